@@ -1,0 +1,101 @@
+#include "base/arena.h"
+#include <stdalign.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct rf_arena_block {
+	struct rf_arena_block *next;
+	size_t size;
+	alignas(max_align_t) char data[];
+};
+
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+enum { BLOCK = 0 }; /* one malloc an allocation */
+#else
+enum { BLOCK = 4096 - sizeof(struct rf_arena_block) - 16 /* malloc's own header */ };
+#endif
+
+void rf_arena_init(struct rf_arena *a, size_t bound)
+{
+	*a = (struct rf_arena){ .bound = bound };
+}
+
+void rf_arena_reset(struct rf_arena *a)
+{
+	while (a->blocks) {
+		struct rf_arena_block *next = a->blocks->next;
+		free(a->blocks);
+		a->blocks = next;
+	}
+	rf_arena_init(a, a->bound);
+}
+
+void rf_arena_fini(struct rf_arena *a)
+{
+	rf_arena_reset(a);
+}
+
+static bool grow(struct rf_arena *a, size_t n)
+{
+	size_t size = n > BLOCK ? n : BLOCK;
+	if (size > a->bound - a->used)
+		size = n;
+	if (size > a->bound - a->used)
+		return false;
+	struct rf_arena_block *b = malloc(sizeof *b + size);
+	if (!b)
+		return false;
+	*b = (struct rf_arena_block){ .next = a->blocks, .size = size };
+	a->blocks = b;
+	a->used += size;
+	a->at = b->data;
+	a->end = b->data + size;
+	return true;
+}
+
+void *rf_arena_alloc(struct rf_arena *a, size_t n)
+{
+	size_t align = alignof(max_align_t);
+	if (n > SIZE_MAX / 2)
+		return NULL;
+	n = n ? (n + align - 1) & ~(align - 1) : align;
+	if ((size_t)(a->end - a->at) < n && !grow(a, n))
+		return NULL;
+	char *p = a->at;
+	a->at += n;
+	return memset(p, 0, n);
+}
+
+void *rf_arena_array(struct rf_arena *a, size_t count, size_t size)
+{
+	size_t n;
+	return __builtin_mul_overflow(count, size, &n) ? NULL : rf_arena_alloc(a, n);
+}
+
+struct rf_str rf_arena_dup(struct rf_arena *a, struct rf_str s)
+{
+	char *p = s.n < SIZE_MAX ? rf_arena_alloc(a, s.n + 1) : NULL;
+	if (!p)
+		return (struct rf_str){ NULL, 0 };
+	if (s.n)
+		memcpy(p, s.p, s.n);
+	return (struct rf_str){ p, s.n };
+}
+
+struct rf_str rf_arena_printf(struct rf_arena *a, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	char *p = n < 0 ? NULL : rf_arena_alloc(a, (size_t)n + 1);
+	if (!p)
+		return (struct rf_str){ NULL, 0 };
+	va_start(ap, fmt);
+	vsnprintf(p, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	return (struct rf_str){ p, (size_t)n };
+}

@@ -1,0 +1,233 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/cur.h"
+#include "base/enc.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/heap.h"
+#include "base/jw.h"
+#include "base/map.h"
+#include "base/near.h"
+
+static void assert_str(struct rf_str got, const char *want)
+{
+	assert_int_equal(got.n, strlen(want));
+	assert_memory_equal(got.p, want, got.n);
+}
+
+static void arena_holds_its_bound(void **state)
+{
+	(void)state;
+	struct rf_arena a;
+	rf_arena_init(&a, 10000);
+	assert_non_null(rf_arena_alloc(&a, 8000));
+	assert_null(rf_arena_alloc(&a, 8000));
+	assert_null(rf_arena_alloc(&a, SIZE_MAX));
+	assert_null(rf_arena_array(&a, SIZE_MAX / 2, 4));
+	assert_str(rf_arena_printf(&a, "%d-%s", 7, "x"), "7-x");
+	rf_arena_reset(&a);
+	assert_non_null(rf_arena_alloc(&a, 8000));
+	rf_arena_fini(&a);
+}
+
+static void cursor_error_sticks(void **state)
+{
+	(void)state;
+	struct rf_cur c = rf_cur_over("\x01\x02\x03\x04\x05", 5);
+	assert_int_equal(rf_cur_u16(&c), 0x0102);
+	struct rf_cur sub = rf_cur_sub(&c, 2);
+	assert_int_equal(rf_cur_u24(&sub), 0);
+	assert_false(rf_cur_ok(&sub));
+	assert_int_equal(rf_cur_u8(&c), 5);
+	assert_true(rf_cur_ok(&c));
+	assert_int_equal(rf_cur_u8(&c), 0);
+	assert_false(rf_cur_ok(&c));
+	assert_int_equal(rf_cur_left(&c), 0);
+}
+
+static void buffer_refuses_past_its_bound(void **state)
+{
+	(void)state;
+	RF_BUF_AUTO b = { .bound = 10 };
+	rf_buf_add(&b, RF_STR("12345678"));
+	rf_buf_add(&b, RF_STR("999"));
+	assert_true(b.bad);
+	assert_str(rf_buf_str(&b), "12345678");
+	rf_buf_clear(&b);
+	rf_buf_printf(&b, "%s", "abc");
+	rf_buf_eat(&b, 1);
+	assert_str(rf_buf_str(&b), "bc");
+}
+
+static void strings(void **state)
+{
+	(void)state;
+	uint64_t v = 42;
+	assert_true(rf_str_ieq(RF_STR("HoSt"), RF_STR("host")));
+	assert_false(rf_str_u64(RF_STR("18446744073709551616"), &v));
+	assert_int_equal(v, 42);
+	assert_true(rf_str_u64(RF_STR("18446744073709551615"), &v));
+	assert_false(rf_str_u64(RF_STR("+1"), &v));
+	assert_true(rf_str_hex64(RF_STR("fF"), &v));
+	assert_int_equal(v, 255);
+	struct rf_str rest = RF_STR("a,,b"), part;
+	assert_true(rf_str_split(&rest, ',', &part) && part.n == 1);
+	assert_true(rf_str_split(&rest, ',', &part) && part.n == 0);
+	assert_true(rf_str_split(&rest, ',', &part) && part.p[0] == 'b');
+	assert_false(rf_str_split(&rest, ',', &part));
+	assert_str(rf_str_trim(RF_STR(" \t x y\t")), "x y");
+	assert_int_equal(rf_str_search(RF_STR("hello"), RF_STR("lo")), 3);
+}
+
+static void coding(void **state)
+{
+	(void)state;
+	static const struct { const char *plain, *coded; } table[] = { /* RFC 4648 10 */
+		{ "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" } };
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		char out[16];
+		RF_BUF_AUTO b = { 0 };
+		rf_b64_add(&b, rf_str_z(table[i].plain));
+		assert_str(rf_buf_str(&b), table[i].coded);
+		ssize_t n = rf_unb64(rf_str_z(table[i].coded), out, sizeof out);
+		assert_int_equal(n, strlen(table[i].plain));
+		assert_memory_equal(out, table[i].plain, (size_t)n);
+	}
+	char to[8];
+	assert_int_equal(rf_unb64(RF_STR("Zh=="), to, 8), -1); /* not canonical */
+	assert_int_equal(rf_unb64(RF_STR("Z=g="), to, 8), -1);
+	assert_int_equal(rf_unhex(RF_STR("0aFf"), to, 8), 2);
+	assert_int_equal(rf_unhex(RF_STR("0g"), to, 8), -1);
+	char text[16];
+	size_t n = rf_unpercent(RF_STR("%2Fa%zz%4"), text);
+	assert_str((struct rf_str){ text, n }, "/a%zz%4");
+}
+
+static void map_finds_what_it_holds(void **state)
+{
+	(void)state;
+	enum { N = 1000 };
+	static struct { struct rf_map_node node; char key[8]; } item[N];
+	struct rf_map m = { 0 };
+	for (int i = 0; i < N; i++) {
+		snprintf(item[i].key, sizeof item[i].key, "%d", i);
+		assert_null(rf_map_add(&m, &item[i].node, rf_str_z(item[i].key)));
+	}
+	assert_ptr_equal(rf_map_find(&m, RF_STR("777")), &item[777].node);
+	rf_map_del(&m, &item[777].node);
+	assert_null(rf_map_find(&m, RF_STR("777")));
+	size_t seen = 0;
+	for (struct rf_map_node *n = rf_map_next(&m, NULL); n; n = rf_map_next(&m, n))
+		seen++;
+	assert_int_equal(seen, N - 1);
+	rf_map_fini(&m);
+}
+
+static void heap_gives_the_least(void **state)
+{
+	(void)state;
+	enum { N = 500 };
+	static struct rf_heap_node node[N];
+	struct rf_heap h = { 0 };
+	for (size_t i = 0; i < N; i++)
+		assert_true(rf_heap_add(&h, &node[i], i * 7919 % 1009));
+	for (size_t i = 0; i < N; i += 3)
+		rf_heap_del(&h, &node[i]);
+	rf_heap_move(&h, &node[1], 5000);
+	rf_heap_move(&h, &node[2], 0);
+	uint64_t last = 0;
+	while (h.n) {
+		struct rf_heap_node *least = rf_heap_min(&h);
+		assert_true(least->key >= last);
+		last = least->key;
+		rf_heap_del(&h, least);
+	}
+	assert_int_equal(last, 5000);
+	rf_heap_fini(&h);
+}
+
+static void hash_is_siphash(void **state)
+{
+	(void)state;
+	uint8_t key[16], zero[16] = { 0 };
+	char in[15];
+	for (int i = 0; i < 16; i++)
+		key[i] = (uint8_t)i;
+	for (int i = 0; i < 15; i++)
+		in[i] = (char)i;
+	rf_hash_seed(key);
+	assert_int_equal(rf_hash((struct rf_str){ in, 15 }), 0xa129ca6149be45e5u); /* the paper's vector */
+	rf_hash_seed(zero);
+}
+
+static void json_is_always_valid(void **state)
+{
+	(void)state;
+	RF_BUF_AUTO b = { 0 };
+	struct rf_jw w = rf_jw_on(&b);
+	rf_jw_open(&w, NULL, '{');
+	rf_jw_str(&w, "a\"", RF_STR("x\n\x01\xff\xc3\xa9\xed\xa0\x80"));
+	rf_jw_open(&w, "v", '[');
+	rf_jw_u64(&w, NULL, UINT64_MAX);
+	rf_jw_i64(&w, NULL, -5);
+	rf_jw_close(&w, ']');
+	rf_jw_bool(&w, "t", true);
+	rf_jw_null(&w, "n");
+	rf_jw_close(&w, '}');
+	assert_str(rf_buf_str(&b), "{\"a\\\"\":\"x\\n\\u0001\\ufffd\xc3\xa9\\ufffd\\ufffd\\ufffd\","
+		   "\"v\":[18446744073709551615,-5],\"t\":true,\"n\":null}");
+}
+
+static void near_names(void **state)
+{
+	(void)state;
+	static const char *const names[] = { "http.host", "http.request.uri", "ip.src" };
+	assert_string_equal(rf_near(RF_STR("http.hots"), names, 3), "http.host");
+	assert_string_equal(rf_near(RF_STR("ip.scr"), names, 3), "ip.src");
+	assert_null(rf_near(RF_STR("zzzzzz"), names, 3));
+}
+
+static void errors_say_where(void **state)
+{
+	(void)state;
+	struct rf_err e;
+	char text[256];
+	assert_int_equal(rf_fail_at(&e, RF_E_SYNTAX, 3, 9, "unknown field `%s`", "x"), RF_E_SYNTAX);
+	strcpy(e.file, "rules.txt");
+	assert_string_equal(rf_err_str(&e, text, sizeof text), "rules.txt:3:9: unknown field `x`");
+	assert_int_equal(rf_code_exit(RF_E_NOT_FOUND), 3);
+	assert_int_equal(rf_code_http(RF_E_STALE), 412);
+	assert_string_equal(rf_code_name(-5), "INTERNAL");
+}
+
+static void times(void **state)
+{
+	(void)state;
+	char to[RF_RFC3339_SIZE];
+	int64_t s = 0;
+	assert_string_equal(rf_rfc3339(1700000000123456789, 1, to), "2023-11-14T22:13:20.123456Z");
+	assert_string_equal(rf_rfc3339(-1, 0, to), "1969-12-31T23:59:59Z");
+	assert_int_equal(rf_rfc3339_parse("2023-11-14T22:13:20.5Z", &s), 0);
+	assert_int_equal(s, 1700000000);
+	assert_int_equal(rf_rfc3339_parse("2023-11-14", &s), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(arena_holds_its_bound), cmocka_unit_test(cursor_error_sticks),
+		cmocka_unit_test(buffer_refuses_past_its_bound), cmocka_unit_test(strings),
+		cmocka_unit_test(coding), cmocka_unit_test(map_finds_what_it_holds),
+		cmocka_unit_test(heap_gives_the_least), cmocka_unit_test(hash_is_siphash),
+		cmocka_unit_test(json_is_always_valid), cmocka_unit_test(near_names),
+		cmocka_unit_test(errors_say_where), cmocka_unit_test(times),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,113 @@
+#include "base/enc.h"
+
+static void hex(const void *p, size_t n, char *to, const char *digits)
+{
+	const uint8_t *from = p;
+	for (size_t i = 0; i < n; i++) {
+		to[2 * i] = digits[from[i] >> 4];
+		to[2 * i + 1] = digits[from[i] & 15];
+	}
+	to[2 * n] = '\0';
+}
+
+void rf_hex(const void *p, size_t n, char *to) { hex(p, n, to, "0123456789abcdef"); }
+void rf_hex_upper(const void *p, size_t n, char *to) { hex(p, n, to, "0123456789ABCDEF"); }
+
+static int nibble(char c)
+{
+	unsigned char l = rf_lower((unsigned char)c);
+	if (l >= '0' && l <= '9')
+		return l - '0';
+	return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
+
+ssize_t rf_unhex(struct rf_str s, void *to, size_t room)
+{
+	uint8_t *out = to;
+	if (s.n % 2 || s.n / 2 > room)
+		return -1;
+	for (size_t i = 0; i < s.n; i += 2) {
+		int hi = nibble(s.p[i]), lo = nibble(s.p[i + 1]);
+		if (hi < 0 || lo < 0)
+			return -1;
+		out[i / 2] = (uint8_t)(hi << 4 | lo);
+	}
+	return (ssize_t)(s.n / 2);
+}
+
+static void b64(struct rf_buf *b, struct rf_str s, const char *digits, bool pad)
+{
+	const uint8_t *p = (const uint8_t *)s.p;
+	char *to = rf_buf_room(b, (s.n + 2) / 3 * 4);
+	if (!to)
+		return;
+	char *start = to;
+	for (size_t i = 0; i < s.n; i += 3) {
+		size_t have = s.n - i < 3 ? s.n - i : 3;
+		uint32_t v = (uint32_t)p[i] << 16 | (have > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
+			     (have > 2 ? (uint32_t)p[i + 2] : 0);
+		for (size_t k = 0; k < 4; k++)
+			if (k <= have)
+				*to++ = digits[v >> (18 - 6 * k) & 63];
+			else if (pad)
+				*to++ = '=';
+	}
+	b->n += (size_t)(to - start);
+}
+
+void rf_b64_add(struct rf_buf *b, struct rf_str s)
+{
+	b64(b, s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", true);
+}
+
+void rf_b64url_add(struct rf_buf *b, struct rf_str s)
+{
+	b64(b, s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", false);
+}
+
+static int sextet(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+ssize_t rf_unb64(struct rf_str s, void *to, size_t room)
+{
+	uint8_t *out = to;
+	size_t pad = s.n && s.p[s.n - 1] == '=' ? (s.n > 1 && s.p[s.n - 2] == '=' ? 2 : 1) : 0;
+	if (s.n % 4 || s.n / 4 * 3 - pad > room)
+		return -1;
+	size_t n = 0;
+	for (size_t i = 0; i < s.n; i += 4) {
+		uint32_t v = 0;
+		size_t have = i + 4 == s.n ? 4 - pad : 4;
+		for (size_t k = 0; k < 4; k++) {
+			int d = k < have ? sextet(s.p[i + k]) : 0;
+			if (d < 0)
+				return -1;
+			v = v << 6 | (uint32_t)d;
+		}
+		if (have < 4 && v & ((1u << 8 * (4 - have)) - 1)) /* trailing bits must be zero */
+			return -1;
+		for (size_t k = 0; k + 1 < have; k++)
+			out[n++] = (uint8_t)(v >> (16 - 8 * k));
+	}
+	return (ssize_t)n;
+}
+
+size_t rf_unpercent(struct rf_str s, char *to)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s.n; i++) {
+		int hi = s.p[i] == '%' && i + 2 < s.n ? nibble(s.p[i + 1]) : -1;
+		int lo = hi >= 0 ? nibble(s.p[i + 2]) : -1;
+		to[n++] = lo < 0 ? s.p[i] : (char)(hi << 4 | lo);
+		i += lo < 0 ? 0 : 2;
+	}
+	return n;
+}

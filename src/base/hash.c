@@ -1,0 +1,55 @@
+#include "base/hash.h"
+
+static uint64_t k0, k1;
+
+static uint64_t le64(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, 8);
+	return v;
+}
+
+void rf_hash_seed(const uint8_t key[16])
+{
+	k0 = le64(key);
+	k1 = le64(key + 8);
+}
+
+static inline uint64_t rotl(uint64_t v, int by)
+{
+	return v << by | v >> (64 - by);
+}
+
+static inline void sip_round(uint64_t v[4])
+{
+	v[0] += v[1]; v[1] = rotl(v[1], 13); v[1] ^= v[0]; v[0] = rotl(v[0], 32);
+	v[2] += v[3]; v[3] = rotl(v[3], 16); v[3] ^= v[2];
+	v[0] += v[3]; v[3] = rotl(v[3], 21); v[3] ^= v[0];
+	v[2] += v[1]; v[1] = rotl(v[1], 17); v[1] ^= v[2]; v[2] = rotl(v[2], 32);
+}
+
+uint64_t rf_hash(struct rf_str s)
+{
+	uint64_t v[4] = { k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
+			  k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u };
+	const uint8_t *p = (const uint8_t *)s.p;
+	size_t left = s.n;
+	for (; left >= 8; p += 8, left -= 8) {
+		uint64_t m = le64(p);
+		v[3] ^= m;
+		sip_round(v);
+		sip_round(v);
+		v[0] ^= m;
+	}
+	uint64_t last = (uint64_t)s.n << 56;
+	for (size_t i = 0; i < left; i++)
+		last |= (uint64_t)p[i] << (8 * i);
+	v[3] ^= last;
+	sip_round(v);
+	sip_round(v);
+	v[0] ^= last;
+	v[2] ^= 0xff;
+	for (int i = 0; i < 4; i++)
+		sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}

@@ -1,0 +1,9 @@
+/* base/hash: SipHash-2-4, keyed so that peers cannot choose collisions.
+ *
+ * One key a process, drawn at start (rf_hash_seed); tests leave it zero and get stable values.
+ */
+#pragma once
+#include "base/str.h"
+
+void rf_hash_seed(const uint8_t key[16]);
+uint64_t rf_hash(struct rf_str s);
