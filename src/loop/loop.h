@@ -1,0 +1,101 @@
+/* loop/loop: one thread's event loop, as a small readiness interface with two implementations.
+ *
+ * rf_loop_epoll() is the real one. rf_loop_replay() (loop/replay.h) runs the same code on virtual
+ * time against scripted peers, so that hours of keep-alive pass in milliseconds, without a socket.
+ *
+ * One turn: wait for readiness or the next timer; run `ready` of each io; messages from other
+ * threads; due timers; then the tasks that were deferred; then the turn hook (quiet point).
+ * `now` is read once a turn.
+ *
+ * Everything except rf_loop_post and rf_loop_stop belongs to the thread that runs the loop.
+ *
+ * Readiness is edge-triggered: an io is added once, for both directions, and its `ready` is
+ * called when something may have changed. Read or write until RF_E_AGAIN.
+ */
+#pragma once
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/heap.h"
+#include "base/list.h"
+
+struct rf_loop;
+
+enum { RF_IO_READ = 1, RF_IO_WRITE = 2, RF_IO_HUP = 4 }; /* HUP: error or both sides closed */
+
+struct rf_io {
+	int fd; /* -1 while not open */
+	void (*ready)(struct rf_io *io, unsigned events);
+	struct rf_node closing; /* the loop's: an io that was closed in this turn gets no late event */
+};
+
+struct rf_timer {
+	struct rf_heap_node node;
+	void (*fire)(struct rf_timer *t);
+};
+
+struct rf_task { /* runs once at the end of the turn that deferred it */
+	struct rf_node node;
+	void (*run)(struct rf_task *t);
+};
+
+struct rf_msg { /* from another thread; owned by the loop from rf_loop_post until `run` is called */
+	struct rf_msg *next;
+	void (*run)(struct rf_loop *loop, struct rf_msg *m);
+};
+
+struct rf_addr { /* an address of a socket; len 0: none */
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+		struct sockaddr_storage any;
+	};
+	socklen_t len;
+};
+
+/* A loop over epoll. NULL and *e on failure. */
+struct rf_loop *rf_loop_epoll(struct rf_err *e);
+void rf_loop_free(struct rf_loop *loop);
+
+/* Run until rf_loop_stop. */
+void rf_loop_run(struct rf_loop *loop);
+/* One turn that waits at most `wait_ns`. */
+void rf_loop_turn(struct rf_loop *loop, uint64_t wait_ns);
+/* From any thread or signal handler: make rf_loop_run return after its turn. */
+void rf_loop_stop(struct rf_loop *loop);
+
+uint64_t rf_loop_now(const struct rf_loop *loop); /* monotonic, ns, of this turn */
+int64_t rf_loop_wall(struct rf_loop *loop);       /* wall clock, ns since 1970, read now */
+
+/* Called with `arg` at the end of every turn, and around each wait: before it with online == false,
+ * after it with true. For quiescent states. */
+void rf_loop_hook(struct rf_loop *loop, void (*hook)(void *arg, bool online), void *arg);
+
+/* Timers: setting one that is set moves it. Fires at the first turn with now >= at_ns.
+ * Memory for the heap is reserved by rf_loop_add and never fails here for one timer an io;
+ * when it does fail, the timer fires in this turn (a missed timeout must never be a hang). */
+void rf_timer_set(struct rf_loop *loop, struct rf_timer *t, uint64_t at_ns);
+void rf_timer_stop(struct rf_loop *loop, struct rf_timer *t);
+
+void rf_loop_defer(struct rf_loop *loop, struct rf_task *t); /* harmless when deferred already */
+void rf_task_cancel(struct rf_task *t);
+
+/* From any thread. */
+void rf_loop_post(struct rf_loop *loop, struct rf_msg *m);
+
+/* Sockets, through the loop so that they can be scripted. All are non-blocking. */
+int rf_loop_add(struct rf_loop *loop, struct rf_io *io);   /* io->fd and io->ready set; RF_OK, RF_E_FULL, RF_E_NOMEM */
+void rf_loop_close(struct rf_loop *loop, struct rf_io *io); /* remove and close; io->fd = -1; harmless at -1 */
+/* > 0 bytes; RF_E_AGAIN, RF_E_EOF, RF_E_RESET, RF_E_IO. */
+ssize_t rf_io_recv(struct rf_loop *loop, struct rf_io *io, void *p, size_t n);
+ssize_t rf_io_send(struct rf_loop *loop, struct rf_io *io, const struct iovec *v, int count);
+int rf_io_shutdown(struct rf_loop *loop, struct rf_io *io); /* no more writes from us */
+/* A new connection on listener io: fd in ret->fd, peer in *ret_peer. RF_E_AGAIN; RF_E_FULL when descriptors
+ * or memory are exhausted (the caller pauses accepting and counts). */
+int rf_io_accept(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret, struct rf_addr *ret_peer);
+/* Start to connect: io->fd is set and added; `ready` with WRITE or HUP tells the end; rf_io_error its result. */
+int rf_io_connect(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to);
+int rf_io_error(struct rf_loop *loop, struct rf_io *io); /* SO_ERROR as RF_OK or RF_E_RESET, RF_E_TIMEOUT, RF_E_IO */
