@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/heap.h"
+#include "base/ip.h"
 #include "base/jw.h"
 #include "base/map.h"
 #include "base/near.h"
@@ -219,6 +220,24 @@ static void times(void **state)
 	assert_int_equal(rf_rfc3339_parse("2023-11-14", &s), -1);
 }
 
+static void addresses(void **state)
+{
+	(void)state;
+	struct rf_ip ip, mapped;
+	struct rf_prefix p;
+	char text[RF_IP_TEXT];
+	assert_true(rf_ip_parse(RF_STR("192.0.2.1"), &ip) && rf_ip_parse(RF_STR("::ffff:192.0.2.1"), &mapped));
+	assert_true(rf_ip_eq(&ip, &mapped));
+	assert_false(rf_ip_parse(RF_STR("192.0.2.01x"), &ip));
+	assert_true(rf_prefix_parse(RF_STR("192.0.2.0/30"), true, &p) && rf_prefix_has(&p, &ip));
+	assert_false(rf_prefix_parse(RF_STR("192.0.2.1/30"), true, &p));
+	assert_false(rf_prefix_parse(RF_STR("192.0.2.0/33"), true, &p));
+	assert_true(rf_prefix_parse(RF_STR("2001:db8:ffff::/33"), false, &p));
+	assert_string_equal(rf_prefix_str(&p, text), "2001:db8:8000::/33");
+	assert_false(rf_prefix_has(&p, &ip));
+	assert_true(rf_prefix_parse(RF_STR("0.0.0.0/0"), true, &p) && rf_prefix_has(&p, &ip));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,7 +246,7 @@ int main(void)
 		cmocka_unit_test(coding), cmocka_unit_test(map_finds_what_it_holds),
 		cmocka_unit_test(heap_gives_the_least), cmocka_unit_test(hash_is_siphash),
 		cmocka_unit_test(json_is_always_valid), cmocka_unit_test(near_names),
-		cmocka_unit_test(errors_say_where), cmocka_unit_test(times),
+		cmocka_unit_test(errors_say_where), cmocka_unit_test(times), cmocka_unit_test(addresses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,100 @@
+#include "base/ip.h"
+#include <arpa/inet.h>
+#include <stdio.h>
+
+static struct rf_ip unmap(struct rf_ip ip)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	if (ip.family != 6 || memcmp(ip.b, mapped, 12) != 0)
+		return ip;
+	struct rf_ip v4 = { .family = 4 };
+	memcpy(v4.b, ip.b + 12, 4);
+	return v4;
+}
+
+bool rf_ip_parse(struct rf_str s, struct rf_ip *ret)
+{
+	char z[INET6_ADDRSTRLEN];
+	struct rf_ip ip = { 0 };
+	if (s.n == 0 || s.n >= sizeof z || memchr(s.p, '\0', s.n))
+		return false;
+	memcpy(z, s.p, s.n);
+	z[s.n] = '\0';
+	if (inet_pton(AF_INET, z, ip.b) == 1)
+		ip.family = 4;
+	else if (inet_pton(AF_INET6, z, ip.b) == 1)
+		ip.family = 6;
+	else
+		return false;
+	*ret = unmap(ip);
+	return true;
+}
+
+static unsigned width(const struct rf_ip *ip)
+{
+	return ip->family == 4 ? 32 : ip->family == 6 ? 128 : 0;
+}
+
+struct rf_prefix rf_ip_mask(const struct rf_ip *ip, unsigned bits)
+{
+	if (bits > width(ip))
+		bits = width(ip);
+	struct rf_prefix p = { *ip, (uint8_t)bits };
+	for (unsigned i = 0; i < 16; i++) {
+		unsigned keep = bits > 8 * i ? bits - 8 * i : 0;
+		p.ip.b[i] &= keep >= 8 ? 0xff : (uint8_t)(0xff00u >> keep);
+	}
+	return p;
+}
+
+bool rf_prefix_parse(struct rf_str s, bool strict, struct rf_prefix *ret)
+{
+	size_t slash = rf_str_find(s, '/');
+	struct rf_ip ip;
+	uint64_t bits;
+	if (!rf_ip_parse((struct rf_str){ s.p, slash }, &ip))
+		return false;
+	if (slash == s.n)
+		bits = width(&ip);
+	else if (s.n - slash > 4 || !rf_str_u64(rf_str_skip(s, slash + 1), &bits) || bits > width(&ip))
+		return false;
+	struct rf_prefix p = rf_ip_mask(&ip, (unsigned)bits);
+	if (strict && !rf_ip_eq(&p.ip, &ip))
+		return false;
+	*ret = p;
+	return true;
+}
+
+char *rf_ip_str(const struct rf_ip *ip, char to[RF_IP_TEXT])
+{
+	to[0] = '\0';
+	if (ip->family)
+		inet_ntop(ip->family == 4 ? AF_INET : AF_INET6, ip->b, to, RF_IP_TEXT);
+	return to;
+}
+
+char *rf_prefix_str(const struct rf_prefix *p, char to[RF_IP_TEXT])
+{
+	rf_ip_str(&p->ip, to);
+	size_t n = strlen(to);
+	snprintf(to + n, RF_IP_TEXT - n, "/%u", p->bits);
+	return to;
+}
+
+int rf_ip_cmp(const struct rf_ip *a, const struct rf_ip *b)
+{
+	return a->family != b->family ? a->family - b->family : memcmp(a->b, b->b, sizeof a->b);
+}
+
+bool rf_ip_eq(const struct rf_ip *a, const struct rf_ip *b)
+{
+	return rf_ip_cmp(a, b) == 0;
+}
+
+bool rf_prefix_has(const struct rf_prefix *p, const struct rf_ip *ip)
+{
+	if (p->ip.family != ip->family)
+		return false;
+	struct rf_prefix masked = rf_ip_mask(ip, p->bits);
+	return rf_ip_eq(&masked.ip, &p->ip);
+}
