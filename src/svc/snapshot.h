@@ -1,0 +1,102 @@
+/* svc/snapshot: all that a worker reads to serve one request, immutable and swapped by pointer.
+ *
+ * The control thread builds it from the state (ctl/build), publishes it with rf_snap_publish, and frees it after
+ * every worker has passed a quiet point and every request that pinned it has ended. What can have millions of
+ * entries (devices, list entries) is not in it but pointed to.
+ */
+#pragma once
+#include "base/map.h"
+#include "device/registry.h"
+#include "egress/origin.h"
+#include "policy/lists.h"
+#include "policy/ruleset.h"
+#include "tls/tls.h"
+
+/* Client authentication of a host. */
+enum rf_auth_mode { RF_AUTH_OFF, RF_AUTH_REPORT, RF_AUTH_ENFORCE };
+
+/* How a verified certificate becomes a device. */
+enum rf_bind { RF_BIND_SKI, RF_BIND_FINGERPRINT, RF_BIND_TEMPLATE };
+
+struct rf_class {
+	char id[RF_ID_LEN + 1];
+	struct rf_str name;
+	enum rf_bind bind;
+	struct rf_cert_template *bind_template; /* for RF_BIND_TEMPLATE */
+	uint64_t roots;               /* certificates of these roots (bits of the trust set) may be of this class */
+	bool first_sight;             /* create unknown devices of these roots */
+	uint32_t max_connections;     /* a device; 0: no bound */
+	uint32_t max_requests;        /* a device, in flight; 0: no bound */
+	uint64_t request_rate_ns;     /* credit a request costs; 0: no rate */
+	uint32_t request_burst;
+	uint32_t class_max_connections; /* all devices of the class together; 0: no bound */
+};
+
+struct rf_zone {
+	char id[RF_ID_LEN + 1];
+	struct rf_str name; /* "example.com" */
+	const struct rf_phase_set *rules; /* after those of the account */
+};
+
+struct rf_header_template { struct rf_str name; struct rf_cert_template *value; };
+
+struct rf_error_body { struct rf_str json, html; }; /* "" : the built-in ones */
+
+struct rf_app {
+	char id[RF_ID_LEN + 1];
+	struct rf_str name;
+	const struct rf_zone *zone;
+	struct rf_origin_group *origins;
+	const struct rf_keypair *keypair[2]; /* ECDSA, RSA */
+
+	enum rf_auth_mode auth;
+	bool refuse_handshake;
+	uint64_t roots;                  /* accepted roots, bits of the trust set */
+	unsigned deny_status;            /* 403 */
+	struct rf_error_body deny_body;
+
+	bool forward_rfc9440;            /* Client-Cert, Client-Cert-Chain */
+	bool forward_der;                /* Cf-Client-Cert-Der-Base64, -Sha256 */
+	const struct rf_header_template *headers; /* operator's own, from certificate fields */
+	size_t header_count;
+
+	bool preserve_host;              /* else the origin's own host name is sent */
+	bool websocket;
+	bool compress, decompress_requests;
+	uint64_t max_body;               /* bytes; 0: no bound */
+	uint64_t header_timeout_ns, body_timeout_ns, response_timeout_ns, idle_timeout_ns;
+	uint32_t min_body_rate;          /* bytes a second that a sender must keep up; 0: none */
+	unsigned retries;
+	const struct rf_str *idempotent_paths; /* prefixes for which 0-RTT is taken */
+	size_t idempotent_count;
+	struct rf_error_body error_body;  /* for 4xx and 5xx of the edge itself */
+};
+
+struct rf_snap {
+	uint64_t generation;
+	struct rf_map hosts;               /* lower-case host, or "*.example.com" -> struct rf_host */
+	struct rf_trust *trust;
+	struct rf_lists *lists;
+	const struct rf_phase_set *rules;  /* of the account */
+	struct rf_class **classes;         /* by class slot; NULL entries */
+	size_t class_slots;
+	char account_id[RF_ID_LEN + 1];
+	struct rf_arena arena;             /* owns all strings and small objects above */
+	_Atomic uint32_t pins;
+};
+
+struct rf_host {
+	struct rf_map_node node;
+	struct rf_app *app;
+};
+
+/* The app for a host (lower-case, no port): exact, then one level of wildcard ("*." + parent). NULL: none. */
+const struct rf_app *rf_snap_app(const struct rf_snap *s, struct rf_str host);
+
+/* Publish a new one (control thread). The old is retired and freed when nobody can see it. */
+void rf_snap_publish(struct rf_snap *s);
+/* Of any registered thread; valid until its next quiet point. Never NULL once the engine serves. */
+const struct rf_snap *rf_snap_now(void);
+/* Hold it longer. */
+const struct rf_snap *rf_snap_pin(const struct rf_snap *s);
+void rf_snap_unpin(const struct rf_snap *s);
