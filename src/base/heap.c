@@ -36,16 +36,25 @@ static void down(struct rf_heap *h, size_t i)
 	put(h, i, node);
 }
 
+bool rf_heap_reserve(struct rf_heap *h, size_t n)
+{
+	if (n <= h->cap)
+		return true;
+	size_t cap = h->cap ? h->cap : 64;
+	while (cap < n)
+		cap *= 2;
+	struct rf_heap_node **v = realloc(h->v, cap * sizeof *v);
+	if (!v)
+		return false;
+	h->v = v;
+	h->cap = cap;
+	return true;
+}
+
 bool rf_heap_add(struct rf_heap *h, struct rf_heap_node *node, uint64_t key)
 {
-	if (h->n == h->cap) {
-		size_t cap = h->cap ? h->cap * 2 : 64;
-		struct rf_heap_node **v = realloc(h->v, cap * sizeof *v);
-		if (!v)
-			return false;
-		h->v = v;
-		h->cap = cap;
-	}
+	if (!rf_heap_reserve(h, h->n + 1))
+		return false;
 	node->key = key;
 	put(h, h->n++, node);
 	up(h, h->n - 1);

@@ -17,6 +17,8 @@ struct rf_heap {
 	size_t n, cap;
 };
 
+/* Room for n nodes in all, so that adding up to there never fails; false when memory is missing. */
+bool rf_heap_reserve(struct rf_heap *h, size_t n);
 /* False when memory is missing; the heap is unchanged then. The node must not be in a heap. */
 bool rf_heap_add(struct rf_heap *h, struct rf_heap_node *node, uint64_t key);
 /* Change the key of a node that is in the heap. */

@@ -23,12 +23,20 @@
 
 struct rf_loop;
 
-enum { RF_IO_READ = 1, RF_IO_WRITE = 2, RF_IO_HUP = 4 }; /* HUP: error or both sides closed */
+enum {
+	RF_IO_READ = 1,
+	RF_IO_WRITE = 2,
+	RF_IO_HUP = 4, /* error or both sides closed; comes with READ and WRITE */
+	RF_IO_EOF = 8, /* the peer has ended its side: a short read is not the last one; comes with READ */
+};
 
+/* The memory is the owner's again when rf_loop_close returns, also within `ready` of another io. */
 struct rf_io {
 	int fd; /* -1 while not open */
 	void (*ready)(struct rf_io *io, unsigned events);
-	struct rf_node closing; /* the loop's: an io that was closed in this turn gets no late event */
+	bool shared;   /* the descriptor is open elsewhere too (a listener that the monitor keeps) */
+	bool added;    /* the loop's: rf_loop_add has succeeded */
+	unsigned slot; /* the loop's: 1 + place among the events of this turn that are yet to be run */
 };
 
 struct rf_timer {
@@ -36,7 +44,7 @@ struct rf_timer {
 	void (*fire)(struct rf_timer *t);
 };
 
-struct rf_task { /* runs once at the end of the turn that deferred it */
+struct rf_task { /* runs once at the end of the turn that deferred it; deferred by a task: of the next */
 	struct rf_node node;
 	void (*run)(struct rf_task *t);
 };
@@ -60,7 +68,7 @@ struct rf_addr { /* an address of a socket; len 0: none */
 struct rf_loop *rf_loop_epoll(struct rf_err *e);
 void rf_loop_free(struct rf_loop *loop);
 
-/* Run until rf_loop_stop. */
+/* Run until rf_loop_stop. A stop that came before makes it return after one turn. */
 void rf_loop_run(struct rf_loop *loop);
 /* One turn that waits at most `wait_ns`. */
 void rf_loop_turn(struct rf_loop *loop, uint64_t wait_ns);
@@ -70,11 +78,12 @@ void rf_loop_stop(struct rf_loop *loop);
 uint64_t rf_loop_now(const struct rf_loop *loop); /* monotonic, ns, of this turn */
 int64_t rf_loop_wall(struct rf_loop *loop);       /* wall clock, ns since 1970, read now */
 
-/* Called with `arg` at the end of every turn, and around each wait: before it with online == false,
- * after it with true. For quiescent states. */
+/* Called with `arg` at the end of every turn (online: true), and around each wait that may block: before it
+ * with online == false, after it with true. For quiescent states. */
 void rf_loop_hook(struct rf_loop *loop, void (*hook)(void *arg, bool online), void *arg);
 
-/* Timers: setting one that is set moves it. Fires at the first turn with now >= at_ns.
+/* Timers: setting one that is set moves it. Fires at the first turn with now >= at_ns, but never twice in
+ * one turn. Equal times fire in no order. The epoll loop rounds waits up to milliseconds.
  * Memory for the heap is reserved by rf_loop_add and never fails here for one timer an io;
  * when it does fail, the timer fires in this turn (a missed timeout must never be a hang). */
 void rf_timer_set(struct rf_loop *loop, struct rf_timer *t, uint64_t at_ns);
@@ -83,19 +92,24 @@ void rf_timer_stop(struct rf_loop *loop, struct rf_timer *t);
 void rf_loop_defer(struct rf_loop *loop, struct rf_task *t); /* harmless when deferred already */
 void rf_task_cancel(struct rf_task *t);
 
-/* From any thread. */
+/* From any thread or signal handler. Messages of one thread run in its order. Nothing is allocated; how many
+ * are under way is bounded by those who own them. A message posted by a message runs in the next turn. */
 void rf_loop_post(struct rf_loop *loop, struct rf_msg *m);
 
 /* Sockets, through the loop so that they can be scripted. All are non-blocking. */
 int rf_loop_add(struct rf_loop *loop, struct rf_io *io);   /* io->fd and io->ready set; RF_OK, RF_E_FULL, RF_E_NOMEM */
 void rf_loop_close(struct rf_loop *loop, struct rf_io *io); /* remove and close; io->fd = -1; harmless at -1 */
-/* > 0 bytes; RF_E_AGAIN, RF_E_EOF, RF_E_RESET, RF_E_IO. */
+/* > 0 bytes; RF_E_AGAIN, RF_E_EOF, RF_E_RESET (also a connection that timed out), RF_E_IO. n > 0. */
 ssize_t rf_io_recv(struct rf_loop *loop, struct rf_io *io, void *p, size_t n);
+/* As recv, never EOF; count <= IOV_MAX, and some byte to send. No SIGPIPE. */
 ssize_t rf_io_send(struct rf_loop *loop, struct rf_io *io, const struct iovec *v, int count);
 int rf_io_shutdown(struct rf_loop *loop, struct rf_io *io); /* no more writes from us */
-/* A new connection on listener io: fd in ret->fd, peer in *ret_peer. RF_E_AGAIN; RF_E_FULL when descriptors
- * or memory are exhausted (the caller pauses accepting and counts). */
+/* A new connection on listener io: fd in ret->fd (not added), peer in *ret_peer (len 0: unnamed Unix socket).
+ * RF_E_AGAIN; RF_E_FULL when descriptors or memory are exhausted (the caller pauses accepting and counts);
+ * RF_E_RESET when a connection died before it was accepted (call again); RF_E_IO. Options such as
+ * TCP_NODELAY come from the listener. */
 int rf_io_accept(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret, struct rf_addr *ret_peer);
-/* Start to connect: io->fd is set and added; `ready` with WRITE or HUP tells the end; rf_io_error its result. */
+/* Start to connect: io->fd is set and added; `ready` with WRITE or HUP tells the end; rf_io_error its result.
+ * RF_E_FULL, RF_E_RESET (refused at once), RF_E_IO, and io->fd == -1 then. TCP_NODELAY is set. */
 int rf_io_connect(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to);
 int rf_io_error(struct rf_loop *loop, struct rf_io *io); /* SO_ERROR as RF_OK or RF_E_RESET, RF_E_TIMEOUT, RF_E_IO */

@@ -12,7 +12,7 @@
 
 struct rf_stream;
 
-/* A transformation between the owner and the socket (TLS). Calls down with rf_io_*. */
+/* A transformation between the owner and the socket (TLS). Calls down with rf_stream_recv and rf_stream_send. */
 struct rf_layer {
 	/* The handshake, driven by events until RF_OK. */
 	int (*handshake)(struct rf_stream *s);
@@ -30,16 +30,20 @@ struct rf_stream {
 	void (*on_event)(struct rf_stream *s);
 	uint64_t in, out;        /* bytes over the socket (TLS included where the layer counts them) */
 	uint64_t app_in, app_out; /* bytes of the owner */
-	bool readable, writable; /* false after RF_E_AGAIN until the next edge */
+	bool readable, writable; /* the socket: false once drained or filled, until the next edge */
+	bool eof;                /* the peer has ended its side; there may be bytes to read before it */
 	bool hup;                /* the socket is dead: writes will fail */
+	int connected;           /* what rf_stream_connected answers */
 };
 
-/* Take over an accepted io. */
+/* Take over an accepted descriptor, which is closed on failure: RF_E_FULL, RF_E_NOMEM. The first event
+ * comes by itself. Sets all of *s. */
 int rf_stream_accept(struct rf_stream *s, struct rf_loop *loop, int fd, void (*on_event)(struct rf_stream *));
-/* Begin to connect; the first event tells the result by rf_stream_connected. */
+/* Begin to connect; the first event tells the result by rf_stream_connected. Fails at once as rf_io_connect,
+ * and no event comes then. Sets all of *s. */
 int rf_stream_connect(struct rf_stream *s, struct rf_loop *loop, const struct rf_addr *to,
 		      void (*on_event)(struct rf_stream *));
-/* RF_OK, RF_E_AGAIN while connecting, or the error. */
+/* RF_OK, RF_E_AGAIN while connecting, or RF_E_RESET, RF_E_TIMEOUT, RF_E_IO. */
 int rf_stream_connected(struct rf_stream *s);
 
 /* Put a layer on; from now on bytes pass through it. state is the layer's. */
@@ -51,7 +55,14 @@ int rf_stream_handshake(struct rf_stream *s);
 ssize_t rf_stream_read(struct rf_stream *s, void *p, size_t n);
 /* > 0, possibly fewer bytes than given; RF_E_AGAIN, RF_E_RESET, RF_E_IO, RF_E_CRYPTO. */
 ssize_t rf_stream_write(struct rf_stream *s, const struct iovec *v, int count);
+/* No more writes from us; reading goes on. RF_OK, RF_E_AGAIN (a layer could not send its farewell yet: call
+ * again on the next event), RF_E_RESET, RF_E_IO. */
 int rf_stream_shutdown(struct rf_stream *s);
 void rf_stream_close(struct rf_stream *s); /* frees the layer; harmless when closed */
+
+/* For layers: the socket below, with `in`, `out`, `readable` and `writable` kept. A short read or write
+ * clears the flag, so that no call is made only to see RF_E_AGAIN. */
+ssize_t rf_stream_recv(struct rf_stream *s, void *p, size_t n);
+ssize_t rf_stream_send(struct rf_stream *s, const struct iovec *v, int count);
 
 static inline bool rf_stream_open(const struct rf_stream *s) { return s->io.fd >= 0; }
