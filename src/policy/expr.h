@@ -1,0 +1,50 @@
+/* policy/expr: an expression of the rule language, compiled once to an immutable program.
+ *
+ * Text goes through the lexer (lex), the parser that also checks types (parse), and is flattened
+ * into one block of memory (program). A program is shared by reference count and needs nothing of
+ * what made it. Evaluation takes memory only from the request's arena.
+ */
+#pragma once
+#include "base/buf.h"
+#include "policy/facts.h"
+
+struct rf_lists;
+struct rf_expr;
+
+enum {
+	RF_EXPR_SIZE = 65536,     /* bytes of an expression's text */
+	RF_EXPR_DEPTH = 64,       /* nested parentheses, nots and calls */
+	RF_EXPR_NODES = 8192,
+	RF_EXPR_LIST = 16384,     /* values of an inline list */
+	RF_FUNC_ARGS = 32,
+	RF_REGEX_SIZE = 2048,     /* bytes of a pattern */
+	RF_EXPR_RESULT = 65536,   /* bytes of a string that a function makes */
+};
+
+/* What an expression may refer to while it is compiled. */
+struct rf_rule_env {
+	const struct rf_lists *lists; /* NULL: none */
+	unsigned have;                /* 1u << RF_NEED_* that this process can answer */
+};
+
+/* Compile a condition (of type boolean) for a phase. Errors have line, column and, where a name is
+ * unknown, the nearest one. The program has one reference, the caller's. */
+int rf_expr_compile(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str text,
+	struct rf_expr **ret, struct rf_err *e);
+/* The same for an expression that makes a string (rewrites): to_string() is applied where needed. */
+int rf_expr_compile_value(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str text,
+	struct rf_expr **ret, struct rf_err *e);
+struct rf_expr *rf_expr_get(struct rf_expr *x);
+void rf_expr_put(struct rf_expr *x);
+
+/* Evaluate. RF_OK with *ret set; RF_E_NOMEM (arena full), RF_E_TOO_LARGE (a result over its bound, a
+ * pattern over its limit), RF_E_NOT_FOUND (a named list is gone): the caller must not let pass. */
+int rf_expr_test(const struct rf_expr *x, struct rf_facts *f, bool *ret);
+int rf_expr_value(const struct rf_expr *x, struct rf_facts *f, struct rf_val *ret);
+
+/* The canonical text, which compiles to the same program. */
+void rf_expr_print(const struct rf_expr *x, struct rf_buf *to);
+bool rf_expr_same(const struct rf_expr *a, const struct rf_expr *b);
+bool rf_expr_uses(const struct rf_expr *x, enum rf_field f);
+/* Name of the first deprecated name that the text used, or NULL. */
+const char *rf_expr_deprecated(const struct rf_expr *x);

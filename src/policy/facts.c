@@ -1,0 +1,68 @@
+/* policy/facts: the memo between the rules and whoever knows the request.
+ *
+ * Invariant: val[f] is valid exactly where bit f of `known` is set.
+ */
+#include "policy/facts.h"
+
+void rf_facts_init(struct rf_facts *f, const struct rf_facts_ops *ops, void *ctx, struct rf_arena *arena,
+	const struct rf_lists *lists, int64_t wall_ns)
+{
+	f->ops = ops;
+	f->ctx = ctx;
+	f->arena = arena;
+	f->lists = lists;
+	f->wall_ns = wall_ns;
+	memset(f->known, 0, sizeof f->known);
+	f->kept_count = 0;
+}
+
+static struct rf_val ask(struct rf_facts *f, enum rf_field field)
+{
+	struct rf_val v = { 0 };
+	if (field == RF_F_HTTP_SEC)
+		return rf_val_int(f->wall_ns / 1000000000);
+	if (field == RF_F_HTTP_MSEC)
+		return rf_val_int(f->wall_ns / 1000000 % 1000);
+	if (f->ops->get(f->ctx, f->arena, field, &v) && v.tag != RF_V_MISSING)
+		return v;
+	return rf_fields[field].zero ? rf_type_zero(rf_fields[field].type) : (struct rf_val){ 0 };
+}
+
+const struct rf_val *rf_fact(struct rf_facts *f, enum rf_field field)
+{
+	uint64_t bit = 1ull << (field & 63);
+	if (!(f->known[field >> 6] & bit)) {
+		f->val[field] = ask(f, field);
+		f->known[field >> 6] |= bit;
+	}
+	return &f->val[field];
+}
+
+static struct rf_val look_up(struct rf_facts *f, enum rf_field field, struct rf_str key)
+{
+	struct rf_val v = { 0 };
+	if (f->ops->get_key)
+		return f->ops->get_key(f->ctx, f->arena, field, key, &v) ? v : (struct rf_val){ 0 };
+	const struct rf_val *map = rf_fact(f, field);
+	for (uint32_t i = 0; map->tag == RF_V_MAP && i < map->n; i++)
+		if (rf_str_eq(map->m[i].key, key))
+			return map->m[i].val;
+	return v;
+}
+
+struct rf_val rf_fact_key(struct rf_facts *f, enum rf_field field, struct rf_str key)
+{
+	for (unsigned i = 0; i < f->kept_count; i++)
+		if (f->kept[i].tag == (uint32_t)field && rf_str_eq(f->kept[i].key, key))
+			return f->kept[i].val;
+	struct rf_val v = look_up(f, field, key);
+	if (f->kept_count < RF_FACTS_KEPT)
+		f->kept[f->kept_count++] = (struct rf_kept){ .tag = (uint32_t)field, .key = key, .val = v };
+	return v;
+}
+
+void rf_fact_forget(struct rf_facts *f, enum rf_field field)
+{
+	f->known[field >> 6] &= ~(1ull << (field & 63));
+	f->kept_count = 0;
+}

@@ -1,0 +1,55 @@
+/* policy/facts: what is known about one request or connection, asked for as rules need it.
+ *
+ * The caller answers `get` (and, where it can do better than building a whole map, `get_key`);
+ * each is called at most once a field and request, the answers are kept here. Transformations of
+ * whole fields (lower, url_decode) are kept as well. Everything lives in the caller's arena.
+ *
+ * Lifetime: one request (or connection); values given must stay valid as long as the facts.
+ */
+#pragma once
+#include "base/arena.h"
+#include "policy/field.h"
+
+struct rf_lists;
+
+struct rf_facts_ops {
+	/* Give the value of a field with the type of the table; false where it is absent. */
+	bool (*get)(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_val *ret);
+	/* Give the entry of a map field (an array for M_A_STR, a string for M_STR); false where the key
+	 * is absent. Header names in `key` are in lower case. NULL: `get` gives the whole map. */
+	bool (*get_key)(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_str key, struct rf_val *ret);
+};
+
+enum { RF_FACTS_KEPT = 24 }; /* keyed entries and transformations kept a request; more are made anew */
+
+struct rf_kept {
+	const void *what; /* a node of a program, or the bytes of a key */
+	uint32_t tag;     /* field, function and options */
+	struct rf_str key;
+	struct rf_val val;
+};
+
+struct rf_facts {
+	const struct rf_facts_ops *ops;
+	void *ctx;
+	struct rf_arena *arena;
+	const struct rf_lists *lists;  /* of the snapshot that is evaluated; NULL: none */
+	int64_t wall_ns;               /* now, for timestamps */
+	/* private to policy */
+	uint64_t known[(RF_FIELD_COUNT + 63) / 64];
+	unsigned kept_count;
+	struct rf_val val[RF_FIELD_COUNT];
+	struct rf_kept kept[RF_FACTS_KEPT];
+};
+
+/* Ready for one request: does not clear the memo's values, so it costs a few stores. */
+void rf_facts_init(struct rf_facts *f, const struct rf_facts_ops *ops, void *ctx, struct rf_arena *arena,
+	const struct rf_lists *lists, int64_t wall_ns);
+
+/* The value of a field: asked once. Fields whose absence means the empty value give that. */
+const struct rf_val *rf_fact(struct rf_facts *f, enum rf_field field);
+/* The entry of a map field; missing where there is none. */
+struct rf_val rf_fact_key(struct rf_facts *f, enum rf_field field, struct rf_str key);
+
+/* Forget what is known about a field after the caller has changed it (a rewritten path). */
+void rf_fact_forget(struct rf_facts *f, enum rf_field field);

@@ -1,0 +1,113 @@
+/* policy/rule: rules and rulesets, compiled from the documented JSON shapes.
+ *
+ * A rule is compiled once to an immutable object; a ruleset is an immutable array of pointers to
+ * rules, so that one rule more among 100,000 compiles one rule and copies an array. A phase set is
+ * what one zone evaluates in one phase: rulesets in order, the account's before the zone's. All
+ * three are shared by reference count (get/put, any thread) and never change.
+ *
+ * Not here: ids, versions, timestamps and storage of the JSON documents (the API's business).
+ */
+#pragma once
+#include <jansson.h>
+#include "policy/expr.h"
+
+enum {
+	RF_RULES = 200000,         /* of a ruleset */
+	RF_RULE_EDITS = 32,        /* header edits of one rewrite */
+	RF_RULE_SKIPS = 256,       /* rules or rulesets named by one skip */
+	RF_RULE_TEXT = 500,        /* bytes of a description */
+	RF_RESPONSE_SIZE = 65536,  /* bytes of a block's content */
+	RF_RULE_WARNINGS = 4,
+	RF_PHASE_SETS = 64,        /* rulesets of a phase */
+};
+
+/* What a block answers with. */
+struct rf_response {
+	int status;                 /* 400..499 */
+	struct rf_str content;      /* may be empty */
+	struct rf_str content_type; /* "text/plain", "text/html", "text/xml" or "application/json" */
+};
+
+enum rf_edit_op { RF_EDIT_SET, RF_EDIT_ADD, RF_EDIT_REMOVE };
+
+/* One edit of a rewrite action, with the value still an expression where there is one. */
+struct rf_edit_spec {
+	enum rf_edit_op op;
+	struct rf_str name;    /* header name as written */
+	struct rf_str value;   /* where expr is NULL */
+	struct rf_expr *expr;
+};
+
+struct rf_skip {
+	bool current;                              /* the rest of this ruleset */
+	uint32_t phases;                           /* 1u << RF_PHASE_* */
+	size_t nrulesets, nrules;
+	struct rf_str *rulesets;                   /* ids */
+	struct { struct rf_str ruleset, rule; } *rules;
+};
+
+struct rf_rule {
+	_Atomic unsigned refs;
+	struct rf_str id, ref, description, expression, version;
+	enum rf_phase phase;
+	enum rf_action action;
+	bool enabled;
+	bool logging;              /* record matches (log always does; skip only where asked) */
+	int64_t priority;          /* smaller first; rules without one keep their place (0) */
+	struct rf_expr *cond;
+	const struct rf_response *response; /* block; NULL: the caller's default */
+	const struct rf_skip *skip;
+	size_t nedits;
+	const struct rf_edit_spec *edits;   /* of headers */
+	const struct rf_edit_spec *path, *query; /* NULL: untouched */
+	unsigned nwarnings;
+	const char *warnings[RF_RULE_WARNINGS]; /* a sentence each */
+	struct rf_str source;      /* canonical JSON of what was compiled */
+	void *mem;                 /* private: owns all of the above */
+};
+
+struct rf_ruleset {
+	_Atomic unsigned refs;
+	char id[40];               /* "" where it has none */
+	char name[64];
+	enum rf_phase phase;
+	uint64_t uses[(RF_FIELD_COUNT + 63) / 64]; /* fields that its rules ask for */
+	size_t count;
+	struct rf_rule **rules;    /* in order of evaluation */
+};
+
+struct rf_phase_set {
+	_Atomic unsigned refs;
+	enum rf_phase phase;
+	uint64_t uses[(RF_FIELD_COUNT + 63) / 64];
+	size_t count;
+	struct rf_ruleset *sets[];
+};
+
+/* Compile one rule {id, ref, expression, action, action_parameters, description, enabled, logging,
+ * priority, version, last_updated, categories}. Errors have a pointer below `at`
+ * ("/rules/3" gives "/rules/3/expression"), and line and column inside an expression. */
+int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_t *doc, const char *at,
+	struct rf_rule **ret, struct rf_err *e);
+struct rf_rule *rf_rule_get(struct rf_rule *r);
+void rf_rule_put(struct rf_rule *r);
+
+/* Compile the array `rules` of a ruleset. Rules of `old` (NULL: none) with the same id and the same
+ * content are used again as they are, not compiled; pass old only when the environment's `have` is the
+ * same and its lists are of the same lineage. */
+int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str id, struct rf_str name,
+	const json_t *rules, const struct rf_ruleset *old, struct rf_ruleset **ret, struct rf_err *e);
+/* `old` with `rule` put before position `at` (or in place of the rule there when `replace`); a NULL
+ * rule with `replace` removes. References are taken, none are consumed. */
+int rf_ruleset_with(const struct rf_ruleset *old, size_t at, bool replace, struct rf_rule *rule,
+	struct rf_ruleset **ret);
+struct rf_ruleset *rf_ruleset_get(struct rf_ruleset *s);
+void rf_ruleset_put(struct rf_ruleset *s);
+
+/* The rulesets of one phase in the order given; all of that phase. Takes references. */
+int rf_phase_set_make(enum rf_phase phase, struct rf_ruleset *const *sets, size_t count,
+	struct rf_phase_set **ret);
+struct rf_phase_set *rf_phase_set_get(struct rf_phase_set *s);
+void rf_phase_set_put(struct rf_phase_set *s);
+/* Whether any rule asks for the field: for what is costly to provide (bodies, fingerprints). */
+bool rf_phase_set_uses(const struct rf_phase_set *s, enum rf_field f);
