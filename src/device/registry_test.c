@@ -1,0 +1,159 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <pthread.h>
+#include <cmocka.h>
+#include "device/registry.h"
+
+static struct rf_device_spec spec(unsigned n)
+{
+	struct rf_device_spec s = { .name = RF_STR("camera"), .firmware = RF_STR("2.4.0"), .created_s = 7 };
+	snprintf(s.id, sizeof s.id, "%032x", n);
+	return s;
+}
+
+static void finds_by_id_and_credential(void **state)
+{
+	(void)state;
+	struct rf_registry *r = rf_registry_new(10);
+	struct rf_err e;
+	char owner[RF_ID_LEN + 1] = "";
+	struct rf_str tags[] = { RF_STR("site=lab"), RF_STR("blue") };
+	struct rf_device_spec one = spec(1), two = spec(2);
+	one.tags = tags;
+	one.tag_count = 2;
+	assert_int_equal(rf_registry_put(r, &one, &e), RF_OK);
+	assert_int_equal(rf_registry_put(r, &two, &e), RF_OK);
+	assert_int_equal(rf_registry_bind(r, one.id, RF_CRED_SKI, RF_STR("ski-1"), owner), RF_OK);
+	assert_int_equal(rf_registry_bind(r, one.id, RF_CRED_SKI, RF_STR("ski-1"), owner), RF_OK);
+	assert_int_equal(rf_registry_bind(r, two.id, RF_CRED_SKI, RF_STR("ski-1"), owner), RF_E_EXISTS);
+	assert_string_equal(owner, one.id);
+	assert_int_equal(rf_registry_bind(r, two.id, RF_CRED_FINGERPRINT, RF_STR("ski-1"), owner), RF_OK);
+	struct rf_device *d = rf_device_by_cred(r, RF_CRED_SKI, RF_STR("ski-1"));
+	assert_non_null(d);
+	assert_string_equal(rf_device_id(d), one.id);
+	assert_true(rf_str_eq(rf_device_text(d)->tags[1], RF_STR("blue")));
+	assert_int_equal(rf_registry_unbind(r, RF_CRED_SKI, RF_STR("ski-1")), RF_OK);
+	assert_null(rf_device_by_cred(r, RF_CRED_SKI, RF_STR("ski-1")));
+	rf_registry_free(r);
+}
+
+static void a_held_device_outlives_its_removal(void **state)
+{
+	(void)state;
+	struct rf_registry *r = rf_registry_new(10);
+	struct rf_err e;
+	struct rf_device_spec one = spec(1);
+	char owner[RF_ID_LEN + 1];
+	rf_registry_put(r, &one, &e);
+	rf_registry_bind(r, one.id, RF_CRED_SKI, RF_STR("k"), owner);
+	struct rf_device *d = rf_device_get(rf_device_find(r, rf_str_z(one.id)));
+	assert_int_equal(rf_registry_del(r, one.id), RF_OK);
+	assert_int_equal(rf_registry_del(r, one.id), RF_E_NOT_FOUND);
+	assert_null(rf_device_find(r, rf_str_z(one.id)));
+	assert_null(rf_device_by_cred(r, RF_CRED_SKI, RF_STR("k")));
+	assert_int_equal(rf_device_state(d), RF_DEVICE_REVOKED);
+	rf_registry_free(r);
+	assert_string_equal(rf_device_id(d), one.id);
+	rf_device_put(d);
+}
+
+static void refuses_past_its_bound(void **state)
+{
+	(void)state;
+	struct rf_registry *r = rf_registry_new(2);
+	struct rf_err e;
+	struct rf_device_spec s = spec(5), t = spec(6), u = spec(7);
+	assert_int_equal(rf_registry_put(r, &s, &e), RF_OK);
+	assert_int_equal(rf_registry_put(r, &u, &e), RF_OK);
+	assert_int_equal(rf_registry_put(r, &s, &e), RF_OK); /* a change, not one more */
+	assert_int_equal(rf_registry_put(r, &t, &e), RF_E_FULL);
+	assert_int_equal(rf_registry_count(r), 2);
+	rf_registry_free(r);
+}
+
+static void a_denied_key_stays_denied_when_bound(void **state)
+{
+	(void)state;
+	struct rf_registry *r = rf_registry_new(10);
+	struct rf_err e;
+	struct rf_device_spec one = spec(1);
+	char owner[RF_ID_LEN + 1];
+	rf_registry_put(r, &one, &e);
+	assert_int_equal(rf_registry_deny(r, RF_CRED_SERIAL, RF_STR("s"), true), RF_OK);
+	assert_true(rf_cred_denied(r, RF_CRED_SERIAL, RF_STR("s")));
+	assert_int_equal(rf_registry_bind(r, one.id, RF_CRED_SERIAL, RF_STR("s"), owner), RF_OK);
+	assert_true(rf_cred_denied(r, RF_CRED_SERIAL, RF_STR("s")));
+	assert_int_equal(rf_registry_deny(r, RF_CRED_SERIAL, RF_STR("s"), false), RF_OK);
+	assert_false(rf_cred_denied(r, RF_CRED_SERIAL, RF_STR("s")));
+	assert_non_null(rf_device_by_cred(r, RF_CRED_SERIAL, RF_STR("s")));
+	rf_registry_free(r);
+}
+
+static void limits_are_exact(void **state)
+{
+	(void)state;
+	_Atomic uint32_t n = 0;
+	assert_true(rf_use_enter(&n, 2) && rf_use_enter(&n, 2));
+	assert_false(rf_use_enter(&n, 2));
+	rf_use_leave(&n);
+	assert_true(rf_use_enter(&n, 2));
+	assert_true(rf_use_enter(&n, 0)); /* 0: no bound */
+}
+
+static _Atomic bool stop;
+
+static void *reader(void *arg)
+{
+	rf_registry_thread_start();
+	struct rf_registry *r = arg;
+	while (!atomic_load(&stop)) {
+		struct rf_device *d = rf_device_by_cred(r, RF_CRED_SKI, RF_STR("k"));
+		if (d && rf_device_text(d)->name.n != 6)
+			atomic_store(&stop, true);
+		rf_registry_quiet(NULL, false);
+		rf_registry_quiet(NULL, true);
+	}
+	rf_registry_thread_stop();
+	return NULL;
+}
+
+static void readers_walk_while_writers_change(void **state)
+{
+	(void)state;
+	struct rf_registry *r = rf_registry_new(100);
+	struct rf_err e;
+	pthread_t t;
+	char owner[RF_ID_LEN + 1];
+	atomic_store(&stop, false);
+	pthread_create(&t, NULL, reader, r);
+	for (unsigned i = 0; i < 3000; i++) {
+		struct rf_device_spec s = spec(i % 7);
+		rf_registry_put(r, &s, &e);
+		rf_registry_bind(r, s.id, RF_CRED_SKI, RF_STR("k"), owner);
+		rf_registry_put(r, &s, &e);
+		rf_registry_del(r, s.id);
+		rf_registry_quiet(NULL, false);
+		rf_registry_quiet(NULL, true);
+	}
+	assert_false(atomic_exchange(&stop, true));
+	rf_registry_quiet(NULL, false);
+	pthread_join(t, NULL);
+	rf_registry_quiet(NULL, true);
+	rf_registry_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(finds_by_id_and_credential), cmocka_unit_test(a_held_device_outlives_its_removal),
+		cmocka_unit_test(refuses_past_its_bound), cmocka_unit_test(a_denied_key_stays_denied_when_bound),
+		cmocka_unit_test(limits_are_exact), cmocka_unit_test(readers_walk_while_writers_change),
+	};
+	rf_registry_thread_start();
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	rf_registry_thread_stop();
+	return failed;
+}
