@@ -1,0 +1,122 @@
+/* bench/origin: the origin behind every server of the benchmark.
+ *
+ * usage: origin PORT
+ *
+ * One epoll loop on 127.0.0.1. A request is a head that ends in an empty line; the answer is 200 with a
+ * fixed body of 128 bytes that bench/load checks. Keeps connections alive, unless the request is HTTP/1.0
+ * or says `Connection: close`. Prints "ready" when it listens.
+ *
+ * Not here: request bodies, pipelines longer than one buffer, errors of HTTP. The servers under test are
+ * the only clients.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "body.h"
+
+#define MAX_FD 20000
+#define HEAD_MAX 4096
+#define ANSWER "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 128\r\n\r\n" BODY
+
+struct peer {
+	size_t have;
+	char in[HEAD_MAX + 1];
+};
+
+static struct peer *peers[MAX_FD];
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static int listen_on(int port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+	if (fd < 0)
+		die("socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 4096))
+		die("listen");
+	return fd;
+}
+
+static void drop(int fd)
+{
+	free(peers[fd]);
+	peers[fd] = NULL;
+	close(fd);
+}
+
+static void accept_all(int ep, int lfd)
+{
+	int fd, on = 1;
+	while ((fd = accept4(lfd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		if (fd >= MAX_FD || !(peers[fd] = calloc(1, sizeof(struct peer)))) {
+			close(fd);
+			continue;
+		}
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		epoll_ctl(ep, EPOLL_CTL_ADD, fd, &(struct epoll_event){.events = EPOLLIN, .data.fd = fd});
+	}
+}
+
+/* Answer each whole head in the buffer. False when the connection shall end. */
+static bool answer(int fd, struct peer *p)
+{
+	char *end, *at = p->in;
+	p->in[p->have] = 0;
+	while ((end = strstr(at, "\r\n\r\n"))) {
+		*end = 0;
+		if (write(fd, ANSWER, sizeof(ANSWER) - 1) != (ssize_t)sizeof(ANSWER) - 1)
+			return false;
+		if (strstr(at, " HTTP/1.0") || strcasestr(at, "\r\nconnection: close"))
+			return false;
+		at = end + 4;
+	}
+	p->have -= at - p->in;
+	memmove(p->in, at, p->have);
+	return p->have < HEAD_MAX;
+}
+
+static void serve(int fd)
+{
+	struct peer *p = peers[fd];
+	ssize_t n = read(fd, p->in + p->have, HEAD_MAX - p->have);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n > 0)
+		p->have += n;
+	if (n <= 0 || !answer(fd, p))
+		drop(fd);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2)
+		return fprintf(stderr, "usage: origin PORT\n"), 2;
+	int lfd = listen_on(atoi(argv[1])), ep = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event ev[256];
+	epoll_ctl(ep, EPOLL_CTL_ADD, lfd, &(struct epoll_event){.events = EPOLLIN, .data.fd = lfd});
+	puts("ready");
+	fflush(stdout);
+	for (;;) {
+		int n = epoll_wait(ep, ev, 256, -1);
+		for (int i = 0; i < n; i++) {
+			if (ev[i].data.fd == lfd)
+				accept_all(ep, lfd);
+			else
+				serve(ev[i].data.fd);
+		}
+	}
+}

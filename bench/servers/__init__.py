@@ -1,0 +1,12 @@
+"""The servers under test. Each class has the same shape:
+
+    kind, tuned         what it is
+    start(lab)          run on the servers' CPU, in front of lab.origin_port; sets `port`
+    pids()              all its processes
+    stop()              end them
+"""
+from .haproxy import Haproxy
+from .nginx import Nginx
+from .ringfence import Ringfence
+
+__all__ = ["Haproxy", "Nginx", "Ringfence"]
