@@ -6,7 +6,11 @@
  * is SQLite in WAL mode with synchronous=FULL: what rf_store_commit returned RF_OK for is there after a power cut,
  * what it did not is absent. Used by the control thread only (one writer).
  *
- * Every write is audited in the same transaction: who, when, what, old and new revision.
+ * Every write is audited in the same transaction: who, when, what, old and new revision. (Items of lists are
+ * not, one by one: whoever changes them also puts their list, which is.) The newest RF_STORE_AUDIT_MAX
+ * entries are kept.
+ *
+ * The file is made with mode 0600: private keys that operators upload are in it as they came.
  */
 #pragma once
 #include <jansson.h>
@@ -23,7 +27,7 @@ enum rf_kind {
 struct rf_object {
 	char id[33];
 	char parent[33];    /* "" for a root */
-	char name[256];     /* unique within (kind, parent) where the table says so; "" allowed elsewhere */
+	char name[320];     /* unique within (kind, parent) where the table says so; "" allowed elsewhere */
 	uint64_t revision;  /* grows with every write of the whole store; the ETag */
 	int64_t created_s, modified_s;
 	json_t *doc;        /* owned by the object; rf_object_fini */
@@ -31,16 +35,23 @@ struct rf_object {
 void rf_object_fini(struct rf_object *o);
 #define RF_OBJECT_AUTO __attribute__((cleanup(rf_object_fini))) struct rf_object
 
+enum { RF_STORE_AUDIT_MAX = 100000, RF_STORE_MATCH_MAX = 4 };
+
 struct rf_store;
+/* Opens or makes the file and brings it to the present version. RF_E_UNSUPPORTED: written by a newer release;
+ * RF_E_INVALID: not a state file of ours; RF_E_DISK: damaged, full or not writable. */
 int rf_store_open(const char *path, const struct rf_clock *clock, struct rf_store **ret, struct rf_err *e);
 void rf_store_close(struct rf_store *s);
+
+/* Where ids come from; getrandom(2) unless a test says otherwise. Returns 0 on success. */
+void rf_store_random(struct rf_store *s, int (*fill)(void *ctx, void *to, size_t n), void *ctx);
 
 /* One transaction at a time; every write must be in one. `actor` goes into the audit. */
 int rf_store_begin(struct rf_store *s, const char *actor, struct rf_err *e);
 int rf_store_commit(struct rf_store *s, struct rf_err *e);   /* RF_E_DISK: nothing of it happened */
 void rf_store_rollback(struct rf_store *s);                   /* harmless outside a transaction */
 
-/* Reads. RF_E_NOT_FOUND. */
+/* Reads. RF_E_NOT_FOUND. In rf_store_find, parent NULL means any (the oldest, where names are not unique). */
 int rf_store_get(struct rf_store *s, enum rf_kind k, const char *id, struct rf_object *ret, struct rf_err *e);
 int rf_store_find(struct rf_store *s, enum rf_kind k, const char *parent, const char *name, struct rf_object *ret,
 		  struct rf_err *e);
@@ -49,6 +60,7 @@ struct rf_store_query {
 	const char *parent;   /* NULL: any */
 	const char *name;     /* NULL: any */
 	const char *search;   /* NULL; else a substring of the name */
+	struct { const char *field, *value; } match[RF_STORE_MATCH_MAX]; /* top-level texts of the document; NULL: end */
 	size_t offset, limit; /* limit 0: all */
 	bool descending;      /* by creation; ascending by default */
 };
@@ -57,9 +69,34 @@ struct rf_store_query {
 int rf_store_list(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q,
 		  int (*each)(const struct rf_object *o, void *arg), void *arg, size_t *ret_total, struct rf_err *e);
 
+/* As rf_store_list, but the document is handed over as text, not parsed: for loading what can be millions. */
+struct rf_raw_object {
+	const char *id, *parent, *name; /* valid during the call */
+	struct rf_str doc;
+	uint64_t revision;
+	int64_t created_s, modified_s;
+};
+int rf_store_scan(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q,
+		  int (*each)(const struct rf_raw_object *o, void *arg), void *arg, struct rf_err *e);
+/* How many a query finds, without its offset and limit. */
+int rf_store_count(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q, size_t *ret, struct rf_err *e);
+
 /* Writes, in a transaction. id "" in `put` for a new object: one is drawn and set. if_revision 0: whatever
  * is there; else RF_E_STALE unless it is the present one. RF_E_EXISTS on a name that is taken, RF_E_CONFLICT on a parent that is absent. */
 int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64_t if_revision, struct rf_err *e);
 int rf_store_del(struct rf_store *s, enum rf_kind k, const char *id, uint64_t if_revision, struct rf_err *e);
 
 uint64_t rf_store_revision(struct rf_store *s); /* of the last write */
+
+struct rf_audit {
+	uint64_t seq;
+	int64_t at_s;
+	const char *actor, *kind, *id, *action; /* action: create, update, delete; valid during the call */
+	uint64_t old_revision, new_revision;    /* 0: was not there; is no more */
+};
+/* Newest first. Stops on != 0 and returns it. *ret_total may be NULL. */
+int rf_store_audit(struct rf_store *s, size_t offset, size_t limit, int (*each)(const struct rf_audit *a, void *arg),
+		   void *arg, size_t *ret_total, struct rf_err *e);
+
+const char *rf_kind_name(enum rf_kind k);   /* its table: "devices" */
+enum rf_kind rf_kind_parent(enum rf_kind k); /* RF_KIND_COUNT where it has none */

@@ -1,0 +1,376 @@
+/* The store: objects, names, parents, revisions, audit; power cuts, full disks, files that are not ours. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <sqlite3.h>
+#include "ctl/store.h"
+
+static int64_t now_s = 1800000000;
+static int64_t wall(void *ctx) { (void)ctx; return now_s * (int64_t)RF_NS_S; }
+static uint64_t mono(void *ctx) { (void)ctx; return 0; }
+static const struct rf_clock test_clock = { mono, wall, NULL };
+
+struct fixture {
+	char dir[64], path[96];
+	struct rf_store *s;
+	struct rf_err e;
+	char account[33];
+};
+
+static int open_store(struct fixture *f)
+{
+	return rf_store_open(f->path, &test_clock, &f->s, &f->e);
+}
+
+static int put(struct fixture *f, enum rf_kind k, const char *parent, const char *name, char id[33], uint64_t if_revision)
+{
+	RF_OBJECT_AUTO o = { .doc = json_pack("{s:s, s:s}", "name", name, "class", "c1") };
+	snprintf(o.parent, sizeof o.parent, "%s", parent);
+	snprintf(o.name, sizeof o.name, "%s", name);
+	if (id)
+		snprintf(o.id, sizeof o.id, "%s", id);
+	int rc = rf_store_put(f->s, k, &o, if_revision, &f->e);
+	if (rc == RF_OK && id)
+		snprintf(id, 33, "%s", o.id);
+	return rc;
+}
+
+static int put_now(struct fixture *f, enum rf_kind k, const char *parent, const char *name, char id[33])
+{
+	assert_int_equal(rf_store_begin(f->s, "tester", &f->e), RF_OK);
+	int rc = put(f, k, parent, name, id, 0);
+	if (rc == RF_OK)
+		return rf_store_commit(f->s, &f->e);
+	rf_store_rollback(f->s);
+	return rc;
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	snprintf(f->dir, sizeof f->dir, "/tmp/rf-store-XXXXXX");
+	if (!mkdtemp(f->dir))
+		return -1;
+	snprintf(f->path, sizeof f->path, "%s/state.db", f->dir);
+	*state = f;
+	return open_store(f) || put_now(f, RF_KIND_ACCOUNT, "", "acme", f->account);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	rf_store_close(f->s);
+	for (const char *const *x = (const char *const[]){ "", "-wal", "-shm", NULL }; *x; x++) {
+		char path[128];
+		snprintf(path, sizeof path, "%s%s", f->path, *x);
+		unlink(path);
+	}
+	rmdir(f->dir);
+	free(f);
+	return 0;
+}
+
+static void reads_what_it_wrote(void **state)
+{
+	struct fixture *f = *state;
+	char id[33] = "";
+	assert_int_equal(put_now(f, RF_KIND_ZONE, f->account, "example.com", id), RF_OK);
+	assert_int_equal(strlen(id), 32);
+	struct rf_object o;
+	assert_int_equal(rf_store_get(f->s, RF_KIND_ZONE, id, &o, &f->e), RF_OK);
+	assert_string_equal(o.name, "example.com");
+	assert_string_equal(o.parent, f->account);
+	assert_int_equal(o.created_s, now_s);
+	assert_string_equal(json_string_value(json_object_get(o.doc, "name")), "example.com");
+	rf_object_fini(&o);
+	assert_int_equal(rf_store_find(f->s, RF_KIND_ZONE, f->account, "example.com", &o, &f->e), RF_OK);
+	assert_string_equal(o.id, id);
+	rf_object_fini(&o);
+	assert_int_equal(rf_store_find(f->s, RF_KIND_ZONE, "other", "example.com", &o, &f->e), RF_E_NOT_FOUND);
+	assert_int_equal(rf_store_get(f->s, RF_KIND_DEVICE, id, &o, &f->e), RF_E_NOT_FOUND);
+	struct stat st;
+	assert_int_equal(stat(f->path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void refuses_taken_names_and_absent_parents(void **state)
+{
+	struct fixture *f = *state;
+	char a[33] = "";
+	assert_int_equal(put_now(f, RF_KIND_ZONE, f->account, "example.com", NULL), RF_OK);
+	assert_int_equal(put_now(f, RF_KIND_ZONE, f->account, "example.com", NULL), RF_E_EXISTS);
+	assert_int_equal(put_now(f, RF_KIND_ZONE, "00000000000000000000000000000000", "b.example", NULL), RF_E_CONFLICT);
+	assert_int_equal(put_now(f, RF_KIND_DEVICE, f->account, "same", a), RF_OK);
+	assert_int_equal(put_now(f, RF_KIND_DEVICE, f->account, "same", NULL), RF_OK);
+	assert_int_equal(put(f, RF_KIND_DEVICE, f->account, "outside", NULL, 0), RF_E_INTERNAL);
+}
+
+static void one_of_two_writers_is_told(void **state)
+{
+	struct fixture *f = *state;
+	char id[33] = "";
+	assert_int_equal(put_now(f, RF_KIND_CLASS, f->account, "meter", id), RF_OK);
+	uint64_t seen = rf_store_revision(f->s);
+	assert_int_equal(rf_store_begin(f->s, "one", &f->e), RF_OK);
+	assert_int_equal(put(f, RF_KIND_CLASS, f->account, "meter2", id, seen), RF_OK);
+	assert_int_equal(rf_store_commit(f->s, &f->e), RF_OK);
+	assert_int_equal(rf_store_begin(f->s, "two", &f->e), RF_OK);
+	assert_int_equal(put(f, RF_KIND_CLASS, f->account, "meter3", id, seen), RF_E_STALE);
+	assert_int_equal(rf_store_del(f->s, RF_KIND_CLASS, id, seen, &f->e), RF_E_STALE);
+	rf_store_rollback(f->s);
+	assert_int_equal(rf_store_revision(f->s), seen + 1);
+}
+
+static void a_parent_takes_its_children_along(void **state)
+{
+	struct fixture *f = *state;
+	char dev[33] = "", cred[33] = "";
+	assert_int_equal(put_now(f, RF_KIND_DEVICE, f->account, "d", dev), RF_OK);
+	assert_int_equal(put_now(f, RF_KIND_CREDENTIAL, dev, "ski:00", cred), RF_OK);
+	assert_int_equal(rf_store_begin(f->s, "x", &f->e), RF_OK);
+	assert_int_equal(rf_store_del(f->s, RF_KIND_DEVICE, dev, 0, &f->e), RF_OK);
+	assert_int_equal(rf_store_del(f->s, RF_KIND_DEVICE, dev, 0, &f->e), RF_E_NOT_FOUND);
+	assert_int_equal(rf_store_commit(f->s, &f->e), RF_OK);
+	struct rf_object o;
+	assert_int_equal(rf_store_get(f->s, RF_KIND_CREDENTIAL, cred, &o, &f->e), RF_E_NOT_FOUND);
+}
+
+static int collect(const struct rf_object *o, void *arg)
+{
+	strcat(strcat(arg, o->name), " ");
+	return 0;
+}
+
+static void lists_in_order_with_filters(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 5; i++) {
+		char name[16];
+		snprintf(name, sizeof name, "Dev%d", i);
+		assert_int_equal(put_now(f, RF_KIND_DEVICE, f->account, name, NULL), RF_OK);
+	}
+	char got[128] = "";
+	size_t total;
+	struct rf_store_query q = { .parent = f->account, .offset = 1, .limit = 2 };
+	assert_int_equal(rf_store_list(f->s, RF_KIND_DEVICE, &q, collect, got, &total, &f->e), RF_OK);
+	assert_string_equal(got, "Dev1 Dev2 ");
+	assert_int_equal(total, 5);
+	got[0] = '\0';
+	q = (struct rf_store_query){ .descending = true, .limit = 2 };
+	assert_int_equal(rf_store_list(f->s, RF_KIND_DEVICE, &q, collect, got, NULL, &f->e), RF_OK);
+	assert_string_equal(got, "Dev4 Dev3 ");
+	got[0] = '\0';
+	q = (struct rf_store_query){ .search = "EV3", .match = { { "class", "c1" } } };
+	assert_int_equal(rf_store_list(f->s, RF_KIND_DEVICE, &q, collect, got, &total, &f->e), RF_OK);
+	assert_string_equal(got, "Dev3 ");
+	q = (struct rf_store_query){ .match = { { "class", "it's \"other\"" } } };
+	assert_int_equal(rf_store_count(f->s, RF_KIND_DEVICE, &q, &total, &f->e), RF_OK);
+	assert_int_equal(total, 0);
+}
+
+static int collect_audit(const struct rf_audit *a, void *arg)
+{
+	char line[200];
+	snprintf(line, sizeof line, "%s:%s:%s:%d:%d ", a->actor, a->kind, a->action, a->old_revision != 0,
+		 a->new_revision != 0);
+	strcat(arg, line);
+	return 0;
+}
+
+static void every_write_is_audited(void **state)
+{
+	struct fixture *f = *state;
+	char id[33] = "";
+	assert_int_equal(put_now(f, RF_KIND_CLASS, f->account, "a", id), RF_OK);
+	assert_int_equal(put_now(f, RF_KIND_CLASS, f->account, "b", id), RF_OK);
+	assert_int_equal(rf_store_begin(f->s, "bob", &f->e), RF_OK);
+	assert_int_equal(rf_store_del(f->s, RF_KIND_CLASS, id, 0, &f->e), RF_OK);
+	rf_store_rollback(f->s);
+	char got[512] = "";
+	size_t total;
+	assert_int_equal(rf_store_audit(f->s, 0, 2, collect_audit, got, &total, &f->e), RF_OK);
+	assert_string_equal(got, "tester:classes:update:1:1 tester:classes:create:0:1 ");
+	assert_int_equal(total, 3);
+}
+
+static void survives_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t revision = rf_store_revision(f->s);
+	rf_store_close(f->s);
+	f->s = NULL;
+	assert_int_equal(open_store(f), RF_OK);
+	assert_int_equal(rf_store_revision(f->s), revision);
+	struct rf_object o;
+	assert_int_equal(rf_store_get(f->s, RF_KIND_ACCOUNT, f->account, &o, &f->e), RF_OK);
+	rf_object_fini(&o);
+}
+
+static void sql(const char *path, const char *text)
+{
+	sqlite3 *db;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void refuses_files_that_are_not_its_own(void **state)
+{
+	struct fixture *f = *state;
+	rf_store_close(f->s);
+	f->s = NULL;
+	sql(f->path, "PRAGMA user_version=99");
+	assert_int_equal(open_store(f), RF_E_UNSUPPORTED);
+	assert_non_null(strstr(f->e.text, "newer release"));
+	unlink(f->path);
+	sql(f->path, "CREATE TABLE other(x)");
+	assert_int_equal(open_store(f), RF_E_INVALID);
+	assert_non_null(strstr(f->e.text, "another program"));
+	unlink(f->path);
+	int fd = open(f->path, O_CREAT | O_WRONLY, 0600);
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(write(fd, "this is a letter to my mother, not a database.\n", 47), 47);
+	close(fd);
+	assert_int_equal(open_store(f), RF_E_INVALID);
+	assert_non_null(strstr(f->e.text, "not a state file"));
+	unlink(f->path);
+	snprintf(f->path, sizeof f->path, "%s/absent/state.db", f->dir);
+	assert_int_equal(open_store(f), RF_E_DISK);
+	snprintf(f->path, sizeof f->path, "%s/state.db", f->dir);
+}
+
+static void a_damaged_file_is_named(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(put_now(f, RF_KIND_DEVICE, f->account, "d", NULL), RF_OK);
+	rf_store_close(f->s);
+	f->s = NULL;
+	int fd = open(f->path, O_WRONLY);
+	char junk[4096];
+	memset(junk, 0xa5, sizeof junk);
+	struct stat st;
+	fstat(fd, &st);
+	for (off_t at = 4096; at < st.st_size; at += 4096)
+		assert_int_equal(pwrite(fd, junk, sizeof junk, at), 4096);
+	close(fd);
+	int rc = open_store(f);
+	char got[8192] = "";
+	if (rc == RF_OK)
+		rc = rf_store_list(f->s, RF_KIND_DEVICE, &(struct rf_store_query){ 0 }, collect, got, NULL, &f->e);
+	assert_int_equal(rc, RF_E_DISK);
+	assert_non_null(strstr(f->e.text, "damaged"));
+}
+
+/* A child may write no more than a few pages: the change that does not fit is absent, the earlier ones are there,
+ * and the store still answers. */
+static void a_full_disk_loses_nothing(void **state)
+{
+	struct fixture *f = *state;
+	rf_store_close(f->s);
+	f->s = NULL;
+	pid_t pid = fork();
+	if (pid == 0) {
+		signal(SIGXFSZ, SIG_IGN);
+		if (open_store(f) != RF_OK)
+			_exit(10);
+		struct stat st = { 0 };
+		char wal[128];
+		snprintf(wal, sizeof wal, "%s-wal", f->path);
+		stat(wal, &st);
+		setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 600000, 600000 });
+		int stored = 0, rc = RF_OK;
+		for (; stored < 10000 && rc == RF_OK; stored += rc == RF_OK)
+			rc = put_now(f, RF_KIND_DEVICE, f->account, "device with some name", NULL);
+		size_t count = 0;
+		if (rc != RF_E_DISK || rf_store_count(f->s, RF_KIND_DEVICE, &(struct rf_store_query){ 0 }, &count, &f->e))
+			_exit(11);
+		_exit(count == (size_t)stored && stored > 0 ? 0 : 12);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(open_store(f), RF_OK);
+}
+
+/* A child writes pairs (two objects a transaction) and tells each acknowledged one over a pipe, until it is
+ * killed: what it told is there, and no half of a pair ever is. */
+static void kill_at_random_points(void **state)
+{
+	struct fixture *f = *state;
+	rf_store_close(f->s);
+	f->s = NULL;
+	size_t told = 0;
+	for (int round = 0; round < 8; round++) {
+		int fds[2];
+		assert_int_equal(pipe(fds), 0);
+		pid_t pid = fork();
+		if (pid == 0) {
+			if (open_store(f) != RF_OK)
+				_exit(1);
+			for (;;) {
+				if (rf_store_begin(f->s, "child", &f->e) || put(f, RF_KIND_DEVICE, f->account, "left", NULL, 0) ||
+				    put(f, RF_KIND_DEVICE, f->account, "right", NULL, 0) || rf_store_commit(f->s, &f->e) ||
+				    write(fds[1], "x", 1) != 1)
+					_exit(2);
+			}
+		}
+		close(fds[1]);
+		char c;
+		for (int i = 0; i < 3 + round * 5; i++)
+			told += read(fds[0], &c, 1) == 1;
+		usleep((useconds_t)(round * 211));
+		kill(pid, SIGKILL);
+		while (read(fds[0], &c, 1) == 1)
+			told++;
+		close(fds[0]);
+		int status;
+		waitpid(pid, &status, 0);
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(open_store(f), RF_OK);
+		size_t left, right;
+		struct rf_store_query q = { .name = "left" };
+		assert_int_equal(rf_store_count(f->s, RF_KIND_DEVICE, &q, &left, &f->e), RF_OK);
+		q.name = "right";
+		assert_int_equal(rf_store_count(f->s, RF_KIND_DEVICE, &q, &right, &f->e), RF_OK);
+		assert_int_equal(left, right);
+		assert_true(left >= told);
+		assert_true(left <= told + (size_t)round + 1); /* at most one a round was stored but not told */
+		rf_store_close(f->s);
+		f->s = NULL;
+	}
+}
+
+static int no_randomness(void *ctx, void *to, size_t n)
+{
+	(void)ctx, (void)to, (void)n;
+	return -1;
+}
+
+static void an_id_needs_randomness(void **state)
+{
+	struct fixture *f = *state;
+	rf_store_random(f->s, no_randomness, NULL);
+	assert_int_equal(put_now(f, RF_KIND_CLASS, f->account, "a", NULL), RF_E_CRYPTO);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(reads_what_it_wrote), T(refuses_taken_names_and_absent_parents), T(one_of_two_writers_is_told),
+		T(a_parent_takes_its_children_along), T(lists_in_order_with_filters), T(every_write_is_audited),
+		T(survives_a_restart), T(refuses_files_that_are_not_its_own), T(a_damaged_file_is_named),
+		T(a_full_disk_loses_nothing), T(kill_at_random_points), T(an_id_needs_randomness),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
