@@ -1,0 +1,25 @@
+/* monitor/client: the engine's side of the monitor. Calls block until the monitor has answered (at most RF_MONITOR_ANSWER_S). */
+#pragma once
+#include "base/err.h"
+#include "monitor/request.h"
+
+enum { RF_MONITOR_ANSWER_S = 30 };
+
+/* The non-blocking socket of notices, for the loop. The caller owns it. */
+int rf_monitor_watch(int fd, int *ret_notices, struct rf_err *e);
+/* The next notice; RF_E_AGAIN: none; RF_E_EOF: the monitor is gone, drain. */
+int rf_monitor_notice(int notices, enum rf_notice *ret);
+
+/* Sockets of listener `index`, non-blocking and listening; give socket i to worker i % workers. RF_E_STALE when the monitor's
+ * plan calls that listener otherwise (the boot file changed in between). The caller owns them. */
+int rf_monitor_listen(int fd, unsigned index, const char *name, int *fds, size_t room, size_t *ret_count,
+		      struct rf_err *e);
+/* A permitted file, whatever its permissions. RF_E_STALE as above. */
+int rf_monitor_open(int fd, unsigned index, const char *path, int *ret_fd, struct rf_err *e);
+
+int rf_monitor_ready(int fd, struct rf_err *e);
+/* The monitor reads the boot file again; the error is the file's. After RF_OK build all, then say rf_monitor_reloaded. */
+int rf_monitor_replan(int fd, struct rf_err *e);
+int rf_monitor_reloaded(int fd, bool ok, const char *why, struct rf_err *e);
+int rf_monitor_alive(int fd, struct rf_err *e);
+int rf_monitor_status(int fd, const char *line, struct rf_err *e);

@@ -1,0 +1,40 @@
+/* monitor/plan: what the engine may ask of the monitor: the listeners, the files, and its sandbox.
+ *
+ * Made from the boot file (ctl/plan) by the monitor at its start and at each reload. The engine names an entry by its index only.
+ */
+#pragma once
+#include <sys/types.h>
+#include "base/arena.h"
+#include "base/ip.h"
+
+enum { RF_PLAN_LISTENERS_MAX = 80, RF_PLAN_FILES_MAX = 256, RF_PLAN_PATHS_MAX = 48, RF_PLAN_SOCKETS_MAX = 128 };
+
+struct rf_plan_listener {
+	const char *name;
+	const char *path;  /* of a Unix socket; NULL: ip and port */
+	const char *group; /* of the Unix socket, "" : the engine's */
+	struct rf_ip ip;
+	uint16_t port;
+	unsigned sockets;  /* of one SO_REUSEPORT group, one a worker; 1 for a Unix socket */
+	int backlog;
+};
+
+struct rf_plan_path { const char *path; bool directory; }; /* directory: made for the engine's user when absent */
+
+struct rf_plan {
+	struct rf_plan_listener listeners[RF_PLAN_LISTENERS_MAX];
+	size_t listener_count;
+	const char *files[RF_PLAN_FILES_MAX]; /* that the engine may have opened, for reading */
+	size_t file_count;
+	const char *user;                     /* whom the engine becomes when the monitor is root */
+	struct rf_plan_path writable[RF_PLAN_PATHS_MAX]; /* trees that the engine may write to */
+	size_t writable_count;
+	const char *readable[RF_PLAN_PATHS_MAX]; /* files and trees that the engine may read besides the usual */
+	size_t readable_count;
+	const char *pid_file;                 /* "": none */
+	uint64_t drain_ns;
+	uint64_t descriptors;                 /* RLIMIT_NOFILE, 0: leave it */
+	struct rf_arena arena;                /* owns the strings */
+};
+
+void rf_plan_free(struct rf_plan *p); /* NULL is harmless */
