@@ -31,6 +31,10 @@ struct rf_http_limits {
 	uint16_t name;
 	uint16_t headers;    /* count, at most 250 */
 	uint16_t connection; /* options in Connection, count */
+	uint8_t chunk_digits;    /* of a chunk size, at most 15 */
+	uint16_t chunk_ext;      /* extensions of one chunk */
+	uint32_t chunk_overhead; /* chunk heads beyond eight bytes for each byte of data */
+	uint32_t trailers;       /* all trailers */
 	bool loose_target;   /* allow the bytes "<>[]^`{|} in targets, which no URI may have */
 	bool loose_escape;   /* allow a '%' without two hexadecimal digits in targets */
 	bool loose_values;   /* allow bytes >= 0x80 that are not UTF-8 in values [RFC 9110 5.5 obs-text] */

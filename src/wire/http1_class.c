@@ -25,6 +25,10 @@ const struct rf_http_limits rf_http_limits_default = {
 	.name = RF_LIMIT_HTTP_NAME,
 	.headers = RF_LIMIT_HTTP_HEADERS,
 	.connection = RF_LIMIT_HTTP_CONNECTION,
+	.chunk_digits = RF_LIMIT_HTTP_CHUNK_DIGITS,
+	.chunk_ext = RF_LIMIT_HTTP_CHUNK_EXT,
+	.chunk_overhead = RF_LIMIT_HTTP_CHUNK_OVERHEAD,
+	.trailers = RF_LIMIT_HTTP_TRAILERS,
 };
 
 static const struct {
