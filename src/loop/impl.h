@@ -42,3 +42,5 @@ struct rf_loop {
 void rf_loop_init(struct rf_loop *loop, const struct rf_loop_ops *ops);
 /* Free what rf_loop_init and later use took; the implementation frees itself. */
 void rf_loop_fini(struct rf_loop *loop);
+/* Nothing to run at this time: no task, message or due timer. */
+bool rf_loop_idle(struct rf_loop *loop);

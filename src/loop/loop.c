@@ -97,10 +97,21 @@ static void run_tasks(struct rf_loop *loop)
 	}
 }
 
+static bool has_work(struct rf_loop *loop)
+{
+	return !rf_list_empty(&loop->tasks) || loop->overdue || atomic_load(&loop->posted);
+}
+
+bool rf_loop_idle(struct rf_loop *loop)
+{
+	struct rf_heap_node *first = rf_heap_min(&loop->timers);
+	return !has_work(loop) && (!first || first->key > loop->ops->mono(loop));
+}
+
 /* How long the next wait may be: 0 when there is work already. */
 static uint64_t may_wait(struct rf_loop *loop, uint64_t wait_ns)
 {
-	if (!rf_list_empty(&loop->tasks) || loop->overdue || atomic_load(&loop->posted) || atomic_load(&loop->stop))
+	if (has_work(loop) || atomic_load(&loop->stop))
 		return 0;
 	struct rf_heap_node *first = rf_heap_min(&loop->timers);
 	if (!first || !wait_ns)
