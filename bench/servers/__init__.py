@@ -1,7 +1,7 @@
 """The servers under test. Each class has the same shape:
 
     kind, tuned         what it is
-    start(lab)          run on the servers' CPU, in front of lab.origin_port; sets `port`
+    start(lab, wrapper) run on the servers' CPU, in front of lab.origin_port, by the command `wrapper`; sets `port`
     pids()              all its processes
     stop()              end them
 """

@@ -31,14 +31,14 @@ class Peer:
         """The places of the template that hold rules, for self.denied, in the form that suits the peer best."""
         raise NotImplementedError
 
-    def start(self, lab):
+    def start(self, lab, wrapper=()):
         self.lab = lab
         self.port = lab.port()
         self.dir = os.path.join(lab.dir, f"{self.name}-{self.port}")
         os.makedirs(self.dir)
         self.config = os.path.join(self.dir, "server" + self.suffix)
         self.write_config()
-        self.child = lab.spawn(self.command(), cpu=harness.SERVER_CPU, stdout=subprocess.DEVNULL,
+        self.child = lab.spawn([*wrapper, *self.command()], cpu=harness.SERVER_CPU, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
         harness.wait_port(self.port, self.child)
 

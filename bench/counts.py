@@ -1,0 +1,182 @@
+"""bench/run counts: what a unit of work costs, free of noise, against the figures kept in figures.json.
+
+    KIND.instructions   of the worker process under callgrind
+    KIND.syscalls       of all processes under strace
+    idle.bytes          PSS of an idle connection
+
+The first two are the cost of N2 units less that of N1 units, divided by N2 - N1, over one connection at a
+time; "rules" is a keepalive request with RULES rules loaded. `--check` fails where a figure rose by more than
+RISE, `--update` writes the file.
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import harness
+import pki
+import push
+from harness import Failed, Lab, Load
+from servers import Ringfence
+
+FIGURES = os.path.join(harness.HERE, "figures.json")
+RISE = 1.05
+RULES = 1000
+DEVICES = 16
+IDLE = 1000
+KINDS = {"full": ("full", 20, 60), "resumed": ("resume", 20, 60), "keepalive": ("keep", 200, 1000)}
+
+
+class Callgrind:
+    """The instructions that a process under callgrind has executed, by the dumps it writes when asked."""
+
+    def __init__(self, directory):
+        self.dir = directory
+        self.prefix = f"--vgdb-prefix={directory}/vgdb"
+        self.wrapper = ["valgrind", "--tool=callgrind", "--quiet", "--trace-children=yes", self.prefix,
+                        f"--callgrind-out-file={directory}/out.%p"]
+
+    def count(self, pid, work):
+        """Instructions that `pid` executes while `work()` runs."""
+        self.dump(pid)
+        work()
+        with open(self.dump(pid)) as f:
+            found = re.search(r"^totals: (\d+)", f.read(), re.MULTILINE)
+        if not found:
+            raise Failed("callgrind wrote no totals")
+        return int(found.group(1))
+
+    def dump(self, pid):
+        before = set(os.listdir(self.dir))
+        subprocess.run(["callgrind_control", self.prefix, "--dump", str(pid)], check=True, capture_output=True)
+        new = [f for f in set(os.listdir(self.dir)) - before if f.startswith(f"out.{pid}.")]
+        if len(new) != 1:
+            raise Failed(f"callgrind wrote {len(new)} dumps of process {pid}")
+        return os.path.join(self.dir, new[0])
+
+
+class Strace:
+    """The system calls of running processes."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.out = os.path.join(lab.dir, "strace")
+
+    def count(self, pids, work):
+        """System calls of `pids` while `work()` runs."""
+        command = ["strace", "-f", "-c", "-o", self.out] + [word for pid in pids for word in ("-p", str(pid))]
+        tracer = self.lab.spawn(command, stderr=subprocess.DEVNULL)
+        while not all(traced(pid) for pid in pids):
+            if tracer.poll() is not None:
+                raise Failed("strace does not run")
+            time.sleep(0.05)
+        work()
+        time.sleep(0.1)
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(20)
+        self.lab.stop(tracer)
+        with open(self.out) as f:
+            return int(f.read().splitlines()[-1].split()[3])
+
+
+def traced(pid):
+    """Whether every thread of `pid` has a tracer."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status") as f:
+            if "TracerPid:\t0\n" in f.read():
+                return False
+    return True
+
+
+def per_unit(lab, server, kind, count):
+    """The cost of one unit by `count(work)`, which gives the cost of what work() does."""
+    mode, few, many = KINDS[kind]
+    load = Load(lab, mode, server.port, count=DEVICES, conns=1)
+    load.ask(f"run {2 * DEVICES}")
+    costs = [count(lambda: load.ask(f"run {units}")) for units in (few, many)]
+    load.stop()
+    return (costs[1] - costs[0]) / (many - few)
+
+
+def instructions(lab, make):
+    """The figures under callgrind of a server that `make()` makes."""
+    directory = os.path.join(lab.dir, "callgrind")
+    os.makedirs(directory)
+    os.chmod(directory, 0o777)
+    callgrind, server = Callgrind(directory), make()
+    server.start(lab, wrapper=callgrind.wrapper)
+
+    def count(work):
+        return callgrind.count(server.pids()[-1], work)  # the youngest is the one that serves
+
+    figures = {f"{kind}.instructions": per_unit(lab, server, kind, count) for kind in KINDS}
+    server.replace_rules(server.rules_body(push.paths(0, RULES)))
+    figures["rules.instructions"] = per_unit(lab, server, "keepalive", count)
+    server.stop()
+    return figures
+
+
+def system_calls(lab, make):
+    server, strace = make(), Strace(lab)
+    server.start(lab)
+    figures = {f"{kind}.syscalls": per_unit(lab, server, kind, lambda work: strace.count(server.pids(), work))
+               for kind in KINDS}
+    server.stop()
+    return figures
+
+
+def idle_bytes(lab, make):
+    server = make()
+    server.start(lab)
+    load = Load(lab, "keep", server.port, conns=2 * IDLE)
+    marks = []
+    for opened in (IDLE, 2 * IDLE):
+        load.ask(f"open {opened}")
+        time.sleep(0.2)
+        marks.append(harness.pss_bytes(server.pids()))
+    load.stop()
+    server.stop()
+    return {"idle.bytes": (marks[1] - marks[0]) / IDLE}
+
+
+def measure(lab, make):
+    pki.make(lab.pki, 64)
+    lab.start_origin()
+    figures = {}
+    for part in (instructions, system_calls, idle_bytes):
+        figures.update(part(lab, make))
+    return {name: round(value, 1) for name, value in figures.items()}
+
+
+def compare(kept, now):
+    """Print every figure beside the kept one; give the number of those that rose too much."""
+    risen = 0
+    for name, value in now.items():
+        old = kept.get(name)
+        change = f"{value / old - 1:+.1%} of {old}" if old else "not kept yet"
+        bad = old is not None and value > old * RISE
+        risen += bad
+        print(f"{name} {value} ({change}){'  RISEN' if bad else ''}")
+    return risen
+
+
+def main(options):
+    with Lab(options.build) as lab:
+        if not Ringfence.available(lab):
+            raise Failed(f"no edge in {options.build}")
+        now = measure(lab, Ringfence)
+    kept = {}
+    if os.path.exists(FIGURES):
+        with open(FIGURES) as f:
+            kept = json.load(f)
+    risen = compare(kept, now)
+    if options.update:
+        with open(FIGURES, "w") as f:
+            json.dump(now, f, indent="\t")
+            f.write("\n")
+    missing = options.check and set(now) - set(kept)
+    if missing:
+        raise Failed(f"figures.json has no {', '.join(sorted(missing))}: run `bench/run counts --update`")
+    return 1 if options.check and risen else 0
