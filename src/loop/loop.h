@@ -97,7 +97,8 @@ void rf_task_cancel(struct rf_task *t);
 void rf_loop_post(struct rf_loop *loop, struct rf_msg *m);
 
 /* Sockets, through the loop so that they can be scripted. All are non-blocking. */
-int rf_loop_add(struct rf_loop *loop, struct rf_io *io);   /* io->fd and io->ready set; RF_OK, RF_E_FULL, RF_E_NOMEM */
+/* io->fd and io->ready are set. RF_OK, RF_E_FULL, RF_E_NOMEM. An io that is ready gets an event at once. */
+int rf_loop_add(struct rf_loop *loop, struct rf_io *io);
 void rf_loop_close(struct rf_loop *loop, struct rf_io *io); /* remove and close; io->fd = -1; harmless at -1 */
 /* > 0 bytes; RF_E_AGAIN, RF_E_EOF, RF_E_RESET (also a connection that timed out), RF_E_IO. n > 0. */
 ssize_t rf_io_recv(struct rf_loop *loop, struct rf_io *io, void *p, size_t n);
@@ -112,4 +113,5 @@ int rf_io_accept(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret
 /* Start to connect: io->fd is set and added; `ready` with WRITE or HUP tells the end; rf_io_error its result.
  * RF_E_FULL, RF_E_RESET (refused at once), RF_E_IO, and io->fd == -1 then. TCP_NODELAY is set. */
 int rf_io_connect(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to);
-int rf_io_error(struct rf_loop *loop, struct rf_io *io); /* SO_ERROR as RF_OK or RF_E_RESET, RF_E_TIMEOUT, RF_E_IO */
+/* SO_ERROR as RF_OK, RF_E_RESET, RF_E_TIMEOUT or RF_E_IO. */
+int rf_io_error(struct rf_loop *loop, struct rf_io *io);

@@ -7,13 +7,26 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "loop/loop.h"
+#include "loop/impl.h"
+#include "loop/replay.h"
+
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1"; /* for timers_without_memory_fire_at_once */
+}
 
 static int setup(void **state)
 {
 	struct rf_err e;
 	*state = rf_loop_epoll(&e);
 	return *state ? 0 : -1;
+}
+
+static int setup_replay(void **state)
+{
+	*state = rf_replay_loop(rf_replay_new());
+	return 0;
 }
 
 static int teardown(void **state)
@@ -90,6 +103,27 @@ static void timer_stopped_by_another_of_its_turn_does_not_fire(void **state)
 	assert_int_equal(b.fired, 0);
 }
 
+static void timers_without_memory_fire_at_once(void **state)
+{
+	struct rf_loop *loop = *state;
+	struct shot s[4];
+	for (int i = 0; i < 4; i++)
+		s[i] = (struct shot){ .t.fire = fire, .loop = loop };
+	struct rf_heap room = loop->timers;
+	loop->timers.n = loop->timers.cap = (size_t)1 << 57; /* the next one would need more than there is */
+	for (int i = 0; i < 4; i++)
+		rf_timer_set(loop, &s[i].t, UINT64_MAX);
+	rf_timer_stop(loop, &s[3].t); /* the first, one in the middle and none */
+	rf_timer_stop(loop, &s[1].t);
+	rf_timer_stop(loop, &s[1].t);
+	loop->timers = room;
+	rf_loop_turn(loop, UINT64_MAX); /* does not wait */
+	assert_int_equal(s[0].fired, 1);
+	assert_int_equal(s[1].fired, 0);
+	assert_int_equal(s[2].fired, 1);
+	assert_int_equal(s[3].fired, 0);
+}
+
 struct chore {
 	struct rf_task t;
 	struct rf_loop *loop;
@@ -118,6 +152,18 @@ static void task_runs_once_a_turn_and_can_be_cancelled(void **state)
 	assert_int_equal(a.ran, 2);
 	assert_int_equal(b.ran, 0);
 	rf_task_cancel(&a.t);
+}
+
+static void replay_notices_work_without_end(void **state)
+{
+	(void)state;
+	struct rf_replay *r = rf_replay_new();
+	struct chore c = { .t.run = chore_run, .loop = rf_replay_loop(r) };
+	rf_loop_defer(c.loop, &c.t);
+	assert_int_equal(rf_replay_run(r, RF_NS_S), RF_E_FULL);
+	rf_task_cancel(&c.t);
+	assert_int_equal(rf_replay_run(r, RF_NS_S), RF_OK);
+	rf_replay_free(r);
 }
 
 enum { THREADS = 4, POSTS = 5000 };
@@ -281,13 +327,16 @@ static void stop_from_a_signal_handler(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define BOTH(name) T(name), { #name " (replay)", name, setup_replay, teardown, NULL }
 	const struct CMUnitTest tests[] = {
-		T(timers_fire_in_order_once_due),
-		T(timer_set_while_firing_waits_for_the_next_turn),
-		T(timer_stopped_by_another_of_its_turn_does_not_fire),
-		T(task_runs_once_a_turn_and_can_be_cancelled),
+		BOTH(timers_fire_in_order_once_due),
+		BOTH(timer_set_while_firing_waits_for_the_next_turn),
+		BOTH(timer_stopped_by_another_of_its_turn_does_not_fire),
+		BOTH(timers_without_memory_fire_at_once),
+		BOTH(task_runs_once_a_turn_and_can_be_cancelled),
+		cmocka_unit_test(replay_notices_work_without_end),
 		T(posts_of_many_threads_arrive_in_order),
-		T(hook_surrounds_only_waits_that_block),
+		BOTH(hook_surrounds_only_waits_that_block),
 		T(closed_io_gets_no_late_event),
 		T(shared_descriptor_is_silent_after_close),
 		T(stop_from_a_signal_handler),

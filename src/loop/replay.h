@@ -29,14 +29,14 @@ struct rf_replay *rf_replay_new(void); /* at 1000 s of monotonic time, 2026-11-2
 struct rf_loop *rf_replay_loop(struct rf_replay *r);
 void rf_replay_free(struct rf_replay *r);
 
-/* Let `ns` pass (0: none), turn by turn, until nothing is left to do at the end of it, or rf_loop_stop. RF_E_FULL when
- * the code under test is still busy after RF_REPLAY_TURNS turns of one instant. */
+/* Let `ns` pass (0: none), turn by turn, until nothing is left to do at the end of it, or rf_loop_stop.
+ * RF_E_FULL when the code under test is still busy after RF_REPLAY_TURNS turns of one instant. */
 enum { RF_REPLAY_TURNS = 100000 };
 int rf_replay_run(struct rf_replay *r, uint64_t ns);
 void rf_replay_wall_step(struct rf_replay *r, int64_t ns); /* somebody sets the wall clock */
 
 int rf_replay_listener(struct rf_replay *r); /* a descriptor */
-/* from NULL: 192.0.2.1, a port of its own. The connection waits until it is accepted; it may send before. */
+/* from NULL: 192.0.2.1, a port of its own. The connection waits until it is accepted, and may send before. */
 struct rf_peer *rf_replay_connect(struct rf_replay *r, int listener_fd, const struct rf_addr *from);
 
 /* Decide the oldest connect of ours to `to` (NULL: to anywhere) that is undecided; NULL when there is none.
@@ -48,7 +48,8 @@ struct rf_addr rf_replay_addr(const struct rf_peer *p);
 void rf_replay_send(struct rf_peer *p, struct rf_str bytes);
 struct rf_str rf_replay_sent(const struct rf_peer *p); /* what we have sent and nobody has taken yet */
 size_t rf_replay_take(struct rf_peer *p, void *to, size_t n); /* to may be NULL */
-bool rf_replay_expect(struct rf_peer *p, struct rf_str bytes); /* take `bytes`; false, taking none, if others came */
+/* Take `bytes`; false, taking none, when something else was sent. */
+bool rf_replay_expect(struct rf_peer *p, struct rf_str bytes);
 void rf_replay_window(struct rf_peer *p, size_t n); /* bytes that may wait to be taken; 256 KiB at first */
 void rf_replay_fin(struct rf_peer *p);   /* the peer ends its side and goes on reading */
 void rf_replay_close(struct rf_peer *p); /* it ends its side, and answers what we send with a reset */

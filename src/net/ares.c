@@ -107,8 +107,8 @@ static ares_ssize_t give(ares_socket_t fd, const struct iovec *v, int count, voi
 
 static const struct ares_socket_functions functions = { make, unmake, start, take, give };
 
-int rf_ares_init(struct rf_ares *a, struct rf_loop *loop, const char *servers, uint32_t timeout_ms, uint32_t tries,
-		 struct rf_err *e)
+int rf_ares_init(struct rf_ares *a, struct rf_loop *loop, const char *servers, uint32_t timeout_ms,
+		 uint32_t tries, struct rf_err *e)
 {
 	/* Only DNS: the hosts file is read by net/hosts, before the process locks itself in. */
 	struct ares_options o = { .timeout = (int)timeout_ms, .tries = (int)tries, .lookups = "b" };
@@ -121,7 +121,8 @@ int rf_ares_init(struct rf_ares *a, struct rf_loop *loop, const char *servers, u
 	r = ares_init_options(&a->channel, &o, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS);
 	if (r) {
 		ares_library_cleanup();
-		return rf_fail(e, RF_E_IO, "cannot start the resolver: %s; look at /etc/resolv.conf", ares_strerror(r));
+		return rf_fail(e, RF_E_IO, "cannot start the resolver: %s; look at /etc/resolv.conf",
+			       ares_strerror(r));
 	}
 	ares_set_socket_functions(a->channel, &functions, a);
 	if (servers && (r = ares_set_servers_ports_csv(a->channel, servers))) {

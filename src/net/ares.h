@@ -21,8 +21,8 @@ struct rf_ares {
 };
 
 /* servers NULL: those of resolv.conf. */
-int rf_ares_init(struct rf_ares *a, struct rf_loop *loop, const char *servers, uint32_t timeout_ms, uint32_t tries,
-		 struct rf_err *e);
+int rf_ares_init(struct rf_ares *a, struct rf_loop *loop, const char *servers, uint32_t timeout_ms,
+		 uint32_t tries, struct rf_err *e);
 /* Ends every question with ARES_EDESTRUCTION. */
 void rf_ares_fini(struct rf_ares *a);
 /* Ask for A and AAAA; `done` may be called before this returns. */

@@ -19,8 +19,8 @@ struct rf_bucket {
 int rf_rate_make(uint64_t count, uint64_t period_ns, uint64_t burst, struct rf_rate *ret);
 
 void rf_bucket_fill(struct rf_bucket *b, const struct rf_rate *rate, uint64_t now);
-/* Spend `tokens`: RF_OK, or RF_E_RATE with nothing spent and the nanoseconds to wait in *ret_wait (UINT64_MAX for
- * more tokens than a full bucket has). ret_wait may be NULL. */
+/* Spend `tokens`: RF_OK, or RF_E_RATE with nothing spent and the nanoseconds to wait in *ret_wait
+ * (UINT64_MAX for more tokens than a full bucket has). ret_wait may be NULL. */
 int rf_bucket_take(struct rf_bucket *b, const struct rf_rate *rate, uint64_t now, uint64_t tokens,
 		   uint64_t *ret_wait);
 
@@ -42,5 +42,5 @@ void rf_rate_table_fini(struct rf_rate_table *t);
 /* As rf_bucket_take. A key of more than 23 bytes is replaced by its hash. */
 int rf_rate_take(struct rf_rate_table *t, struct rf_str key, uint64_t now, uint64_t tokens, uint64_t *ret_wait);
 /* By the address's prefix: what one customer usually has, such as 32 and 64 bits. */
-int rf_rate_take_ip(struct rf_rate_table *t, const struct rf_ip *ip, unsigned bits4, unsigned bits6, uint64_t now,
-		    uint64_t *ret_wait);
+int rf_rate_take_ip(struct rf_rate_table *t, const struct rf_ip *ip, unsigned bits4, unsigned bits6,
+		    uint64_t now, uint64_t *ret_wait);

@@ -105,7 +105,8 @@ static bool holds(const struct rf_ip *v, unsigned count, const struct rf_ip *ip)
 }
 
 /* The addresses of an answer, and the seconds it holds in *ret_ttl. */
-static unsigned collect(struct rf_resolver *r, const struct ares_addrinfo *info, struct rf_ip *ret, uint32_t *ret_ttl)
+static unsigned collect(struct rf_resolver *r, const struct ares_addrinfo *info, struct rf_ip *ret,
+			uint32_t *ret_ttl)
 {
 	unsigned count = 0;
 	for (const struct ares_addrinfo_node *a = info->nodes; a; a = a->ai_next) {
@@ -286,7 +287,7 @@ void rf_resolver_free(struct rf_resolver *r)
 	free(r);
 }
 
-/* Letters, digits, '-' and '_' in labels of 1 to 63 [RFC 1035 2.3.4], lower case to `to`; a final dot is kept. */
+/* Letters, digits, '-' and '_' in labels of 1 to 63 [RFC 1035 2.3.4]; lower case to `to`, a final dot kept. */
 static bool host_ok(struct rf_str host, char to[RF_RESOLVER_NAME + 1])
 {
 	size_t label = 0;
@@ -381,6 +382,8 @@ void rf_resolver_unwatch(struct rf_resolver *r, struct rf_watch *w)
 struct rf_answer rf_watch_answer(const struct rf_watch *w)
 {
 	const struct rf_name *n = w->name;
+	if (!n)
+		return (struct rf_answer){ .status = RF_E_NOT_FOUND };
 	return (struct rf_answer){ n->status, n->stale, n->status == RF_OK ? n->count : 0, n->addrs };
 }
 

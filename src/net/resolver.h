@@ -45,7 +45,8 @@ struct rf_watch {
 };
 
 struct rf_answer {
-	int status; /* RF_OK; RF_E_AGAIN before the first answer; RF_E_NOT_FOUND; RF_E_TIMEOUT; RF_E_IO */
+	int status; /* RF_OK; RF_E_AGAIN before the first answer; RF_E_NOT_FOUND (also when not watching);
+		     * RF_E_TIMEOUT; RF_E_IO */
 	bool stale; /* RF_OK, but asking again has failed since */
 	unsigned count;
 	const struct rf_ip *addrs; /* sorted; until the next turn */
@@ -56,8 +57,8 @@ struct rf_resolver *rf_resolver_new(struct rf_loop *loop, const struct rf_resolv
 /* Every watch ends, without a call. */
 void rf_resolver_free(struct rf_resolver *r);
 
-/* Begin to watch `host`, a name or an address without brackets; w->changed is set. The answer may be there at once: look
- * at it; `changed` tells what comes later. RF_E_SYNTAX, RF_E_FULL, RF_E_NOMEM. */
+/* Begin to watch `host`, a name or an address without brackets; w->changed is set. The answer may be
+ * there at once: look at it; `changed` tells what comes later. RF_E_SYNTAX, RF_E_FULL, RF_E_NOMEM. */
 int rf_resolver_watch(struct rf_resolver *r, struct rf_watch *w, struct rf_str host);
 void rf_resolver_unwatch(struct rf_resolver *r, struct rf_watch *w); /* harmless when not watching */
 struct rf_answer rf_watch_answer(const struct rf_watch *w);

@@ -366,7 +366,8 @@ static void many_addresses_and_many_names_hold_their_bounds(void **state)
 		assert_int_equal(rf_resolver_watch(r, &y[i].w, rf_str_z(name)), RF_OK);
 	}
 	assert_int_equal(rf_resolver_stats(r)->asked, 3);
-	assert_int_equal(rf_resolver_watch(r, &(struct rf_watch){ .changed = changed }, RF_STR("more.test")), RF_E_FULL);
+	struct rf_watch more = { .changed = changed };
+	assert_int_equal(rf_resolver_watch(r, &more, RF_STR("more.test")), RF_E_FULL);
 	assert_int_equal(rf_resolver_stats(r)->full, 1);
 	UNTIL(w, rf_resolver_stats(r)->absent == 100);
 	assert_int_equal(rf_watch_answer(&x.w).count, RF_RESOLVER_ADDRS);

@@ -12,7 +12,7 @@
 
 struct rf_stream;
 
-/* A transformation between the owner and the socket (TLS). Calls down with rf_stream_recv and rf_stream_send. */
+/* A transformation between the owner and the socket (TLS). It calls rf_stream_recv and rf_stream_send. */
 struct rf_layer {
 	/* The handshake, driven by events until RF_OK. */
 	int (*handshake)(struct rf_stream *s);

@@ -515,6 +515,23 @@ static void window_bounds_what_passes(void **state)
 	assert_true(rf_replay_ended(f.p));
 }
 
+static void one_call_for_each_readiness(void **state)
+{
+	(void)state;
+	struct end *e;
+	struct far f = dial(&e);
+	for (int i = 0; i < 3; i++) {
+		uint64_t before = rf_replay_calls(w.r);
+		far_send(f, "request");
+		turn();
+		assert_int_equal(write_z(e, "answer"), 6);
+		turn();
+		assert_int_equal(rf_replay_calls(w.r) - before, 2); /* none that only sees EAGAIN */
+	}
+	assert_int_equal(e->n, 21);
+	free_end(e);
+}
+
 static void exhausted_accept_rests_and_loses_nobody(void **state)
 {
 	(void)state;
@@ -617,6 +634,7 @@ int main(void)
 		BOTH(layer_stands_between),
 		R(connect_that_hangs_ends_by_a_timer),
 		R(window_bounds_what_passes),
+		R(one_call_for_each_readiness),
 		R(exhausted_accept_rests_and_loses_nobody),
 		R(a_day_passes_at_once),
 		R(every_call_fails_once),
