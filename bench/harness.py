@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 SERVER_CPU, LOAD_CPU = 0, 1
 TICK = 1 / os.sysconf("SC_CLK_TCK")
-DESCRIPTORS = 20000
+PACKAGES = "nginx haproxy nftables valgrind strace"
 
 
 class Failed(Exception):
@@ -29,16 +29,20 @@ class Lab:
 
     def __init__(self, build):
         self.build = build
-        self.dir = tempfile.mkdtemp(prefix="ringfence-bench-")
         self.children = []
         self.next_port = 20000 + os.getpid() % 200 * 60  # below the ephemeral ports
-        self.pki = os.path.join(self.dir, "pki")
+        self.dir = self.pki = None
         self.origin_port = None
         self.origin = None
 
     def __enter__(self):
+        if os.geteuid() or not {SERVER_CPU, LOAD_CPU} <= os.sched_getaffinity(0):
+            raise Failed("this needs root and two CPUs")
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         os.sched_setaffinity(0, {LOAD_CPU})
+        self.dir = tempfile.mkdtemp(prefix="ringfence-bench-")
+        os.chmod(self.dir, 0o755)
+        self.pki = os.path.join(self.dir, "pki")
         os.makedirs(self.pki)
         return self
 
@@ -52,14 +56,20 @@ class Lab:
         return self.next_port
 
     def program(self, name):
-        return os.path.join(self.build, "bench", name)
+        path = os.path.join(self.build, "bench", name)
+        if not os.path.exists(path):
+            raise Failed(f"{path} is missing: meson setup --buildtype=release {self.build}; ninja -C {self.build}")
+        return path
 
     def spawn(self, command, cpu=LOAD_CPU, realtime=False, **more):
         def prepare():
             os.sched_setaffinity(0, {cpu})
             if realtime:
                 os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-        child = subprocess.Popen(command, preexec_fn=prepare, start_new_session=True, **more)
+        try:
+            child = subprocess.Popen(command, preexec_fn=prepare, start_new_session=True, **more)
+        except FileNotFoundError as missing:
+            raise Failed(f"{command[0]} is missing: apt-get install {PACKAGES}") from missing
         self.children.append(child)
         return child
 
@@ -75,7 +85,7 @@ class Lab:
             child.kill()
             child.wait()
         for pid in left:
-            if pid != child.pid and starter_gone(pid):
+            if pid != child.pid and still_runs(pid):
                 os.kill(pid, signal.SIGKILL)
 
     def start_origin(self, realtime=False):
@@ -86,7 +96,7 @@ class Lab:
             raise Failed("the origin does not start")
 
 
-def starter_gone(pid):
+def still_runs(pid):
     """Whether a process that outlived its stopped parent is still there."""
     try:
         with open(f"/proc/{pid}/stat") as f:

@@ -70,6 +70,22 @@ def timed_signal(load, server, path):
     return (time.perf_counter() - start) * 1e3
 
 
+def haproxy_socket(run, samples, batches):
+    """[p99 of each batch] of paths added to the ACL file in memory."""
+    server = Haproxy(True, paths(0))
+    server.start(run.lab)
+    load = Load(run.lab, "keep", server.port, count=1, conns=1)
+    times = p99_of_batches(load, server.add_path, samples, batches)
+    load.stop()
+    server.stop()
+    return times
+
+
+def p99_of_batches(load, push, samples, batches):
+    names = [[f"/one/{batch}/{i}" for i in range(samples)] for batch in range(batches)]
+    return [p99([timed_push(load, lambda name=name: push(name), name) for name in batch]) for batch in names]
+
+
 def nft(run, samples, batches, replaces):
     """Lists of ms, or None where nft cannot run here."""
     if not shutil.which("nft") or subprocess.run(["unshare", "-n", "nft", "list", "ruleset"],
@@ -94,10 +110,7 @@ def ours(run, samples, batches, replaces):
     for i in range(replaces):
         body = server.rules_body(paths(i * LOADED))
         replaced.append(timed_push(load, lambda: server.replace_rules(body), f"/rule/{(i + 1) * LOADED - 1}"))
-    one = []
-    for batch in range(batches):
-        names = [f"/one/{batch}/{i}" for i in range(samples)]
-        one.append(p99([timed_push(load, lambda: server.add_rule(name), name) for name in names]))
+    one = p99_of_batches(load, server.add_rule, samples, batches)
     load.stop()
     server.stop()
     return one, replaced
@@ -113,7 +126,8 @@ def goal(run, show):
         one["nft-library"], one["nft-command"] = ([p99(batch) for batch in by_nft[how]]
                                                   for how in ("library", "command"))
         replace["nft-set"] = by_nft["replace"]
+    one["haproxy-socket"] = haproxy_socket(run, samples, batches)
     for kind in (Nginx, Haproxy):
         replace[kind.kind + "-reload"] = reload_peer(run, kind, 1 if run.quick else replaces)
-    show("G13/one", one or replace, "ms", f"p99, {LOADED} rules loaded")
+    show("G13/one", one, "ms", f"p99, {LOADED} rules loaded")
     show("G13/replace", replace, "ms", f"{LOADED} rules replaced")

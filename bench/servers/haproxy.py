@@ -1,6 +1,9 @@
 """HAProxy of Debian, as master and worker."""
 import os
 import signal
+import socket
+
+import harness
 
 from .peer import Peer
 
@@ -18,7 +21,18 @@ class Haproxy(Peer):
     def rules(self):
         if not self.denied:
             return {"rules": ""}
-        file = os.path.join(self.dir, "denied.lst")
-        with open(file, "w") as f:
+        with open(self.acl(), "w") as f:
             f.writelines(path + "\n" for path in self.denied)
-        return {"rules": f"http-request deny deny_status 403 if {{ path -f {file} }}"}
+        return {"rules": f"http-request deny deny_status 403 if {{ path -f {self.acl()} }}"}
+
+    def acl(self):
+        return os.path.join(self.dir, "denied.lst")
+
+    def add_path(self, path):
+        """Refuse one path more, by the runtime interface."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(os.path.join(self.dir, "haproxy.sock"))
+            s.sendall(f"add acl {self.acl()} {path}\n".encode())
+            answer = s.recv(1000).strip()
+        if answer:
+            raise harness.Failed(f"HAProxy: {answer.decode()}")
