@@ -22,7 +22,9 @@ struct credential {
 	struct rf_device *device; /* NULL: only denied */
 	struct credential *next;  /* of the same device; under the mutex */
 	_Atomic bool denied;
+	_Atomic bool pinned; /* pin is set, for good */
 	uint8_t kind, len;
+	uint8_t pin[RF_PIN_LEN];
 	uint8_t key[RF_CRED_MAX];
 };
 
@@ -390,6 +392,25 @@ int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_st
 		cred_drop(r, c);
 	pthread_mutex_unlock(&r->mutex);
 	return c || !deny ? RF_OK : RF_E_NOMEM;
+}
+
+int rf_registry_pin(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, const uint8_t pin[RF_PIN_LEN],
+		    bool *ret_new)
+{
+	struct credential *c = find_cred(r, kind, key);
+	if (!c)
+		return RF_E_NOT_FOUND;
+	*ret_new = false;
+	if (!atomic_load_explicit(&c->pinned, memory_order_acquire)) {
+		pthread_mutex_lock(&r->mutex);
+		if (!atomic_load(&c->pinned)) {
+			memcpy(c->pin, pin, RF_PIN_LEN);
+			atomic_store_explicit(&c->pinned, true, memory_order_release);
+			*ret_new = true;
+		}
+		pthread_mutex_unlock(&r->mutex);
+	}
+	return memcmp(c->pin, pin, RF_PIN_LEN) == 0 ? RF_OK : RF_E_CONFLICT;
 }
 
 int rf_registry_class_slot(struct rf_registry *r, const char class_id[RF_ID_LEN + 1], uint16_t *ret)

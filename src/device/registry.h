@@ -71,6 +71,13 @@ int rf_registry_unbind(struct rf_registry *r, enum rf_cred_kind kind, struct rf_
 /* Deny or allow a credential by itself, whether or not a device holds it; takes hold at once. */
 int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, bool deny);
 
+/* The public key that a credential is pinned to (first 16 bytes of its SHA-256), so that another key with a
+ * colliding SKI or name is told apart. Pins when it was not; RF_E_CONFLICT when it is pinned to another key,
+ * RF_E_NOT_FOUND. Any registered thread. */
+enum { RF_PIN_LEN = 16 };
+int rf_registry_pin(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, const uint8_t pin[RF_PIN_LEN],
+		    bool *ret_new);
+
 /* Readers. NULL when unknown. */
 struct rf_device *rf_device_find(struct rf_registry *r, struct rf_str id);
 struct rf_device *rf_device_by_cred(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key);

@@ -92,6 +92,27 @@ static void a_denied_key_stays_denied_when_bound(void **state)
 	rf_registry_free(r);
 }
 
+static void a_pin_holds_the_first_key(void **state)
+{
+	(void)state;
+	struct rf_registry *r = rf_registry_new(10);
+	struct rf_err e;
+	struct rf_device_spec one = spec(1);
+	char owner[RF_ID_LEN + 1];
+	bool new;
+	rf_registry_put(r, &one, &e);
+	assert_int_equal(rf_registry_pin(r, RF_CRED_SKI, RF_STR("k"), (const uint8_t *)"0123456789abcdef", &new),
+			 RF_E_NOT_FOUND);
+	rf_registry_bind(r, one.id, RF_CRED_SKI, RF_STR("k"), owner);
+	assert_int_equal(rf_registry_pin(r, RF_CRED_SKI, RF_STR("k"), (const uint8_t *)"0123456789abcdef", &new), RF_OK);
+	assert_true(new);
+	assert_int_equal(rf_registry_pin(r, RF_CRED_SKI, RF_STR("k"), (const uint8_t *)"0123456789abcdef", &new), RF_OK);
+	assert_false(new);
+	assert_int_equal(rf_registry_pin(r, RF_CRED_SKI, RF_STR("k"), (const uint8_t *)"0123456789abcdeX", &new),
+			 RF_E_CONFLICT);
+	rf_registry_free(r);
+}
+
 static void limits_are_exact(void **state)
 {
 	(void)state;
@@ -150,7 +171,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_by_id_and_credential), cmocka_unit_test(a_held_device_outlives_its_removal),
 		cmocka_unit_test(refuses_past_its_bound), cmocka_unit_test(a_denied_key_stays_denied_when_bound),
-		cmocka_unit_test(limits_are_exact), cmocka_unit_test(readers_walk_while_writers_change),
+		cmocka_unit_test(a_pin_holds_the_first_key), cmocka_unit_test(limits_are_exact), cmocka_unit_test(readers_walk_while_writers_change),
 	};
 	rf_registry_thread_start();
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,11 +5,14 @@
  * entries (devices, list entries) is not in it but pointed to.
  */
 #pragma once
+#include "base/arena.h"
 #include "base/map.h"
+#include "base/list.h"
 #include "device/registry.h"
 #include "egress/origin.h"
+#include "pki/certtmpl.h"
 #include "policy/lists.h"
-#include "policy/ruleset.h"
+#include "policy/verdict.h"
 #include "tls/tls.h"
 
 /* Client authentication of a host. */
@@ -22,7 +25,7 @@ struct rf_class {
 	char id[RF_ID_LEN + 1];
 	struct rf_str name;
 	enum rf_bind bind;
-	struct rf_cert_template *bind_template; /* for RF_BIND_TEMPLATE */
+	struct rf_cert_tmpl *bind_template; /* for RF_BIND_TEMPLATE */
 	uint64_t roots;               /* certificates of these roots (bits of the trust set) may be of this class */
 	bool first_sight;             /* create unknown devices of these roots */
 	uint32_t max_connections;     /* a device; 0: no bound */
@@ -35,10 +38,10 @@ struct rf_class {
 struct rf_zone {
 	char id[RF_ID_LEN + 1];
 	struct rf_str name; /* "example.com" */
-	const struct rf_phase_set *rules; /* after those of the account */
+	struct rf_policy policy; /* rules of the account, then of the zone */
 };
 
-struct rf_header_template { struct rf_str name; struct rf_cert_template *value; };
+struct rf_header_template { struct rf_str name; struct rf_cert_tmpl *value; };
 
 struct rf_error_body { struct rf_str json, html; }; /* "" : the built-in ones */
 
@@ -47,7 +50,7 @@ struct rf_app {
 	struct rf_str name;
 	const struct rf_zone *zone;
 	struct rf_origin_group *origins;
-	const struct rf_keypair *keypair[2]; /* ECDSA, RSA */
+	struct rf_keypair *keypair[2]; /* ECDSA, RSA; NULL: the listener's */
 
 	enum rf_auth_mode auth;
 	bool refuse_handshake;
@@ -57,7 +60,7 @@ struct rf_app {
 
 	bool forward_rfc9440;            /* Client-Cert, Client-Cert-Chain */
 	bool forward_der;                /* Cf-Client-Cert-Der-Base64, -Sha256 */
-	const struct rf_header_template *headers; /* operator's own, from certificate fields */
+	struct rf_header_template *headers; /* operator's own, from certificate fields */
 	size_t header_count;
 
 	bool preserve_host;              /* else the origin's own host name is sent */
@@ -77,12 +80,18 @@ struct rf_snap {
 	struct rf_map hosts;               /* lower-case host, or "*.example.com" -> struct rf_host */
 	struct rf_trust *trust;
 	struct rf_lists *lists;
-	const struct rf_phase_set *rules;  /* of the account */
+	struct rf_policy policy;           /* of the account alone: for what belongs to no zone */
+	struct rf_zone **zones;
+	size_t zone_count;
+	struct rf_app **apps;
+	size_t app_count;
 	struct rf_class **classes;         /* by class slot; NULL entries */
 	size_t class_slots;
 	char account_id[RF_ID_LEN + 1];
 	struct rf_arena arena;             /* owns all strings and small objects above */
+	struct rf_keypair *fallback[2];    /* shown where the host has no certificate of its own */
 	_Atomic uint32_t pins;
+	struct rf_retired *retired;        /* private to snapshot.c */
 };
 
 struct rf_host {
@@ -92,6 +101,11 @@ struct rf_host {
 
 /* The app for a host (lower-case, no port): exact, then one level of wildcard ("*." + parent). NULL: none. */
 const struct rf_app *rf_snap_app(const struct rf_snap *s, struct rf_str host);
+
+/* An empty one with one pin, which rf_snap_publish takes; rf_snap_unpin frees one that was not published. */
+struct rf_snap *rf_snap_new(void);
+/* Put a host in; RF_E_EXISTS when another app has it. The name is copied. */
+int rf_snap_host(struct rf_snap *s, struct rf_str name, struct rf_app *app);
 
 /* Publish a new one (control thread). The old is retired and freed when nobody can see it. */
 void rf_snap_publish(struct rf_snap *s);

@@ -11,10 +11,13 @@
 #pragma once
 #include "net/stream.h"
 #include "pki/cert.h"
+#include "pki/credkey.h"
+#include "records/counters.h"
 #include "tls/keypair.h"
 #include "tls/trust.h"
 
 struct rf_tls;
+struct rf_tls_peer;
 
 /* How one host wants its handshakes. Owned by the snapshot; valid during the callback only. */
 struct rf_tls_host {
@@ -31,7 +34,9 @@ struct rf_tls_conf {
 	/* The trust set in force; the layer holds a reference while a session is negotiated. */
 	const struct rf_trust *(*trust)(void *arg);
 	void *arg;
-	int min_version;         /* TLS1_2_VERSION unless the listener says lower */
+	/* Denied by key, serial or fingerprint right now? NULL: nothing is. */
+	bool (*denied)(void *arg, const struct rf_tls_peer *peer);
+	int min_version;         /* TLS1_2_VERSION unless a listener says lower */
 	unsigned session_cache;  /* sessions kept a worker */
 	unsigned chain_cache;    /* verified chains kept a worker */
 	uint32_t session_timeout_s;
@@ -40,26 +45,42 @@ struct rf_tls_conf {
 
 enum rf_cert_status { RF_CERT_NONE, RF_CERT_VALID, RF_CERT_INVALID }; /* revoked is INVALID with a reason */
 
+/* What a client proved with its certificate; shared by the sessions of that chain on one worker. */
+struct rf_tls_peer {
+	struct rf_cert *cert;
+	struct rf_cert **chain;    /* the rest as sent, leaf excluded */
+	size_t chain_count;
+	uint8_t pin[16];           /* start of the SHA-256 of the leaf's public key */
+	struct rf_credkey ski, fingerprint, serial; /* for the device registry; n 0 where there is none */
+	int64_t valid_from, valid_until; /* of the whole chain, seconds since 1970 */
+	/* Of the trust set `generation`: */
+	uint64_t generation;
+	int root;                  /* index of the anchor, -1: none */
+	uint64_t roots;            /* bits of every root that holds the anchor: what to test a host's roots against */
+	char root_id[33];
+	int chain_error;           /* X509_V_OK, or what is wrong apart from time */
+	bool revoked;              /* on a revocation list */
+	bool crl_closed;           /* the root's lists must be there and fresh */
+	int64_t crl_until;         /* they are fresh until then; 0: none was expected, -1: one is missing */
+	unsigned refs;             /* of one thread */
+};
+
 /* What a finished handshake established. Owned by the layer, valid as long as the stream. */
 struct rf_tls_info {
-	const char *version; /* "TLSv1.3" */
+	const char *version;       /* "TLSv1.3" */
 	const char *cipher;
-	struct rf_str sni, alpn;
+	const char *sni;           /* lower case; "" when absent */
 	bool resumed;
 	bool early;                /* what is read now came as 0-RTT data */
-	enum rf_cert_status status;
+	bool asked;                /* a client certificate was asked for */
 	bool verified;             /* chain and times are good (true also when revoked) */
 	bool revoked;
-	const char *reason;        /* "" or words for a header and a record, such as "certificate has expired" */
-	const struct rf_cert *cert; /* NULL when none was presented */
-	const struct rf_cert *const *chain; /* the rest as sent, leaf excluded */
-	size_t chain_count;
-	int root;                  /* index in the trust set of the anchor, -1 */
-	char root_id[33];
-	char client_random[65];
-	uint16_t hello_length;
-	struct rf_str ja3, ja4;    /* "" until asked for by the configuration */
-	uint64_t handshake_ns;     /* from first byte to finished */
+	enum rf_cert_status status;
+	enum rf_reason why;        /* with RF_CERT_INVALID or RF_CERT_NONE */
+	const char *reason;        /* "" or words such as "certificate has expired"; static */
+	const char *warning;       /* "" or what was let pass, such as an expired list; static */
+	const struct rf_tls_peer *peer; /* NULL when no certificate was presented */
+	uint64_t handshake_ns;     /* from the first byte to the end */
 };
 
 struct rf_tls *rf_tls_new(const struct rf_tls_conf *conf, struct rf_err *e);
@@ -73,11 +94,19 @@ const struct rf_tls_info *rf_tls_info(const struct rf_stream *s); /* NULL on a p
  * Cheap (two look-ups); called once a request. Updates the info. */
 void rf_tls_recheck(struct rf_stream *s);
 
+/* While info->early: finish the handshake. RF_OK when what is read from now on is not 0-RTT data any more. */
+int rf_tls_settle(struct rf_stream *s);
+
+/* For rules, on demand. Hex needs 65 bytes. */
+void rf_tls_client_random(const struct rf_stream *s, char to[65]);
+unsigned rf_tls_hello_length(const struct rf_stream *s);
+struct rf_str rf_tls_alpn(const struct rf_stream *s);
+
 /* Towards an origin. */
 struct rf_tls_client {
 	struct rf_str name;               /* SNI and the name to verify */
 	bool verify;
-	const struct rf_trust *trust;     /* NULL: the system's CA store */
+	struct rf_trust *trust;           /* NULL: the system's CA store */
 	const struct rf_keypair *keypair; /* for mutual TLS; NULL: none */
 };
 int rf_tls_connect(struct rf_tls *t, struct rf_stream *s, const struct rf_tls_client *c);

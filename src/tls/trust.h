@@ -19,12 +19,15 @@ enum rf_crl_mode {
 };
 
 struct rf_trust_root {
-	char id[33];             /* of the mtls_certificate; "" for our own device CA */
+	char id[33];             /* of the mtls_certificate; RF_TRUST_OWN for our own device CA */
 	struct rf_str pem;       /* root and, after it, intermediates to complete chains with */
 	enum rf_crl_mode crl_mode;
-	const struct rf_crl *const *crls; /* of the root and of its intermediates; referenced by the trust set */
+	struct rf_crl *const *crls; /* of the root and of its intermediates; referenced by the trust set */
 	size_t crl_count;
 };
+
+/* The id of our own device CA among the roots. */
+#define RF_TRUST_OWN "00000000000000000000000000000000"
 
 int rf_trust_new(const struct rf_trust_root *roots, size_t count, struct rf_trust **ret, struct rf_err *e);
 struct rf_trust *rf_trust_get(const struct rf_trust *t);
@@ -33,3 +36,19 @@ uint64_t rf_trust_generation(const struct rf_trust *t); /* unique in the process
 size_t rf_trust_count(const struct rf_trust *t);
 const char *rf_trust_id(const struct rf_trust *t, int root);
 int rf_trust_find(const struct rf_trust *t, const char *id); /* index or -1 */
+
+struct rf_trust_verdict {
+	int error;          /* X509_V_OK, or why no chain was found; times are not looked at */
+	int root;           /* index of the anchor, -1; the first where the same CA was uploaded twice */
+	uint64_t roots;     /* all roots that hold this anchor, as bits */
+	int64_t valid_from, valid_until; /* of the chain found, or of the leaf */
+	bool revoked;
+	bool crl_closed;
+	int64_t crl_until;  /* freshness of the root's lists: 0 none expected, -1 missing, else seconds since 1970 */
+};
+
+/* Build and check the chain of `leaf`. `others`: what the peer sent beside it, may be NULL. */
+int rf_trust_verify(const struct rf_trust *t, X509 *leaf, STACK_OF(X509) *others, struct rf_trust_verdict *ret);
+
+typedef struct x509_store_st X509_STORE;
+X509_STORE *rf_trust_store(const struct rf_trust *t); /* borrowed: to verify origins with */

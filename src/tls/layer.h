@@ -1,0 +1,66 @@
+/* tls/layer: what the server and client halves share; private to src/tls. */
+#pragma once
+#include <openssl/ssl.h>
+#include "base/list.h"
+#include "base/map.h"
+#include "tls/peer.h"
+
+struct rf_tls {
+	struct rf_tls_conf conf;
+	SSL_CTX *base;             /* settings and the session cache; its certificate is never shown */
+	SSL_CTX *client;
+	struct rf_map hosts;       /* pair of keypairs -> struct host_ctx */
+	struct rf_node hosts_used; /* least recently first */
+	struct rf_peer_cache *peers;
+	BIO_METHOD *bio;
+	struct rf_tls_stats stats;
+};
+
+enum phase { HANDSHAKE, EARLY, OPEN, FAILED };
+
+/* The state of one stream's layer. */
+struct tls_conn {
+	struct rf_tls *tls;
+	SSL *ssl;
+	struct rf_tls_peer *peer;
+	struct rf_tls_info info;
+	uint64_t begun_ns;
+	const char *error;  /* static words, NULL */
+	struct rf_trust *trust; /* of a client: what the origin is verified with */
+	uint64_t roots;     /* of the host that was asked for */
+	uint8_t phase;
+	bool early_over;    /* libssl has said that no (more) 0-RTT data comes */
+	bool refuse;        /* the host wants a handshake without a good certificate to fail */
+	uint16_t hello_length;
+	char *sni;
+	char *early;        /* 0-RTT data that was read and not yet taken, NULL */
+	size_t early_n;
+};
+
+static inline struct tls_conn *tls_conn_of(const struct rf_stream *s)
+{
+	return s->layer_state;
+}
+
+/* A BIO over the stream's socket; bio.c. */
+BIO_METHOD *tls_bio_method(void);
+
+/* Make the connection; layer.c. */
+int tls_attach(struct rf_tls *t, struct rf_stream *s, SSL_CTX *ctx, const struct rf_layer *layer);
+
+/* The result of an SSL_* call that did not succeed, in our codes; layer.c. */
+int tls_result(struct rf_stream *s, int ret);
+
+/* Shared by both halves. */
+ssize_t tls_read(struct rf_stream *s, void *p, size_t n);
+ssize_t tls_write(struct rf_stream *s, const struct iovec *v, int count);
+int tls_shutdown(struct rf_stream *s);
+void tls_free(struct rf_stream *s);
+
+/* The context that shows these certificates; host.c. Borrowed, valid until the next call. */
+SSL_CTX *tls_host_ctx(struct rf_tls *t, const struct rf_keypair *const pair[2]);
+void tls_hosts_fini(struct rf_tls *t);
+/* Settings that every server context shares; server.c. */
+int tls_server_settings(struct rf_tls *t, SSL_CTX *ctx);
+/* The client context; client.c. */
+SSL_CTX *tls_client_ctx(void);
