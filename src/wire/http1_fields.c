@@ -155,11 +155,13 @@ static enum rf_http_reject value(const char **at, const char *end, bool loose)
 /* Why the byte at p ends a name where a colon should be. */
 static enum rf_http_reject bad_name(const char *line, const char *p)
 {
+	if (*p == '\r' && p[1] != '\n')
+		return RF_REJECT_BARE_CR;
 	if (p == line)
 		return *p == ' ' || *p == '\t' ? RF_REJECT_FOLDED : *p == ':' ? RF_REJECT_NAME_EMPTY : RF_REJECT_NAME;
 	if (*p == ' ' || *p == '\t')
 		return RF_REJECT_NAME_SPACE; /* [RFC 9112 5.1] */
-	return *p == '\r' ? (p[1] == '\n' ? RF_REJECT_NAME_NO_COLON : RF_REJECT_BARE_CR) : RF_REJECT_NAME;
+	return *p == '\r' ? RF_REJECT_NAME_NO_COLON : RF_REJECT_NAME;
 }
 
 static bool lookalike(struct rf_str name)
