@@ -5,7 +5,8 @@
  * flag again. A short read clears `readable` too (epoll(7)): bytes that come later are a new
  * edge. It must not when the end of the peer's side is known already, for that gives no edge.
  *
- * Invariants: no bytes are kept here. A flag is false only if an edge will come.
+ * Invariants: no bytes are kept here. readable or writable is false only if an edge will come, or, for
+ * reading, when the end has been read.
  *
  * Not here: TLS (tls/), buffers and relaying (bufpool, svc).
  */
@@ -72,7 +73,7 @@ int rf_stream_handshake(struct rf_stream *s)
 ssize_t rf_stream_recv(struct rf_stream *s, void *p, size_t n)
 {
 	if (!s->readable)
-		return RF_E_AGAIN;
+		return s->ended ? RF_E_EOF : RF_E_AGAIN;
 	ssize_t r = rf_io_recv(s->loop, &s->io, p, n);
 	if (r > 0) {
 		s->in += (uint64_t)r;
@@ -80,7 +81,8 @@ ssize_t rf_stream_recv(struct rf_stream *s, void *p, size_t n)
 	} else if (r == RF_E_AGAIN) {
 		s->readable = false;
 	} else if (r == RF_E_EOF) {
-		s->eof = true;
+		s->eof = s->ended = true;
+		s->readable = false;
 	}
 	return r;
 }

@@ -31,7 +31,8 @@ struct rf_stream {
 	uint64_t in, out;        /* bytes over the socket (TLS included where the layer counts them) */
 	uint64_t app_in, app_out; /* bytes of the owner */
 	bool readable, writable; /* the socket: false once drained or filled, until the next edge */
-	bool eof;                /* the peer has ended its side; there may be bytes to read before it */
+	bool eof;                /* the peer has ended its side; bytes before it are read while `readable` */
+	bool ended;              /* RF_E_EOF was read from the socket: every further read gives it again */
 	bool hup;                /* the socket is dead: writes will fail */
 	int connected;           /* what rf_stream_connected answers */
 };
