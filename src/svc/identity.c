@@ -58,8 +58,9 @@ static struct rf_device *find(const struct rf_identity_env *env, const struct rf
 	ret->key = p->fingerprint;
 	if ((d = rf_device_by_cred(env->registry, ret->kind, rf_credkey_str(&ret->key))))
 		return d;
-	for (size_t i = 0; i < s->class_slots && !d; i++)
-		if (takes(s->classes[i], p) && s->classes[i]->bind == RF_BIND_TEMPLATE && handle_of(s->classes[i], p, ret))
+	for (size_t i = 0; i < s->site->class_slots && !d; i++)
+		if (takes(s->site->classes[i], p) && s->site->classes[i]->bind == RF_BIND_TEMPLATE &&
+		    handle_of(s->site->classes[i], p, ret))
 			d = rf_device_by_cred(env->registry, ret->kind, rf_credkey_str(&ret->key));
 	return d;
 }
@@ -126,8 +127,8 @@ static struct rf_device *first_sight(const struct rf_identity_env *env, const st
 	struct rf_identity_event ev;
 	struct rf_device *d = NULL;
 	describe(p, now_s, &ev);
-	for (size_t i = 0; i < s->class_slots && !d; i++) {
-		const struct rf_class *c = s->classes[i];
+	for (size_t i = 0; i < s->site->class_slots && !d; i++) {
+		const struct rf_class *c = s->site->classes[i];
 		if (takes(c, p) && c->first_sight && handle_of(c, p, h))
 			d = create(env, c, (uint16_t)i, p, h, &ev);
 	}
@@ -183,8 +184,7 @@ void rf_identify(const struct rf_identity_env *env, const struct rf_snap *s, con
 	if (p->roots && !ret->device && info->status == RF_CERT_VALID)
 		ret->device = first_sight(env, s, p, now_s, &h, &ret->created);
 	if (ret->device) {
-		uint16_t slot = rf_device_class_slot(ret->device);
-		ret->class = slot < s->class_slots ? s->classes[slot] : NULL;
+		ret->class = rf_snap_class(s, rf_device_class_slot(ret->device));
 		judge(env, p, &h, ret);
 	}
 	if (info->status != RF_CERT_VALID)

@@ -60,14 +60,16 @@ static int setup(void **state)
 	struct rf_issue req = { .days = 10, .cn = RF_STR("camera-7") };
 	assert_int_equal(rf_ca_bundle(ca, &req, 1790000000, &bundle, &e), RF_OK);
 	registry = rf_registry_new(100);
-	snap = rf_snap_new();
+	struct rf_site *site = rf_site_new();
 	class = (struct rf_class){ .id = "c", .name = RF_STR("camera"), .roots = 1 };
 	uint16_t slot;
 	strcpy(class.id, "0123456789abcdef0123456789abcdef");
 	rf_registry_class_slot(registry, class.id, &slot);
-	snap->class_slots = 1;
-	snap->classes = RF_ARENA_NEW(&snap->arena, struct rf_class *);
-	snap->classes[0] = &class;
+	site->class_slots = 1;
+	site->classes = RF_ARENA_NEW(&site->arena, struct rf_class *);
+	site->classes[0] = &class;
+	snap = rf_snap_new(site);
+	rf_site_put(site);
 	events = 0;
 	return 0;
 }
@@ -182,9 +184,9 @@ static void hosts_match_exactly_or_by_one_label(void **state)
 {
 	(void)state;
 	struct rf_app a = { 0 }, b = { 0 };
-	assert_int_equal(rf_snap_host(snap, RF_STR("api.example.com"), &a), RF_OK);
-	assert_int_equal(rf_snap_host(snap, RF_STR("*.example.com"), &b), RF_OK);
-	assert_int_equal(rf_snap_host(snap, RF_STR("*.example.com"), &a), RF_E_EXISTS);
+	assert_int_equal(rf_site_host(snap->site, RF_STR("api.example.com"), &a), RF_OK);
+	assert_int_equal(rf_site_host(snap->site, RF_STR("*.example.com"), &b), RF_OK);
+	assert_int_equal(rf_site_host(snap->site, RF_STR("*.example.com"), &a), RF_E_EXISTS);
 	assert_ptr_equal(rf_snap_app(snap, RF_STR("api.example.com")), &a);
 	assert_ptr_equal(rf_snap_app(snap, RF_STR("cam.example.com")), &b);
 	assert_null(rf_snap_app(snap, RF_STR("x.cam.example.com")));

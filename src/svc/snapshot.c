@@ -16,24 +16,20 @@ struct rf_retired { /* what call_rcu needs, made beforehand so that retiring can
 
 static _Atomic(struct rf_snap *) current;
 
-struct rf_snap *rf_snap_new(void)
+struct rf_site *rf_site_new(void)
 {
-	struct rf_snap *s = calloc(1, sizeof *s);
-	if (!s)
+	struct rf_site *t = calloc(1, sizeof *t);
+	if (!t)
 		return NULL;
-	rf_arena_init(&s->arena, ARENA_BOUND);
-	atomic_init(&s->pins, 1);
-	s->retired = malloc(sizeof *s->retired);
-	if (s->retired)
-		return s;
-	free(s);
-	return NULL;
+	rf_arena_init(&t->arena, ARENA_BOUND);
+	atomic_init(&t->refs, 1);
+	return t;
 }
 
-static void policy_free(struct rf_policy *p)
+struct rf_site *rf_site_get(struct rf_site *t)
 {
-	for (size_t i = 0; i < RF_PHASE_COUNT; i++)
-		rf_phase_set_put(p->phase[i]);
+	atomic_fetch_add(&t->refs, 1);
+	return t;
 }
 
 static void app_free(struct rf_app *a)
@@ -45,45 +41,74 @@ static void app_free(struct rf_app *a)
 		rf_cert_tmpl_free(a->headers[i].value);
 }
 
-static void snap_free(struct rf_snap *s)
+void rf_site_put(struct rf_site *t)
 {
-	for (size_t i = 0; i < s->app_count; i++)
-		app_free(s->apps[i]);
-	for (size_t i = 0; i < s->zone_count; i++)
-		policy_free(&s->zones[i]->policy);
-	for (size_t i = 0; i < s->class_slots; i++)
-		if (s->classes[i])
-			rf_cert_tmpl_free(s->classes[i]->bind_template);
-	for (int i = 0; i < 2; i++)
-		rf_keypair_put(s->fallback[i]);
-	policy_free(&s->policy);
-	rf_lists_put(s->lists);
-	rf_trust_put(s->trust);
-	rf_map_fini(&s->hosts);
-	rf_arena_fini(&s->arena);
-	free(s->retired);
-	free(s);
+	if (!t || atomic_fetch_sub(&t->refs, 1) != 1)
+		return;
+	for (size_t i = 0; i < t->app_count; i++)
+		app_free(t->apps[i]);
+	for (size_t i = 0; i < t->class_slots; i++)
+		if (t->classes[i])
+			rf_cert_tmpl_free(t->classes[i]->bind_template);
+	rf_map_fini(&t->hosts);
+	rf_arena_fini(&t->arena);
+	free(t);
 }
 
-int rf_snap_host(struct rf_snap *s, struct rf_str name, struct rf_app *app)
+int rf_site_host(struct rf_site *t, struct rf_str name, struct rf_app *app)
 {
-	struct rf_host *h = RF_ARENA_NEW(&s->arena, struct rf_host);
-	struct rf_str key = rf_arena_dup(&s->arena, name);
+	struct rf_host *h = RF_ARENA_NEW(&t->arena, struct rf_host);
+	struct rf_str key = rf_arena_dup(&t->arena, name);
 	if (!h || !key.p)
 		return RF_E_NOMEM;
 	h->app = app;
-	return rf_map_add(&s->hosts, &h->node, key) ? RF_E_EXISTS : RF_OK;
+	return rf_map_add(&t->hosts, &h->node, key) ? RF_E_EXISTS : RF_OK;
+}
+
+struct rf_snap *rf_snap_new(struct rf_site *site)
+{
+	struct rf_snap *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	s->site = rf_site_get(site);
+	atomic_init(&s->pins, 1);
+	s->zone_policy = calloc(site->zone_count + 1, sizeof *s->zone_policy);
+	s->retired = malloc(sizeof *s->retired);
+	if (s->retired && s->zone_policy)
+		return s;
+	rf_snap_unpin(s);
+	return NULL;
+}
+
+static void policy_free(struct rf_policy *p)
+{
+	for (size_t i = 0; i < RF_PHASE_COUNT; i++)
+		rf_phase_set_put(p->phase[i]);
+}
+
+static void snap_free(struct rf_snap *s)
+{
+	for (size_t i = 0; s->zone_policy && i < s->site->zone_count; i++)
+		policy_free(&s->zone_policy[i]);
+	policy_free(&s->policy);
+	rf_lists_put(s->lists);
+	rf_trust_put(s->trust);
+	rf_site_put(s->site);
+	free(s->zone_policy);
+	free(s->retired);
+	free(s);
 }
 
 const struct rf_app *rf_snap_app(const struct rf_snap *s, struct rf_str host)
 {
 	char wild[256];
-	struct rf_map_node *n = rf_map_find(&s->hosts, host);
+	const struct rf_map *hosts = &s->site->hosts;
+	struct rf_map_node *n = rf_map_find(hosts, host);
 	size_t dot = rf_str_find(host, '.');
 	if (!n && dot < host.n && host.n - dot < sizeof wild) { /* one label for the star, as in certificates [RFC 6125 6.4.3] */
 		wild[0] = '*';
 		memcpy(wild + 1, host.p + dot, host.n - dot);
-		n = rf_map_find(&s->hosts, (struct rf_str){ wild, host.n - dot + 1 });
+		n = rf_map_find(hosts, (struct rf_str){ wild, host.n - dot + 1 });
 	}
 	return n ? RF_CONTAINER(n, struct rf_host, node)->app : NULL;
 }

@@ -38,7 +38,7 @@ struct rf_class {
 struct rf_zone {
 	char id[RF_ID_LEN + 1];
 	struct rf_str name; /* "example.com" */
-	struct rf_policy policy; /* rules of the account, then of the zone */
+	size_t index;       /* of its rules in a snapshot */
 };
 
 struct rf_header_template { struct rf_str name; struct rf_cert_tmpl *value; };
@@ -75,21 +75,27 @@ struct rf_app {
 	struct rf_error_body error_body;  /* for 4xx and 5xx of the edge itself */
 };
 
-struct rf_snap {
-	uint64_t generation;
+/* Zones, apps, classes and hosts: what a change of rules or lists leaves as it is. Refcounted. */
+struct rf_site {
 	struct rf_map hosts;               /* lower-case host, or "*.example.com" -> struct rf_host */
-	struct rf_trust *trust;
-	struct rf_lists *lists;
-	struct rf_policy policy;           /* of the account alone: for what belongs to no zone */
+	struct rf_class **classes;         /* by class slot; NULL entries */
+	size_t class_slots;
 	struct rf_zone **zones;
 	size_t zone_count;
 	struct rf_app **apps;
 	size_t app_count;
-	struct rf_class **classes;         /* by class slot; NULL entries */
-	size_t class_slots;
+	struct rf_arena arena;             /* owns all strings and small objects of the site */
+	_Atomic uint32_t refs;
+};
+
+struct rf_snap {
+	uint64_t generation;
+	struct rf_site *site;
+	struct rf_trust *trust;
+	struct rf_lists *lists;
+	struct rf_policy policy;           /* rules of the account alone: for what belongs to no zone */
+	struct rf_policy *zone_policy;     /* by rf_zone.index: rules of the account, then of the zone */
 	char account_id[RF_ID_LEN + 1];
-	struct rf_arena arena;             /* owns all strings and small objects above */
-	struct rf_keypair *fallback[2];    /* shown where the host has no certificate of its own */
 	_Atomic uint32_t pins;
 	struct rf_retired *retired;        /* private to snapshot.c */
 };
@@ -102,10 +108,27 @@ struct rf_host {
 /* The app for a host (lower-case, no port): exact, then one level of wildcard ("*." + parent). NULL: none. */
 const struct rf_app *rf_snap_app(const struct rf_snap *s, struct rf_str host);
 
-/* An empty one with one pin, which rf_snap_publish takes; rf_snap_unpin frees one that was not published. */
-struct rf_snap *rf_snap_new(void);
+/* The rules that requests for this app meet; those of the account alone for NULL. */
+static inline const struct rf_policy *rf_snap_policy(const struct rf_snap *s, const struct rf_app *app)
+{
+	return app ? &s->zone_policy[app->zone->index] : &s->policy;
+}
+
+static inline const struct rf_class *rf_snap_class(const struct rf_snap *s, uint16_t slot)
+{
+	return slot < s->site->class_slots ? s->site->classes[slot] : NULL;
+}
+
+/* An empty site with one reference. */
+struct rf_site *rf_site_new(void);
+struct rf_site *rf_site_get(struct rf_site *t);
+void rf_site_put(struct rf_site *t);
 /* Put a host in; RF_E_EXISTS when another app has it. The name is copied. */
-int rf_snap_host(struct rf_snap *s, struct rf_str name, struct rf_app *app);
+int rf_site_host(struct rf_site *t, struct rf_str name, struct rf_app *app);
+
+/* A snapshot over the site (a reference is taken) with one pin, which rf_snap_publish takes; rf_snap_unpin frees one
+ * that was not published. Room for the policies of the site's zones is made. */
+struct rf_snap *rf_snap_new(struct rf_site *site);
 
 /* Publish a new one (control thread). The old is retired and freed when nobody can see it. */
 void rf_snap_publish(struct rf_snap *s);
