@@ -147,7 +147,7 @@ static struct rf_resolver *resolver(struct world *w, struct rf_resolver_opts o)
 	o.hosts = w->hosts;
 	o.ttl_min_ns = o.ttl_min_ns ? o.ttl_min_ns : RF_NS_MS;
 	o.retry_ns = o.retry_ns ? o.retry_ns : RF_NS_MS;
-	o.timeout_ms = 20;
+	o.timeout_ms = o.timeout_ms ? o.timeout_ms : 2000; /* a busy machine is no failure */
 	w->r = rf_resolver_new(w->loop, &o, &e);
 	assert_string_equal(e.text, "");
 	assert_non_null(w->r);
@@ -305,7 +305,7 @@ static void last_good_answer_outlives_failures(void **state)
 {
 	struct world *w = *state;
 	struct script s[] = { { "origin.test", { "192.0.2.1" }, 0, 0, 0, 0 }, { 0 } };
-	struct rf_resolver *r = resolver(w, (struct rf_resolver_opts){ .tries = 1 });
+	struct rf_resolver *r = resolver(w, (struct rf_resolver_opts){ .tries = 1, .timeout_ms = 20 });
 	const struct rf_resolver_stats *st = rf_resolver_stats(r);
 	struct watcher x = { .w.changed = changed };
 	w->script = s;
@@ -334,7 +334,7 @@ static void silence_and_garbage_are_failures(void **state)
 	struct world *w = *state;
 	struct script s[] = { { "silent.test", { NULL }, 0, 0, true, false },
 			      { "garbage.test", { "192.0.2.1" }, 0, 0, false, true }, { 0 } };
-	struct rf_resolver *r = resolver(w, (struct rf_resolver_opts){ .tries = 1 });
+	struct rf_resolver *r = resolver(w, (struct rf_resolver_opts){ .tries = 1, .timeout_ms = 20 });
 	struct watcher x = { .w.changed = changed }, y = { .w.changed = changed };
 	w->script = s;
 	rf_resolver_watch(r, &x.w, RF_STR("silent.test."));
@@ -351,7 +351,7 @@ static void many_addresses_and_many_names_hold_their_bounds(void **state)
 	static char text[20][16];
 	struct script s[] = { { "many.test", { NULL }, 60, 0, 0, 0 }, { 0 } };
 	struct rf_resolver *r = resolver(w, (struct rf_resolver_opts){ .names_max = 101, .asking_max = 3,
-								      .retry_ns = RF_NS_S });
+								      .retry_ns = 60 * RF_NS_S });
 	struct watcher x = { .w.changed = changed }, y[100] = { 0 };
 	char name[32];
 	for (int i = 0; i < 20; i++) {
@@ -369,7 +369,7 @@ static void many_addresses_and_many_names_hold_their_bounds(void **state)
 	struct rf_watch more = { .changed = changed };
 	assert_int_equal(rf_resolver_watch(r, &more, RF_STR("more.test")), RF_E_FULL);
 	assert_int_equal(rf_resolver_stats(r)->full, 1);
-	UNTIL(w, rf_resolver_stats(r)->absent == 100);
+	UNTIL(w, rf_resolver_stats(r)->absent >= 100);
 	assert_int_equal(rf_watch_answer(&x.w).count, RF_RESOLVER_ADDRS);
 	assert_int_equal(rf_resolver_stats(r)->truncated, 1);
 	for (int i = 0; i < 100; i++)
