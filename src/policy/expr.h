@@ -45,6 +45,8 @@ int rf_expr_value(const struct rf_expr *x, struct rf_facts *f, struct rf_val *re
 /* The canonical text, which compiles to the same program. */
 void rf_expr_print(const struct rf_expr *x, struct rf_buf *to);
 bool rf_expr_same(const struct rf_expr *a, const struct rf_expr *b);
+/* Whether the condition can only hold where boolean field f is `value`: it is a term of the outermost and. */
+bool rf_expr_requires(const struct rf_expr *x, enum rf_field f, bool value);
 bool rf_expr_uses(const struct rf_expr *x, enum rf_field f);
 /* Name of the first deprecated name that the text used, or NULL. */
 const char *rf_expr_deprecated(const struct rf_expr *x);

@@ -4,7 +4,8 @@
  * each is called at most once a field and request, the answers are kept here. Transformations of
  * whole fields (lower, url_decode) are kept as well. Everything lives in the caller's arena.
  *
- * Lifetime: one request (or connection); values given must stay valid as long as the facts.
+ * Lifetime: one request (or connection); values given, and the rules that are evaluated, must stay
+ * valid as long as the facts do (a request pins its snapshot).
  */
 #pragma once
 #include "base/arena.h"

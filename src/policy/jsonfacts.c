@@ -1,0 +1,402 @@
+/* policy/jsonfacts: the facts of a request that is written down as a JSON object.
+ *
+ * What is not written is derived as the edge would (the URI from path and query, arguments, cookies,
+ * the User-Agent field from its header); what is written wins. Everything is made at once: this serves
+ * tests and explain, not traffic.
+ */
+#include <stdio.h>
+#include "base/clock.h"
+#include "base/near.h"
+#include "policy/ruletest.h"
+
+enum { PAIRS = 1024, POINTER = 120 };
+
+struct rf_json_facts {
+	struct rf_val val[RF_FIELD_COUNT]; /* missing: not written */
+	struct rf_arena *arena;
+	struct rf_err *e;
+	int64_t wall_ns;
+};
+
+struct pairs {
+	size_t n;
+	struct { struct rf_str key, value; } at[PAIRS];
+};
+
+static bool get(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_val *ret)
+{
+	struct rf_json_facts *j = ctx;
+	(void)arena;
+	*ret = j->val[f];
+	return ret->tag != RF_V_MISSING;
+}
+
+static const struct rf_facts_ops json_ops = { .get = get };
+
+static int no_memory(struct rf_json_facts *j)
+{
+	return rf_fail(j->e, RF_E_NOMEM, "the request needs too much memory");
+}
+
+static struct rf_str json_str(const json_t *v)
+{
+	return (struct rf_str){ json_string_value(v), json_string_length(v) };
+}
+
+static void set_str(struct rf_json_facts *j, enum rf_field f, struct rf_str s)
+{
+	if (j->val[f].tag == RF_V_MISSING)
+		j->val[f] = rf_val_str(s);
+}
+
+static void set_bool(struct rf_json_facts *j, enum rf_field f, bool b)
+{
+	if (j->val[f].tag == RF_V_MISSING)
+		j->val[f] = rf_val_bool(b);
+}
+
+static struct rf_str lower(struct rf_json_facts *j, struct rf_str s)
+{
+	struct rf_str low = rf_arena_dup(j->arena, s);
+	for (size_t i = 0; low.p && i < low.n; i++)
+		((char *)low.p)[i] = (char)rf_lower((unsigned char)low.p[i]);
+	return low;
+}
+
+static bool strings(struct rf_json_facts *j, const json_t *v, struct rf_val *ret)
+{
+	size_t n = json_is_array(v) ? json_array_size(v) : 1;
+	struct rf_val *a = rf_arena_array(j->arena, n, sizeof *a);
+	for (size_t i = 0; a && i < n; i++) {
+		const json_t *item = json_is_array(v) ? json_array_get(v, i) : v;
+		if (!json_is_string(item))
+			return false;
+		a[i] = rf_val_str(json_str(item));
+	}
+	*ret = rf_val_array(a, a ? (uint32_t)n : 0);
+	return a != NULL;
+}
+
+static bool map(struct rf_json_facts *j, const json_t *v, bool arrays, struct rf_val *ret)
+{
+	struct rf_entry *m = rf_arena_array(j->arena, json_object_size(v), sizeof *m);
+	uint32_t n = 0;
+	const char *key;
+	json_t *item;
+	if (!m || !json_is_object(v))
+		return false;
+	json_object_foreach((json_t *)v, key, item) {
+		m[n].key = rf_str_z(key);
+		if (arrays ? !strings(j, item, &m[n].val) : !json_is_string(item))
+			return false;
+		if (!arrays)
+			m[n].val = rf_val_str(json_str(item));
+		n++;
+	}
+	*ret = rf_val_map(m, n);
+	return true;
+}
+
+static bool convert(struct rf_json_facts *j, enum rf_type t, const json_t *v, struct rf_val *ret)
+{
+	struct rf_ip ip;
+	switch (t) {
+	case RF_T_BOOL:
+		*ret = rf_val_bool(json_is_true(v));
+		return json_is_boolean(v);
+	case RF_T_INT:
+		*ret = rf_val_int(json_integer_value(v));
+		return json_is_integer(v);
+	case RF_T_IP:
+		if (!json_is_string(v) || !rf_ip_parse(json_str(v), &ip))
+			return false;
+		*ret = rf_val_ip(ip);
+		return true;
+	case RF_T_A_STR:
+		return strings(j, v, ret);
+	case RF_T_M_STR:
+	case RF_T_M_A_STR:
+		return map(j, v, t == RF_T_M_A_STR, ret);
+	default:
+		*ret = rf_val_str(json_str(v));
+		return json_is_string(v);
+	}
+}
+
+static int set_json(struct rf_json_facts *j, enum rf_field f, const json_t *v, const char *pointer)
+{
+	struct rf_val got;
+	if (!convert(j, rf_fields[f].type, v, &got))
+		return rf_fail_ptr(j->e, RF_E_TYPE, pointer, "this should be of type %s", rf_type_name(rf_fields[f].type));
+	j->val[f] = got;
+	return RF_OK;
+}
+
+/* An object whose keys are fields once one of the prefixes stands before them. */
+static int group(struct rf_json_facts *j, const json_t *o, const char *at, const char *const prefixes[2])
+{
+	const char *key;
+	json_t *v;
+	if (!json_is_object(o))
+		return rf_fail_ptr(j->e, RF_E_TYPE, at, "this should be an object");
+	json_object_foreach((json_t *)o, key, v) {
+		char name[128], pointer[POINTER];
+		bool old;
+		int f = -1;
+		snprintf(pointer, sizeof pointer, "%.60s/%.50s", at, key);
+		for (int i = 0; i < 2 && f < 0 && prefixes[i]; i++) {
+			snprintf(name, sizeof name, "%s%.80s", prefixes[i], key);
+			f = rf_field_find(rf_str_z(name), &old);
+		}
+		const char *near = f < 0 ? rf_field_near(rf_str_z(name)) : NULL;
+		if (f < 0)
+			return rf_fail_ptr(j->e, RF_E_UNKNOWN, pointer, near ? "unknown field `%s`, did you mean `%s`?" :
+				"unknown field `%s`", name, near);
+		int r = set_json(j, (enum rf_field)f, v, pointer);
+		if (r)
+			return r;
+	}
+	return RF_OK;
+}
+
+static void pair(struct pairs *p, struct rf_str key, struct rf_str value)
+{
+	if (p->n < PAIRS) {
+		p->at[p->n].key = key;
+		p->at[p->n++].value = value;
+	}
+}
+
+/* Values of one key together, keys in the order in which they first came. */
+static int gather(struct rf_json_facts *j, const struct pairs *p, enum rf_field f)
+{
+	struct rf_entry *m = rf_arena_array(j->arena, p->n, sizeof *m);
+	struct rf_val *a = rf_arena_array(j->arena, p->n, sizeof *a);
+	uint32_t keys = 0, used = 0;
+	if (!m || !a)
+		return no_memory(j);
+	for (size_t i = 0; i < p->n; i++) {
+		bool seen = false;
+		for (uint32_t k = 0; k < keys && !seen; k++)
+			seen = rf_str_eq(m[k].key, p->at[i].key);
+		if (seen)
+			continue;
+		struct rf_val *first = a + used;
+		for (size_t k = i; k < p->n; k++)
+			if (rf_str_eq(p->at[k].key, p->at[i].key))
+				a[used++] = rf_val_str(p->at[k].value);
+		m[keys++] = (struct rf_entry){ p->at[i].key, rf_val_array(first, (uint32_t)(a + used - first)) };
+	}
+	if (j->val[f].tag == RF_V_MISSING)
+		j->val[f] = rf_val_map(m, keys);
+	return RF_OK;
+}
+
+static int listed(struct rf_json_facts *j, const struct pairs *p, enum rf_field names, enum rf_field values)
+{
+	struct rf_val *a = rf_arena_array(j->arena, 2 * p->n, sizeof *a);
+	if (!a)
+		return no_memory(j);
+	for (size_t i = 0; i < p->n; i++) {
+		a[i] = rf_val_str(p->at[i].key);
+		a[p->n + i] = rf_val_str(p->at[i].value);
+	}
+	if (j->val[names].tag == RF_V_MISSING)
+		j->val[names] = rf_val_array(a, (uint32_t)p->n);
+	if (j->val[values].tag == RF_V_MISSING)
+		j->val[values] = rf_val_array(a + p->n, (uint32_t)p->n);
+	return RF_OK;
+}
+
+static void split_pairs(struct rf_str text, char between, struct pairs *p)
+{
+	struct rf_str part;
+	while (rf_str_split(&text, between, &part)) {
+		part = rf_str_trim(part);
+		size_t eq = rf_str_find(part, '=');
+		if (part.n)
+			pair(p, (struct rf_str){ part.p, eq }, rf_str_skip(part, eq + 1));
+	}
+}
+
+static void header_fields(struct rf_json_facts *j, struct rf_str name, struct rf_str value)
+{
+	static const struct { const char *name; enum rf_field f; } known[] = {
+		{ "cookie", RF_F_HTTP_COOKIE }, { "referer", RF_F_HTTP_REFERER }, { "user-agent", RF_F_HTTP_USER_AGENT },
+		{ "x-forwarded-for", RF_F_HTTP_XFF } };
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (rf_str_eq(name, rf_str_z(known[i].name)))
+			set_str(j, known[i].f, value);
+	if (rf_str_eq(name, RF_STR("content-type")))
+		set_str(j, RF_F_HTTP_BODY_MIME, lower(j, rf_str_trim((struct rf_str){ value.p, rf_str_find(value, ';') })));
+	if (rf_str_eq(name, RF_STR("host")))
+		set_str(j, RF_F_HTTP_HOST, lower(j, value));
+}
+
+static int headers(struct rf_json_facts *j, const json_t *o, const char *at, struct pairs *p)
+{
+	const char *key;
+	json_t *v;
+	if (!json_is_object(o))
+		return rf_fail_ptr(j->e, RF_E_TYPE, at, "this should be an object of header names");
+	json_object_foreach((json_t *)o, key, v) {
+		char pointer[POINTER];
+		struct rf_val values;
+		snprintf(pointer, sizeof pointer, "%.60s/%.50s", at, key);
+		if (!strings(j, v, &values))
+			return rf_fail_ptr(j->e, RF_E_TYPE, pointer, "this should be a string or an array of strings");
+		struct rf_str name = lower(j, rf_str_z(key));
+		for (uint32_t i = 0; i < values.n; i++) {
+			pair(p, name, values.a[i].s);
+			header_fields(j, name, values.a[i].s);
+		}
+	}
+	return RF_OK;
+}
+
+static void target(struct rf_json_facts *j, struct rf_str uri)
+{
+	size_t q = rf_str_find(uri, '?');
+	struct rf_str path = { uri.p, q }, query = rf_str_skip(uri, q + 1), ext = RF_STR("");
+	for (size_t i = path.n; i > 0 && path.p[i - 1] != '/' && !ext.n; i--)
+		if (path.p[i - 1] == '.')
+			ext = rf_str_skip(path, i);
+	set_str(j, RF_F_HTTP_URI, uri);
+	set_str(j, RF_F_HTTP_PATH, path);
+	set_str(j, RF_F_HTTP_QUERY, query);
+	set_str(j, RF_F_HTTP_PATH_EXT, lower(j, ext));
+	set_str(j, RF_F_RAW_URI, j->val[RF_F_HTTP_URI].s);
+	set_str(j, RF_F_RAW_PATH, j->val[RF_F_HTTP_PATH].s);
+	set_str(j, RF_F_RAW_QUERY, j->val[RF_F_HTTP_QUERY].s);
+}
+
+static int derive(struct rf_json_facts *j, struct pairs *p, const json_t *req)
+{
+	set_str(j, RF_F_HTTP_METHOD, RF_STR("GET"));
+	set_str(j, RF_F_HTTP_VERSION, RF_STR("HTTP/1.1"));
+	set_str(j, RF_F_HTTP_HOST, RF_STR(""));
+	const char *path = json_string_value(json_object_get(req, "path"));
+	const char *scheme = json_string_value(json_object_get(req, "scheme"));
+	target(j, path ? rf_str_z(path) : RF_STR("/"));
+	set_bool(j, RF_F_SSL, !scheme || strcmp(scheme, "http") != 0);
+	struct rf_str full = rf_arena_printf(j->arena, "%s://%.*s%.*s", j->val[RF_F_SSL].b ? "https" : "http",
+		RF_ARG(j->val[RF_F_HTTP_HOST].s), RF_ARG(j->val[RF_F_HTTP_URI].s));
+	set_str(j, RF_F_HTTP_FULL_URI, full);
+	set_str(j, RF_F_RAW_FULL_URI, full);
+	int r = gather(j, p, RF_F_HTTP_HEADERS);
+	if (!r)
+		r = listed(j, p, RF_F_HTTP_HEADER_NAMES, RF_F_HTTP_HEADER_VALUES);
+	p->n = 0;
+	if (j->val[RF_F_HTTP_COOKIE].tag == RF_V_STR)
+		split_pairs(j->val[RF_F_HTTP_COOKIE].s, ';', p);
+	if (!r)
+		r = gather(j, p, RF_F_HTTP_COOKIES);
+	p->n = 0;
+	split_pairs(j->val[RF_F_HTTP_QUERY].s, '&', p);
+	if (!r)
+		r = gather(j, p, RF_F_HTTP_ARGS);
+	return r ? r : listed(j, p, RF_F_HTTP_ARG_NAMES, RF_F_HTTP_ARG_VALUES);
+}
+
+static void derive_client(struct rf_json_facts *j, const json_t *req)
+{
+	bool verified = j->val[RF_F_CERT_VERIFIED].tag == RF_V_BOOL && j->val[RF_F_CERT_VERIFIED].b;
+	bool revoked = j->val[RF_F_CERT_REVOKED].tag == RF_V_BOOL && j->val[RF_F_CERT_REVOKED].b;
+	bool body = j->val[RF_F_HTTP_BODY].tag == RF_V_STR;
+	set_bool(j, RF_F_CERT_VERIFIED, revoked); /* a revoked certificate was verified */
+	set_bool(j, RF_F_CERT_PRESENTED, verified || revoked);
+	set_str(j, RF_F_CERT_STATUS, revoked ? RF_STR("revoked") : verified ? RF_STR("valid") :
+		j->val[RF_F_CERT_PRESENTED].b ? RF_STR("invalid") : RF_STR("none"));
+	set_bool(j, RF_F_DEVICE_KNOWN, json_object_get(req, "device") != NULL);
+	if (j->val[RF_F_HTTP_BODY_SIZE].tag == RF_V_MISSING)
+		j->val[RF_F_HTTP_BODY_SIZE] = rf_val_int(body ? (int64_t)j->val[RF_F_HTTP_BODY].s.n : 0);
+	if (j->val[RF_F_EDGE_PORT].tag == RF_V_MISSING)
+		j->val[RF_F_EDGE_PORT] = j->val[RF_F_TCP_DSTPORT];
+	if (j->val[RF_F_EDGE_IP].tag == RF_V_MISSING)
+		j->val[RF_F_EDGE_IP] = j->val[RF_F_IP_DST];
+}
+
+static int at_time(struct rf_json_facts *j, const json_t *v, const char *at)
+{
+	int64_t s = json_integer_value(v);
+	if (!json_is_integer(v) && (!json_is_string(v) || rf_rfc3339_parse(json_string_value(v), &s)))
+		return rf_fail_ptr(j->e, RF_E_TYPE, at, "a time is seconds since 1970 or 2026-01-31T12:00:00Z");
+	if (s < 0 || s > INT64_MAX / 1000000000)
+		return rf_fail_ptr(j->e, RF_E_RANGE, at, "this time is out of range");
+	j->wall_ns = s * 1000000000;
+	return RF_OK;
+}
+
+static const struct { const char *key; int field; } keys[] = {
+	{ "method", RF_F_HTTP_METHOD }, { "host", RF_F_HTTP_HOST }, { "version", RF_F_HTTP_VERSION },
+	{ "body", RF_F_HTTP_BODY }, { "src", RF_F_IP_SRC }, { "dst", RF_F_IP_DST }, { "sport", RF_F_TCP_SRCPORT },
+	{ "port", RF_F_TCP_DSTPORT }, { "cookies", RF_F_HTTP_COOKIES }, { "path", -1 }, { "scheme", -1 },
+	{ "headers", -2 }, { "device", -3 }, { "tls", -4 }, { "fields", -5 }, { "time", -6 },
+};
+
+enum { KEYS = sizeof keys / sizeof *keys };
+
+static int unknown(struct rf_json_facts *j, const char *key, const char *pointer)
+{
+	const char *names[KEYS];
+	for (size_t i = 0; i < KEYS; i++)
+		names[i] = keys[i].key;
+	const char *near = rf_near(rf_str_z(key), names, KEYS);
+	return rf_fail_ptr(j->e, RF_E_UNKNOWN, pointer, near ? "unknown key, did you mean `%s`?" : "unknown key", near);
+}
+
+static int one_key(struct rf_json_facts *j, const char *key, const json_t *v, const char *pointer, struct pairs *p)
+{
+	static const char *const device[2] = { "device." }, *const tls[2] = { "tls.", "tls.client." }, *const any[2] = { "" };
+	int what = 0;
+	size_t i = 0;
+	while (i < KEYS && strcmp(keys[i].key, key) != 0)
+		i++;
+	if (i == KEYS)
+		return unknown(j, key, pointer);
+	switch (what = keys[i].field) {
+	case -1:
+		return json_is_string(v) ? RF_OK : rf_fail_ptr(j->e, RF_E_TYPE, pointer, "this should be a string");
+	case -2:
+		return headers(j, v, pointer, p);
+	case -3:
+		return group(j, v, pointer, device);
+	case -4:
+		return group(j, v, pointer, tls);
+	case -5:
+		return group(j, v, pointer, any);
+	case -6:
+		return at_time(j, v, pointer);
+	default:
+		return set_json(j, (enum rf_field)what, v, pointer);
+	}
+}
+
+int rf_json_facts(const json_t *request, const char *at, struct rf_arena *arena, const struct rf_lists *lists,
+	int64_t wall_ns, struct rf_facts *ret, struct rf_err *e)
+{
+	struct rf_json_facts *j = RF_ARENA_NEW(arena, struct rf_json_facts);
+	struct pairs *p = RF_ARENA_NEW(arena, struct pairs);
+	const char *key;
+	json_t *v;
+	if (!j || !p)
+		return rf_fail(e, RF_E_NOMEM, "the request needs too much memory");
+	j->arena = arena;
+	j->e = e;
+	j->wall_ns = wall_ns;
+	if (!json_is_object(request))
+		return rf_fail_ptr(e, RF_E_TYPE, at, "a request should be an object");
+	json_object_foreach((json_t *)request, key, v) {
+		char pointer[POINTER];
+		snprintf(pointer, sizeof pointer, "%.60s/%.50s", at, key);
+		int r = one_key(j, key, v, pointer, p);
+		if (r)
+			return r;
+	}
+	int r = derive(j, p, request);
+	if (r)
+		return r;
+	derive_client(j, request);
+	rf_facts_init(ret, &json_ops, j, arena, lists, j->wall_ns);
+	return RF_OK;
+}

@@ -1,0 +1,241 @@
+/* policy/rule: one rule from its JSON document to an immutable object.
+ *
+ * All parts of a rule are small allocations in one chain that its last put frees. Errors say where with
+ * a JSON pointer and, inside an expression, line and column.
+ */
+#include "policy/rule.h"
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/near.h"
+#include "policy/rule_int.h"
+
+struct chunk {
+	struct chunk *next;
+	_Alignas(max_align_t) char data[];
+};
+
+void *rule_alloc(struct rf_rule *r, size_t n)
+{
+	struct chunk *c = calloc(1, sizeof *c + n);
+	if (!c)
+		return NULL;
+	c->next = r->mem;
+	r->mem = c;
+	return c->data;
+}
+
+int rule_dup(struct rule_read *in, struct rf_str s, struct rf_str *ret)
+{
+	char *p = rule_alloc(in->rule, s.n + 1);
+	if (!p)
+		return rf_fail(in->e, RF_E_NOMEM, "no memory for this rule");
+	if (s.n)
+		memcpy(p, s.p, s.n);
+	*ret = (struct rf_str){ p, s.n };
+	return RF_OK;
+}
+
+int rule_fail(struct rule_read *in, int code, const char *below, const char *fmt, ...)
+{
+	char text[sizeof in->e->text], pointer[sizeof in->e->pointer];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	snprintf(pointer, sizeof pointer, "%s%s", in->at, below);
+	return rf_fail_ptr(in->e, code, pointer, "%s", text);
+}
+
+int rule_expr(struct rule_read *in, const json_t *text, const char *below, bool condition, struct rf_expr **ret)
+{
+	struct rf_str s = { json_string_value(text), json_string_length(text) };
+	if (!json_is_string(text))
+		return rule_fail(in, RF_E_TYPE, below, "an expression is a string");
+	int r = condition ? rf_expr_compile(in->env, in->rule->phase, s, ret, in->e) :
+		rf_expr_compile_value(in->env, in->rule->phase, s, ret, in->e);
+	if (r)
+		snprintf(in->e->pointer, sizeof in->e->pointer, "%s%s", in->at, below);
+	return r;
+}
+
+void rule_warn(struct rf_rule *r, const char *sentence)
+{
+	if (r->nwarnings < RF_RULE_WARNINGS)
+		r->warnings[r->nwarnings++] = sentence;
+}
+
+static int text_member(struct rule_read *in, const json_t *doc, const char *name, size_t bound, struct rf_str *ret)
+{
+	const json_t *v = json_object_get(doc, name);
+	char below[32];
+	snprintf(below, sizeof below, "/%s", name);
+	if (!v || json_is_null(v))
+		return RF_OK;
+	if (!json_is_string(v))
+		return rule_fail(in, RF_E_TYPE, below, "this should be a string");
+	if (json_string_length(v) > bound)
+		return rule_fail(in, RF_E_TOO_LARGE, below, "this takes at most %zu bytes", bound);
+	return rule_dup(in, (struct rf_str){ json_string_value(v), json_string_length(v) }, ret);
+}
+
+static int flags(struct rule_read *in, const json_t *doc)
+{
+	const json_t *enabled = json_object_get(doc, "enabled"), *logging = json_object_get(doc, "logging");
+	const json_t *priority = json_object_get(doc, "priority");
+	const json_t *on = logging ? json_object_get(logging, "enabled") : NULL;
+	if (enabled && !json_is_boolean(enabled))
+		return rule_fail(in, RF_E_TYPE, "/enabled", "this should be true or false");
+	if (logging && (!json_is_object(logging) || (on && !json_is_boolean(on))))
+		return rule_fail(in, RF_E_TYPE, "/logging", "this should be {\"enabled\": true} or false");
+	if (priority && !json_is_null(priority) && !json_is_integer(priority))
+		return rule_fail(in, RF_E_TYPE, "/priority", "this should be an integer");
+	in->rule->enabled = !enabled || json_is_true(enabled);
+	in->rule->logging = on ? json_is_true(on) : in->rule->action != RF_ACT_SKIP;
+	in->rule->priority = json_integer_value(priority);
+	return RF_OK;
+}
+
+static int known_members(struct rule_read *in, const json_t *doc)
+{
+	static const char *const names[] = { "id", "ref", "expression", "action", "action_parameters", "description",
+		"enabled", "logging", "priority", "version", "last_updated", "categories", "ratelimit", "position",
+		"exposed_credential_check" };
+	const char *key;
+	json_t *v;
+	json_object_foreach((json_t *)doc, key, v) {
+		size_t i = 0, count = sizeof names / sizeof *names;
+		while (i < count && strcmp(names[i], key) != 0)
+			i++;
+		char below[64];
+		snprintf(below, sizeof below, "/%s", key);
+		const char *near = i == count ? rf_near(rf_str_z(key), names, count) : NULL;
+		if (i == count)
+			return rule_fail(in, RF_E_UNKNOWN, below, near ? "a rule has no `%.40s`, did you mean `%s`?" :
+				"a rule has no `%.40s`", key, near);
+	}
+	if (json_is_object(json_object_get(doc, "ratelimit")))
+		return rule_fail(in, RF_E_UNSUPPORTED, "/ratelimit", "rate limits are not supported in this version");
+	if (json_is_object(json_object_get(doc, "exposed_credential_check")))
+		return rule_fail(in, RF_E_UNSUPPORTED, "/exposed_credential_check", "this is not supported");
+	return RF_OK;
+}
+
+static int action(struct rule_read *in, const json_t *doc)
+{
+	const json_t *v = json_object_get(doc, "action");
+	if (!json_is_string(v))
+		return rule_fail(in, v ? RF_E_TYPE : RF_E_MISSING, "/action", "a rule needs an action, a string");
+	struct rf_str name = { json_string_value(v), json_string_length(v) };
+	int a = rf_action_find(name);
+	const char *near = a < 0 ? rf_action_near(name) : NULL;
+	if (a < 0)
+		return rule_fail(in, RF_E_UNKNOWN, "/action", near ? "unknown action `%.40s`, did you mean `%s`?" :
+			"unknown action `%.40s`", name.p, near);
+	const struct rf_action_info *info = &rf_actions[a];
+	if (info->kind == RF_KIND_LATER)
+		return rule_fail(in, RF_E_UNSUPPORTED, "/action", "the action `%s` is not supported in this version", info->name);
+	bool transform = in->rule->phase == RF_PHASE_HTTP_TRANSFORM || in->rule->phase == RF_PHASE_HTTP_LATE;
+	if (!(info->planes & rf_phases[in->rule->phase].plane) ||
+		(transform && a != RF_ACT_REWRITE && a != RF_ACT_SKIP && a != RF_ACT_LOG))
+		return rule_fail(in, RF_E_INVALID, "/action", "the action `%s` does not work in the phase `%s`", info->name,
+			rf_phases[in->rule->phase].name);
+	in->rule->action = (enum rf_action)a;
+	if (info->kind == RF_KIND_CHALLENGE)
+		rule_warn(in->rule, "a challenge is meaningless to a device: this rule blocks");
+	return RF_OK;
+}
+
+static int read_rule(struct rule_read *in, const json_t *doc)
+{
+	struct rf_rule *r = in->rule;
+	const json_t *text = json_object_get(doc, "expression");
+	int c = known_members(in, doc);
+	if (!c)
+		c = text_member(in, doc, "id", 64, &r->id);
+	if (!c)
+		c = text_member(in, doc, "ref", 64, &r->ref);
+	if (!c)
+		c = text_member(in, doc, "version", 32, &r->version);
+	if (!c)
+		c = text_member(in, doc, "description", RF_RULE_TEXT, &r->description);
+	if (!c)
+		c = text_member(in, doc, "expression", RF_EXPR_SIZE, &r->expression);
+	if (!c && !text)
+		c = rule_fail(in, RF_E_MISSING, "/expression", "a rule needs an expression; `true` is not one: try `ssl or not ssl`");
+	if (!c)
+		c = action(in, doc);
+	if (!c)
+		c = flags(in, doc);
+	if (!c)
+		c = rule_expr(in, text, "/expression", true, &r->cond);
+	if (!c)
+		c = rule_parameters(in, json_object_get(doc, "action_parameters"));
+	if (!c && rf_expr_deprecated(r->cond))
+		rule_warn(r, "the expression uses a deprecated field name (ip.geoip.*): write ip.src.*");
+	return c;
+}
+
+struct rf_str rule_source(const json_t *doc)
+{
+	json_t *copy = json_copy((json_t *)doc);
+	if (!copy)
+		return RF_STR("");
+	json_object_del(copy, "last_updated");
+	char *z = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(copy);
+	return rf_str_z(z);
+}
+
+int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_t *doc, const char *at,
+	struct rf_rule **ret, struct rf_err *e)
+{
+	if (!json_is_object(doc))
+		return rf_fail_ptr(e, RF_E_TYPE, at, "a rule should be an object");
+	struct rf_rule *r = calloc(1, sizeof *r);
+	if (!r)
+		return rf_fail_ptr(e, RF_E_NOMEM, at, "no memory for this rule");
+	atomic_init(&r->refs, 1);
+	r->phase = phase;
+	struct rule_read in = { .env = env, .rule = r, .at = at, .e = e };
+	int c = read_rule(&in, doc);
+	struct rf_str source = c ? RF_STR("") : rule_source(doc);
+	if (!c)
+		c = source.n ? rule_dup(&in, source, &r->source) : rf_fail_ptr(e, RF_E_NOMEM, at, "no memory for this rule");
+	if (source.n)
+		free((char *)source.p);
+	if (c) {
+		rf_rule_put(r);
+		return c;
+	}
+	*ret = r;
+	return RF_OK;
+}
+
+struct rf_rule *rf_rule_get(struct rf_rule *r)
+{
+	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+	return r;
+}
+
+static void put_edit(const struct rf_edit_spec *s)
+{
+	if (s)
+		rf_expr_put(s->expr);
+}
+
+void rf_rule_put(struct rf_rule *r)
+{
+	if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	rf_expr_put(r->cond);
+	for (size_t i = 0; i < r->nedits; i++)
+		put_edit(&r->edits[i]);
+	put_edit(r->path);
+	put_edit(r->query);
+	for (struct chunk *c = r->mem, *next; c; c = next) {
+		next = c->next;
+		free(c);
+	}
+	free(r);
+}
