@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <openssl/crypto.h>
 #include <openssl/engine.h>
+#include "base/buf.h"
 #include "pki/ossl.h"
 
 enum { PATH = 1024 };
@@ -18,22 +19,32 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two below
 static ENGINE *engine;
 static char module[PATH];
 
-/* The value of `module-path` in the query part of the URI, percent-decoding not needed for paths we
- * accept; "" when absent. */
-static int module_path(const char *uri, char to[PATH], struct rf_err *e)
+/* Split the URI into what the engine understands and the value of `module-path`, which is ours to obey; "" when
+ * absent. Escapes are not decoded in paths. */
+static int split_uri(const char *uri, char plain[PATH], char path[PATH], struct rf_err *e)
 {
 	struct rf_str rest = rf_str_z(uri), part, key;
-	to[0] = '\0';
-	rest = rf_str_skip(rest, rf_str_find(rest, '?') + 1);
-	while (rf_str_split(&rest, '&', &part)) {
+	struct rf_buf to = { .p = plain, .cap = PATH - 1, .bound = PATH - 1 }; /* in place: never grows */
+	size_t query = rf_str_find(rest, '?');
+	path[0] = '\0';
+	rf_buf_add(&to, (struct rf_str){ rest.p, query });
+	rest = rf_str_skip(rest, query + 1);
+	for (char sep = '?'; rf_str_split(&rest, '&', &part);) {
 		struct rf_str value = part;
-		if (!rf_str_split(&value, '=', &key) || !rf_str_eq(key, RF_STR("module-path")))
+		if (!rf_str_split(&value, '=', &key) || !rf_str_eq(key, RF_STR("module-path"))) {
+			rf_buf_addc(&to, sep);
+			rf_buf_add(&to, part);
+			sep = '&';
 			continue;
+		}
 		if (value.n == 0 || value.n >= PATH || value.p[0] != '/' || rf_str_find(value, '%') < value.n)
 			return rf_fail(e, RF_E_SYNTAX, "module-path must be a full path without %% escapes");
-		memcpy(to, value.p, value.n);
-		to[value.n] = '\0';
+		memcpy(path, value.p, value.n);
+		path[value.n] = '\0';
 	}
+	if (to.bad)
+		return rf_fail(e, RF_E_TOO_LARGE, "a PKCS#11 URI is at most %d bytes", PATH - 1);
+	plain[to.n] = '\0';
 	return RF_OK;
 }
 
@@ -44,7 +55,7 @@ static ENGINE *open_engine(const char *so, const char *path)
 	if (!dynamic)
 		return NULL;
 	bool ready = ENGINE_ctrl_cmd_string(dynamic, "SO_PATH", so, 0) && ENGINE_ctrl_cmd_string(dynamic, "ID", "pkcs11", 0) &&
-		     ENGINE_ctrl_cmd_string(dynamic, "LOAD", NULL, 0) &&
+		     ENGINE_ctrl_cmd_string(dynamic, "LOAD", NULL, 0) && ENGINE_ctrl_cmd_string(dynamic, "QUIET", NULL, 1) &&
 		     (!path[0] || ENGINE_ctrl_cmd_string(dynamic, "MODULE_PATH", path, 0));
 	if (ready && ENGINE_init(dynamic)) {
 		ENGINE_free(dynamic); /* the functional reference of ENGINE_init remains */
@@ -77,11 +88,9 @@ static int ensure_engine(const char *path, struct rf_err *e)
 int rf_pkcs11_key(const char *uri, EVP_PKEY **ret, struct rf_err *e)
 {
 	char path[PATH], plain[PATH];
-	int rc = module_path(uri, path, e);
+	int rc = split_uri(uri, plain, path, e);
 	if (rc != RF_OK)
 		return rc;
-	if (snprintf(plain, sizeof plain, "%s", uri) >= (int)sizeof plain)
-		return rf_fail(e, RF_E_TOO_LARGE, "a PKCS#11 URI is at most %d bytes", PATH - 1);
 	pthread_mutex_lock(&lock);
 	rc = ensure_engine(path, e);
 	EVP_PKEY *key = rc == RF_OK ? ENGINE_load_private_key(engine, plain, NULL, NULL) : NULL;
