@@ -9,6 +9,9 @@ struct rf_str rf_crl_serial(const struct rf_crl_entry *e);
 /* Sort, and make serials unique. */
 void rf_crl_settle(struct rf_crl *c);
 
+/* rf_crl_parse for DER; `ca` NULL leaves the signature out, which only the fuzzer may want. */
+int rf_crl_read(struct rf_str der, X509 *ca, struct rf_crl **ret, struct rf_err *e);
+
 static inline uint32_t rf_crl_date(int64_t t)
 {
 	return t < 0 ? 0 : t > UINT32_MAX ? UINT32_MAX : (uint32_t)t;

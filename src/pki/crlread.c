@@ -181,12 +181,12 @@ static int read_entries(const struct parts *p, struct rf_crl **ret, struct rf_er
 	return RF_OK;
 }
 
-static int parse_der(struct rf_str der, X509 *ca, struct rf_crl **ret, struct rf_err *e)
+int rf_crl_read(struct rf_str der, X509 *ca, struct rf_crl **ret, struct rf_err *e)
 {
 	struct parts p = { 0 };
 	struct rf_crl *c = NULL;
 	int rc = read_parts(der, &p, e);
-	if (rc == RF_OK)
+	if (rc == RF_OK && ca)
 		rc = verify(&p, ca, e);
 	if (rc == RF_OK)
 		rc = read_entries(&p, &c, e);
@@ -207,10 +207,12 @@ int rf_crl_parse(struct rf_str text, X509 *ca, struct rf_crl **ret, struct rf_er
 	char *name = NULL, *header = NULL;
 	unsigned char *data = NULL;
 	long n = 0;
+	if (!ca)
+		return rf_fail(e, RF_E_MISSING, "a CRL is only read together with its CA");
 	if (text.n > RF_CRL_BYTES_MAX)
 		return rf_fail(e, RF_E_TOO_LARGE, "a CRL is at most %u bytes", RF_CRL_BYTES_MAX);
 	if (text.n && text.p[0] == 0x30)
-		return parse_der(text, ca, ret, e);
+		return rf_crl_read(text, ca, ret, e);
 	RF_OWN(BIO) *bio = rf_ossl_bio(text);
 	int rc;
 	if (!bio || !PEM_read_bio(bio, &name, &header, &data, &n))
@@ -218,7 +220,7 @@ int rf_crl_parse(struct rf_str text, X509 *ca, struct rf_crl **ret, struct rf_er
 	else if (strcmp(name, PEM_STRING_X509_CRL) != 0)
 		rc = rf_fail(e, RF_E_SYNTAX, "a CRL expected, not %.40s", name);
 	else
-		rc = parse_der((struct rf_str){ (char *)data, (size_t)n }, ca, ret, e);
+		rc = rf_crl_read((struct rf_str){ (char *)data, (size_t)n }, ca, ret, e);
 	OPENSSL_free(name);
 	OPENSSL_free(header);
 	OPENSSL_free(data);
