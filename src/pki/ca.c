@@ -16,6 +16,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <openssl/err.h>
 #include "pki/ca_own.h"
 #include "pki/file.h"
 #include "pki/key.h"
@@ -194,6 +195,7 @@ static int check(const struct step *s)
 	if (store && ctx && X509_STORE_add_cert(store, ca->root) && X509_STORE_CTX_init(ctx, store, ca->cert, NULL)) {
 		X509_STORE_CTX_set_time(ctx, 0, (time_t)s->now);
 		rc = X509_verify_cert(ctx) == 1 && rf_x509_is_ca(ca->cert) ? RF_OK : RF_E_CERT;
+		ERR_clear_error();
 		if (rc == RF_E_CERT)
 			rf_fail(s->e, rc, "the CA in %s is not valid: %s", s->conf->dir,
 				X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));

@@ -190,6 +190,10 @@ static void hostile_csrs_are_refused(void **state)
 	pem.p[pem.n - 1] ^= 1; /* the signature */
 	struct rf_issue req = { .csr = rf_buf_str(&pem), .days = 1 };
 	assert_int_equal(rf_ca_issue(ca, &req, NOW, &c, &err), RF_E_CERT);
+	req.csr = RF_STR("-----BEGIN CERTIFICATE REQUEST-----\nProc-Type: 4,ENCRYPTED\n"
+			 "DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAA\n"
+			 "-----END CERTIFICATE REQUEST-----\n"); /* must not make us ask anybody for a passphrase */
+	assert_int_equal(rf_ca_issue(ca, &req, NOW, &c, &err), RF_E_SYNTAX);
 	char *huge = calloc(1, RF_CSR_MAX + 1);
 	req.csr = (struct rf_str){ huge, RF_CSR_MAX + 1 };
 	assert_int_equal(rf_ca_issue(ca, &req, NOW, &c, &err), RF_E_TOO_LARGE);

@@ -4,6 +4,7 @@
  * with; single attributes and SANs are read from the DER. Everything lands in the caller's arena or
  * points into the certificate.
  */
+#include <openssl/err.h>
 #include <openssl/x509.h>
 #include "base/ip.h"
 #include "pki/cert.h"
@@ -40,8 +41,10 @@ static struct rf_str name_text(struct rf_str der, enum rf_dn_style style, struct
 	struct rf_str empty = { NULL, 0 };
 	char *text = NULL;
 	RF_OWN(X509_NAME) *name = d2i_X509_NAME(NULL, &p, (long)der.n);
-	if (!name)
+	if (!name) {
+		ERR_clear_error(); /* a worker's next TLS call must not find it */
 		return empty;
+	}
 	if (style == RF_DN_LEGACY) {
 		text = X509_NAME_oneline(name, NULL, 0);
 		struct rf_str s = text ? rf_arena_dup(a, rf_str_z(text)) : empty;
@@ -52,8 +55,10 @@ static struct rf_str name_text(struct rf_str der, enum rf_dn_style style, struct
 	if (style == RF_DN_DEFAULT)
 		flags = (flags & ~(unsigned long)XN_FLAG_SEP_MASK) | XN_FLAG_SEP_CPLUS_SPC;
 	RF_OWN(BIO) *bio = BIO_new(BIO_s_mem());
-	if (!bio || X509_NAME_print_ex(bio, name, 0, flags) < 0)
+	if (!bio || X509_NAME_print_ex(bio, name, 0, flags) < 0) {
+		ERR_clear_error();
 		return empty;
+	}
 	long n = BIO_get_mem_data(bio, &text);
 	return rf_arena_dup(a, (struct rf_str){ text, (size_t)n });
 }

@@ -43,7 +43,7 @@ static X509_REQ *read_csr(struct rf_str text)
 		return NULL;
 	}
 	RF_OWN(BIO) *bio = rf_ossl_bio(text);
-	return bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+	return bio ? PEM_read_bio_X509_REQ(bio, NULL, rf_ossl_no_passphrase, NULL) : NULL;
 }
 
 static int check_csr(X509_REQ *req, struct rf_err *e)

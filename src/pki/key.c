@@ -8,6 +8,7 @@
 #include "pki/key.h"
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include "pki/file.h"
 #include "pki/ossl.h"
@@ -27,22 +28,12 @@ bool rf_key_is_uri(const char *where)
 	return rf_str_starts(rf_str_z(where), RF_STR("pkcs11:"));
 }
 
-/* Never ask on a terminal for the passphrase of an encrypted key. */
-static int no_passphrase(char *buf, int size, int rw, void *ctx)
-{
-	(void)buf;
-	(void)size;
-	(void)rw;
-	(void)ctx;
-	return -1;
-}
-
 int rf_key_parse(struct rf_str pem, EVP_PKEY **ret, struct rf_err *e)
 {
 	if (pem.n > RF_KEY_FILE_MAX)
 		return rf_fail(e, RF_E_TOO_LARGE, "a private key is at most %d bytes of PEM", RF_KEY_FILE_MAX);
 	RF_OWN(BIO) *bio = rf_ossl_bio(pem);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, rf_ossl_no_passphrase, NULL) : NULL;
 	if (!key)
 		return rf_ossl_fail(e, RF_E_SYNTAX, "no unencrypted private key in PEM form found");
 	*ret = key;
@@ -91,6 +82,7 @@ static int ec_allowed(const EVP_PKEY *key, struct rf_err *e)
 	char group[64] = "", coding[32] = "";
 	EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, NULL);
 	EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, coding, sizeof coding, NULL);
+	ERR_clear_error(); /* a parameter that is not there is no error here */
 	if (strcmp(coding, OSSL_PKEY_EC_ENCODING_GROUP) != 0)
 		return rf_fail(e, RF_E_CERT, "the curve is given by explicit parameters: use a named curve, P-256 or P-384");
 	if (strcmp(group, "prime256v1") != 0 && strcmp(group, "secp384r1") != 0)

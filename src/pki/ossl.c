@@ -10,6 +10,15 @@ int rf_ossl_fail(struct rf_err *e, int code, const char *what)
 	return reason ? rf_fail(e, code, "%s: %s", what, reason) : rf_fail(e, code, "%s", what);
 }
 
+int rf_ossl_no_passphrase(char *buf, int size, int rw, void *ctx)
+{
+	(void)buf;
+	(void)size;
+	(void)rw;
+	(void)ctx;
+	return -1;
+}
+
 BIO *rf_ossl_bio(struct rf_str s)
 {
 	return s.n > INT_MAX ? NULL : BIO_new_mem_buf(s.p ? s.p : "", (int)s.n);

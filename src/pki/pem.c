@@ -18,7 +18,7 @@ static int check_size(X509 *x, struct rf_err *e)
 static int read_all(BIO *bio, STACK_OF(X509) *list, struct rf_err *e)
 {
 	for (;;) {
-		RF_OWN(X509) *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+		RF_OWN(X509) *x = PEM_read_bio_X509(bio, NULL, rf_ossl_no_passphrase, NULL);
 		if (!x)
 			break;
 		int rc = check_size(x, e);
