@@ -113,10 +113,12 @@ static int addresses(struct rf_cur *c, uint8_t code, struct rf_proxy *p)
 	if (family > 3 || transport > 2)
 		return RF_E_UNSUPPORTED;
 	p->kind = kinds[family][transport];
+	if (p->kind == RF_PROXY_UNKNOWN)
+		return RF_OK;
 	if (family == 3) {
 		p->src_path = unix_path(c);
 		p->dst_path = unix_path(c);
-	} else if (family) {
+	} else {
 		p->src = address(c, family == 1 ? 4 : 6);
 		p->dst = address(c, family == 1 ? 4 : 6);
 		p->src_port = rf_cur_u16(c);
@@ -224,10 +226,9 @@ static int parse_v2(struct rf_str in, struct rf_proxy *p)
 	if (p->local) /* families of LOCAL are to be ignored, with all that follows */
 		return RF_OK;
 	int r = addresses(&body, family, p);
-	if (r)
+	if (r || p->kind == RF_PROXY_UNKNOWN) /* without both there is nothing to know where TLVs start */
 		return r;
-	if (family >> 4)
-		p->tlvs = rf_cur_take(&body, rf_cur_left(&body));
+	p->tlvs = rf_cur_take(&body, rf_cur_left(&body));
 	return all_tlvs((struct rf_str){ in.p, p->size }, p);
 }
 
