@@ -47,7 +47,8 @@ static int load_cert(const struct step *s, const char *file, X509 **ret)
 	if (rc == RF_E_NOT_FOUND)
 		return 0;
 	if (rc == RF_OK && rf_pem_cert(rf_buf_str(&pem), ret, s->e) != RF_OK)
-		rc = rf_fail(s->e, RF_E_CERT, "%s does not hold one certificate; restore it from your backup", path);
+		rc = rf_fail(s->e, RF_E_CERT, "%s does not hold one certificate; restore it from your backup",
+			     path);
 	return rc == RF_OK ? 1 : rc;
 }
 
@@ -90,7 +91,8 @@ static bool ca_name(const struct step *s, X509_NAME *to, const char *role)
 	char cn[NAME + 32];
 	const char *name = s->conf->name && s->conf->name[0] ? s->conf->name : "Ringfence";
 	snprintf(cn, sizeof cn, "%s Device %s", name, role);
-	return rf_name_add(to, NID_organizationName, rf_str_z(name)) && rf_name_add(to, NID_commonName, rf_str_z(cn));
+	return rf_name_add(to, NID_organizationName, rf_str_z(name)) &&
+	       rf_name_add(to, NID_commonName, rf_str_z(cn));
 }
 
 static int add_ca_exts(const struct step *s, X509 *x, X509 *issuer, const char *basic)
@@ -152,7 +154,8 @@ static int climb_root(const struct step *s, bool have_intermediate)
 		return rc < 0 ? rc : RF_OK;
 	}
 	if (have_intermediate)
-		return rf_fail(s->e, RF_E_MISSING, "%s has an intermediate but no root.crt; restore it from your backup",
+		return rf_fail(s->e, RF_E_MISSING,
+			       "%s has an intermediate but no root.crt; restore it from your backup",
 			       s->conf->dir);
 	rc = load_or_make_key(s, "root.key", &s->ca->root_key);
 	return rc == RF_OK ? make_root(s) : rc;
@@ -166,8 +169,8 @@ static int climb_intermediate(const struct step *s, bool have_intermediate)
 	} else if (have_intermediate) {
 		rc = load_key(s, "intermediate.key", &s->ca->key);
 		if (rc == 0)
-			return rf_fail(s->e, RF_E_MISSING, "%s has no intermediate.key; restore it from your backup",
-				       s->conf->dir);
+			return rf_fail(s->e, RF_E_MISSING,
+				       "%s has no intermediate.key; restore it from your backup", s->conf->dir);
 		rc = rc < 0 ? rc : RF_OK;
 	} else {
 		rc = load_or_make_key(s, "intermediate.key", &s->ca->key);
@@ -175,8 +178,8 @@ static int climb_intermediate(const struct step *s, bool have_intermediate)
 	if (rc != RF_OK || have_intermediate)
 		return rc;
 	if (!s->ca->root_key)
-		return rf_fail(s->e, RF_E_MISSING, "%s has no root.key, which is needed to certify the intermediate",
-			       s->conf->dir);
+		return rf_fail(s->e, RF_E_MISSING,
+			       "%s has no root.key, which is needed to certify the intermediate", s->conf->dir);
 	rc = rf_x509_match(s->ca->root, s->ca->root_key, s->e);
 	return rc == RF_OK ? make_intermediate(s) : rc;
 }
@@ -188,11 +191,13 @@ static int check(const struct step *s)
 	if (ca->root_key && rf_x509_match(ca->root, ca->root_key, s->e) != RF_OK)
 		return rf_fail(s->e, RF_E_CERT, "root.key in %s does not belong to root.crt", s->conf->dir);
 	if (rf_x509_match(ca->cert, ca->key, s->e) != RF_OK)
-		return rf_fail(s->e, RF_E_CERT, "the intermediate's key does not belong to %s/intermediate.crt", s->conf->dir);
+		return rf_fail(s->e, RF_E_CERT, "the intermediate's key does not belong to %s/intermediate.crt",
+			       s->conf->dir);
 	X509_STORE *store = X509_STORE_new();
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
 	int rc = RF_E_NOMEM;
-	if (store && ctx && X509_STORE_add_cert(store, ca->root) && X509_STORE_CTX_init(ctx, store, ca->cert, NULL)) {
+	if (store && ctx && X509_STORE_add_cert(store, ca->root) &&
+	    X509_STORE_CTX_init(ctx, store, ca->cert, NULL)) {
 		X509_STORE_CTX_set_time(ctx, 0, (time_t)s->now);
 		rc = X509_verify_cert(ctx) == 1 && rf_x509_is_ca(ca->cert) ? RF_OK : RF_E_CERT;
 		ERR_clear_error();
@@ -234,7 +239,8 @@ static int check_conf(const struct rf_ca_conf *conf, struct rf_err *e)
 	if (conf->name && strlen(conf->name) >= NAME)
 		return rf_fail_ptr(e, RF_E_RANGE, "/name", "the name of the CA is at most %d bytes", NAME - 1);
 	if (conf->base_url && conf->base_url[0] && !good_url(conf->base_url))
-		return rf_fail_ptr(e, RF_E_INVALID, "/base_url", "the base URL must be http://... or https://... without , ; \" \\");
+		return rf_fail_ptr(e, RF_E_INVALID, "/base_url",
+				   "the base URL must be http://... or https://... without , ; \" \\");
 	return RF_OK;
 }
 

@@ -26,7 +26,9 @@ static void ca_is_created_once(void **state)
 	assert_int_equal(X509_cmp(rf_ca_cert(a), rf_ca_cert(b)), 0);
 	assert_int_equal(X509_cmp(rf_ca_root(a), rf_ca_root(b)), 0);
 	assert_int_equal(run("openssl verify -attime %d -CAfile once/root.crt once/intermediate.crt", NOW), 0);
-	assert_int_equal(run("test $(stat -c %%a once/root.key) = 600 && test $(stat -c %%a once/intermediate.key) = 600"), 0);
+	assert_int_equal(run("test $(stat -c %%a once/root.key) = 600 && test $(stat -c %%a "
+			     "once/intermediate.key) = 600"),
+			 0);
 	rf_ca_free(a);
 	rf_ca_free(b);
 }
@@ -43,7 +45,8 @@ static void creation_survives_a_crash_at_each_step(void **state)
 		run("cd crash && sha256sum $(ls | grep -v new) /dev/null > ../before");
 		rf_ca_free(open_ca("crash", NULL));
 		assert_int_equal(run("cd crash && sha256sum -c ../before"), 0);
-		assert_int_equal(run("openssl verify -attime %d -CAfile crash/root.crt crash/intermediate.crt", NOW), 0);
+		assert_int_equal(
+			run("openssl verify -attime %d -CAfile crash/root.crt crash/intermediate.crt", NOW), 0);
 		run("rm -rf crash");
 	}
 }
@@ -83,7 +86,8 @@ static void a_broken_ca_is_refused(void **state)
 
 static struct rf_buf make_csr(const char *key, const char *extra)
 {
-	if (run("openssl req -new %s -nodes -keyout dev.key -subj /O=Acme/CN=dev-1 -out dev.csr %s", key, extra) != 0)
+	if (run("openssl req -new %s -nodes -keyout dev.key -subj /O=Acme/CN=dev-1 -out dev.csr %s", key,
+		extra) != 0)
 		run("cat out >&2");
 	return slurp("dev.csr");
 }
@@ -92,8 +96,9 @@ static void a_leaf_is_what_was_asked(void **state)
 {
 	(void)state;
 	struct rf_ca *ca = open_ca("issue", "http://ca.example.com");
-	struct rf_buf csr = make_csr("-newkey ec -pkeyopt ec_paramgen_curve:P-256",
-				     "-addext subjectAltName=DNS:evil.example.com -addext basicConstraints=CA:TRUE");
+	struct rf_buf csr =
+		make_csr("-newkey ec -pkeyopt ec_paramgen_curve:P-256",
+			 "-addext subjectAltName=DNS:evil.example.com -addext basicConstraints=CA:TRUE");
 	struct rf_san sans[] = {
 		{ RF_SAN_URI, RF_STR("urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6") },
 		{ RF_SAN_DNS, RF_STR("dev-1.example.com") },
@@ -132,12 +137,22 @@ static void a_leaf_is_what_was_asked(void **state)
 	assert_int_not_equal(run("openssl verify -purpose sslserver -attime %d -CAfile issue/root.crt "
 				 "-untrusted issue/intermediate.crt leaf.crt", NOW), 0);
 	assert_int_equal(run("test \"$(openssl x509 -in leaf.crt -noout -serial)\" = serial=%s", c->serial), 0);
-	assert_int_equal(run("openssl x509 -in leaf.crt -noout -fingerprint -sha256 | tr -d : | grep -qi %s", c->sha256), 0);
-	assert_int_equal(run("openssl x509 -in leaf.crt -noout -ext subjectKeyIdentifier | tr -d ': ' | grep -q %s", c->ski), 0);
-	assert_int_equal(run("openssl x509 -in issue/intermediate.crt -noout -ext subjectKeyIdentifier | tr -d ': ' | grep -q %s",
-			     c->issuer_ski), 0);
-	assert_int_equal(run("openssl x509 -in issue/intermediate.crt -noout -serial | grep -q =%s$", c->issuer_serial), 0);
-	assert_int_equal(run("openssl x509 -in leaf.crt -noout -ocsp_uri | grep -qx http://ca.example.com/ocsp"), 0);
+	assert_int_equal(
+		run("openssl x509 -in leaf.crt -noout -fingerprint -sha256 | tr -d : | grep -qi %s", c->sha256),
+		0);
+	assert_int_equal(
+		run("openssl x509 -in leaf.crt -noout -ext subjectKeyIdentifier | tr -d ': ' | grep -q %s",
+		    c->ski),
+		0);
+	assert_int_equal(run("openssl x509 -in issue/intermediate.crt -noout -ext subjectKeyIdentifier | tr -d "
+			     "': ' | grep -q %s",
+			     c->issuer_ski),
+			 0);
+	assert_int_equal(
+		run("openssl x509 -in issue/intermediate.crt -noout -serial | grep -q =%s$", c->issuer_serial),
+		0);
+	assert_int_equal(
+		run("openssl x509 -in leaf.crt -noout -ocsp_uri | grep -qx http://ca.example.com/ocsp"), 0);
 	assert_int_equal(run("openssl x509 -in leaf.crt -noout -text | grep -q http://ca.example.com/crl"), 0);
 	assert_int_not_equal(run("openssl x509 -in leaf.crt -noout -text | grep -q evil"), 0);
 	rf_cert_put(c);
@@ -275,7 +290,8 @@ static void tokens_are_checked(void **state)
 	assert_int_equal(rf_token_hash(RF_TOKEN_PROVISION, rf_str_z(text), b), RF_OK);
 	assert_true(rf_token_eq(a, b));
 	assert_int_equal(rf_token_hash(RF_TOKEN_API, rf_str_z(text), b), RF_E_SYNTAX);
-	assert_int_equal(rf_token_hash(RF_TOKEN_PROVISION, (struct rf_str){ text, RF_TOKEN_SIZE - 2 }, b), RF_E_SYNTAX);
+	assert_int_equal(rf_token_hash(RF_TOKEN_PROVISION, (struct rf_str){ text, RF_TOKEN_SIZE - 2 }, b),
+			 RF_E_SYNTAX);
 	text[10] ^= 1;
 	if (rf_token_hash(RF_TOKEN_PROVISION, rf_str_z(text), b) == RF_OK)
 		assert_false(rf_token_eq(a, b));

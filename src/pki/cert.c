@@ -272,7 +272,8 @@ int rf_cert_from_der(struct rf_str der, struct rf_cert **ret, struct rf_err *e)
 {
 	unsigned char *room;
 	if (der.n > RF_CERT_DER_MAX)
-		return rf_fail(e, RF_E_TOO_LARGE, "the certificate has %zu bytes, more than %d", der.n, RF_CERT_DER_MAX);
+		return rf_fail(e, RF_E_TOO_LARGE, "the certificate has %zu bytes, more than %d", der.n,
+			       RF_CERT_DER_MAX);
 	struct rf_cert *c = cert_new(der.n, &room);
 	if (!c)
 		return rf_fail(e, RF_E_NOMEM, "no memory for the certificate");

@@ -27,7 +27,7 @@ struct rf_cert {
 	struct rf_str serial_der;      /* content octets of the INTEGER: the key for rf_crl_find */
 	struct rf_str sans;            /* content of GeneralNames, for rf_cert_san_next; empty without SAN */
 	int64_t not_before, not_after; /* seconds since 1970 */
-	char serial[2 * RF_CERT_SERIAL_MAX + 2];        /* upper hex without sign octet; "-" in front when negative */
+	char serial[2 * RF_CERT_SERIAL_MAX + 2]; /* upper hex without sign octet; "-" in front when negative */
 	char issuer_serial[2 * RF_CERT_SERIAL_MAX + 2]; /* of the issuer's certificate; "" when not known */
 	char ski[2 * RF_CERT_SKI_MAX + 1];              /* upper hex, never "" */
 	char issuer_ski[2 * RF_CERT_SKI_MAX + 1];       /* upper hex; "" when not known */
@@ -79,7 +79,8 @@ extern const char *const rf_cert_attr_names[]; /* ends with NULL */
  * are what its holder wrote: they may contain NUL or control bytes. */
 bool rf_cert_san_next(struct rf_cur *at, struct rf_san *ret);
 /* The index-th SAN of a kind, addresses as text. False when there is none. */
-bool rf_cert_san(const struct rf_cert *c, enum rf_san_kind kind, unsigned index, struct rf_arena *a, struct rf_str *ret);
+bool rf_cert_san(const struct rf_cert *c, enum rf_san_kind kind, unsigned index, struct rf_arena *a,
+		 struct rf_str *ret);
 
 /* "Mar 21 13:35:00 2022 GMT" */
 char *rf_cert_time(int64_t epoch, char to[RF_CERT_TIME]);

@@ -27,7 +27,9 @@ static int teardown(void **state)
 static X509 *make(const char *subject, const char *options)
 {
 	X509 *x = NULL;
-	assert_int_equal(run("openssl req -x509 -utf8 -key k.pem -subj '%s' -days 10 -out c.pem %s", subject, options), 0);
+	assert_int_equal(
+		run("openssl req -x509 -utf8 -key k.pem -subj '%s' -days 10 -out c.pem %s", subject, options),
+		0);
 	RF_BUF_AUTO pem = slurp("c.pem");
 	assert_int_equal(rf_pem_cert(rf_buf_str(&pem), &x, &err), RF_OK);
 	return x;
@@ -52,12 +54,15 @@ static void assert_text(struct rf_str got, const char *want)
 static void names_come_in_three_styles(void **state)
 {
 	(void)state;
-	struct rf_cert *c = facts("/C=US/ST=Texas/O=Access, Inc./OU=A+OU=B/CN=James \"J\" Röyal", "-multivalue-rdn");
+	struct rf_cert *c =
+		facts("/C=US/ST=Texas/O=Access, Inc./OU=A+OU=B/CN=James \"J\" Röyal", "-multivalue-rdn");
 	struct rf_str v;
-	assert_text(rf_cert_subject(c, RF_DN_RFC2253, &arena), "CN=James \\\"J\\\" R\\C3\\B6yal,OU=B+OU=A,O=Access\\, Inc.,ST=Texas,C=US");
+	assert_text(rf_cert_subject(c, RF_DN_RFC2253, &arena),
+		    "CN=James \\\"J\\\" R\\C3\\B6yal,OU=B+OU=A,O=Access\\, Inc.,ST=Texas,C=US");
 	assert_text(rf_cert_subject(c, RF_DN_DEFAULT, &arena),
 		    "CN=James \\\"J\\\" R\\C3\\B6yal, OU=B + OU=A, O=Access\\, Inc., ST=Texas, C=US");
-	assert_true(rf_str_starts(rf_cert_issuer(c, RF_DN_LEGACY, &arena), RF_STR("/C=US/ST=Texas/O=Access, Inc./OU=")));
+	assert_true(rf_str_starts(rf_cert_issuer(c, RF_DN_LEGACY, &arena),
+				  RF_STR("/C=US/ST=Texas/O=Access, Inc./OU=")));
 	assert_true(rf_cert_attr(c, false, RF_STR("cn"), 0, &arena, &v));
 	assert_text(v, "James \"J\" Röyal");
 	assert_true(rf_cert_attr(c, true, RF_STR("OU"), 1, &arena, &v));
@@ -81,7 +86,9 @@ static void old_string_types_become_utf8(void **state)
 static void identifiers_are_right(void **state)
 {
 	(void)state;
-	struct rf_cert *a = facts("/CN=a", ""), *b = facts("/CN=b", "-addext subjectKeyIdentifier=none -addext authorityKeyIdentifier=none");
+	struct rf_cert *a = facts("/CN=a", ""),
+		       *b = facts("/CN=b",
+				  "-addext subjectKeyIdentifier=none -addext authorityKeyIdentifier=none");
 	assert_false(a->ski_computed);
 	assert_true(b->ski_computed); /* the same key: the same identifier, found or computed */
 	assert_string_equal(a->ski, b->ski);
@@ -204,7 +211,8 @@ static int expand(const char *tmpl, const struct rf_cert *c, struct rf_str *ret)
 	if (rc != RF_OK)
 		return rc;
 	rc = rf_cert_tmpl_expand(t, c, &arena, ret);
-	struct rf_str copy = rc == RF_OK ? rf_arena_dup(&arena, *ret) : (struct rf_str){ NULL, 0 }; /* it may point into t */
+	struct rf_str copy =
+		rc == RF_OK ? rf_arena_dup(&arena, *ret) : (struct rf_str){ NULL, 0 }; /* it may point into t */
 	rf_cert_tmpl_free(t);
 	*ret = copy;
 	return rc;
@@ -228,8 +236,9 @@ static void templates_expand(void **state)
 		{ "${cert.key}", "EC P-256" },
 		{ "plain", "plain" },
 	};
-	struct rf_cert *c = facts("/OU=A/OU=B/CN=d1",
-				  "-set_serial 42 -addext subjectAltName=DNS:a.example,URI:urn:uuid:7,DNS:b.example,IP:10.0.0.1");
+	struct rf_cert *c = facts(
+		"/OU=A/OU=B/CN=d1",
+		"-set_serial 42 -addext subjectAltName=DNS:a.example,URI:urn:uuid:7,DNS:b.example,IP:10.0.0.1");
 	struct rf_str v = { NULL, 0 };
 	for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
 		assert_int_equal(expand(CASES[i].tmpl, c, &v), RF_OK);

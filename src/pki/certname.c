@@ -185,7 +185,8 @@ static bool ip_text(struct rf_str bytes, struct rf_arena *a, struct rf_str *ret)
 	return ret->p != NULL;
 }
 
-bool rf_cert_san(const struct rf_cert *c, enum rf_san_kind kind, unsigned index, struct rf_arena *a, struct rf_str *ret)
+bool rf_cert_san(const struct rf_cert *c, enum rf_san_kind kind, unsigned index, struct rf_arena *a,
+		 struct rf_str *ret)
 {
 	struct rf_cur at = rf_cur_over(c->sans.p, c->sans.n);
 	struct rf_san san;

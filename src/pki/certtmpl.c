@@ -1,7 +1,7 @@
 /* pki/certtmpl: see certtmpl.h.
  *
- * "a${cert.serial}b" -> parts: text "a", variable serial, text "b". A variable is a row of the table (exact name), or
- * a family row with a name or an index behind its dot.
+ * "a${cert.serial}b" -> parts: text "a", variable serial, text "b". A variable is a row of the table (exact
+ * name), or a family row with a name or an index behind its dot.
  */
 #include "pki/certtmpl.h"
 #include <stdio.h>
@@ -10,9 +10,30 @@
 #include "base/near.h"
 
 enum op {
-	TEXT, SUBJECT, SUBJECT_2253, SUBJECT_LEGACY, ISSUER, ISSUER_2253, ISSUER_LEGACY, SUBJECT_ATTR, ISSUER_ATTR,
-	SAN_EMAIL, SAN_DNS, SAN_URI, SAN_IP, SERIAL, ISSUER_SERIAL, SKI, ISSUER_SKI, SHA256, SHA1, NOT_BEFORE, NOT_AFTER, KEY,
-	DER, RFC9440,
+	TEXT,
+	SUBJECT,
+	SUBJECT_2253,
+	SUBJECT_LEGACY,
+	ISSUER,
+	ISSUER_2253,
+	ISSUER_LEGACY,
+	SUBJECT_ATTR,
+	ISSUER_ATTR,
+	SAN_EMAIL,
+	SAN_DNS,
+	SAN_URI,
+	SAN_IP,
+	SERIAL,
+	ISSUER_SERIAL,
+	SKI,
+	ISSUER_SKI,
+	SHA256,
+	SHA1,
+	NOT_BEFORE,
+	NOT_AFTER,
+	KEY,
+	DER,
+	RFC9440,
 };
 
 struct part {
@@ -70,8 +91,9 @@ static int unknown(struct rf_err *e, struct rf_str name, unsigned column)
 		names[n++] = attrs[k++];
 	}
 	const char *near = rf_near(name, names, n);
-	return rf_fail_at(e, RF_E_UNKNOWN, 1, column, "${%.*s} is not a certificate field%s%s%s", (int)(name.n < 80 ? name.n : 80),
-			  name.p, near ? "; did you mean ${" : "", near ? near : "", near ? "}?" : "");
+	return rf_fail_at(e, RF_E_UNKNOWN, 1, column, "${%.*s} is not a certificate field%s%s%s",
+			  (int)(name.n < 80 ? name.n : 80), name.p, near ? "; did you mean ${" : "",
+			  near ? near : "", near ? "}?" : "");
 }
 
 /* cert.subject.NAME or cert.issuer.NAME */
@@ -158,7 +180,8 @@ static bool has_control(struct rf_str s)
 int rf_cert_tmpl_compile(struct rf_str text, struct rf_cert_tmpl **ret, struct rf_err *e)
 {
 	if (text.n == 0 || text.n > RF_CERT_TMPL_BYTES)
-		return rf_fail(e, text.n ? RF_E_TOO_LARGE : RF_E_MISSING, "a template has 1 to %d bytes", RF_CERT_TMPL_BYTES);
+		return rf_fail(e, text.n ? RF_E_TOO_LARGE : RF_E_MISSING, "a template has 1 to %d bytes",
+			       RF_CERT_TMPL_BYTES);
 	if (has_control(text))
 		return rf_fail(e, RF_E_SYNTAX, "a template holds no control characters");
 	struct rf_cert_tmpl *t = calloc(1, sizeof *t + text.n);
@@ -227,7 +250,8 @@ static struct rf_str value_of(const struct part *p, const struct rf_cert *c, str
 	return v;
 }
 
-int rf_cert_tmpl_expand(const struct rf_cert_tmpl *t, const struct rf_cert *c, struct rf_arena *a, struct rf_str *ret)
+int rf_cert_tmpl_expand(const struct rf_cert_tmpl *t, const struct rf_cert *c, struct rf_arena *a,
+			struct rf_str *ret)
 {
 	struct rf_str v[RF_CERT_TMPL_PARTS];
 	size_t n = 0;

@@ -15,11 +15,13 @@
 
 struct rf_cert_tmpl; /* immutable */
 
-/* Errors: RF_E_UNKNOWN names the variable and the nearest known one, RF_E_SYNTAX, RF_E_TOO_LARGE; with the column. */
+/* Errors: RF_E_UNKNOWN names the variable and the nearest known one, RF_E_SYNTAX, RF_E_TOO_LARGE; with the
+ * column. */
 int rf_cert_tmpl_compile(struct rf_str text, struct rf_cert_tmpl **ret, struct rf_err *e);
 void rf_cert_tmpl_free(struct rf_cert_tmpl *t);
 
-/* The text for a certificate, in the arena. RF_E_MISSING when the certificate has no such field (for a header: send none;
- * for binding a device: it does not match), RF_E_INVALID when a value holds control bytes, which could end a header
- * line or make two names look the same, RF_E_NOMEM. */
-int rf_cert_tmpl_expand(const struct rf_cert_tmpl *t, const struct rf_cert *c, struct rf_arena *a, struct rf_str *ret);
+/* The text for a certificate, in the arena. RF_E_MISSING when the certificate has no such field (for a header:
+ * send none; for binding a device: it does not match), RF_E_INVALID when a value holds control bytes, which
+ * could end a header line or make two names look the same, RF_E_NOMEM. */
+int rf_cert_tmpl_expand(const struct rf_cert_tmpl *t, const struct rf_cert *c, struct rf_arena *a,
+			struct rf_str *ret);

@@ -106,7 +106,9 @@ static void merge(struct rf_crl *to, const struct rf_crl *base, const struct rf_
 	struct rf_crl_entry *v = rf_crl_own_entries(to);
 	size_t i = 0, k = 0;
 	while (i < base->count || k < delta->count) {
-		int order = i == base->count ? 1 : k == delta->count ? -1 : by_serial(&base->entries[i], &delta->entries[k]);
+		int order = i == base->count ? 1 : -1; /* which list is behind, or used up */
+		if (i < base->count && k < delta->count)
+			order = by_serial(&base->entries[i], &delta->entries[k]);
 		if (order < 0) {
 			v[to->count++] = base->entries[i++];
 			continue;

@@ -52,7 +52,7 @@ static void put_u64(struct rf_buf *b, uint64_t v)
 static void put_entry(struct rf_buf *b, const struct rf_crl_entry *v)
 {
 	char room[64], reason[] = "\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01";
-	struct rf_buf in = { .p = room, .cap = sizeof room, .bound = sizeof room }; /* never grows: at most 56 bytes */
+	struct rf_buf in = { .p = room, .cap = sizeof room, .bound = sizeof room }; /* never grows: 56 bytes at most */
 	put(&in, 0x02, rf_crl_serial(v));
 	put_time(&in, v->revoked_at);
 	if (v->reason != RF_REASON_UNSPECIFIED) {
@@ -80,7 +80,9 @@ static void put_extensions(struct rf_buf *b, const struct rf_crl_make *m)
 	const ASN1_OCTET_STRING *ski = X509_get0_subject_key_id(m->ca);
 	if (ski) {
 		RF_BUF_AUTO id = { 0 };
-		put(&id, 0x80, (struct rf_str){ (const char *)ASN1_STRING_get0_data(ski), (size_t)ASN1_STRING_length(ski) });
+		put(&id, 0x80,
+		    (struct rf_str){ (const char *)ASN1_STRING_get0_data(ski),
+				     (size_t)ASN1_STRING_length(ski) });
 		put(&value, 0x30, rf_buf_str(&id));
 		put_ext(&list, "\x06\x03\x55\x1d\x23", false, rf_buf_str(&value)); /* authorityKeyIdentifier */
 	}
@@ -106,7 +108,8 @@ static bool put_algorithm(struct rf_buf *b, const EVP_PKEY *key)
 	RF_OWN(X509_ALGOR) *alg = X509_ALGOR_new();
 	if (md && !OBJ_find_sigid_by_algs(&nid, EVP_MD_get_type(md), type))
 		return false;
-	if (!alg || !X509_ALGOR_set0(alg, OBJ_nid2obj(nid), type == EVP_PKEY_RSA ? V_ASN1_NULL : V_ASN1_UNDEF, NULL))
+	if (!alg ||
+	    !X509_ALGOR_set0(alg, OBJ_nid2obj(nid), type == EVP_PKEY_RSA ? V_ASN1_NULL : V_ASN1_UNDEF, NULL))
 		return false;
 	int n = i2d_X509_ALGOR(alg, &der);
 	if (n > 0)

@@ -37,7 +37,8 @@ static int read_idp(struct rf_str value, struct rf_err *e)
 		struct rf_tlv t = rf_der_next(&in);
 		bool set = t.body.n == 1 && t.body.p[0] != 0;
 		if (t.tag == 0x84 && set)
-			return rf_fail(e, RF_E_UNSUPPORTED, "indirect CRLs are not supported: upload the issuer's own");
+			return rf_fail(e, RF_E_UNSUPPORTED,
+				       "indirect CRLs are not supported: upload the issuer's own");
 		if (t.tag == 0x83 || t.tag == 0xa3)
 			return rf_fail(e, RF_E_UNSUPPORTED, "the CRL covers only some reasons of revocation");
 		if ((t.tag == 0x82 || t.tag == 0x85) && set)
@@ -135,9 +136,11 @@ static int entry_extensions(struct rf_cur *in, struct rf_crl_entry *to, struct r
 			struct rf_str v = rf_der_want(&at, RF_DER_ENUM).body;
 			to->reason = v.n == 1 ? (uint8_t)v.p[0] : RF_REASON_UNSPECIFIED;
 		} else if (rf_str_eq(oid, OID_CERT_ISSUER)) {
-			return rf_fail(e, RF_E_UNSUPPORTED, "indirect CRLs are not supported: upload the issuer's own");
+			return rf_fail(e, RF_E_UNSUPPORTED,
+				       "indirect CRLs are not supported: upload the issuer's own");
 		} else if (critical) {
-			return rf_fail(e, RF_E_UNSUPPORTED, "an entry of the CRL has a critical extension that is not known");
+			return rf_fail(e, RF_E_UNSUPPORTED,
+				       "an entry of the CRL has a critical extension that is not known");
 		}
 	}
 	return rf_cur_ok(&list) ? RF_OK : broken(e);
@@ -149,7 +152,9 @@ static int read_entry(struct rf_cur *list, struct rf_crl_entry *to, struct rf_er
 	struct rf_str serial = rf_der_int(&in);
 	to->revoked_at = rf_crl_date(rf_der_time(&in));
 	if (!rf_cur_ok(&in) || serial.n > RF_CRL_SERIAL_MAX)
-		return rf_fail(e, RF_E_SYNTAX, "an entry of the CRL is not well-formed, or its serial is longer than 20 octets");
+		return rf_fail(
+			e, RF_E_SYNTAX,
+			"an entry of the CRL is not well-formed, or its serial is longer than 20 octets");
 	memcpy(to->serial, serial.p, serial.n);
 	to->serial_len = (uint8_t)serial.n;
 	return rf_cur_left(&in) ? entry_extensions(&in, to, e) : RF_OK;

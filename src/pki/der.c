@@ -71,7 +71,8 @@ int64_t rf_der_time(struct rf_cur *c)
 	struct rf_tlv t = rf_der_next(c);
 	int f[7] = { 0 };
 	size_t n = t.tag == RF_DER_UTC ? 6 : 7;
-	bool whole = (t.tag == RF_DER_UTC || t.tag == RF_DER_GENERALIZED) && t.body.n == 2 * n + 1 && t.body.p[2 * n] == 'Z';
+	bool whole = (t.tag == RF_DER_UTC || t.tag == RF_DER_GENERALIZED) && t.body.n == 2 * n + 1 &&
+		     t.body.p[2 * n] == 'Z';
 	for (size_t i = 0; i < n && whole; i++)
 		whole = (f[7 - n + i] = two(t.body.p + 2 * i)) >= 0;
 	if (n == 6)

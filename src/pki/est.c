@@ -75,7 +75,8 @@ static int csrattrs(struct job *j)
 {
 	return send_der(j, "application/csrattrs",
 			RF_STR("\x30\x21"
-			       "\x30\x15\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x31\x0a\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
+			       "\x30\x15\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x31\x0a\x06\x08\x2a\x86\x48\xce"
+			       "\x3d\x03\x01\x07"
 			       "\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"));
 }
 
@@ -104,8 +105,10 @@ static int check_binding(struct job *j, const struct rf_csr *csr)
 	struct rf_str got = rf_csr_challenge(csr), want = j->r->tls_unique;
 	if (got.n == 0 || (got.n == want.n && CRYPTO_memcmp(got.p, want.p, want.n) == 0))
 		return RF_OK;
-	return rf_fail(j->e, RF_E_INVALID, want.n ? "the challengePassword is not this connection's tls-unique" :
-		       "this connection has no tls-unique that a challengePassword could be checked with: leave it out");
+	return rf_fail(j->e, RF_E_INVALID,
+		       want.n ? "the challengePassword is not this connection's tls-unique"
+			      : "this connection has no tls-unique that a challengePassword could be checked "
+				"with: leave it out");
 }
 
 static int send_issued(struct job *j, const struct rf_est_grant *g, struct rf_cert *c)
@@ -120,7 +123,9 @@ static int send_issued(struct job *j, const struct rf_est_grant *g, struct rf_ce
 
 static int issue(struct job *j, const struct rf_csr *csr, const struct rf_est_grant *g)
 {
-	struct rf_issue req = { .days = g->days, .cn = rf_str_z(g->cn), .sans = g->sans, .san_count = g->san_count };
+	struct rf_issue req = {
+		.days = g->days, .cn = rf_str_z(g->cn), .sans = g->sans, .san_count = g->san_count
+	};
 	struct rf_cert *c = NULL;
 	int rc = rf_ca_issue_csr(j->ca, csr, &req, j->now, &c, j->e);
 	if (rc == RF_OK)
@@ -189,7 +194,8 @@ static int keep_sans(struct job *j, struct rf_arena *a, struct rf_est_grant *g)
 		if (san.kind == RF_SAN_OTHER)
 			continue;
 		if (g->san_count == RF_CA_SANS_MAX)
-			return rf_fail(j->e, RF_E_TOO_LARGE, "the certificate has more than %d SANs", RF_CA_SANS_MAX);
+			return rf_fail(j->e, RF_E_TOO_LARGE, "the certificate has more than %d SANs",
+				       RF_CA_SANS_MAX);
 		if (san.kind == RF_SAN_IP && !rf_cert_san(old, RF_SAN_IP, ips++, a, &san.value))
 			return rf_fail(j->e, RF_E_NOMEM, "no memory for the SANs");
 		g->sans[g->san_count++] = san;
@@ -253,7 +259,8 @@ static int dispatch(struct job *j)
 		if (!rf_str_eq(path, rf_str_z(OPERATIONS[i].name)))
 			continue;
 		if (!rf_str_eq(j->r->method, rf_str_z(OPERATIONS[i].method)))
-			return rf_fail(j->e, RF_E_METHOD, "%s is asked for with %s", OPERATIONS[i].name, OPERATIONS[i].method);
+			return rf_fail(j->e, RF_E_METHOD, "%s is asked for with %s", OPERATIONS[i].name,
+				       OPERATIONS[i].method);
 		return OPERATIONS[i].run(j);
 	}
 	return rf_fail(j->e, RF_E_NOT_FOUND, "there is no such EST operation");

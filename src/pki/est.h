@@ -47,16 +47,18 @@ struct rf_est_grant {
 	char device[64];          /* id, for `store` */
 	char cn[65];              /* "" : the subject of the CSR */
 	struct rf_san sans[RF_CA_SANS_MAX];
-	size_t san_count;         /* values must live until rf_est_handle returns; 0 in a renewal: those of the old certificate */
+	size_t san_count;         /* values live until rf_est_handle returns; 0 in a renewal: the old names stay */
 	unsigned days;
 	unsigned retry_after;     /* seconds; with RF_E_AGAIN: not yet decided, ask again [RFC 7030 4.2.3] */
 };
 
 struct rf_est_ops {
-	/* Spend a provisioning token for a first enrolment: of two concurrent calls with a one-use token one at most
-	 * gets RF_OK. Else RF_E_UNAUTH, or RF_E_AGAIN (not spent). Called only once the CSR is known to be good. */
+	/* Spend a provisioning token for a first enrolment: of two concurrent calls with a one-use token one at
+	 * most gets RF_OK. Else RF_E_UNAUTH, or RF_E_AGAIN (not spent). Called only once the CSR is known to be
+	 * good. */
 	int (*spend)(void *ctx, struct rf_str token, struct rf_str csr_subject, struct rf_est_grant *ret);
-	/* May this device renew? peer_cert is valid, or expired with `expired`. RF_OK, RF_E_DENIED (not known or revoked). */
+	/* May this device renew? peer_cert is valid, or expired with `expired`. RF_OK, RF_E_DENIED (not known
+	 * or revoked). */
 	int (*renew)(void *ctx, const struct rf_est_request *r, bool expired, struct rf_est_grant *ret);
 	/* Keep the certificate before it is sent: what this refuses is never handed out. */
 	int (*store)(void *ctx, const struct rf_est_grant *g, struct rf_cert *c, bool quarantine, struct rf_err *e);

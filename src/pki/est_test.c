@@ -24,7 +24,9 @@ static int spend(void *ctx, struct rf_str token, struct rf_str subject, struct r
 	if (f->spent || !rf_str_eq(token, RF_STR("rfp_good")))
 		return RF_E_UNAUTH;
 	f->spent = true;
-	*ret = (struct rf_est_grant){ .days = 30, .sans = { { RF_SAN_URI, RF_STR("urn:uuid:1") }, { RF_SAN_IP, RF_STR("10.1.2.3") } },
+	*ret = (struct rf_est_grant){ .days = 30,
+				      .sans = { { RF_SAN_URI, RF_STR("urn:uuid:1") },
+						{ RF_SAN_IP, RF_STR("10.1.2.3") } },
 				      .san_count = 2 };
 	return RF_OK;
 }
@@ -63,11 +65,16 @@ static int setup(void **state)
 	(void)state;
 	make_dir();
 	ca = open_ca("ca", NULL);
-	return run("openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout d.key -subj /O=Acme/CN=d1 "
-		   "-outform DER -out d.csr && openssl base64 -in d.csr -out d.b64 && "
-		   "openssl req -new -key d.key -subj /O=Acme/CN=d2 -outform DER | openssl base64 -out d2.b64 && "
-		   "printf '[req]\\nprompt=no\\ndistinguished_name=d\\nattributes=a\\n[d]\\nO=Acme\\nCN=d1\\n[a]\\nchallengePassword=Ymlu\\n' "
-		   "> c.conf && openssl req -new -key d.key -config c.conf -outform DER | openssl base64 -out c.b64");
+	return run(
+		"openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout d.key -subj "
+		"/O=Acme/CN=d1 "
+		"-outform DER -out d.csr && openssl base64 -in d.csr -out d.b64 && "
+		"openssl req -new -key d.key -subj /O=Acme/CN=d2 -outform DER | openssl base64 -out d2.b64 && "
+		"printf "
+		"'[req]\\nprompt=no\\ndistinguished_name=d\\nattributes=a\\n[d]\\nO=Acme\\nCN=d1\\n[a]"
+		"\\nchallengePassword=Ymlu\\n' "
+		"> c.conf && openssl req -new -key d.key -config c.conf -outform DER | openssl base64 -out "
+		"c.b64");
 }
 
 static int teardown(void **state)
@@ -80,8 +87,11 @@ static int teardown(void **state)
 
 static struct rf_est_request enroll(struct rf_str body)
 {
-	return (struct rf_est_request){ .method = RF_STR("POST"), .path = RF_STR("simpleenroll"),
-					.content_type = RF_STR("application/pkcs10"), .body = body, .token = RF_STR("rfp_good") };
+	return (struct rf_est_request){ .method = RF_STR("POST"),
+					.path = RF_STR("simpleenroll"),
+					.content_type = RF_STR("application/pkcs10"),
+					.body = body,
+					.token = RF_STR("rfp_good") };
 }
 
 static int handle(struct fleet *f, const struct rf_est_request *r, struct rf_est_response *to)
@@ -118,7 +128,9 @@ static void cacerts_are_readable_by_others(void **state)
 	r.path = RF_STR("fleet-a/csrattrs");
 	assert_int_equal(handle(&f, &r, &to), RF_OK);
 	spill("attrs", rf_buf_str(&to.body));
-	assert_int_equal(run("openssl base64 -d -in attrs | openssl asn1parse -inform DER > text && grep -q prime256v1 text"), 0);
+	assert_int_equal(run("openssl base64 -d -in attrs | openssl asn1parse -inform DER > text && grep -q "
+			     "prime256v1 text"),
+			 0);
 	rf_est_response_fini(&to);
 }
 
@@ -134,8 +146,11 @@ static void a_device_enrols_once(void **state)
 	assert_false(to.quarantine);
 	assert_non_null(to.issued);
 	spill("leaf.p7", rf_buf_str(&to.body));
-	assert_int_equal(run("openssl base64 -d -in leaf.p7 | openssl pkcs7 -inform DER -print_certs -out leaf.pem && "
-			     "openssl verify -attime %d -CAfile ca/root.crt -untrusted ca/intermediate.crt leaf.pem", NOW), 0);
+	assert_int_equal(
+		run("openssl base64 -d -in leaf.p7 | openssl pkcs7 -inform DER -print_certs -out leaf.pem && "
+		    "openssl verify -attime %d -CAfile ca/root.crt -untrusted ca/intermediate.crt leaf.pem",
+		    NOW),
+		0);
 	rf_est_response_fini(&to);
 	assert_int_equal(status(&f, &r), 401); /* spent */
 	assert_int_equal(f.stores, 1);

@@ -96,8 +96,9 @@ int rf_file_get(const char *path, size_t bound, bool secret, struct rf_buf *to, 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		rc = rf_fail(e, RF_E_IO, "%s is not a regular file", path);
 	else if (secret && st.st_mode & (S_IRWXG | S_IRWXO))
-		rc = rf_fail(e, RF_E_DENIED, "%s may be read by others than its owner (mode %04o): run chmod 600 %s",
-			     path, st.st_mode & 07777, path);
+		rc = rf_fail(e, RF_E_DENIED,
+			     "%s may be read by others than its owner (mode %04o): run chmod 600 %s", path,
+			     st.st_mode & 07777, path);
 	else if ((uintmax_t)st.st_size > bound)
 		rc = rf_fail(e, RF_E_TOO_LARGE, "%s is larger than %zu bytes", path, bound);
 	else

@@ -69,7 +69,8 @@ static void read_challenge(struct rf_csr *csr)
 	X509_ATTRIBUTE *attr = at < 0 ? NULL : X509_REQ_get_attr(csr->req, at);
 	ASN1_TYPE *v = attr ? X509_ATTRIBUTE_get0_type(attr, 0) : NULL;
 	int tag = v ? ASN1_TYPE_get(v) : 0;
-	if (tag == V_ASN1_PRINTABLESTRING || tag == V_ASN1_UTF8STRING || tag == V_ASN1_IA5STRING || tag == V_ASN1_T61STRING)
+	if (tag == V_ASN1_PRINTABLESTRING || tag == V_ASN1_UTF8STRING || tag == V_ASN1_IA5STRING ||
+	    tag == V_ASN1_T61STRING)
 		csr->challenge = (struct rf_str){ (const char *)ASN1_STRING_get0_data(v->value.asn1_string),
 						  (size_t)ASN1_STRING_length(v->value.asn1_string) };
 }
@@ -131,14 +132,18 @@ static int set_subject(X509 *x, const struct rf_csr *csr, struct rf_str cn, stru
 	if (cn.n == 0) {
 		X509_NAME *name = csr ? X509_REQ_get_subject_name(csr->req) : NULL;
 		if (!name || X509_NAME_entry_count(name) == 0)
-			return rf_fail_ptr(e, RF_E_MISSING, "/subject", "the CSR has no subject and none was chosen");
+			return rf_fail_ptr(e, RF_E_MISSING, "/subject",
+					   "the CSR has no subject and none was chosen");
 		if (csr->subject_len > SUBJECT_MAX)
-			return rf_fail_ptr(e, RF_E_TOO_LARGE, "/subject", "a subject is at most %d bytes", SUBJECT_MAX);
-		return X509_set_subject_name(x, name) ? RF_OK : rf_ossl_fail(e, RF_E_NOMEM, "cannot set the subject");
+			return rf_fail_ptr(e, RF_E_TOO_LARGE, "/subject", "a subject is at most %d bytes",
+					   SUBJECT_MAX);
+		return X509_set_subject_name(x, name) ? RF_OK
+						      : rf_ossl_fail(e, RF_E_NOMEM, "cannot set the subject");
 	}
 	if (!printable(cn, CN_MAX) || !rf_name_add(X509_get_subject_name(x), NID_commonName, cn)) {
 		rf_ossl_fail(e, RF_E_INVALID, "");
-		return rf_fail_ptr(e, RF_E_INVALID, "/subject", "a common name is 1 to %d characters of UTF-8 without control characters",
+		return rf_fail_ptr(e, RF_E_INVALID, "/subject",
+				   "a common name is 1 to %d characters of UTF-8 without control characters",
 				   CN_MAX);
 	}
 	return RF_OK;
@@ -178,8 +183,9 @@ static int set_sans(X509 *x, const struct rf_issue *req, struct rf_err *e)
 		GENERAL_NAME *name = general_name(&req->sans[i]);
 		snprintf(pointer, sizeof pointer, "/sans/%zu", i);
 		if (!name)
-			return rf_fail_ptr(e, RF_E_INVALID, pointer, "not a DNS name, URI, mail address or IP address of at most %d bytes",
-					   SAN_MAX);
+			return rf_fail_ptr(
+				e, RF_E_INVALID, pointer,
+				"not a DNS name, URI, mail address or IP address of at most %d bytes", SAN_MAX);
 		if (!sk_GENERAL_NAME_push(names, name)) {
 			GENERAL_NAME_free(name);
 			return rf_fail(e, RF_E_NOMEM, "no memory for the SANs");
@@ -221,8 +227,8 @@ static int add_leaf_exts(X509 *x, const struct rf_ca *ca, struct rf_err *e)
 	return add_urls(x, ca, e);
 }
 
-static int issue(const struct rf_ca *ca, EVP_PKEY *public, const struct rf_csr *csr, const struct rf_issue *req, int64_t now,
-		 struct rf_cert **ret, struct rf_err *e)
+static int issue(const struct rf_ca *ca, EVP_PKEY *public, const struct rf_csr *csr, const struct rf_issue *req,
+		 int64_t now, struct rf_cert **ret, struct rf_err *e)
 {
 	int64_t end = now + (int64_t)req->days * DAY, ca_end = rf_x509_end(ca->cert);
 	if (req->days < 1 || req->days > RF_CA_DAYS_MAX)
@@ -250,7 +256,8 @@ int rf_ca_issue_csr(const struct rf_ca *ca, const struct rf_csr *csr, const stru
 	return issue(ca, X509_REQ_get0_pubkey(csr->req), csr, req, now, ret, e);
 }
 
-int rf_ca_issue(const struct rf_ca *ca, const struct rf_issue *req, int64_t now, struct rf_cert **ret, struct rf_err *e)
+int rf_ca_issue(const struct rf_ca *ca, const struct rf_issue *req, int64_t now, struct rf_cert **ret,
+		struct rf_err *e)
 {
 	struct rf_csr *csr = NULL;
 	int rc = rf_csr_parse(req->csr, &csr, e);
@@ -260,7 +267,8 @@ int rf_ca_issue(const struct rf_ca *ca, const struct rf_issue *req, int64_t now,
 	return rc;
 }
 
-int rf_ca_bundle(const struct rf_ca *ca, const struct rf_issue *req, int64_t now, struct rf_bundle *ret, struct rf_err *e)
+int rf_ca_bundle(const struct rf_ca *ca, const struct rf_issue *req, int64_t now, struct rf_bundle *ret,
+		 struct rf_err *e)
 {
 	struct rf_bundle b = { 0 };
 	RF_OWN(EVP_PKEY) *key = NULL;

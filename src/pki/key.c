@@ -84,9 +84,11 @@ static int ec_allowed(const EVP_PKEY *key, struct rf_err *e)
 	EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, coding, sizeof coding, NULL);
 	ERR_clear_error(); /* a parameter that is not there is no error here */
 	if (strcmp(coding, OSSL_PKEY_EC_ENCODING_GROUP) != 0)
-		return rf_fail(e, RF_E_CERT, "the curve is given by explicit parameters: use a named curve, P-256 or P-384");
+		return rf_fail(e, RF_E_CERT,
+			       "the curve is given by explicit parameters: use a named curve, P-256 or P-384");
 	if (strcmp(group, "prime256v1") != 0 && strcmp(group, "secp384r1") != 0)
-		return rf_fail(e, RF_E_CERT, "the curve %s is not allowed: use P-256 or P-384", group[0] ? group : "?");
+		return rf_fail(e, RF_E_CERT, "the curve %s is not allowed: use P-256 or P-384",
+			       group[0] ? group : "?");
 	return RF_OK;
 }
 
@@ -98,7 +100,8 @@ int rf_key_allowed(const EVP_PKEY *key, struct rf_err *e)
 		return ec_allowed(key, e);
 	case EVP_PKEY_RSA:
 		if (bits < RF_KEY_RSA_MIN || bits > RF_KEY_RSA_MAX)
-			return rf_fail(e, RF_E_CERT, "an RSA key of %d bits is not allowed: use %d to %d bits, or P-256",
+			return rf_fail(e, RF_E_CERT,
+				       "an RSA key of %d bits is not allowed: use %d to %d bits, or P-256",
 				       bits, RF_KEY_RSA_MIN, RF_KEY_RSA_MAX);
 		return RF_OK;
 	default:

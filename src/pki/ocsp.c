@@ -99,7 +99,8 @@ static int nonce_of(OCSP_REQUEST *req)
 	return n > 2 && n <= RF_OCSP_NONCE_MAX + 3 ? 1 : -1; /* inside is an OCTET STRING */
 }
 
-/* OCSP_basic_sign stamps the system's time; ours is a parameter, so the field is set here and the flag says to keep it. */
+/* OCSP_basic_sign stamps the system's time; ours is a parameter, so the field is set here and the flag says to
+ * keep it. */
 static bool sign(struct job *j)
 {
 	ASN1_GENERALIZEDTIME *at = (ASN1_GENERALIZEDTIME *)OCSP_resp_get0_produced_at(j->basic);
@@ -162,7 +163,8 @@ int rf_ocsp_answer_get(const struct rf_ocsp *o, struct rf_str path, int64_t now,
 	return rf_ocsp_answer(o, request, now, to, ret_max_age, e);
 }
 
-int rf_ocsp_delegate(const struct rf_ca *ca, EVP_PKEY *key, unsigned days, int64_t now, X509 **ret, struct rf_err *e)
+int rf_ocsp_delegate(const struct rf_ca *ca, EVP_PKEY *key, unsigned days, int64_t now, X509 **ret,
+		     struct rf_err *e)
 {
 	static const struct {
 		int nid;

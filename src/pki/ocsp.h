@@ -43,4 +43,5 @@ int rf_ocsp_answer_get(const struct rf_ocsp *o, struct rf_str path, int64_t now,
 
 /* Make a delegate: `key` certified by the CA for OCSP signing, for `days`, with OCSP no-check. */
 struct rf_ca;
-int rf_ocsp_delegate(const struct rf_ca *ca, EVP_PKEY *key, unsigned days, int64_t now, X509 **ret, struct rf_err *e);
+int rf_ocsp_delegate(const struct rf_ca *ca, EVP_PKEY *key, unsigned days, int64_t now, X509 **ret,
+		     struct rf_err *e);

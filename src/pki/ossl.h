@@ -30,7 +30,8 @@ RF_OSSL_AUTO(GENERAL_NAMES, GENERAL_NAMES_free)
 /* rf_fail with the newest reason of libcrypto's error queue appended; empties the queue. */
 int rf_ossl_fail(struct rf_err *e, int code, const char *what);
 
-/* A passphrase callback that has none: without it libcrypto asks on the terminal, at the wish of whoever wrote the PEM. */
+/* A passphrase callback that has none: without it libcrypto asks on the terminal, at the wish of whoever wrote
+ * the PEM. */
 int rf_ossl_no_passphrase(char *buf, int size, int rw, void *ctx);
 
 /* A read-only memory BIO over s; NULL without memory or when s is larger than INT_MAX. */

@@ -54,8 +54,10 @@ static ENGINE *open_engine(const char *so, const char *path)
 	ENGINE *dynamic = ENGINE_by_id("dynamic");
 	if (!dynamic)
 		return NULL;
-	bool ready = ENGINE_ctrl_cmd_string(dynamic, "SO_PATH", so, 0) && ENGINE_ctrl_cmd_string(dynamic, "ID", "pkcs11", 0) &&
-		     ENGINE_ctrl_cmd_string(dynamic, "LOAD", NULL, 0) && ENGINE_ctrl_cmd_string(dynamic, "QUIET", NULL, 1) &&
+	bool ready = ENGINE_ctrl_cmd_string(dynamic, "SO_PATH", so, 0) &&
+		     ENGINE_ctrl_cmd_string(dynamic, "ID", "pkcs11", 0) &&
+		     ENGINE_ctrl_cmd_string(dynamic, "LOAD", NULL, 0) &&
+		     ENGINE_ctrl_cmd_string(dynamic, "QUIET", NULL, 1) &&
 		     (!path[0] || ENGINE_ctrl_cmd_string(dynamic, "MODULE_PATH", path, 0));
 	if (ready && ENGINE_init(dynamic)) {
 		ENGINE_free(dynamic); /* the functional reference of ENGINE_init remains */
@@ -77,7 +79,8 @@ static int ensure_engine(const char *path, struct rf_err *e)
 	const char *dir = OPENSSL_info(OPENSSL_INFO_ENGINES_DIR);
 	snprintf(so, sizeof so, "%s/pkcs11.so", dir ? dir : "");
 	if (access(so, R_OK) < 0)
-		return rf_fail(e, RF_E_UNSUPPORTED, "%s is absent: install the package libengine-pkcs11-openssl", so);
+		return rf_fail(e, RF_E_UNSUPPORTED,
+			       "%s is absent: install the package libengine-pkcs11-openssl", so);
 	engine = open_engine(so, path);
 	if (!engine)
 		return rf_ossl_fail(e, RF_E_UNSUPPORTED, "the PKCS#11 engine or its module cannot be loaded");

@@ -11,7 +11,8 @@ static int setup(void **state)
 	(void)state;
 	make_dir();
 	struct rf_buf conf = { 0 };
-	rf_buf_printf(&conf, "directories.tokendir = %s/tokens\nobjectstore.backend = file\nlog.level = ERROR\n", dir);
+	rf_buf_printf(&conf,
+		      "directories.tokendir = %s/tokens\nobjectstore.backend = file\nlog.level = ERROR\n", dir);
 	spill("softhsm.conf", rf_buf_str(&conf));
 	rf_buf_fini(&conf);
 	setenv("SOFTHSM2_CONF", in_dir("softhsm.conf"), 1);
@@ -44,7 +45,10 @@ static void the_ca_signs_with_a_token(void **state)
 	struct rf_issue req = { .cn = RF_STR("hsm"), .days = 3 };
 	assert_int_equal(rf_ca_bundle(ca, &req, NOW, &b, &err), RF_OK);
 	spill("leaf.crt", rf_buf_str(&b.cert_pem));
-	assert_int_equal(run("openssl verify -attime %d -CAfile ca/root.crt -untrusted ca/intermediate.crt leaf.crt", NOW), 0);
+	assert_int_equal(
+		run("openssl verify -attime %d -CAfile ca/root.crt -untrusted ca/intermediate.crt leaf.crt",
+		    NOW),
+		0);
 	rf_bundle_fini(&b);
 	rf_ca_free(ca);
 	ca = NULL;
@@ -58,7 +62,8 @@ static void wrong_uris_are_explained(void **state)
 	EVP_PKEY *key = NULL;
 	assert_int_equal(rf_key_load(URI("nothing", "1234"), &key, &err), RF_E_NOT_FOUND);
 	assert_int_equal(rf_key_load("pkcs11:token=edge?module-path=relative.so", &key, &err), RF_E_SYNTAX);
-	assert_int_equal(rf_key_load("pkcs11:token=edge;object=ca?module-path=/nowhere/else.so", &key, &err), RF_E_CONFLICT);
+	assert_int_equal(rf_key_load("pkcs11:token=edge;object=ca?module-path=/nowhere/else.so", &key, &err),
+			 RF_E_CONFLICT);
 	assert_non_null(strstr(err.text, MODULE));
 	assert_null(key);
 }

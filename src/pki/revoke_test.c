@@ -34,8 +34,15 @@ static struct rf_crl_entry entry(const char *serial, unsigned reason)
 static struct rf_buf build(const struct rf_crl_entry *v, size_t n, uint64_t number, uint64_t base)
 {
 	struct rf_buf der = { 0 };
-	struct rf_crl_make m = { .ca = rf_ca_cert(ca), .key = rf_ca_key(ca), .entries = v, .count = n, .number = number,
-				 .base = base, .delta = base != 0, .now = NOW, .valid_for = 3600 };
+	struct rf_crl_make m = { .ca = rf_ca_cert(ca),
+				 .key = rf_ca_key(ca),
+				 .entries = v,
+				 .count = n,
+				 .number = number,
+				 .base = base,
+				 .delta = base != 0,
+				 .now = NOW,
+				 .valid_for = 3600 };
 	assert_int_equal(rf_crl_build(&m, &der, &err), RF_OK);
 	return der;
 }
@@ -59,13 +66,18 @@ static void a_crl_goes_round(void **state)
 {
 	(void)state;
 	struct rf_crl_entry v[] = { entry("7F01", RF_REASON_KEY_COMPROMISE), entry("80", RF_REASON_UNSPECIFIED),
-				    entry("00FF0102030405060708090A0B0C0D0E0F", RF_REASON_HOLD), entry("01", RF_REASON_SUPERSEDED) };
+				    entry("00FF0102030405060708090A0B0C0D0E0F", RF_REASON_HOLD),
+				    entry("01", RF_REASON_SUPERSEDED) };
 	RF_BUF_AUTO der = build(v, 4, 300, 0);
 	spill("crl.der", rf_buf_str(&der));
-	assert_int_equal(run("openssl crl -inform DER -in crl.der -CAfile ca/intermediate.crt -noout -text > text 2>&1"), 0);
+	assert_int_equal(
+		run("openssl crl -inform DER -in crl.der -CAfile ca/intermediate.crt -noout -text > text 2>&1"),
+		0);
 	assert_int_equal(run("grep -q 'verify OK' text"), 0);
-	assert_int_equal(run("grep -q 'Key Compromise' text && grep -q 'Serial Number: FF0102030405060708090A0B0C0D0E0F' text && "
-			     "grep -A1 'CRL Number' text | grep -q 300"), 0);
+	assert_int_equal(run("grep -q 'Key Compromise' text && grep -q 'Serial Number: "
+			     "FF0102030405060708090A0B0C0D0E0F' text && "
+			     "grep -A1 'CRL Number' text | grep -q 300"),
+			 0);
 	struct rf_crl *c = parse(rf_buf_str(&der));
 	assert_int_equal(c->count, 4);
 	assert_int_equal(c->number, 300);
@@ -105,8 +117,9 @@ static void a_revoked_leaf_fails_at_another_verifier(void **state)
 	RF_BUF_AUTO none = build(NULL, 0, 1, 0);
 	struct rf_crl_entry v = entry(b.cert->serial, RF_REASON_CESSATION);
 	RF_BUF_AUTO some = build(&v, 1, 2, 0);
-	static const char VERIFY[] = "openssl crl -inform DER -in x.der -out x.pem && openssl verify -crl_check -CRLfile x.pem "
-				     "-attime %d -partial_chain -trusted ca/intermediate.crt leaf.crt > verdict 2>&1";
+	static const char VERIFY[] =
+		"openssl crl -inform DER -in x.der -out x.pem && openssl verify -crl_check -CRLfile x.pem "
+		"-attime %d -partial_chain -trusted ca/intermediate.crt leaf.crt > verdict 2>&1";
 	spill("x.der", rf_buf_str(&none));
 	assert_int_equal(run(VERIFY, NOW + 1), 0);
 	spill("x.der", rf_buf_str(&some));
@@ -122,12 +135,13 @@ static void a_delta_is_applied(void **state)
 {
 	(void)state;
 	struct rf_crl_entry full[] = { entry("0A", RF_REASON_HOLD), entry("0B", RF_REASON_SUPERSEDED) };
-	struct rf_crl_entry change[] = { entry("0A", RF_REASON_REMOVE), entry("0B", RF_REASON_KEY_COMPROMISE), entry("0C", 0),
-					 entry("0D", RF_REASON_REMOVE) };
+	struct rf_crl_entry change[] = { entry("0A", RF_REASON_REMOVE), entry("0B", RF_REASON_KEY_COMPROMISE),
+					 entry("0C", 0), entry("0D", RF_REASON_REMOVE) };
 	RF_BUF_AUTO a = build(full, 2, 10, 0);
 	RF_BUF_AUTO d = build(change, 4, 12, 10);
 	RF_BUF_AUTO gap = build(change, 4, 15, 11);
-	struct rf_crl *base = parse(rf_buf_str(&a)), *delta = parse(rf_buf_str(&d)), *late = parse(rf_buf_str(&gap)), *c = NULL;
+	struct rf_crl *base = parse(rf_buf_str(&a)), *delta = parse(rf_buf_str(&d)),
+		      *late = parse(rf_buf_str(&gap)), *c = NULL;
 	assert_true(delta->delta);
 	assert_int_equal(delta->base, 10);
 	assert_int_equal(rf_crl_apply(base, delta, &c, &err), RF_OK);
@@ -164,7 +178,8 @@ static void hostile_crls_are_refused(void **state)
 	assert_int_equal(rf_crl_parse(rf_buf_str(&der), rf_ca_cert(other), &c, &err), RF_E_CERT);
 	assert_int_equal(rf_crl_parse(rf_buf_str(&der), rf_ca_root(ca), &c, &err), RF_E_CERT);
 	assert_non_null(strstr(err.text, "another CA"));
-	assert_int_equal(rf_crl_parse(RF_STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), rf_ca_cert(ca), &c, &err),
+	assert_int_equal(rf_crl_parse(RF_STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+				      rf_ca_cert(ca), &c, &err),
 			 RF_E_SYNTAX);
 	assert_null(c);
 	rf_ca_free(other);
@@ -182,7 +197,8 @@ static void foreign_crls_are_judged(void **state)
 		{ "issuingDistributionPoint=critical,@idp\n[idp]\nonlyuser=TRUE", RF_OK },
 		{ "issuingDistributionPoint=critical,@idp\n[idp]\nindirectCRL=TRUE", RF_E_UNSUPPORTED },
 		{ "issuingDistributionPoint=critical,@idp\n[idp]\nonlyCA=TRUE", RF_E_UNSUPPORTED },
-		{ "issuingDistributionPoint=critical,@idp\n[idp]\nonlysomereasons=keyCompromise", RF_E_UNSUPPORTED },
+		{ "issuingDistributionPoint=critical,@idp\n[idp]\nonlysomereasons=keyCompromise",
+		  RF_E_UNSUPPORTED },
 		{ "1.2.3.4=critical,DER:0500", RF_E_UNSUPPORTED },
 		{ "1.2.3.4=DER:0500", RF_OK },
 	};
@@ -193,11 +209,17 @@ static void foreign_crls_are_judged(void **state)
 	for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
 		struct rf_buf conf = { 0 };
 		struct rf_crl *c = NULL;
-		rf_buf_printf(&conf, "[ca]\ndefault_ca=d\n[d]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\n"
-			      "default_crl_days=9\ncrl_extensions=x\n[x]\n%s\n", CASES[i].ext);
+		rf_buf_printf(&conf,
+			      "[ca]\ndefault_ca=d\n[d]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\n"
+			      "default_crl_days=9\ncrl_extensions=x\n[x]\n%s\n",
+			      CASES[i].ext);
 		spill("c.conf", rf_buf_str(&conf));
-		assert_int_equal(run("printf 'R\\t300101000000Z\\t260101000000Z,keyCompromise\\t0ABC\\tunknown\\t/CN=x\\n' > index; "
-				     "echo 01 > number; openssl ca -config c.conf -gencrl -keyfile f.key -cert f.crt -out f.crl"), 0);
+		assert_int_equal(run("printf "
+				     "'R\\t300101000000Z\\t260101000000Z,keyCompromise\\t0ABC\\tunknown\\t/"
+				     "CN=x\\n' > index; "
+				     "echo 01 > number; openssl ca -config c.conf -gencrl -keyfile f.key -cert "
+				     "f.crt -out f.crl"),
+				 0);
 		struct rf_buf crl = slurp("f.crl");
 		int rc = rf_crl_parse(rf_buf_str(&crl), foreign, &c, &err);
 		assert_int_equal(rc, CASES[i].rc);
@@ -217,8 +239,11 @@ static void a_million_entries_are_found(void **state)
 	struct rf_crl_entry *v = calloc(n + 1, sizeof *v);
 	for (size_t i = 0; i < n; i++) {
 		uint32_t x = (uint32_t)i * 2654435761u; /* a bijection: unique, unsorted */
-		v[i] = (struct rf_crl_entry){ .serial = { 1, (uint8_t)(x >> 24), (uint8_t)(x >> 16), (uint8_t)(x >> 8), (uint8_t)x },
-					      .serial_len = 5, .revoked_at = NOW, .reason = i % 2 };
+		v[i] = (struct rf_crl_entry){ .serial = { 1, (uint8_t)(x >> 24), (uint8_t)(x >> 16),
+							  (uint8_t)(x >> 8), (uint8_t)x },
+					      .serial_len = 5,
+					      .revoked_at = NOW,
+					      .reason = i % 2 };
 	}
 	RF_BUF_AUTO der = build(v, n, 1, 0);
 	struct rf_crl *c = parse(rf_buf_str(&der));
@@ -256,17 +281,23 @@ static struct rf_ocsp_answer lookup(void *ctx, const char *serial)
 	return (struct rf_ocsp_answer){ .status = RF_OCSP_UNKNOWN };
 }
 
-static void ask(const struct rf_ocsp *o, const char *nonce, const char *digest, const char *leaf, const char *verdict)
+static void ask(const struct rf_ocsp *o, const char *nonce, const char *digest, const char *leaf,
+		const char *verdict)
 {
 	unsigned max_age;
 	int64_t now = time(NULL); /* the client in use here has no option for the time */
-	assert_int_equal(run("openssl ocsp %s %s -issuer ca/intermediate.crt -cert %s -reqout req.der", nonce, digest, leaf), 0);
+	assert_int_equal(run("openssl ocsp %s %s -issuer ca/intermediate.crt -cert %s -reqout req.der", nonce,
+			     digest, leaf),
+			 0);
 	RF_BUF_AUTO req = slurp("req.der"), resp = { 0 };
 	assert_int_equal(rf_ocsp_answer(o, rf_buf_str(&req), now, &resp, &max_age, &err), RF_OK);
 	assert_int_equal(max_age, strcmp(nonce, "-no_nonce") == 0 ? 3600 : 0);
 	spill("resp.der", rf_buf_str(&resp));
-	assert_int_equal(run("openssl ocsp -no_nonce %s -reqin req.der -respin resp.der -issuer ca/intermediate.crt -cert %s -CAfile ca/root.crt "
-			     "-verify_other ca/intermediate.crt > verdict 2>&1", digest, leaf), 0);
+	assert_int_equal(run("openssl ocsp -no_nonce %s -reqin req.der -respin resp.der -issuer "
+			     "ca/intermediate.crt -cert %s -CAfile ca/root.crt "
+			     "-verify_other ca/intermediate.crt > verdict 2>&1",
+			     digest, leaf),
+			 0);
 	assert_int_equal(run("grep -q 'Response verify OK' verdict && grep -q '%s: %s' verdict", leaf, verdict), 0);
 }
 

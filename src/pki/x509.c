@@ -27,7 +27,8 @@ X509 *rf_x509_new(EVP_PKEY *public, int64_t not_before, int64_t not_after, struc
 
 bool rf_name_add(X509_NAME *name, int nid, struct rf_str value)
 {
-	return X509_NAME_add_entry_by_NID(name, nid, MBSTRING_UTF8, (const unsigned char *)value.p, (int)value.n, -1, 0);
+	return X509_NAME_add_entry_by_NID(name, nid, MBSTRING_UTF8, (const unsigned char *)value.p,
+					  (int)value.n, -1, 0);
 }
 
 int rf_x509_ext(X509 *x, X509 *issuer, int nid, const char *value, struct rf_err *e)
@@ -56,5 +57,7 @@ const EVP_MD *rf_key_digest(const EVP_PKEY *key)
 
 int rf_x509_sign(X509 *x, EVP_PKEY *key, struct rf_err *e)
 {
-	return X509_sign(x, key, rf_key_digest(key)) ? RF_OK : rf_ossl_fail(e, RF_E_CRYPTO, "cannot sign the certificate");
+	return X509_sign(x, key, rf_key_digest(key))
+		       ? RF_OK
+		       : rf_ossl_fail(e, RF_E_CRYPTO, "cannot sign the certificate");
 }

@@ -41,8 +41,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct rf_est_ops ops = { spend, renew, store, unspend };
-	struct rf_est_request r = { .method = RF_STR("POST"), .path = RF_STR("simpleenroll"), .token = RF_STR("t"),
-				    .content_type = RF_STR("application/pkcs10"), .body = { (const char *)data, size } };
+	struct rf_est_request r = { .method = RF_STR("POST"),
+				    .path = RF_STR("simpleenroll"),
+				    .token = RF_STR("t"),
+				    .content_type = RF_STR("application/pkcs10"),
+				    .body = { (const char *)data, size } };
 	struct rf_est_response to;
 	struct rf_err e;
 	int rc = rf_est_handle(fuzz_ca(), &ops, NULL, &r, NOW, &to, &e);

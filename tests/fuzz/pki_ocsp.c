@@ -1,5 +1,5 @@
-/* Fuzz: an OCSP request. The fuzzer cannot know our issuer, so its certificate ids are seldom ours; the first byte chooses
- * between POST and GET. */
+/* Fuzz: an OCSP request. The fuzzer cannot know our issuer, so its certificate ids are seldom ours; the first
+ * byte chooses between POST and GET. */
 #include <stdint.h>
 #include "pki/ocsp.h"
 #include "pki_ca.h"
@@ -21,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	struct rf_str in = { (const char *)data + 1, size - 1 };
-	int rc = data[0] & 1 ? rf_ocsp_answer_get(&o, in, NOW, &to, &age, &e) : rf_ocsp_answer(&o, in, NOW, &to, &age, &e);
+	int rc = data[0] & 1 ? rf_ocsp_answer_get(&o, in, NOW, &to, &age, &e)
+			     : rf_ocsp_answer(&o, in, NOW, &to, &age, &e);
 	if (rc != RF_OK || to.n < 5)
 		__builtin_trap();
 	return 0;
