@@ -9,6 +9,7 @@
  * looks only at bytes up to a place that does not depend on the pieces: a first line at its end, bare
  * LFs in order, all else when the head is complete.
  */
+#include <endian.h>
 #include "wire/http1_int.h"
 
 /* At most one empty line before the message is skipped [RFC 9112 2.2]; `skip` bytes of it, 0 or 2. */
@@ -113,15 +114,19 @@ static size_t utf8(const unsigned char *p, size_t n)
 	return bad ? 0 : len;
 }
 
-/* The first byte from p on that is not a printable ASCII character; `end` when there is none. */
+/* The first byte from p on that is not a printable ASCII character; `end` when there is none.
+ * Eight bytes at a time; a borrow only flags bytes above one that is flagged itself, so the lowest
+ * flag is exact. */
 static const char *plain(const char *p, const char *end)
 {
 	const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
 	for (; end - p >= 8; p += 8) {
 		uint64_t v;
 		memcpy(&v, p, sizeof v);
-		if (((v - 0x20 * ones) | ((v ^ 0x7f * ones) - ones) | v) & high)
-			break;
+		v = le64toh(v);
+		v = ((v - 0x20 * ones) | ((v ^ 0x7f * ones) - ones) | v) & high;
+		if (v)
+			return p + __builtin_ctzll(v) / 8;
 	}
 	while (p < end && (unsigned char)(*p - 0x20) < 0x5f)
 		p++;

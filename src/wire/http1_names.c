@@ -56,22 +56,35 @@ static unsigned lower(const char *p, size_t i)
 	return (unsigned char)p[i] | 0x20u; /* right for the letters, digits and '-' that known names have */
 }
 
-static uint64_t load(const char *p)
+static uint64_t load64(const char *p)
 {
 	uint64_t v;
 	memcpy(&v, p, sizeof v);
 	return v;
 }
 
-/* n bytes of a token against a known name. Only letters and '-' differ from what |0x20 gives. */
+static uint32_t load32(const char *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+/* n bytes of a token against a known name, the last load overlapping the one before. Only letters and '-' differ
+ * from what |0x20 gives. */
 static bool same(const char *token, const char *known, size_t n)
 {
 	const uint64_t bit = 0x2020202020202020u;
-	size_t i = 0;
-	for (; i + 8 <= n; i += 8)
-		if ((load(token + i) | bit) != load(known + i))
-			return false;
-	for (; i < n; i++)
+	if (n >= 8) {
+		for (size_t i = 0; i + 8 < n; i += 8)
+			if ((load64(token + i) | bit) != load64(known + i))
+				return false;
+		return (load64(token + n - 8) | bit) == load64(known + n - 8);
+	}
+	if (n >= 4)
+		return (load32(token) | (uint32_t)bit) == load32(known) &&
+			(load32(token + n - 4) | (uint32_t)bit) == load32(known + n - 4);
+	for (size_t i = 0; i < n; i++)
 		if (lower(token, i) != (unsigned char)known[i])
 			return false;
 	return true;
