@@ -91,7 +91,8 @@ struct rf_http_head {
 	struct rf_str path;           /* "*" in asterisk-form, "" in authority-form, else starts with '/' */
 	struct rf_str query;          /* without '?', which `has_query` tells */
 	bool has_query;
-	struct rf_str host;           /* name, IPv4 address, or IPv6 address without brackets; no final dot */
+	struct rf_str host;           /* name, IPv4 address, or IPv6 address without brackets; no final dot, case
+	                               * as sent; p NULL where an HTTP/1.0 request names none */
 	uint16_t port;                /* 0 where none was given */
 	bool host_v6;
 	/* Responses */

@@ -27,7 +27,8 @@ static void dates(void **state)
 	assert_string_equal(rf_http_date(0, to), "Thu, 01 Jan 1970 00:00:00 GMT");
 	assert_string_equal(rf_http_date(951782400, to), "Tue, 29 Feb 2000 00:00:00 GMT");
 	assert_string_equal(rf_http_date(INT64_MAX, to), "Fri, 31 Dec 9999 23:59:59 GMT");
-	static const char *same[] = { "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994" };
+	static const char *same[] = { "Sun, 06 Nov 1994 08:49:37 GMT",
+		"Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994" };
 	for (size_t i = 0; i < 3; i++) {
 		assert_true(rf_http_date_parse(rf_str_z(same[i]), &t));
 		assert_int_equal(t, 784111777);
@@ -38,7 +39,8 @@ static void dates(void **state)
 		if (s <= 253402300799)
 			assert_int_equal(t, s);
 	}
-	static const char *bad[] = { "", "Sun, 06 Nov 1994 08:49:37", "Sun, 30 Feb 1994 08:49:37 GMT", "Sun, 06 nov 1994 08:49:37 GMT",
+	static const char *bad[] = { "", "Sun, 06 Nov 1994 08:49:37", "Sun, 30 Feb 1994 08:49:37 GMT",
+		"Sun, 06 nov 1994 08:49:37 GMT",
 		"Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 6 Nov 1994 08:49:37 GMT", "Sun, 00 Nov 1994 08:49:37 GMT", "06 Nov 1994", "," };
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_false(rf_http_date_parse(rf_str_z(bad[i]), &t));
@@ -115,7 +117,8 @@ static void paths(void **state)
 		{ "/", "/" }, { "/a/b", "/a/b" }, { "/a/./b", "/a/b" }, { "/a/../b", "/b" }, { "/a/..", "/" }, { "/a/.", "/a/" },
 		{ "/a/b/../../c/", "/c/" }, { "/%61%2d%7e", "/a-~" }, { "/%c3%a9", "/%C3%A9" }, { "/%2e%2E/a", NULL },
 		{ "/a/%2e%2e/b", "/b" }, { "/a//b", "/a/b" }, { "//", "/" }, { "/..", NULL }, { "/a/../..", NULL }, { "a", NULL },
-		{ "", NULL }, { "/%00", NULL }, { "/a%2fb", NULL }, { "/a%5cb", NULL }, { "/a\\b", NULL }, { "/%4", NULL }, { "/%zz", NULL },
+		{ "", NULL }, { "/%00", NULL }, { "/a%2fb", NULL }, { "/a%5cb", NULL },
+		{ "/a\\b", NULL }, { "/%4", NULL }, { "/%zz", NULL },
 		{ "/...", "/..." }, { "/.a/b.", "/.a/b." }, { "/a\x01", NULL },
 	};
 	struct rf_arena arena;
