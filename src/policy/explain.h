@@ -3,12 +3,13 @@
 #include "base/jw.h"
 #include "policy/verdict.h"
 
-/* Evaluate as rf_http_eval (or only the connection phase) and write an array `key` of
- * {phase, ruleset, rule, ref, description, action, result, because:[{expression, line, column, value}]}
- * to *w. The verdict is left in *v. */
-void rf_explain_http(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, struct rf_jw *w,
-	const char *key);
-void rf_explain_phase(const struct rf_phase_set *set, struct rf_facts *f, struct rf_verdict *v, struct rf_jw *w,
-	const char *key);
-/* The outcome: {action, reason, rule, ref, status, hits:[..], headers:[..], path, query}. */
+enum { RF_EXPLAIN_TERMS = 16, RF_EXPLAIN_TEXT = 256 }; /* terms of a rule, bytes of a value, that are shown */
+
+/* Evaluate the phases of a connection and its request and write an array `key` of
+ * {phase, ruleset, rule, ref, description, action, result, because: [{expression, line, column, holds, value}]}
+ * to *w; result is matched, not_matched, disabled, skipped, not_reached or error. The verdict is left in *v. */
+void rf_explain(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, struct rf_jw *w, const char *key);
+/* {outcome, why, rule, ref, status, log: [..], headers: [{operation, name, value}], path, query, error}. */
 void rf_explain_verdict(const struct rf_verdict *v, struct rf_jw *w, const char *key);
+
+const char *rf_outcome_str(enum rf_outcome o); /* "pass", "allow", "block" */

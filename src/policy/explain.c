@@ -1,0 +1,204 @@
+/* policy/explain: evaluate with a trace, and find for each rule the terms that decided it.
+ *
+ * A false `and` is decided by its first false term, a true `or` by its first true one; where all terms
+ * were needed, all are shown. Terms are evaluated again for that, over facts that are kept.
+ */
+#include "policy/explain.h"
+#include "policy/program.h"
+
+struct telling {
+	struct rf_jw *w;
+	const struct rf_expr *x;
+	struct rf_facts *f;
+	unsigned terms;
+};
+
+static void tell_value(struct rf_jw *w, const char *key, const struct rf_val *v, unsigned depth);
+
+static void tell_many(struct rf_jw *w, const char *key, const struct rf_val *v, unsigned depth)
+{
+	rf_jw_open(w, key, '[');
+	for (uint32_t i = 0; i < v->n && i < RF_EXPLAIN_TERMS && depth < 3; i++) {
+		if (v->tag == RF_V_ARRAY) {
+			tell_value(w, NULL, &v->a[i], depth + 1);
+		} else {
+			rf_jw_open(w, NULL, '{');
+			rf_jw_str(w, "key", v->m[i].key);
+			tell_value(w, "value", &v->m[i].val, depth + 1);
+			rf_jw_close(w, '}');
+		}
+	}
+	rf_jw_close(w, ']');
+}
+
+static void tell_value(struct rf_jw *w, const char *key, const struct rf_val *v, unsigned depth)
+{
+	char text[RF_IP_TEXT];
+	struct rf_str s;
+	switch (v->tag) {
+	case RF_V_MISSING:
+		rf_jw_null(w, key);
+		break;
+	case RF_V_BOOL:
+		rf_jw_bool(w, key, v->b);
+		break;
+	case RF_V_INT:
+		rf_jw_i64(w, key, v->i);
+		break;
+	case RF_V_IP:
+		rf_jw_str(w, key, rf_str_z(rf_ip_str(&v->ip, text)));
+		break;
+	case RF_V_STR:
+		s = v->s;
+		s.n = s.n > RF_EXPLAIN_TEXT ? RF_EXPLAIN_TEXT : s.n;
+		rf_jw_str(w, key, s);
+		break;
+	default:
+		tell_many(w, key, v, depth);
+	}
+}
+
+/* What a term looked at: its left side, or the array that any() and all() went through. */
+static const struct pnode *looked_at(const struct rf_expr *x, const struct pnode *n)
+{
+	bool quantifier = n->op == N_CALL && (n->sub == FN_ANY || n->sub == FN_ALL);
+	bool first = n->op == N_CALL || n->op == N_CMP || n->op == N_CONTAINS || n->op == N_MATCHES || n->op == N_WILD ||
+		n->op == N_IN || n->op == N_LIST;
+	if (!first)
+		return n;
+	n = &x->node[n->kid];
+	while (quantifier && n->op != N_EACH)
+		n = &x->node[n->kid];
+	return quantifier ? &x->node[n->kid] : n;
+}
+
+static void tell_term(struct telling *t, const struct pnode *n, bool holds)
+{
+	struct rf_val v = { 0 };
+	unsigned line = 1, column = 1;
+	if (t->terms++ >= RF_EXPLAIN_TERMS)
+		return;
+	for (size_t i = 0; i < n->at && i < t->x->text.n; i++) {
+		column = t->x->text.p[i] == '\n' ? 1 : column + 1;
+		line += t->x->text.p[i] == '\n';
+	}
+	RF_BUF_AUTO text = { .bound = 4096 };
+	node_print(t->x, n, &text);
+	rf_jw_open(t->w, NULL, '{');
+	rf_jw_str(t->w, "expression", rf_buf_str(&text));
+	rf_jw_u64(t->w, "line", line);
+	rf_jw_u64(t->w, "column", column);
+	rf_jw_bool(t->w, "holds", holds);
+	if (node_value(t->x, looked_at(t->x, n), t->f, &v) == RF_OK)
+		tell_value(t->w, "value", &v, 0);
+	rf_jw_close(t->w, '}');
+}
+
+static void tell_why(struct telling *t, const struct pnode *n)
+{
+	const struct pnode *kid = &t->x->node[n->kid];
+	bool holds, term;
+	if (node_test(t->x, n, t->f, &holds))
+		return;
+	if (n->op == N_NOT) {
+		tell_why(t, kid);
+		return;
+	}
+	if (n->op != N_AND && n->op != N_OR && n->op != N_XOR) {
+		tell_term(t, n, holds);
+		return;
+	}
+	bool one = (n->op == N_AND && !holds) || (n->op == N_OR && holds); /* a single term decides */
+	for (unsigned i = 0; i < n->nkids; i++) {
+		if (node_test(t->x, kid + i, t->f, &term))
+			return;
+		if (one && term != holds)
+			continue;
+		tell_why(t, kid + i);
+		if (one)
+			return;
+	}
+}
+
+static const char *const steps[] = { [RF_STEP_MATCHED] = "matched", [RF_STEP_NOT_MATCHED] = "not_matched",
+	[RF_STEP_DISABLED] = "disabled", [RF_STEP_SKIPPED] = "skipped", [RF_STEP_NOT_REACHED] = "not_reached",
+	[RF_STEP_ERROR] = "error" };
+
+static void tell_rule(void *ctx, const struct rf_ruleset *set, const struct rf_rule *rule, enum rf_step step,
+	struct rf_facts *f)
+{
+	struct rf_jw *w = ctx;
+	struct telling t = { .w = w, .x = rule->cond, .f = f };
+	rf_jw_open(w, NULL, '{');
+	rf_jw_str(w, "phase", rf_str_z(rf_phases[set->phase].name));
+	rf_jw_str(w, "ruleset", rf_str_z(set->id));
+	rf_jw_str(w, "rule", rule->id);
+	rf_jw_str(w, "ref", rule->ref);
+	rf_jw_str(w, "description", rule->description);
+	rf_jw_str(w, "action", rf_str_z(rf_actions[rule->action].name));
+	rf_jw_str(w, "result", rf_str_z(steps[step]));
+	if (step == RF_STEP_MATCHED || step == RF_STEP_NOT_MATCHED) {
+		rf_jw_open(w, "because", '[');
+		tell_why(&t, &rule->cond->node[0]);
+		rf_jw_close(w, ']');
+	}
+	rf_jw_close(w, '}');
+}
+
+void rf_explain(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, struct rf_jw *w, const char *key)
+{
+	const struct rf_trace trace = { tell_rule, w };
+	rf_verdict_init(v);
+	rf_jw_open(w, key, '[');
+	rf_phase_eval(p->phase[RF_PHASE_CONNECTION], f, v, &trace);
+	if (v->outcome != RF_BLOCK)
+		rf_http_eval(p, f, v, &trace);
+	rf_jw_close(w, ']');
+}
+
+const char *rf_outcome_str(enum rf_outcome o)
+{
+	return o == RF_PASS ? "pass" : o == RF_ALLOW ? "allow" : "block";
+}
+
+static void tell_edits(const struct rf_verdict *v, struct rf_jw *w)
+{
+	static const char *const operations[] = { [RF_EDIT_SET] = "set", [RF_EDIT_ADD] = "add", [RF_EDIT_REMOVE] = "remove" };
+	rf_jw_open(w, "headers", '[');
+	for (unsigned i = 0; i < v->nedits; i++) {
+		rf_jw_open(w, NULL, '{');
+		rf_jw_str(w, "operation", rf_str_z(operations[v->edits[i].op]));
+		rf_jw_str(w, "name", v->edits[i].name);
+		if (v->edits[i].op != RF_EDIT_REMOVE)
+			rf_jw_str(w, "value", v->edits[i].value);
+		rf_jw_close(w, '}');
+	}
+	rf_jw_close(w, ']');
+	if (v->set_path)
+		rf_jw_str(w, "path", v->path);
+	if (v->set_query)
+		rf_jw_str(w, "query", v->query);
+}
+
+void rf_explain_verdict(const struct rf_verdict *v, struct rf_jw *w, const char *key)
+{
+	rf_jw_open(w, key, '{');
+	rf_jw_str(w, "outcome", rf_str_z(rf_outcome_str(v->outcome)));
+	if (v->why != RF_WHY_NONE)
+		rf_jw_str(w, "why", rf_str_z(rf_why_str(v->why)));
+	if (v->rule) {
+		rf_jw_str(w, "rule", v->rule->id);
+		rf_jw_str(w, "ref", v->rule->ref);
+		rf_jw_str(w, "description", v->rule->description);
+	}
+	if (v->outcome == RF_BLOCK)
+		rf_jw_i64(w, "status", v->response ? v->response->status : 403);
+	if (v->error)
+		rf_jw_str(w, "error", rf_str_z(rf_code_sentence(v->error)));
+	rf_jw_open(w, "log", '[');
+	for (unsigned i = 0; i < v->nhits; i++)
+		rf_jw_str(w, NULL, v->hits[i]->id.n ? v->hits[i]->id : v->hits[i]->ref);
+	rf_jw_close(w, ']');
+	tell_edits(v, w);
+	rf_jw_close(w, '}');
+}
