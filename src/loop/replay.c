@@ -368,7 +368,7 @@ struct rf_peer *rf_replay_connect(struct rf_replay *r, int listener_fd, const st
 	return p;
 }
 
-struct rf_peer *rf_replay_accept(struct rf_replay *r, const struct rf_addr *to, enum rf_outcome outcome)
+struct rf_peer *rf_replay_accept(struct rf_replay *r, const struct rf_addr *to, enum rf_replay_outcome outcome)
 {
 	RF_LIST_EACH(node, &r->dialled) {
 		struct rf_peer *p = RF_CONTAINER(node, struct rf_peer, waiting);

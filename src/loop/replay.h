@@ -41,8 +41,8 @@ struct rf_peer *rf_replay_connect(struct rf_replay *r, int listener_fd, const st
 
 /* Decide the oldest connect of ours to `to` (NULL: to anywhere) that is undecided; NULL when there is none.
  * HANG leaves it without an answer; rf_replay_reset still ends it. */
-enum rf_outcome { RF_REPLAY_ACCEPT, RF_REPLAY_REFUSE, RF_REPLAY_HANG };
-struct rf_peer *rf_replay_accept(struct rf_replay *r, const struct rf_addr *to, enum rf_outcome outcome);
+enum rf_replay_outcome { RF_REPLAY_ACCEPT, RF_REPLAY_REFUSE, RF_REPLAY_HANG };
+struct rf_peer *rf_replay_accept(struct rf_replay *r, const struct rf_addr *to, enum rf_replay_outcome outcome);
 struct rf_addr rf_replay_addr(const struct rf_peer *p);
 
 void rf_replay_send(struct rf_peer *p, struct rf_str bytes);

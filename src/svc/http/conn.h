@@ -1,0 +1,255 @@
+/* svc/http/conn: what the files of this service share: a connection, a request, an edge. Private to svc/http.
+ *
+ * A connection holds no buffer and no request while it is idle. Its life is a table of steps (conn.c); those of a
+ * request are spread over the files that this header lists, each a function that returns the next step.
+ */
+#pragma once
+#include "base/arena.h"
+#include "policy/verdict.h"
+#include "records/counters.h"
+#include "svc/http/compress.h"
+#include "svc/http/edge.h"
+#include "svc/http/flow.h"
+#include "svc/identity.h"
+
+enum { LOCALS_MAX = 1024 };
+
+#define RF_HTTP_STEPS(X) \
+	X(PROXY) X(HANDSHAKE) X(HEAD) X(IDENTIFY) X(JUDGE) X(FORWARD) X(RELAY) X(LOCAL) X(ANSWER) X(RECORD) X(LINGER)
+
+enum step {
+#define X(name) STEP_##name,
+	RF_HTTP_STEPS(X)
+#undef X
+	STEP_COUNT,
+	STEP_WAIT,  /* stay, until the next event */
+	STEP_CLOSE, /* end the connection now */
+};
+
+/* What a connection waits for; each has a time, a counter and words (wait.c). */
+#define RF_HTTP_WAITS(X) \
+	X(NONE) X(HANDSHAKE) X(PROXY) X(IDLE) X(HEAD) X(BODY) X(ORIGIN) X(RESPONSE) X(RESPONSE_BODY) X(WRITE) \
+	X(WRITE_ORIGIN) X(TUNNEL) X(LINGER) X(LOCAL) X(QUEUE)
+
+enum wait {
+#define X(name) WAIT_##name,
+	RF_HTTP_WAITS(X)
+#undef X
+};
+
+struct waiting { /* one of the two directions */
+	uint64_t until;
+	enum wait what;
+	uint64_t seen; /* progress when it was set */
+};
+
+/* Why a request is not simply forwarded. */
+struct refusal {
+	int status;            /* of the answer; 0: none, the request goes on */
+	enum rf_reason reason;
+	const char *words;     /* more exact than those of the reason */
+	bool set;
+	const struct rf_error_body *body; /* the operator's; NULL: ours */
+	const struct rf_response *response; /* of a rule */
+};
+
+struct rf_http_conn {
+	struct rf_stream stream;
+	struct rf_http_edge *edge;
+	const struct rf_http_listener *listener;
+	struct request *req;        /* NULL while idle */
+	struct rf_inbuf in;
+	struct rf_timer timer;
+	struct waiting wait[2];     /* [0] also for what is not a body */
+	struct rf_node all;         /* of edge->conns */
+	struct rf_node queue;       /* of edge->handshaking (by age) */
+	struct rf_node turn;        /* of edge->turns: a step of its handshake is due */
+	struct rf_node by_device;   /* of edge->live */
+	struct rf_device *device;   /* referenced; NULL: none known */
+	const char *who;            /* words against it; NULL: a known and welcome device */
+	enum rf_reason who_reason;
+	bool over;                  /* its device or class has too many connections */
+	uint64_t who_generation;    /* of the snapshot under which `who` was found */
+	struct rf_tally_entry *tally_conn, *tally_hs;
+	struct rf_ip src, dst;
+	uint16_t src_port, dst_port;
+	uint8_t step;
+	bool running, dead;         /* inside conn_run; to be freed at its end */
+	bool last;                  /* no request after this one */
+	bool handshaken, counted;   /* in device->use.connections */
+	uint16_t class_slot;        /* counted in edge->class_connections; UINT16_MAX: none */
+	uint32_t requests, lingered;
+	uint64_t id, began;
+	const char *end;            /* why it ended, for its record; static text */
+	enum rf_reason end_reason;
+	bool refused;               /* end_reason says why */
+};
+
+struct request {
+	struct rf_node free;
+	struct rf_http_conn *conn;
+	struct rf_arena arena;
+	const struct rf_snap *snap;       /* pinned */
+	const struct rf_app *app;         /* NULL: none is meant */
+	struct rf_http_scan scan, oscan;
+	struct rf_http_head head, answer; /* as the client sent it; as the origin did */
+	uint64_t ray, began, sent_at, body_since;
+	int64_t wall;
+	const struct rf_class *class;
+	struct refusal refusal;
+	unsigned retry_after;             /* seconds, with a refusal for a rate */
+	bool counted;                     /* in device->use.requests */
+	bool forwarding, answered;        /* up and down are in use; the head of an answer was written */
+	bool upgraded, local, expect_sent;
+	bool broken;                      /* it ended without (all of) its answer */
+	bool origin_deaf;                 /* the origin takes no more of the request, but may answer */
+	bool stale_retry;                 /* the kept-alive connection had died: try a new one */
+	bool interim;                     /* a 1xx is being written */
+	bool peeking;                     /* rules want to see the body */
+	unsigned interims;
+	enum rf_coding decode;            /* of the request body */
+	enum rf_http_reject reject;
+	/* What rules decided, kept for the record. */
+	const struct rf_rule *rule;
+	struct rf_str logged, host, path, query; /* host in lower case; path and query as the origin sees them */
+	const char *cert_status, *cert_reason;
+	const char *would;                /* report mode: why it would have been refused */
+	/* To the origin. */
+	struct rf_origin_group *group;
+	const struct rf_origin *origin;
+	struct rf_upstream *up;
+	struct rf_pool_wait queue;
+	bool queued;
+	uint64_t tried;
+	unsigned attempts;
+	struct rf_str out_line, out_rest; /* head for the origin: line and Host; all else */
+	struct rf_inbuf oin;
+	struct rf_flow fup, fdown;
+	uint16_t origin_status;
+	uint64_t origin_ns;
+	struct rf_str origin_url;
+	/* Our own answer. */
+	struct rf_str out;                /* what is left to write of it */
+	uint16_t status;
+	struct rf_local_request *q;
+	struct rf_buf local_body;
+	struct rf_str agent;              /* kept where the head is not */
+	uint64_t out_at;                  /* of the stream when it began */
+};
+
+struct rf_http_edge {
+	struct rf_loop *loop;
+	struct rf_tls *tls;
+	struct rf_bufpool *bufs;
+	struct rf_pool *pool;
+	struct rf_http_conf conf;
+	struct rf_identity_env identity;
+	struct rf_limiter *limiters;      /* request rates by class slot (limits.c) */
+	size_t limiter_count;
+	const struct rf_snap *(*snap)(void);
+	void (*emit)(void *arg, const struct rf_record *rec);
+	void (*local)(void *arg, struct rf_local_request *q);
+	void *arg;
+	struct rf_node conns, handshaking, turns;
+	uint32_t handshakes;
+	struct rf_task turn_task;
+	struct rf_node *live;             /* buckets of connections by device */
+	size_t live_mask, live_count;
+	struct rf_node live_one;          /* the only bucket at first */
+	struct rf_tally by_address, hs_by_address;
+	struct rf_node free_requests;
+	unsigned free_count;
+	unsigned locals;                  /* requests that the local service has */
+	struct rf_facts facts;            /* of the request that is being judged */
+	struct rf_verdict verdict;
+	uint64_t next_id, random;
+	struct rf_http_stats stats;
+	bool draining;
+	struct rf_timer drain_timer;
+	struct rf_task drain_task;
+	void (*drained)(void *arg);
+	void *drained_arg;
+};
+
+/* conn.c */
+void conn_run(struct rf_http_conn *c);
+void conn_close(struct rf_http_conn *c, const char *why); /* at once; the record says why */
+uint64_t edge_id(struct rf_http_edge *e);
+void drain_look(struct rf_http_edge *e); /* is all over that a drain waits for? */
+
+/* step_*: what to do next. */
+enum step step_proxy(struct rf_http_conn *c);     /* hello.c */
+enum step step_handshake(struct rf_http_conn *c); /* hello.c */
+enum step step_head(struct rf_http_conn *c);      /* head.c */
+enum step step_identify(struct rf_http_conn *c);  /* request.c */
+enum step step_judge(struct rf_http_conn *c);     /* request.c */
+enum step step_forward(struct rf_http_conn *c);   /* forward.c */
+enum step step_relay(struct rf_http_conn *c);     /* relay.c */
+enum step step_local(struct rf_http_conn *c);     /* local.c */
+enum step step_answer(struct rf_http_conn *c);    /* answer.c */
+enum step step_record(struct rf_http_conn *c);    /* report.c */
+enum step step_linger(struct rf_http_conn *c);    /* answer.c */
+
+/* hello.c */
+void hello_queue(struct rf_http_conn *c);
+void hello_leave(struct rf_http_conn *c); /* the handshake is over, one way or the other */
+void hello_turn(struct rf_task *t);
+
+/* head.c */
+struct request *request_new(struct rf_http_conn *c);
+void request_free(struct request *q);
+
+/* wait.c */
+void wait_for(struct rf_http_conn *c, int direction, enum wait what, uint64_t ns);
+/* The same, but only begun anew when `progress` has changed since. */
+void wait_while(struct rf_http_conn *c, int direction, enum wait what, uint64_t ns, uint64_t progress);
+void wait_fire(struct rf_timer *t);
+
+/* answer.c: refuse the request. Always returns STEP_ANSWER, or STEP_RECORD where an answer has begun already. */
+enum step refuse(struct rf_http_conn *c, int status, enum rf_reason reason, const char *words);
+
+/* forward.c */
+void upstream_event(struct rf_upstream *u);
+void upstream_drop(struct request *q, bool keep);
+/* The origin has failed us: another attempt where that is safe, else 502 or 504. `stale`: a kept-alive connection that
+ * was closed before a byte of a response, which says nothing about the origin. */
+enum step origin_failed(struct rf_http_conn *c, int status, enum rf_reason reason, const char *words, bool stale);
+
+/* headers.c: build q->out_rest (once) and q->out_line (for each origin). RF_E_NOMEM, RF_E_TOO_LARGE. */
+int headers_rest(struct request *q, const struct rf_verdict *v);
+int headers_line(struct request *q, const struct rf_origin *o);
+/* The head for the client, from that of the origin. `interim`: a 1xx. p NULL without memory. */
+struct rf_str headers_answer(struct request *q, const struct rf_http_head *h, bool interim, bool chunk,
+			     enum rf_coding coding);
+
+/* facts.c */
+extern const struct rf_facts_ops facts_ops;
+
+/* live.c: connections by device */
+void live_add(struct rf_http_conn *c);
+void live_del(struct rf_http_conn *c);
+struct rf_http_conn *live_find(struct rf_http_edge *e, struct rf_str device_id); /* any one of them */
+
+/* request.c: the client's body broke off, or breaks its framing or bounds */
+enum step body_error(struct rf_http_conn *c, int r);
+
+/* who.c: the device behind a connection */
+enum step who_welcome(struct rf_http_conn *c); /* after the handshake: the connection's rules; HEAD or CLOSE */
+void who_identify(struct rf_http_conn *c, const struct rf_snap *snap);
+void who_leave(struct rf_http_conn *c);
+const struct rf_class *who_class(const struct rf_http_conn *c, const struct rf_snap *snap);
+
+/* limits.c: RF_OK, or RF_E_RATE and the seconds to wait */
+int limits_rate(struct rf_http_conn *c, const struct rf_class *class, unsigned *ret_wait_s);
+bool limits_class_enter(uint16_t slot, uint32_t max);
+void limits_class_leave(uint16_t slot);
+void limits_fini(struct rf_http_edge *e);
+
+/* local.c */
+bool local_path(const struct request *q);
+void local_gone(struct rf_http_conn *c);
+
+/* report.c */
+void report_conn(struct rf_http_conn *c);
+
+static inline uint64_t conn_now(const struct rf_http_conn *c) { return rf_loop_now(c->edge->loop); }

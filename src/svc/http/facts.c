@@ -1,0 +1,459 @@
+/* svc/http/facts: what rules can know about a connection and the request on it, field by field.
+ *
+ * Each field is asked for at most once a request, and only by rules that name it (policy/facts); so nothing is prepared
+ * in advance. In the connection phase there is no request, and the fields of a request are absent.
+ * Texts are slices of the head, of the certificate or of the device; what must be made lives in the arena.
+ */
+#include <netinet/tcp.h>
+#include "base/enc.h"
+#include "svc/http/conn.h"
+#include "wire/accept.h"
+#include "wire/fields.h"
+#include "wire/uri.h"
+
+enum { RFC9440_CERT = 10240, RFC9440_CHAIN = 16384, RANDOM_SEED = 16 };
+
+typedef bool getter(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret);
+
+static bool give_str(struct rf_val *ret, struct rf_str s)
+{
+	*ret = rf_val_str(s);
+	return true;
+}
+
+static bool give_z(struct rf_val *ret, const char *z)
+{
+	return give_str(ret, rf_str_z(z));
+}
+
+static struct rf_str uri(struct rf_arena *a, struct rf_str path, struct rf_str query, bool has_query)
+{
+	return has_query ? rf_arena_printf(a, "%.*s?%.*s", RF_ARG(path), RF_ARG(query)) : path;
+}
+
+static struct rf_str extension(struct rf_arena *a, struct rf_str path)
+{
+	size_t at = path.n;
+	while (at && path.p[at - 1] != '.' && path.p[at - 1] != '/')
+		at--;
+	if (!at || path.p[at - 1] == '/')
+		return RF_STR("");
+	struct rf_str s = rf_arena_dup(a, rf_str_skip(path, at));
+	for (size_t i = 0; s.p && i < s.n; i++)
+		((char *)(uintptr_t)s.p)[i] = (char)rf_lower((unsigned char)s.p[i]);
+	return s;
+}
+
+static bool http_plain(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	const struct request *q = c->req;
+	const struct rf_http_head *h = &q->head;
+	bool has_query = h->has_query || q->query.n;
+	const char *scheme = c->listener->tls ? "https" : "http";
+	struct rf_str s;
+	switch (f) {
+	case RF_F_HTTP_HOST: return give_str(ret, q->host);
+	case RF_F_HTTP_METHOD: return give_str(ret, h->method_s);
+	case RF_F_HTTP_URI: return give_str(ret, uri(a, q->path, q->query, has_query));
+	case RF_F_HTTP_PATH: return give_str(ret, q->path);
+	case RF_F_HTTP_PATH_EXT: return give_str(ret, extension(a, q->path));
+	case RF_F_HTTP_QUERY: return give_str(ret, q->query);
+	case RF_F_RAW_URI: return give_str(ret, uri(a, h->path, h->query, h->has_query));
+	case RF_F_RAW_PATH: return give_str(ret, h->path);
+	case RF_F_RAW_QUERY: return give_str(ret, h->query);
+	case RF_F_HTTP_FULL_URI:
+		s = uri(a, q->path, q->query, has_query);
+		return give_str(ret, rf_arena_printf(a, "%s://%.*s%.*s", scheme, RF_ARG(q->host), RF_ARG(s)));
+	case RF_F_RAW_FULL_URI:
+		s = uri(a, h->path, h->query, h->has_query);
+		return give_str(ret, rf_arena_printf(a, "%s://%.*s%.*s", scheme, RF_ARG(h->host), RF_ARG(s)));
+	case RF_F_HTTP_VERSION: return give_z(ret, h->minor ? "HTTP/1.1" : "HTTP/1.0");
+	default: return false;
+	}
+}
+
+static bool header_value(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	static const enum rf_http_header_id ids[RF_FIELD_COUNT] = {
+		[RF_F_HTTP_COOKIE] = RF_HDR_COOKIE, [RF_F_HTTP_REFERER] = RF_HDR_REFERER,
+		[RF_F_HTTP_USER_AGENT] = RF_HDR_USER_AGENT, [RF_F_HTTP_XFF] = RF_HDR_X_FORWARDED_FOR,
+	};
+	const struct rf_http_header *h = rf_http_header(&c->req->head, ids[f]);
+	struct rf_str all = h ? h->value : RF_STR("");
+	while (h && (h = rf_http_header_next(&c->req->head, h))) /* several lines are one list [RFC 9110 5.3] */
+		all = rf_arena_printf(a, "%.*s%s%.*s", RF_ARG(all), f == RF_F_HTTP_COOKIE ? "; " : ", ", RF_ARG(h->value));
+	return give_str(ret, all);
+}
+
+static struct rf_str lower_name(struct rf_arena *a, const struct rf_http_header *h)
+{
+	if (h->id != RF_HDR_OTHER)
+		return rf_http_header_name((enum rf_http_header_id)h->id);
+	struct rf_str s = rf_arena_dup(a, h->name);
+	for (size_t i = 0; s.p && i < s.n; i++)
+		((char *)(uintptr_t)s.p)[i] = (char)rf_lower((unsigned char)s.p[i]);
+	return s;
+}
+
+/* A list of pairs, from which arrays and maps of any of the sources are made. */
+struct pairs {
+	struct rf_str *key, *value;
+	uint32_t n, cap;
+};
+
+static bool pair_add(struct rf_arena *a, struct pairs *p, struct rf_str k, struct rf_str v)
+{
+	if (p->n == p->cap) {
+		uint32_t cap = p->cap ? p->cap * 2 : 16;
+		struct rf_str *both = rf_arena_array(a, (size_t)cap * 2, sizeof *both);
+		if (!both)
+			return false;
+		for (uint32_t i = 0; i < p->n; i++) {
+			both[i] = p->key[i];
+			both[cap + i] = p->value[i];
+		}
+		*p = (struct pairs){ both, both + cap, p->n, cap };
+	}
+	p->key[p->n] = k;
+	p->value[p->n++] = v;
+	return true;
+}
+
+static bool pairs_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct pairs *p)
+{
+	const struct request *q = c->req;
+	struct rf_str rest, k, v;
+	switch (f) {
+	case RF_F_HTTP_HEADERS: case RF_F_HTTP_HEADER_NAMES: case RF_F_HTTP_HEADER_VALUES:
+		for (uint16_t i = 0; i < q->head.count; i++)
+			if (!pair_add(a, p, lower_name(a, &q->head.headers[i]), q->head.headers[i].value))
+				return false;
+		return true;
+	case RF_F_HTTP_COOKIES:
+		for (const struct rf_http_header *h = rf_http_header(&q->head, RF_HDR_COOKIE); h;
+		     h = rf_http_header_next(&q->head, h))
+			for (rest = h->value; rf_cookie_next(&rest, &k, &v);)
+				if (!pair_add(a, p, k, v))
+					return false;
+		return true;
+	default:
+		for (rest = q->query; rf_query_next(&rest, &k, &v);)
+			if (!pair_add(a, p, k, v.p ? v : RF_STR("")))
+				return false;
+		return true;
+	}
+}
+
+static bool array_of(struct rf_arena *a, const struct rf_str *v, uint32_t n, struct rf_val *ret)
+{
+	struct rf_val *out = rf_arena_array(a, n ? n : 1, sizeof *out);
+	for (uint32_t i = 0; out && i < n; i++)
+		out[i] = rf_val_str(v[i]);
+	*ret = rf_val_array(out, n);
+	return out;
+}
+
+static bool list_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	struct pairs p = { 0 };
+	bool names = f == RF_F_HTTP_HEADER_NAMES || f == RF_F_HTTP_ARG_NAMES;
+	return pairs_of(c, a, f, &p) && array_of(a, names ? p.key : p.value, p.n, ret);
+}
+
+/* All values of one key, in order. */
+static bool values_of(struct rf_arena *a, const struct pairs *p, struct rf_str key, struct rf_val *ret)
+{
+	struct rf_val *out = rf_arena_array(a, p->n, sizeof *out);
+	uint32_t n = 0;
+	for (uint32_t i = 0; out && i < p->n; i++)
+		if (rf_str_eq(p->key[i], key))
+			out[n++] = rf_val_str(p->value[i]);
+	*ret = rf_val_array(out, n);
+	return n;
+}
+
+static bool map_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	struct pairs p = { 0 };
+	if (!pairs_of(c, a, f, &p))
+		return false;
+	struct rf_entry *m = rf_arena_array(a, p.n ? p.n : 1, sizeof *m);
+	uint32_t n = 0;
+	for (uint32_t i = 0; m && i < p.n; i++) {
+		uint32_t k = 0;
+		while (k < n && !rf_str_eq(m[k].key, p.key[i]))
+			k++;
+		if (k < n)
+			continue;
+		m[n].key = p.key[i];
+		if (!values_of(a, &p, p.key[i], &m[n++].val))
+			return false;
+	}
+	*ret = rf_val_map(m, n);
+	return m;
+}
+
+static bool languages(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	struct pairs p = { 0 };
+	(void)f;
+	struct rf_str rest = rf_http_value(&c->req->head, RF_HDR_ACCEPT_LANGUAGE), item;
+	while (rf_http_list_next(&rest, &item)) {
+		item.n = rf_str_find(item, ';');
+		if (!pair_add(a, &p, rf_str_trim(item), RF_STR("")))
+			return false;
+	}
+	return array_of(a, p.key, p.n, ret);
+}
+
+static bool body(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	(void)a;
+	struct request *q = c->req;
+	size_t want = c->edge->conf.rule_body;
+	switch (f) {
+	case RF_F_HTTP_BODY:
+		return q->head.body == RF_BODY_NONE ? false : give_str(ret, rf_flow_peeked(&q->fup, want));
+	case RF_F_HTTP_BODY_SIZE:
+		if (q->head.body == RF_BODY_CHUNKED && !q->fup.in_done)
+			return false;
+		*ret = rf_val_int(q->head.body == RF_BODY_LENGTH ? (int64_t)q->head.content_length : (int64_t)q->fup.body);
+		return true;
+	case RF_F_HTTP_BODY_CUT:
+		*ret = rf_val_bool(q->head.body != RF_BODY_NONE && (!q->fup.in_done || q->fup.batch > want));
+		return true;
+	default:
+		return give_str(ret, rf_media_essence(rf_http_value(&q->head, RF_HDR_CONTENT_TYPE)));
+	}
+}
+
+static bool address(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	(void)a;
+	switch (f) {
+	case RF_F_SSL: *ret = rf_val_bool(c->listener->tls); return true;
+	case RF_F_IP_SRC: *ret = rf_val_ip(c->src); return c->src.family;
+	case RF_F_IP_DST: case RF_F_EDGE_IP: *ret = rf_val_ip(c->dst); return c->dst.family;
+	case RF_F_TCP_SRCPORT: *ret = rf_val_int(c->src_port); return true;
+	case RF_F_TCP_DSTPORT: case RF_F_EDGE_PORT: *ret = rf_val_int(c->dst_port); return true;
+	default: return false;
+	}
+}
+
+static bool edge(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	struct tcp_info t;
+	socklen_t n = sizeof t;
+	switch (f) {
+	case RF_F_RAY_ID:
+		return give_str(ret, rf_arena_printf(a, "%016llx", (unsigned long long)(c->req ? c->req->ray : c->id)));
+	case RF_F_RANDOM_SEED: {
+		uint64_t two[RANDOM_SEED / 8] = { edge_id(c->edge), edge_id(c->edge) };
+		return give_str(ret, rf_arena_dup(a, (struct rf_str){ (const char *)two, sizeof two }));
+	}
+	case RF_F_RTT_MSEC:
+		if (getsockopt(c->stream.io.fd, IPPROTO_TCP, TCP_INFO, &t, &n) || n < offsetof(struct tcp_info, tcpi_rttvar))
+			return false;
+		*ret = rf_val_int(t.tcpi_rtt / 1000);
+		return true;
+	default: return false;
+	}
+}
+
+/* The documented names of the suites of TLS 1.3. */
+static const char *cipher_name(const char *openssl)
+{
+	static const char *const names[][2] = {
+		{ "TLS_AES_128_GCM_SHA256", "AEAD-AES128-GCM-SHA256" },
+		{ "TLS_AES_256_GCM_SHA384", "AEAD-AES256-GCM-SHA384" },
+		{ "TLS_CHACHA20_POLY1305_SHA256", "AEAD-CHACHA20-POLY1305-SHA256" },
+	};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(openssl, names[i][0]))
+			return names[i][1];
+	return openssl;
+}
+
+static bool client_random(struct rf_http_conn *c, struct rf_arena *a, struct rf_val *ret)
+{
+	char hex[65], raw[32];
+	struct rf_buf b = { 0 };
+	rf_tls_client_random(&c->stream, hex);
+	ssize_t n = rf_unhex(rf_str_z(hex), raw, sizeof raw);
+	if (n <= 0)
+		return false;
+	rf_b64_add(&b, (struct rf_str){ raw, (size_t)n });
+	struct rf_str s = rf_arena_dup(a, rf_buf_str(&b));
+	rf_buf_fini(&b);
+	return give_str(ret, s);
+}
+
+static bool tls(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	const struct rf_tls_info *i = c->handshaken ? rf_tls_info(&c->stream) : NULL;
+	if (!i)
+		return false;
+	switch (f) {
+	case RF_F_TLS_VERSION: return give_z(ret, i->version);
+	case RF_F_TLS_CIPHER: return give_z(ret, cipher_name(i->cipher));
+	case RF_F_TLS_SNI: return give_z(ret, i->sni);
+	case RF_F_TLS_ALPN: return give_str(ret, rf_tls_alpn(&c->stream));
+	case RF_F_TLS_RESUMED: *ret = rf_val_bool(i->resumed); return true;
+	case RF_F_TLS_EARLY: *ret = rf_val_bool(i->early); return true;
+	case RF_F_TLS_HELLO_LENGTH: *ret = rf_val_int(rf_tls_hello_length(&c->stream)); return true;
+	case RF_F_TLS_RANDOM: return client_random(c, a, ret);
+	default: return false;
+	}
+}
+
+static struct rf_str chain_9440(const struct rf_tls_peer *p, struct rf_arena *a)
+{
+	struct rf_str all = RF_STR("");
+	for (size_t i = 0; i < p->chain_count && all.n <= RFC9440_CHAIN; i++) {
+		struct rf_str one = rf_cert_rfc9440(p->chain[i], a);
+		all = i ? rf_arena_printf(a, "%.*s, %.*s", RF_ARG(all), RF_ARG(one)) : one;
+	}
+	return all;
+}
+
+static bool capped(struct rf_val *ret, struct rf_str s, size_t cap)
+{
+	return give_str(ret, s.n > cap ? RF_STR("") : s);
+}
+
+static bool cert_text(const struct rf_cert *x, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	char time[RF_CERT_TIME];
+	switch (f) {
+	case RF_F_CERT_ISSUER_DN: case RF_F_CERT_ISSUER_2253: return give_str(ret, rf_cert_issuer(x, RF_DN_RFC2253, a));
+	case RF_F_CERT_SUBJECT_DN: case RF_F_CERT_SUBJECT_2253: return give_str(ret, rf_cert_subject(x, RF_DN_RFC2253, a));
+	case RF_F_CERT_ISSUER_LEGACY: return give_str(ret, rf_cert_issuer(x, RF_DN_LEGACY, a));
+	case RF_F_CERT_SUBJECT_LEGACY: return give_str(ret, rf_cert_subject(x, RF_DN_LEGACY, a));
+	case RF_F_CERT_SERIAL: return give_z(ret, x->serial);
+	case RF_F_CERT_ISSUER_SERIAL: return give_z(ret, x->issuer_serial);
+	case RF_F_CERT_SHA256: return give_z(ret, x->sha256);
+	case RF_F_CERT_SHA1: return give_z(ret, x->sha1);
+	case RF_F_CERT_NOT_BEFORE: return give_str(ret, rf_arena_dup(a, rf_str_z(rf_cert_time(x->not_before, time))));
+	case RF_F_CERT_NOT_AFTER: return give_str(ret, rf_arena_dup(a, rf_str_z(rf_cert_time(x->not_after, time))));
+	case RF_F_CERT_SKI: return give_z(ret, x->ski);
+	case RF_F_CERT_ISSUER_SKI: return give_z(ret, x->issuer_ski);
+	case RF_F_CERT_9440: return capped(ret, rf_cert_rfc9440(x, a), RFC9440_CERT);
+	case RF_F_CERT_9440_LARGE: *ret = rf_val_bool(rf_cert_rfc9440(x, a).n > RFC9440_CERT); return true;
+	default: return false;
+	}
+}
+
+static bool cert(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	const struct rf_tls_info *i = c->handshaken ? rf_tls_info(&c->stream) : NULL;
+	const struct rf_tls_peer *p = i ? i->peer : NULL;
+	switch (f) {
+	case RF_F_CERT_PRESENTED: *ret = rf_val_bool(p); return true;
+	case RF_F_CERT_VERIFIED: *ret = rf_val_bool(i && i->verified); return true;
+	case RF_F_CERT_REVOKED: *ret = rf_val_bool(i && i->verified && i->revoked); return true;
+	case RF_F_CERT_STATUS:
+		return give_z(ret, c->req ? c->req->cert_status : !p ? "none" : i->revoked ? "revoked" :
+			      i->status == RF_CERT_VALID ? "valid" : "invalid");
+	case RF_F_CERT_REASON: return give_z(ret, c->req ? c->req->cert_reason : p ? i->reason : "");
+	case RF_F_CHAIN_9440: return p && capped(ret, chain_9440(p, a), RFC9440_CHAIN);
+	case RF_F_CHAIN_9440_LARGE: *ret = rf_val_bool(p && chain_9440(p, a).n > RFC9440_CHAIN); return true;
+	default: return p && cert_text(p->cert, a, f, ret);
+	}
+}
+
+static bool device(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	const struct rf_device *d = c->device;
+	if (f == RF_F_DEVICE_KNOWN) {
+		*ret = rf_val_bool(d);
+		return true;
+	}
+	if (!d)
+		return false;
+	const struct rf_device_text *t = rf_device_text(d);
+	const struct rf_class *class = who_class(c, c->req ? c->req->snap : c->edge->snap());
+	switch (f) {
+	case RF_F_DEVICE_ID: return give_z(ret, rf_device_id(d));
+	case RF_F_DEVICE_NAME: return give_str(ret, t->name);
+	case RF_F_DEVICE_CLASS: return class && give_str(ret, class->name);
+	case RF_F_DEVICE_MODEL: return give_str(ret, t->model);
+	case RF_F_DEVICE_FIRMWARE: return t->firmware.n && give_str(ret, t->firmware);
+	case RF_F_DEVICE_OWNER: return give_str(ret, t->owner);
+	case RF_F_DEVICE_STATE: return give_z(ret, rf_device_state_name(rf_device_state(d)));
+	case RF_F_DEVICE_TAGS: return array_of(a, t->tags, t->tag_count, ret);
+	case RF_F_DEVICE_SKI: return c->handshaken && rf_tls_info(&c->stream)->peer &&
+				     give_z(ret, rf_tls_info(&c->stream)->peer->cert->ski);
+	case RF_F_DEVICE_CREATED: *ret = rf_val_int(rf_device_created(d)); return true;
+	default: return false;
+	}
+}
+
+struct source {
+	getter *get;
+	bool request; /* there must be one */
+};
+
+static const struct source sources[RF_FIELD_COUNT] = {
+	[RF_F_HTTP_HOST] = { http_plain, true }, [RF_F_HTTP_METHOD] = { http_plain, true },
+	[RF_F_HTTP_URI] = { http_plain, true }, [RF_F_HTTP_PATH] = { http_plain, true },
+	[RF_F_HTTP_PATH_EXT] = { http_plain, true }, [RF_F_HTTP_QUERY] = { http_plain, true },
+	[RF_F_HTTP_FULL_URI] = { http_plain, true }, [RF_F_RAW_URI] = { http_plain, true },
+	[RF_F_RAW_PATH] = { http_plain, true }, [RF_F_RAW_QUERY] = { http_plain, true },
+	[RF_F_RAW_FULL_URI] = { http_plain, true }, [RF_F_HTTP_VERSION] = { http_plain, true },
+	[RF_F_HTTP_COOKIE] = { header_value, true }, [RF_F_HTTP_REFERER] = { header_value, true },
+	[RF_F_HTTP_USER_AGENT] = { header_value, true }, [RF_F_HTTP_XFF] = { header_value, true },
+	[RF_F_HTTP_ARGS] = { map_of, true }, [RF_F_HTTP_HEADERS] = { map_of, true }, [RF_F_HTTP_COOKIES] = { map_of, true },
+	[RF_F_HTTP_ARG_NAMES] = { list_of, true }, [RF_F_HTTP_ARG_VALUES] = { list_of, true },
+	[RF_F_HTTP_HEADER_NAMES] = { list_of, true }, [RF_F_HTTP_HEADER_VALUES] = { list_of, true },
+	[RF_F_HTTP_LANGUAGES] = { languages, true },
+	[RF_F_HTTP_BODY] = { body, true }, [RF_F_HTTP_BODY_SIZE] = { body, true }, [RF_F_HTTP_BODY_CUT] = { body, true },
+	[RF_F_HTTP_BODY_MIME] = { body, true },
+	[RF_F_SSL] = { address, false }, [RF_F_IP_SRC] = { address, false }, [RF_F_IP_DST] = { address, false },
+	[RF_F_TCP_SRCPORT] = { address, false }, [RF_F_TCP_DSTPORT] = { address, false },
+	[RF_F_EDGE_IP] = { address, false }, [RF_F_EDGE_PORT] = { address, false },
+	[RF_F_RAY_ID] = { edge, false }, [RF_F_RANDOM_SEED] = { edge, false }, [RF_F_RTT_MSEC] = { edge, false },
+	[RF_F_TLS_VERSION] = { tls, false }, [RF_F_TLS_CIPHER] = { tls, false }, [RF_F_TLS_SNI] = { tls, false },
+	[RF_F_TLS_ALPN] = { tls, false }, [RF_F_TLS_RESUMED] = { tls, false }, [RF_F_TLS_EARLY] = { tls, false },
+	[RF_F_TLS_HELLO_LENGTH] = { tls, false }, [RF_F_TLS_RANDOM] = { tls, false },
+	[RF_F_CERT_PRESENTED] = { cert, false }, [RF_F_CERT_VERIFIED] = { cert, false },
+	[RF_F_CERT_REVOKED] = { cert, false }, [RF_F_CERT_ISSUER_DN] = { cert, false },
+	[RF_F_CERT_SUBJECT_DN] = { cert, false }, [RF_F_CERT_ISSUER_2253] = { cert, false },
+	[RF_F_CERT_SUBJECT_2253] = { cert, false }, [RF_F_CERT_ISSUER_LEGACY] = { cert, false },
+	[RF_F_CERT_SUBJECT_LEGACY] = { cert, false }, [RF_F_CERT_SERIAL] = { cert, false },
+	[RF_F_CERT_ISSUER_SERIAL] = { cert, false }, [RF_F_CERT_SHA256] = { cert, false }, [RF_F_CERT_SHA1] = { cert, false },
+	[RF_F_CERT_NOT_BEFORE] = { cert, false }, [RF_F_CERT_NOT_AFTER] = { cert, false }, [RF_F_CERT_SKI] = { cert, false },
+	[RF_F_CERT_ISSUER_SKI] = { cert, false }, [RF_F_CERT_9440] = { cert, false },
+	[RF_F_CERT_9440_LARGE] = { cert, false }, [RF_F_CHAIN_9440] = { cert, false },
+	[RF_F_CHAIN_9440_LARGE] = { cert, false }, [RF_F_CERT_STATUS] = { cert, false }, [RF_F_CERT_REASON] = { cert, false },
+	[RF_F_DEVICE_KNOWN] = { device, false }, [RF_F_DEVICE_ID] = { device, false }, [RF_F_DEVICE_NAME] = { device, false },
+	[RF_F_DEVICE_CLASS] = { device, false }, [RF_F_DEVICE_MODEL] = { device, false },
+	[RF_F_DEVICE_FIRMWARE] = { device, false }, [RF_F_DEVICE_OWNER] = { device, false },
+	[RF_F_DEVICE_STATE] = { device, false }, [RF_F_DEVICE_TAGS] = { device, false }, [RF_F_DEVICE_SKI] = { device, false },
+	[RF_F_DEVICE_CREATED] = { device, false },
+};
+
+static bool get(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_val *ret)
+{
+	struct rf_http_conn *c = ctx;
+	const struct source *s = &sources[f];
+	return s->get && (!s->request || c->req) && s->get(c, arena, f, ret);
+}
+
+static bool get_key(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_str key, struct rf_val *ret)
+{
+	struct rf_http_conn *c = ctx;
+	struct pairs p = { 0 };
+	if (!c->req || sources[f].get != map_of)
+		return false;
+	if (f != RF_F_HTTP_HEADERS)
+		return pairs_of(c, arena, f, &p) && p.n && values_of(arena, &p, key, ret);
+	enum rf_http_header_id id = rf_http_header_of(key); /* without building the whole map */
+	const struct rf_http_head *h = &c->req->head;
+	for (uint16_t i = 0; i < h->count; i++)
+		if (h->headers[i].id == id && (id != RF_HDR_OTHER || rf_str_ieq(h->headers[i].name, key)))
+			if (!pair_add(arena, &p, key, h->headers[i].value))
+				return false;
+	return p.n && array_of(arena, p.value, p.n, ret);
+}
+
+const struct rf_facts_ops facts_ops = { get, get_key };

@@ -1,0 +1,348 @@
+/* svc/http/request: judge a request whose head is whole: which app, who asks, may he, what do the rules say.
+ *
+ *   IDENTIFY: snapshot pinned -> certificate looked at again -> app by host
+ *   JUDGE: checks[] in order; the first that refuses ends it -> rules -> headers for the origin -> FORWARD
+ *
+ * In report mode of a host, what would be refused for who asks is counted by its reason, and forwarded.
+ *
+ * Invariant: nothing of the request reaches an origin before every check has passed. An error in a check refuses.
+ */
+#include "svc/http/conn.h"
+
+static const struct rf_tls_info *info_of(const struct rf_http_conn *c)
+{
+	return c->handshaken ? rf_tls_info(&c->stream) : NULL;
+}
+
+/* What the origin and the records are told about the certificate, judged by this host's roots. */
+static void cert_words(struct rf_http_conn *c)
+{
+	struct request *q = c->req;
+	const struct rf_tls_info *info = info_of(c);
+	if (!info || !info->peer)
+		return;
+	q->cert_status = "valid";
+	q->cert_reason = "";
+	if (info->revoked && info->verified) {
+		q->cert_status = "revoked";
+		q->cert_reason = info->reason;
+	} else if (info->status != RF_CERT_VALID) {
+		q->cert_status = "invalid";
+		q->cert_reason = info->reason;
+	} else if (q->app && !(info->peer->roots & q->app->roots)) {
+		q->cert_status = "invalid";
+		q->cert_reason = "certificate is of a root that this host does not accept";
+	}
+}
+
+static struct rf_str lower(struct rf_arena *a, struct rf_str s)
+{
+	struct rf_str d = rf_arena_dup(a, s);
+	for (size_t i = 0; i < d.n && d.p; i++)
+		((char *)(uintptr_t)d.p)[i] = (char)rf_lower((unsigned char)d.p[i]);
+	return d;
+}
+
+enum step step_identify(struct rf_http_conn *c)
+{
+	struct request *q = c->req;
+	q->snap = rf_snap_pin(c->edge->snap());
+	q->host = lower(&q->arena, q->head.host);
+	q->path = q->head.path;
+	q->query = q->head.query;
+	if (!q->host.p)
+		return refuse(c, 503, RF_REASON_MEMORY, NULL);
+	q->app = rf_snap_app(q->snap, q->host);
+	if (c->handshaken)
+		rf_tls_recheck(&c->stream);
+	const struct rf_tls_info *info = info_of(c);
+	if (info && info->peer && (!c->device || c->who || c->who_generation != q->snap->generation ||
+				   info->status != RF_CERT_VALID))
+		who_identify(c, q->snap);
+	q->class = who_class(c, q->snap);
+	cert_words(c);
+	return STEP_JUDGE;
+}
+
+static enum step check_method(struct rf_http_conn *c)
+{
+	enum rf_http_method m = c->req->head.method;
+	if (m == RF_HTTP_CONNECT || m == RF_HTTP_TRACE) /* TRACE would show the client what we tell the origin */
+		return refuse(c, 405, RF_REASON_MALFORMED, "this method is not offered here");
+	return STEP_WAIT;
+}
+
+static enum step check_host(struct rf_http_conn *c)
+{
+	const struct rf_tls_info *info = info_of(c);
+	struct request *q = c->req;
+	if (!q->app) /* [RFC 9110 15.5.20] */
+		return refuse(c, info ? 421 : 404, RF_REASON_NO_HOST, NULL);
+	if (info && !info->asked && q->app->auth != RF_AUTH_OFF) {
+		c->last = true;
+		return refuse(c, 421, RF_REASON_SNI_MISMATCH, NULL);
+	}
+	return STEP_WAIT;
+}
+
+/* 0-RTT may be a replay: only what the operator says is harmless; the client repeats the rest [RFC 8470 5.2]. */
+static enum step check_early(struct rf_http_conn *c)
+{
+	const struct rf_tls_info *info = info_of(c);
+	struct request *q = c->req;
+	if (!info || !info->early || rf_tls_settle(&c->stream) == RF_OK)
+		return STEP_WAIT;
+	bool safe = rf_http_method_flags(q->head.method) & RF_METHOD_SAFE;
+	for (size_t i = 0; safe && i < q->app->idempotent_count; i++) {
+		if (rf_str_starts(q->path, q->app->idempotent_paths[i])) {
+			rf_count(RF_C_TLS_EARLY);
+			return STEP_WAIT;
+		}
+	}
+	return refuse(c, 425, RF_REASON_MALFORMED, "early data is not taken for this request; send it again");
+}
+
+/* Why this certificate may not ask this host, NULL when it may. */
+static const char *against(struct rf_http_conn *c, enum rf_reason *ret)
+{
+	const struct rf_tls_info *info = info_of(c);
+	if (!info || !info->peer) {
+		*ret = RF_REASON_CERT_NONE;
+		return rf_reason_words(RF_REASON_CERT_NONE);
+	}
+	if (c->who) {
+		*ret = c->who_reason;
+		return c->who;
+	}
+	if (!(info->peer->roots & c->req->app->roots)) {
+		*ret = RF_REASON_CERT_UNKNOWN_CA;
+		return rf_reason_words(RF_REASON_CERT_UNKNOWN_CA);
+	}
+	switch (rf_device_state(c->device)) {
+	case RF_DEVICE_ACTIVE:
+		return NULL;
+	case RF_DEVICE_QUARANTINED:
+		*ret = RF_REASON_DEVICE_QUARANTINED;
+		break;
+	default:
+		*ret = RF_REASON_DEVICE_REVOKED;
+		break;
+	}
+	return rf_reason_words(*ret);
+}
+
+static enum step check_identity(struct rf_http_conn *c)
+{
+	struct request *q = c->req;
+	enum rf_reason reason;
+	if (q->app->auth == RF_AUTH_OFF)
+		return STEP_WAIT;
+	const char *words = against(c, &reason);
+	if (!words)
+		return STEP_WAIT;
+	if (q->app->auth == RF_AUTH_REPORT) {
+		q->would = words;
+		rf_count_refused(reason, true);
+		return STEP_WAIT;
+	}
+	c->last |= reason == RF_REASON_CERT_REVOKED || reason == RF_REASON_DEVICE_REVOKED;
+	q->refusal.body = &q->app->deny_body;
+	return refuse(c, q->app->deny_status ? (int)q->app->deny_status : 403, reason, words);
+}
+
+static enum step check_limits(struct rf_http_conn *c)
+{
+	struct request *q = c->req;
+	unsigned wait_s = 0;
+	if (!c->device)
+		return STEP_WAIT;
+	if (c->over) {
+		c->last = true;
+		return refuse(c, 429, RF_REASON_CONNECTIONS, NULL);
+	}
+	uint32_t max = q->class && q->class->max_requests ? q->class->max_requests : UINT32_MAX;
+	q->counted = rf_use_enter(&rf_device_use(c->device)->requests, max);
+	if (!q->counted)
+		return refuse(c, 429, RF_REASON_REQUESTS, NULL);
+	if (limits_rate(c, q->class, &wait_s)) {
+		q->retry_after = wait_s;
+		return refuse(c, 429, RF_REASON_RATE, NULL);
+	}
+	return STEP_WAIT;
+}
+
+static uint64_t body_bound(const struct rf_http_conn *c)
+{
+	const struct rf_app *app = c->req->app;
+	return app->max_body ? app->max_body : c->edge->conf.max_body;
+}
+
+static enum step check_body(struct rf_http_conn *c)
+{
+	struct request *q = c->req;
+	uint64_t bound = body_bound(c);
+	if (bound && q->head.body == RF_BODY_LENGTH && q->head.content_length > bound)
+		return refuse(c, 413, RF_REASON_BODY_SIZE, NULL);
+	if (q->head.upgrade == RF_UPGRADE_WEBSOCKET && !q->app->websocket)
+		q->head.upgrade = RF_UPGRADE_OTHER; /* may be ignored [RFC 9110 7.8] */
+	return STEP_WAIT;
+}
+
+static enum step (*const checks[])(struct rf_http_conn *) = {
+	check_method, check_host, check_early, check_identity, check_limits, check_body,
+};
+
+/* The body's way to the origin is laid before the rules run, because they may want to look into it. */
+static enum step lay_body(struct rf_http_conn *c)
+{
+	struct request *q = c->req;
+	struct rf_flow *f = &q->fup;
+	rf_flow_init(f, &c->stream, &c->in, NULL, c->edge->bufs, &q->arena);
+	rf_flow_body(f, q->head.body, q->head.content_length, &c->edge->conf.heads);
+	f->bound = body_bound(c);
+	f->chunk = q->head.body == RF_BODY_CHUNKED;
+	f->trailers = true;
+	q->body_since = conn_now(c);
+	struct rf_str coding = rf_http_value(&q->head, RF_HDR_CONTENT_ENCODING);
+	if (!q->app->decompress_requests || !coding.n || q->head.body == RF_BODY_NONE)
+		return STEP_WAIT;
+	q->decode = rf_coding_of(coding);
+	if (q->decode == RF_CODINGS)
+		return refuse(c, 415, RF_REASON_MALFORMED, "the content coding of the request is not supported");
+	if (q->decode == RF_CODING_NONE)
+		return STEP_WAIT;
+	uint64_t most = c->edge->conf.decompressed_body;
+	f->codec = rf_codec_decoder(q->decode, f->bound && f->bound < most ? f->bound : most);
+	f->chunk = true;
+	return f->codec ? STEP_WAIT : refuse(c, 503, RF_REASON_MEMORY, NULL);
+}
+
+static const struct rf_policy *policy(const struct request *q)
+{
+	return rf_snap_policy(q->snap, q->app);
+}
+
+static bool uses_body(const struct rf_policy *p)
+{
+	static const enum rf_phase phases[] = { RF_PHASE_HTTP_REQUEST, RF_PHASE_HTTP_TRANSFORM, RF_PHASE_HTTP_LATE };
+	for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
+		const struct rf_phase_set *s = p->phase[phases[i]];
+		if (s && (rf_phase_set_uses(s, RF_F_HTTP_BODY) || rf_phase_set_uses(s, RF_F_HTTP_BODY_SIZE) ||
+			  rf_phase_set_uses(s, RF_F_HTTP_BODY_CUT)))
+			return true;
+	}
+	return false;
+}
+
+enum step body_error(struct rf_http_conn *c, int r)
+{
+	struct request *q = c->req;
+	c->last = true;
+	if (r == RF_E_INVALID && q->fup.chunked.reject) {
+		q->reject = (enum rf_http_reject)q->fup.chunked.reject;
+		return refuse(c, rf_http_reject_status(q->reject), RF_REASON_MALFORMED, rf_http_reject_sentence(q->reject));
+	}
+	if (r == RF_E_INVALID)
+		return refuse(c, 400, RF_REASON_MALFORMED, "the body does not follow its content coding");
+	if (r == RF_E_TOO_LARGE)
+		return refuse(c, 413, RF_REASON_BODY_SIZE, NULL);
+	if (r == RF_E_NOMEM)
+		return refuse(c, 503, RF_REASON_MEMORY, NULL);
+	c->end = "the client went away within the body of a request";
+	return STEP_CLOSE;
+}
+
+/* A client that waits for 100 before it sends what rules want to see gets it from us [RFC 9110 10.1.1]. */
+static enum step continue_now(struct rf_http_conn *c)
+{
+	static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct iovec v = { (void *)line, sizeof line - 1 };
+	struct request *q = c->req;
+	if (!q->head.expect_continue || q->expect_sent || c->in.at < c->in.end)
+		return STEP_WAIT;
+	q->expect_sent = true;
+	return rf_stream_write(&c->stream, &v, 1) == (ssize_t)v.iov_len ? STEP_WAIT : STEP_CLOSE;
+}
+
+/* STEP_JUDGE: the body is as much seen as the rules may. */
+static enum step peek(struct rf_http_conn *c)
+{
+	struct request *q = c->req;
+	q->peeking = true;
+	enum step s = continue_now(c);
+	if (s != STEP_WAIT)
+		return s;
+	int r = rf_flow_peek(&q->fup, c->edge->conf.rule_body);
+	if (r == RF_E_AGAIN) {
+		wait_while(c, 0, WAIT_BODY, c->edge->conf.body_ns, q->fup.body);
+		return STEP_WAIT;
+	}
+	return r ? body_error(c, r) : STEP_JUDGE;
+}
+
+static void hits(struct request *q, const struct rf_verdict *v)
+{
+	for (unsigned i = 0; i < v->nhits; i++) {
+		const struct rf_rule *r = v->hits[i];
+		static const enum rf_counter counters[] = { [RF_ACT_BLOCK] = RF_C_RULE_BLOCK, [RF_ACT_ALLOW] = RF_C_RULE_ALLOW,
+			[RF_ACT_LOG] = RF_C_RULE_LOG, [RF_ACT_SKIP] = RF_C_RULE_SKIP, [RF_ACT_REWRITE] = RF_C_RULE_REWRITE };
+		rf_count(r->action <= RF_ACT_REWRITE ? counters[r->action] : RF_C_RULE_OTHER);
+		if (r == v->rule)
+			continue;
+		q->logged = rf_arena_printf(&q->arena, "%.*s%s%.*s", RF_ARG(q->logged), q->logged.n ? "," : "",
+					    RF_ARG(r->id));
+	}
+}
+
+static enum step blocked(struct rf_http_conn *c, const struct rf_verdict *v)
+{
+	struct request *q = c->req;
+	q->refusal.response = v->response;
+	int status = v->response ? v->response->status : 403;
+	const char *words = v->why == RF_WHY_RULE ? rf_reason_words(RF_REASON_RULE) : rf_why_str(v->why);
+	return refuse(c, status, RF_REASON_RULE, words);
+}
+
+static enum step rules(struct rf_http_conn *c)
+{
+	struct rf_http_edge *e = c->edge;
+	struct request *q = c->req;
+	struct rf_verdict *v = &e->verdict;
+	rf_facts_init(&e->facts, &facts_ops, c, &q->arena, q->snap->lists, q->wall);
+	rf_verdict_init(v);
+	rf_http_eval(policy(q), &e->facts, v, NULL);
+	q->rule = v->rule;
+	hits(q, v);
+	if (v->outcome == RF_BLOCK)
+		return blocked(c, v);
+	if (v->set_path)
+		q->path = v->path;
+	if (v->set_query)
+		q->query = v->query;
+	int r = headers_rest(q, v);
+	return r ? refuse(c, r == RF_E_NOMEM ? 503 : 431, RF_REASON_MEMORY, NULL) : STEP_FORWARD;
+}
+
+enum step step_judge(struct rf_http_conn *c)
+{
+	struct request *q = c->req;
+	if (!q->peeking) {
+		if (local_path(q))
+			return STEP_LOCAL;
+		for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+			enum step s = checks[i](c);
+			if (s != STEP_WAIT)
+				return s;
+		}
+		enum step s = lay_body(c);
+		if (s != STEP_WAIT)
+			return s;
+	}
+	if (q->head.body != RF_BODY_NONE && uses_body(policy(q))) {
+		enum step s = peek(c);
+		if (s != STEP_JUDGE)
+			return s;
+		c->wait[0].what = WAIT_NONE;
+	}
+	return rules(c);
+}
