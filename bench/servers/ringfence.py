@@ -80,7 +80,7 @@ class Ringfence:
         if not os.path.exists(program):
             return False
         answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-        return answer.stdout.startswith("ringfenced")
+        return "ringfence" in answer.stdout
 
     def start(self, lab, wrapper=()):
         self.lab = lab
