@@ -1,5 +1,6 @@
 /* monitor/client: the engine's side of the monitor. Calls block until the monitor has answered (at most RF_MONITOR_ANSWER_S). */
 #pragma once
+#include "base/buf.h"
 #include "base/err.h"
 #include "monitor/request.h"
 
@@ -18,8 +19,9 @@ int rf_monitor_listen(int fd, unsigned index, const char *name, int *fds, size_t
 int rf_monitor_open(int fd, unsigned index, const char *path, int *ret_fd, struct rf_err *e);
 
 int rf_monitor_ready(int fd, struct rf_err *e);
-/* The monitor reads the boot file again; the error is the file's. After RF_OK build all, then say rf_monitor_reloaded. */
-int rf_monitor_replan(int fd, struct rf_err *e);
+/* The monitor reads the boot file again (the engine cannot); the error is the file's. Its settings are appended to *text
+ * for rf_boot_parse. After RF_OK build all, then say rf_monitor_reloaded. */
+int rf_monitor_replan(int fd, struct rf_buf *text, struct rf_err *e);
 int rf_monitor_reloaded(int fd, bool ok, const char *why, struct rf_err *e);
 int rf_monitor_alive(int fd, struct rf_err *e);
 int rf_monitor_status(int fd, const char *line, struct rf_err *e);

@@ -15,8 +15,9 @@
 struct rf_monitor_conf {
 	/* Read the boot file anew and make a plan of it; the monitor frees it. */
 	int (*plan)(void *arg, struct rf_plan **ret, struct rf_err *e);
-	/* The engine: runs in the child, in the sandbox; returns the exit status. */
-	int (*engine)(void *arg, int monitor_fd);
+	/* The engine: runs in the child, in the sandbox; returns the exit status. Ends at once on SIGTERM unless it handles it
+	 * (its parent has died then, too). */
+	int (*engine)(void *arg, const struct rf_plan *plan, int monitor_fd);
 	void *arg;
 	/* A line for the operator: 'e'rror, 'w'arning, 'i'nformation. */
 	void (*log)(void *arg, char level, const char *text);

@@ -19,7 +19,7 @@ struct rf_plan_listener {
 	int backlog;
 };
 
-struct rf_plan_path { const char *path; bool directory; }; /* directory: made for the engine's user when absent */
+struct rf_plan_path { const char *path; bool owned; }; /* made when absent; owned: must belong to the engine's user */
 
 struct rf_plan {
 	struct rf_plan_listener listeners[RF_PLAN_LISTENERS_MAX];
@@ -31,10 +31,14 @@ struct rf_plan {
 	size_t writable_count;
 	const char *readable[RF_PLAN_PATHS_MAX]; /* files and trees that the engine may read besides the usual */
 	size_t readable_count;
+	const char *run_dir;                  /* made when absent, for the monitor alone; "": none */
 	const char *pid_file;                 /* "": none */
 	uint64_t drain_ns;
 	uint64_t descriptors;                 /* RLIMIT_NOFILE, 0: leave it */
 	struct rf_arena arena;                /* owns the strings */
+	struct rf_str text;                   /* the configuration that it was made from, which the engine gets at a reload */
+	void *config;                         /* the same as the maker's own object, for the engine that is forked with this plan */
+	void (*free_config)(void *config);    /* may be NULL */
 };
 
 void rf_plan_free(struct rf_plan *p); /* NULL is harmless */

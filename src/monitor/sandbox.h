@@ -11,6 +11,8 @@
 struct rf_sandbox_report { bool dropped, landlock, seccomp; }; /* what is in force */
 
 int rf_sandbox_enter(const struct rf_plan *plan, struct rf_sandbox_report *ret, struct rf_err *e);
+/* Where a violation is reported before it kills. */
+void rf_sandbox_report_to(int monitor_fd);
 /* Make the plan's directories, owned by its user; by the monitor. */
 int rf_sandbox_dirs(const struct rf_plan *plan, struct rf_err *e);
 /* Name of a system call, "?" when unknown. */

@@ -1,0 +1,123 @@
+/* monitor/client: see client.h. One call: a request, its answer, and the answer's descriptors. */
+#include "monitor/client.h"
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void close_all(const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+}
+
+static int call(int fd, enum rf_request_kind kind, uint32_t arg, const char *text, struct rf_request *answer, int *fds,
+		size_t *count, struct rf_err *e)
+{
+	struct rf_request q = { .magic = RF_REQUEST_MAGIC, .kind = kind, .arg = arg };
+	snprintf(q.text, sizeof q.text, "%s", text);
+	int r = rf_request_send(fd, &q, NULL, 0);
+	if (r == RF_OK)
+		r = rf_request_recv(fd, answer, fds, count);
+	if (r != RF_OK)
+		return rf_fail(e, r == RF_E_AGAIN ? RF_E_TIMEOUT : r, "the monitor does not answer");
+	if (answer->code == RF_OK)
+		return RF_OK;
+	if (count)
+		close_all(fds, *count);
+	answer->text[sizeof answer->text - 1] = 0;
+	return rf_fail(e, answer->code, "%s", answer->text);
+}
+
+/* As call, for what gives `want` descriptors (0: one or more) and is known by the same name to both. */
+static int call_fds(int fd, enum rf_request_kind kind, uint32_t arg, const char *name, int *fds, size_t *count, size_t want,
+		    struct rf_err *e)
+{
+	struct rf_request answer;
+	int r = call(fd, kind, arg, "", &answer, fds, count, e);
+	if (r != RF_OK)
+		return r;
+	answer.text[sizeof answer.text - 1] = 0;
+	if (name && strcmp(answer.text, name) != 0)
+		r = rf_fail(e, RF_E_STALE, "the monitor knows \"%s\" where \"%s\" was expected; reload", answer.text, name);
+	else if (*count == 0 || (want && *count != want))
+		r = rf_fail(e, RF_E_IO, "the monitor gave %zu descriptors for \"%s\"", *count, answer.text);
+	if (r != RF_OK)
+		close_all(fds, *count);
+	return r;
+}
+
+int rf_monitor_watch(int fd, int *ret_notices, struct rf_err *e)
+{
+	struct timeval limit = { .tv_sec = RF_MONITOR_ANSWER_S };
+	int got;
+	size_t count = 1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	int r = call_fds(fd, RF_REQUEST_WATCH, 0, NULL, &got, &count, 1, e);
+	if (r == RF_OK)
+		*ret_notices = got;
+	return r;
+}
+
+int rf_monitor_notice(int notices, enum rf_notice *ret)
+{
+	struct rf_request q;
+	int r = rf_request_recv(notices, &q, NULL, NULL);
+	if (r == RF_OK)
+		*ret = (enum rf_notice)q.arg;
+	return r;
+}
+
+int rf_monitor_listen(int fd, unsigned index, const char *name, int *fds, size_t room, size_t *ret_count, struct rf_err *e)
+{
+	int got[RF_PLAN_SOCKETS_MAX];
+	size_t count = RF_PLAN_SOCKETS_MAX;
+	int r = call_fds(fd, RF_REQUEST_LISTEN, index, name, got, &count, 0, e);
+	if (r != RF_OK)
+		return r;
+	if (count > room) {
+		close_all(got, count);
+		return rf_fail(e, RF_E_FULL, "listener %s has %zu sockets, more than there is room for", name, count);
+	}
+	memcpy(fds, got, count * sizeof *got);
+	*ret_count = count;
+	return RF_OK;
+}
+
+int rf_monitor_open(int fd, unsigned index, const char *path, int *ret_fd, struct rf_err *e)
+{
+	int got;
+	size_t count = 1;
+	int r = call_fds(fd, RF_REQUEST_OPEN, index, path, &got, &count, 1, e);
+	if (r == RF_OK)
+		*ret_fd = got;
+	return r;
+}
+
+int rf_monitor_replan(int fd, struct rf_buf *text, struct rf_err *e)
+{
+	int got;
+	size_t count = 1;
+	int r = call_fds(fd, RF_REQUEST_REPLAN, 0, NULL, &got, &count, 1, e);
+	if (r != RF_OK)
+		return r;
+	ssize_t n = 0;
+	off_t at = 0;
+	for (char *to; (to = rf_buf_room(text, 16384)) && (n = pread(got, to, 16384, at)) > 0; at += n)
+		text->n += (size_t)n;
+	close(got);
+	return n == 0 && !text->bad ? RF_OK : rf_fail(e, RF_E_IO, "the settings from the monitor cannot be read");
+}
+
+static int tell(int fd, enum rf_request_kind kind, uint32_t arg, const char *text, struct rf_err *e)
+{
+	struct rf_request answer;
+	return call(fd, kind, arg, text, &answer, NULL, NULL, e);
+}
+
+int rf_monitor_ready(int fd, struct rf_err *e) { return tell(fd, RF_REQUEST_READY, 0, "", e); }
+int rf_monitor_alive(int fd, struct rf_err *e) { return tell(fd, RF_REQUEST_ALIVE, 0, "", e); }
+int rf_monitor_status(int fd, const char *line, struct rf_err *e) { return tell(fd, RF_REQUEST_STATUS, 0, line, e); }
+int rf_monitor_reloaded(int fd, bool ok, const char *why, struct rf_err *e)
+{
+	return tell(fd, RF_REQUEST_RELOADED, ok, why, e);
+}

@@ -1,0 +1,50 @@
+/* monitor/monitor_in: the monitor's own state, shared by monitor.c, engine.c and upgrade.c; nobody else includes it. */
+#pragma once
+#include "monitor/monitor.h"
+#include "monitor/request.h"
+#include "monitor/sockets.h"
+
+struct engine {
+	pid_t pid;         /* 0: none */
+	int fd;            /* requests, our side; -1 */
+	int notices, notices_theirs; /* both ends until WATCH has given theirs away; -1 */
+	bool ready, draining, killed;
+	uint64_t born, alive, kill_at; /* alive 0: never said so; kill_at 0: no */
+	unsigned refused;  /* requests that are not in the table */
+	int violation;     /* system call that the sandbox stopped, -1 */
+};
+
+struct monitor {
+	const struct rf_monitor_conf *conf;
+	struct rf_plan *plan, *next; /* next: between REPLAN and RELOADED */
+	struct rf_sockets sockets;
+	struct engine now, old;      /* old: drains after an upgrade, or serves until the new one is ready */
+	int signals;
+	pid_t checker;               /* runs the new program's own check before an upgrade */
+	bool stopping, done, served; /* served: an engine was ready at least once */
+	int status;
+	uint64_t restart_at, watchdog_ns, watchdog_at;
+	unsigned deaths;             /* in a row, each within RESTART_CALM_NS of its birth */
+};
+
+enum { DEATHS_AT_ONCE = 3, DEATHS_BEFORE_GIVING_UP = 5, REQUESTS_LEFT = 64, REFUSALS_SAID = 10 };
+#define RESTART_CALM_NS (2 * RF_NS_S)
+#define RESTART_WAIT_MIN_NS (50 * RF_NS_MS)
+#define RESTART_WAIT_MAX_NS (5 * RF_NS_S)
+#define KILL_GRACE_NS (2 * RF_NS_S)
+
+void rf_mon_say(struct monitor *m, char level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+uint64_t rf_mon_mono(const struct monitor *m);
+
+/* engine.c */
+void rf_mon_engine_init(struct engine *g);
+void rf_mon_engine_start(struct monitor *m);                      /* fork; failure is tried again later */
+void rf_mon_engine_request(struct monitor *m, struct engine *g);  /* something is to read on g->fd */
+void rf_mon_engine_ended(struct monitor *m, struct engine *g, int code, int value);
+void rf_mon_engine_drain(struct monitor *m, struct engine *g);
+bool rf_mon_engine_notice(struct engine *g, enum rf_notice what);
+
+/* upgrade.c */
+void rf_mon_upgrade_check(struct monitor *m);             /* SIGUSR2 */
+void rf_mon_upgrade_checked(struct monitor *m, bool ok);  /* exec; returns only on failure */
+void rf_mon_upgrade_adopt(struct monitor *m);             /* sockets and engine of the program before, or of the service manager */
