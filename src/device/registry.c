@@ -366,16 +366,54 @@ int rf_registry_bind(struct rf_registry *r, const char *id, enum rf_cred_kind ki
 	return rc;
 }
 
+static bool is_among(const struct credential *c, const struct rf_cred_ref *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].kind == c->kind && rf_str_eq(v[i].key, (struct rf_str){ (const char *)c->key, c->len }))
+			return true;
+	return false;
+}
+
+/* A denied key stays in the table without its device. */
+static void cred_release(struct rf_registry *r, struct credential *c)
+{
+	bool denied = atomic_load(&c->denied);
+	struct rf_str key = { (const char *)c->key, c->len };
+	struct credential *kept = denied ? cred_add(r, c->kind, key, NULL) : NULL;
+	if (kept)
+		atomic_store_explicit(&kept->denied, true, memory_order_release);
+	cred_unlink(c);
+	cred_drop(r, c);
+}
+
 int rf_registry_unbind(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key)
 {
 	pthread_mutex_lock(&r->mutex);
 	struct credential *c = find_cred(r, kind, key);
-	if (c) {
-		cred_unlink(c);
-		cred_drop(r, c);
-	}
+	if (c)
+		cred_release(r, c);
 	pthread_mutex_unlock(&r->mutex);
 	return c ? RF_OK : RF_E_NOT_FOUND;
+}
+
+int rf_registry_credentials(struct rf_registry *r, const char *id, const struct rf_cred_ref *v, size_t n)
+{
+	char owner[RF_ID_LEN + 1];
+	int rc = RF_OK;
+	pthread_mutex_lock(&r->mutex);
+	struct rf_device *d = rf_device_find(r, rf_str_z(id));
+	if (!d)
+		rc = RF_E_NOT_FOUND;
+	for (size_t i = 0; rc == RF_OK && i < n; i++)
+		if (v[i].key.n == 0 || v[i].key.n > RF_CRED_MAX || bind_locked(r, id, v[i].kind, v[i].key, owner) == RF_E_NOMEM)
+			rc = RF_E_NOMEM;
+	for (struct credential *c = d && rc == RF_OK ? d->credentials : NULL, *next; c; c = next) {
+		next = c->next;
+		if (!is_among(c, v, n))
+			cred_release(r, c);
+	}
+	pthread_mutex_unlock(&r->mutex);
+	return rc;
 }
 
 int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, bool deny)

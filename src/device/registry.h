@@ -67,6 +67,13 @@ int rf_registry_del(struct rf_registry *r, const char *id);
 /* Bind a credential. RF_E_EXISTS (and *ret_owner = id of the holder) when another device has it. */
 int rf_registry_bind(struct rf_registry *r, const char *id, enum rf_cred_kind kind, struct rf_str key,
 		     char ret_owner[RF_ID_LEN + 1]);
+/* Make these the credentials of a device: missing ones are bound first, then all others of it unbound. One that another
+ * device holds is left out. RF_E_NOT_FOUND, RF_E_NOMEM. */
+struct rf_cred_ref {
+	enum rf_cred_kind kind;
+	struct rf_str key;
+};
+int rf_registry_credentials(struct rf_registry *r, const char *id, const struct rf_cred_ref *v, size_t n);
 int rf_registry_unbind(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key);
 /* Deny or allow a credential by itself, whether or not a device holds it; takes hold at once. */
 int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, bool deny);

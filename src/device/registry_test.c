@@ -92,6 +92,27 @@ static void a_denied_key_stays_denied_when_bound(void **state)
 	rf_registry_free(r);
 }
 
+static void credentials_become_those_given(void **state)
+{
+	(void)state;
+	struct rf_registry *r = rf_registry_new(10);
+	struct rf_err e;
+	struct rf_device_spec one = spec(1);
+	char owner[RF_ID_LEN + 1];
+	rf_registry_put(r, &one, &e);
+	rf_registry_bind(r, one.id, RF_CRED_SKI, RF_STR("old"), owner);
+	rf_registry_bind(r, one.id, RF_CRED_SKI, RF_STR("kept"), owner);
+	rf_registry_deny(r, RF_CRED_SKI, RF_STR("old"), true);
+	struct rf_cred_ref now[] = { { RF_CRED_SKI, RF_STR("kept") }, { RF_CRED_FINGERPRINT, RF_STR("new") } };
+	assert_int_equal(rf_registry_credentials(r, one.id, now, 2), RF_OK);
+	assert_null(rf_device_by_cred(r, RF_CRED_SKI, RF_STR("old")));
+	assert_true(rf_cred_denied(r, RF_CRED_SKI, RF_STR("old")));
+	assert_non_null(rf_device_by_cred(r, RF_CRED_SKI, RF_STR("kept")));
+	assert_non_null(rf_device_by_cred(r, RF_CRED_FINGERPRINT, RF_STR("new")));
+	assert_int_equal(rf_registry_credentials(r, "nobody", now, 2), RF_E_NOT_FOUND);
+	rf_registry_free(r);
+}
+
 static void a_pin_holds_the_first_key(void **state)
 {
 	(void)state;
@@ -171,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_by_id_and_credential), cmocka_unit_test(a_held_device_outlives_its_removal),
 		cmocka_unit_test(refuses_past_its_bound), cmocka_unit_test(a_denied_key_stays_denied_when_bound),
+		cmocka_unit_test(credentials_become_those_given),
 		cmocka_unit_test(a_pin_holds_the_first_key), cmocka_unit_test(limits_are_exact), cmocka_unit_test(readers_walk_while_writers_change),
 	};
 	rf_registry_thread_start();

@@ -5,6 +5,7 @@
  * verified once whatever host is asked for. At most 64 roots.
  */
 #pragma once
+#include <openssl/x509.h>
 #include "base/err.h"
 #include "pki/cert.h"
 #include "pki/crl.h"
@@ -50,5 +51,4 @@ struct rf_trust_verdict {
 /* Build and check the chain of `leaf`. `others`: what the peer sent beside it, may be NULL. */
 int rf_trust_verify(const struct rf_trust *t, X509 *leaf, STACK_OF(X509) *others, struct rf_trust_verdict *ret);
 
-typedef struct x509_store_st X509_STORE;
 X509_STORE *rf_trust_store(const struct rf_trust *t); /* borrowed: to verify origins with */

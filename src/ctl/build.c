@@ -1,0 +1,151 @@
+#include <stdlib.h>
+#include "ctl/build.h"
+
+unsigned rf_build_needs(enum rf_kind kind)
+{
+	switch (kind) {
+	case RF_KIND_ROOT:
+		return RF_PART_TRUST | RF_PART_SITE;
+	case RF_KIND_LIST:
+	case RF_KIND_LIST_ITEM:
+		return RF_PART_LISTS;
+	case RF_KIND_RULESET:
+		return RF_PART_RULES;
+	case RF_KIND_ZONE:
+	case RF_KIND_CLASS:
+	case RF_KIND_APP:
+	case RF_KIND_HOSTNAME_ASSOCIATION:
+	case RF_KIND_ACCESS_SETTING:
+	case RF_KIND_SERVER_CERT:
+		return RF_PART_SITE;
+	default:
+		return 0;
+	}
+}
+
+unsigned rf_build_have(const struct rf_ctl *c)
+{
+	(void)c;
+	return 0; /* no field of the phases that exist today is answered from an MMDB file */
+}
+
+static void rules_put(struct rf_built_rules *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		rf_ruleset_put(v[i].set);
+	free(v);
+}
+
+void rf_parts_put(struct rf_parts *p)
+{
+	rf_trust_put(p->trust);
+	rf_lists_put(p->lists);
+	free(p->list_names);
+	rules_put(p->rules, p->rules_count);
+	rf_site_put(p->site);
+	*p = (struct rf_parts){ 0 };
+}
+
+static int keep_lists(const struct rf_parts *old, struct rf_parts *ret, struct rf_err *e)
+{
+	ret->list_names = calloc(old->list_count + 1, sizeof *ret->list_names);
+	if (!ret->list_names)
+		return rf_fail(e, RF_E_NOMEM, "no memory for lists");
+	if (old->list_count)
+		memcpy(ret->list_names, old->list_names, old->list_count * sizeof *ret->list_names);
+	ret->list_count = old->list_count;
+	ret->lists = old->lists ? rf_lists_get(old->lists) : NULL;
+	return RF_OK;
+}
+
+/* Has a list gone that was there before? */
+static bool list_gone(const struct rf_parts *old, const struct rf_parts *now)
+{
+	for (size_t i = 0; i < old->list_count; i++)
+		if (!rf_lists_at(now->lists, rf_lists_find(now->lists, rf_str_z(old->list_names[i].name))))
+			return true;
+	return false;
+}
+
+static int keep_rules(const struct rf_parts *old, struct rf_parts *ret, struct rf_err *e)
+{
+	ret->rules = calloc(old->rules_count + 1, sizeof *ret->rules);
+	if (!ret->rules)
+		return rf_fail(e, RF_E_NOMEM, "no memory for rules");
+	for (size_t i = 0; i < old->rules_count; i++, ret->rules_count++) {
+		ret->rules[i] = old->rules[i];
+		rf_ruleset_get(old->rules[i].set);
+	}
+	return RF_OK;
+}
+
+int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct rf_parts *ret, struct rf_err *e)
+{
+	struct rf_parts p = { 0 };
+	int rc = RF_OK;
+	if (what & RF_PART_TRUST)
+		rc = rf_build_trust(c, &p.trust, e);
+	else
+		p.trust = rf_trust_get(old->trust);
+	if (rc == RF_OK)
+		rc = what & RF_PART_LISTS ? rf_build_lists(c, old, &p, e) : keep_lists(old, &p, e);
+	bool afresh = rc == RF_OK && list_gone(old, &p);
+	if (rc == RF_OK)
+		rc = what & RF_PART_RULES || afresh ? rf_build_rules(c, old, afresh, &p, e) : keep_rules(old, &p, e);
+	if (rc == RF_OK && what & RF_PART_SITE)
+		rc = rf_build_site(c, old->site, p.trust, &p.site, e);
+	else if (rc == RF_OK)
+		p.site = rf_site_get(old->site);
+	if (rc != RF_OK) {
+		rf_parts_put(&p);
+		return rc;
+	}
+	*ret = p;
+	return RF_OK;
+}
+
+/* The rulesets of one phase: the account's, then those of the zone ("" : none). */
+static int phase_of(const struct rf_parts *p, enum rf_phase phase, const char *zone, struct rf_phase_set **ret)
+{
+	struct rf_ruleset *sets[RF_PHASE_SETS];
+	size_t n = 0;
+	for (int of_zone = 0; of_zone < 2; of_zone++)
+		for (size_t i = 0; i < p->rules_count && n < RF_PHASE_SETS; i++) {
+			const struct rf_built_rules *r = &p->rules[i];
+			bool here = of_zone ? zone[0] && strcmp(r->zone, zone) == 0 : !r->zone[0];
+			if (here && r->set->phase == phase)
+				sets[n++] = r->set;
+		}
+	return n ? rf_phase_set_make(phase, sets, n, ret) : RF_OK;
+}
+
+static int policy_of(const struct rf_parts *p, const char *zone, struct rf_policy *ret)
+{
+	for (int phase = 0; phase < RF_PHASE_COUNT; phase++) {
+		int rc = phase_of(p, (enum rf_phase)phase, zone, &ret->phase[phase]);
+		if (rc != RF_OK)
+			return rc;
+	}
+	return RF_OK;
+}
+
+int rf_build_snap(struct rf_ctl *c, const struct rf_parts *p, struct rf_snap **ret, struct rf_err *e)
+{
+	static uint64_t generation;
+	struct rf_snap *s = rf_snap_new(p->site);
+	if (!s)
+		return rf_fail(e, RF_E_NOMEM, "no memory for a snapshot");
+	s->generation = ++generation;
+	s->trust = rf_trust_get(p->trust);
+	s->lists = p->lists ? rf_lists_get(p->lists) : NULL;
+	memcpy(s->account_id, c->account_id, sizeof s->account_id);
+	int rc = policy_of(p, "", &s->policy);
+	for (size_t i = 0; rc == RF_OK && i < p->site->zone_count; i++)
+		rc = policy_of(p, p->site->zones[i]->id, &s->zone_policy[i]);
+	if (rc != RF_OK) {
+		rf_snap_unpin(s);
+		return rf_fail(e, rc, "no memory for the rules of a snapshot");
+	}
+	*ret = s;
+	return RF_OK;
+}

@@ -1,0 +1,60 @@
+/* ctl/build: from the state to what workers read.
+ *
+ * Each part is built by itself from the store, so that a change rebuilds only what depends on it:
+ *
+ *   trust  roots and their revocation lists            (mtls_certificates)
+ *   lists  named lists                                 (lists, their items)
+ *   rules  rulesets, compiled rule by rule, reused     (rulesets, lists)
+ *   site   zones, classes, apps, certificates, origins (all else; and trust, whose bits it holds)
+ *
+ * struct rf_parts holds the parts in force. A build fills a copy; on any error the copy is put away and the
+ * old parts stay.
+ */
+#pragma once
+#include "ctl/control.h"
+
+/* A compiled ruleset and where it applies. */
+struct rf_built_rules {
+	char id[RF_ID_LEN + 1];
+	char zone[RF_ID_LEN + 1]; /* "": of the account */
+	uint64_t revision;
+	struct rf_ruleset *set;
+};
+
+/* A named list and the revision of it that was compiled. */
+struct rf_built_list {
+	char name[64];
+	uint64_t revision;
+};
+
+struct rf_parts {
+	struct rf_trust *trust;
+	struct rf_lists *lists;
+	struct rf_built_list *list_names;
+	size_t list_count;
+	struct rf_built_rules *rules; /* entry points, in order of creation */
+	size_t rules_count;
+	struct rf_site *site;
+};
+
+enum { RF_PART_TRUST = 1, RF_PART_LISTS = 2, RF_PART_RULES = 4, RF_PART_SITE = 8, RF_PART_ALL = 15 };
+
+/* The parts that a change of this kind of object makes stale. */
+unsigned rf_build_needs(enum rf_kind kind);
+
+/* Build the parts in `what` anew, take the others from `old` (zeroed at the start). */
+int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct rf_parts *ret, struct rf_err *e);
+/* A snapshot of these parts. */
+int rf_build_snap(struct rf_ctl *c, const struct rf_parts *p, struct rf_snap **ret, struct rf_err *e);
+void rf_parts_put(struct rf_parts *p);
+
+/* One part each; build.c calls them. */
+int rf_build_trust(struct rf_ctl *c, struct rf_trust **ret, struct rf_err *e);
+int rf_build_lists(struct rf_ctl *c, const struct rf_parts *old, struct rf_parts *ret, struct rf_err *e);
+/* `afresh`: a list has gone, compile every rule again to find those that name it. */
+int rf_build_rules(struct rf_ctl *c, const struct rf_parts *old, bool afresh, struct rf_parts *ret, struct rf_err *e);
+int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_trust *trust, struct rf_site **ret,
+		  struct rf_err *e);
+
+/* What rules may refer to here: the MMDB files that the boot file names. */
+unsigned rf_build_have(const struct rf_ctl *c);

@@ -1,0 +1,229 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include "ctl/build.h"
+#include "ctl/crl.h"
+#include "ctl/devices.h"
+#include "ctl/private.h"
+#include "ctl/worker.h"
+#include "records/counters.h"
+#include "records/log.h"
+
+struct touch {
+	enum rf_kind kind;
+	char id[RF_ID_LEN + 1];
+};
+
+static int account_of(const struct rf_object *o, void *arg)
+{
+	memcpy(arg, o->id, RF_ID_LEN + 1);
+	return 1;
+}
+
+/* The account that everything belongs to: made at the first start. */
+static int ensure_account(struct rf_ctl *c, struct rf_err *e)
+{
+	struct rf_store_query first = { .limit = 1 };
+	RF_OBJECT_AUTO o = { .name = "Ringfence" };
+	int rc = rf_store_list(c->store, RF_KIND_ACCOUNT, &first, account_of, c->account_id, NULL, e);
+	if (rc == 1)
+		return RF_OK;
+	if (rc == RF_OK)
+		rc = rf_store_begin(c->store, "first start", e);
+	o.doc = json_pack("{s:s, s:{}}", "type", "standard", "settings");
+	if (rc == RF_OK)
+		rc = rf_store_put(c->store, RF_KIND_ACCOUNT, &o, 0, e);
+	if (rc == RF_OK)
+		rc = rf_store_commit(c->store, e);
+	rf_store_rollback(c->store);
+	memcpy(c->account_id, o.id, sizeof c->account_id);
+	return rc;
+}
+
+/* The state as it stands, into parts and a published snapshot. */
+static int publish_all(struct rf_ctl *c, unsigned what, struct rf_err *e)
+{
+	struct rf_parts made = { 0 };
+	struct rf_snap *snap = NULL;
+	uint64_t began = c->clock.mono(c->clock.ctx);
+	int rc = rf_build(c, &c->priv->parts, what, &made, e);
+	if (rc == RF_OK)
+		rc = rf_build_snap(c, &made, &snap, e);
+	if (rc != RF_OK) {
+		rf_parts_put(&made);
+		rf_count(RF_C_SNAPSHOTS_BAD);
+		return rc;
+	}
+	rf_parts_put(&c->priv->parts);
+	c->priv->parts = made;
+	rf_snap_publish(snap);
+	rf_count(RF_C_SNAPSHOTS);
+	rf_observe(RF_H_SNAPSHOT, c->clock.mono(c->clock.ctx) - began);
+	return RF_OK;
+}
+
+int rf_ctl_init(struct rf_ctl *c, struct rf_err *e)
+{
+	c->priv = calloc(1, sizeof *c->priv);
+	if (!c->priv || !(c->priv->devices = rf_devices_new(c)))
+		return rf_fail(e, RF_E_NOMEM, "no memory for the control thread");
+	int rc = ensure_account(c, e);
+	if (rc == RF_OK)
+		rc = rf_devices_load(c, e);
+	return rc == RF_OK ? publish_all(c, RF_PART_ALL, e) : rc;
+}
+
+void rf_ctl_fini(struct rf_ctl *c)
+{
+	if (!c->priv)
+		return;
+	rf_devices_free(c->priv->devices);
+	rf_parts_put(&c->priv->parts);
+	free(c->priv->touched);
+	free(c->priv);
+	c->priv = NULL;
+}
+
+int rf_ctl_begin(struct rf_ctl *c, const char *actor, struct rf_err *e)
+{
+	c->priv->touched_count = 0;
+	return rf_store_begin(c->store, actor, e);
+}
+
+int rf_ctl_touch(struct rf_ctl *c, enum rf_kind kind, const char *id, struct rf_err *e)
+{
+	struct rf_ctl_private *p = c->priv;
+	if (p->touched_count == RF_CTL_TOUCH_MAX)
+		return rf_fail(e, RF_E_TOO_LARGE, "at most %d objects can change at once", RF_CTL_TOUCH_MAX);
+	if (p->touched_count == p->touched_cap) {
+		size_t cap = p->touched_cap ? p->touched_cap * 2 : 64;
+		struct touch *v = realloc(p->touched, cap * sizeof *v);
+		if (!v)
+			return rf_fail(e, RF_E_NOMEM, "no memory for the changes");
+		p->touched = v;
+		p->touched_cap = cap;
+	}
+	struct touch *t = &p->touched[p->touched_count++];
+	t->kind = kind;
+	snprintf(t->id, sizeof t->id, "%s", id);
+	return RF_OK;
+}
+
+void rf_ctl_abort(struct rf_ctl *c)
+{
+	rf_store_rollback(c->store);
+	c->priv->touched_count = 0;
+}
+
+static unsigned stale_parts(const struct rf_ctl_private *p)
+{
+	unsigned what = 0;
+	for (size_t i = 0; i < p->touched_count; i++)
+		what |= rf_build_needs(p->touched[i].kind);
+	return what;
+}
+
+static void sync_device(struct rf_ctl *c, const char *id)
+{
+	struct rf_err e;
+	bool sever = false;
+	if (rf_devices_sync(c, id, &sever, &e) != RF_OK)
+		rf_log(RF_LOG_ERROR, "devices", "device %s is refused until it can be read: %s", id, e.text);
+	if (sever)
+		rf_ctl_sever(c, id);
+}
+
+/* What is not part of a snapshot follows entry by entry. True when workers must look at their connections again. */
+static bool sync_entries(struct rf_ctl *c)
+{
+	struct rf_ctl_private *p = c->priv;
+	struct rf_err e;
+	bool recheck = false;
+	for (size_t i = 0; i < p->touched_count; i++) {
+		const struct touch *t = &p->touched[i];
+		RF_OBJECT_AUTO o = { 0 };
+		if (t->kind == RF_KIND_DEVICE)
+			sync_device(c, t->id);
+		else if (t->kind == RF_KIND_CREDENTIAL && rf_store_get(c->store, t->kind, t->id, &o, &e) == RF_OK)
+			sync_device(c, o.parent);
+		else if (t->kind == RF_KIND_CLIENT_CERT) {
+			recheck = true;
+			if (rf_devices_sync_certificate(c, t->id, &e) != RF_OK)
+				rf_log(RF_LOG_ERROR, "ca", "certificate %s: %s", t->id, e.text);
+		}
+	}
+	return recheck;
+}
+
+static void recheck_all(struct rf_ctl *c)
+{
+	for (size_t i = 0; i < c->worker_count; i++)
+		rf_worker_recheck(c->workers[i]);
+}
+
+/* Build what the change makes stale, from the state inside the open transaction. */
+static int prepare(struct rf_ctl *c, unsigned what, struct rf_parts *made, struct rf_snap **snap, struct rf_err *e)
+{
+	uint64_t began = c->clock.mono(c->clock.ctx);
+	int rc = what ? rf_build(c, &c->priv->parts, what, made, e) : RF_OK;
+	if (rc == RF_OK && what)
+		rc = rf_build_snap(c, made, snap, e);
+	if (what)
+		rf_observe(RF_H_SNAPSHOT, c->clock.mono(c->clock.ctx) - began);
+	if (rc != RF_OK)
+		rf_count(RF_C_SNAPSHOTS_BAD);
+	return rc;
+}
+
+static void put_in_force(struct rf_ctl *c, unsigned what, struct rf_parts *made, struct rf_snap *snap)
+{
+	if (snap) {
+		rf_snap_publish(snap);
+		rf_parts_put(&c->priv->parts);
+		c->priv->parts = *made;
+		rf_count(RF_C_SNAPSHOTS);
+	}
+	bool recheck = sync_entries(c);
+	if (recheck || what & RF_PART_TRUST)
+		recheck_all(c);
+	if (what & RF_PART_TRUST && c->priv->crl)
+		rf_crl_fetcher_plan(c->priv->crl);
+	if (what & RF_PART_SITE && c->priv->site_changed)
+		c->priv->site_changed(c);
+}
+
+int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
+{
+	struct rf_parts made = { 0 };
+	struct rf_snap *snap = NULL;
+	unsigned what = stale_parts(c->priv);
+	int rc = prepare(c, what, &made, &snap, e);
+	if (rc == RF_OK && !dry_run)
+		rc = rf_store_commit(c->store, e);
+	if (rc != RF_OK || dry_run) {
+		rf_snap_unpin(snap);
+		rf_parts_put(&made);
+		rf_ctl_abort(c);
+		return rc;
+	}
+	put_in_force(c, what, &made, snap);
+	c->priv->touched_count = 0;
+	return RF_OK;
+}
+
+int rf_ctl_rebuild(struct rf_ctl *c, unsigned what, struct rf_err *e)
+{
+	int rc = publish_all(c, what, e);
+	if (rc != RF_OK)
+		return rc;
+	if (what & RF_PART_TRUST)
+		recheck_all(c);
+	if (what & RF_PART_SITE && c->priv->site_changed)
+		c->priv->site_changed(c);
+	return RF_OK;
+}
+
+void rf_ctl_sever(struct rf_ctl *c, const char *device_id)
+{
+	for (size_t i = 0; i < c->worker_count; i++)
+		rf_worker_sever(c->workers[i], device_id);
+}

@@ -1,0 +1,352 @@
+/* The way of a device seen first: a worker creates it in the registry and calls rf_devices_event -> the
+ * event waits under a lock, one message wakes the control loop -> all that wait become objects in one
+ * transaction. What belongs to no device is only listed, in memory, by certificate.
+ *
+ * Invariants: the registry may hold a device that the state does not have yet, never the reverse for longer than a
+ * commit takes.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/enc.h"
+#include "ctl/devices.h"
+#include "ctl/doc.h"
+#include "records/log.h"
+
+struct waiting {
+	struct rf_node node;
+	struct rf_identity_event ev;
+};
+
+struct unknown {
+	struct rf_map_node by_sha;
+	struct rf_node age; /* oldest first */
+	struct rf_identity_event ev;
+	int64_t last_s;
+	uint64_t count;
+};
+
+struct rf_devices {
+	struct rf_ctl *c;
+	pthread_mutex_t mutex; /* guards all below */
+	struct rf_node waiting;
+	size_t waiting_count;
+	bool posted;
+	struct rf_msg msg;
+	struct rf_map unknown;
+	struct rf_node unknown_age;
+};
+
+/* --- from the state to the registry --- */
+
+static const char *const kind_names[] = { "ski", "fingerprint", "name", "serial", "token" };
+
+/* A credential's name is "kind:hex of the registry's key". */
+static bool read_credential(const char *name, enum rf_cred_kind *ret_kind, uint8_t key[RF_CRED_MAX], size_t *ret_n)
+{
+	struct rf_str rest = rf_str_z(name), kind;
+	if (!rf_str_split(&rest, ':', &kind))
+		return false;
+	ssize_t n = rf_unhex(rest, key, RF_CRED_MAX);
+	for (size_t i = 0; n > 0 && i < sizeof kind_names / sizeof *kind_names; i++)
+		if (rf_str_eq(kind, rf_str_z(kind_names[i]))) {
+			*ret_kind = (enum rf_cred_kind)i;
+			*ret_n = (size_t)n;
+			return true;
+		}
+	return false;
+}
+
+enum { TAGS_MAX = 64, CREDENTIALS_MAX = 64 };
+
+static int put_device(struct rf_ctl *c, const char *id, const char *name, int64_t created_s, const json_t *doc,
+		      struct rf_err *e)
+{
+	struct rf_str tags[TAGS_MAX];
+	const json_t *list = json_object_get(doc, "tags");
+	struct rf_str class_id = doc_str(doc, "class_id");
+	struct rf_device_spec spec = {
+		.class_slot = UINT16_MAX, .name = rf_str_z(name), .model = doc_str(doc, "model"),
+		.firmware = doc_str(doc, "firmware"), .owner = doc_str(doc, "owner"), .tags = tags, .created_s = created_s,
+	};
+	snprintf(spec.id, sizeof spec.id, "%s", id);
+	for (size_t i = 0; i < json_array_size(list) && i < TAGS_MAX; i++)
+		tags[spec.tag_count++] = doc_at(list, i);
+	rf_device_state_parse(doc_str(doc, "state"), &spec.state);
+	if (class_id.n == RF_ID_LEN && rf_registry_class_slot(c->devices, class_id.p, &spec.class_slot) != RF_OK)
+		return rf_fail(e, RF_E_FULL, "too many classes");
+	return rf_registry_put(c->devices, &spec, e);
+}
+
+struct loading {
+	struct rf_ctl *c;
+	struct rf_err *e;
+	uint64_t collisions;
+};
+
+static int load_device(const struct rf_raw_object *o, void *arg)
+{
+	struct loading *l = arg;
+	json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
+	int rc = put_device(l->c, o->id, o->name, o->created_s, doc, l->e);
+	json_decref(doc);
+	return rc;
+}
+
+static void pin(struct rf_ctl *c, enum rf_cred_kind kind, struct rf_str key, struct rf_str hex)
+{
+	uint8_t bytes[RF_PIN_LEN];
+	bool new;
+	if (rf_unhex(hex, bytes, sizeof bytes) == RF_PIN_LEN)
+		rf_registry_pin(c->devices, kind, key, bytes, &new);
+}
+
+static int load_credential(const struct rf_raw_object *o, void *arg)
+{
+	struct loading *l = arg;
+	enum rf_cred_kind kind;
+	uint8_t key[RF_CRED_MAX];
+	char owner[RF_ID_LEN + 1];
+	size_t n;
+	if (!read_credential(o->name, &kind, key, &n))
+		return RF_OK;
+	struct rf_str k = { (const char *)key, n };
+	int rc = rf_registry_bind(l->c->devices, o->parent, kind, k, owner);
+	l->collisions += rc == RF_E_EXISTS;
+	if (memmem(o->doc.p, o->doc.n, "\"pin\"", 5)) {
+		json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
+		pin(l->c, kind, k, doc_str(doc, "pin"));
+		json_decref(doc);
+	}
+	return rc == RF_E_NOMEM ? rf_fail(l->e, rc, "no memory for the credentials of devices") : RF_OK;
+}
+
+static int deny(struct rf_ctl *c, const json_t *doc, struct rf_err *e)
+{
+	struct rf_credkey key;
+	struct rf_str issuer = doc_str(doc, "issuer_ski"), serial = doc_str(doc, "serial_number");
+	if (rf_credkey_serial(issuer, serial, &key) != RF_OK)
+		return RF_OK;
+	bool revoked = doc_is(doc, "status", "revoked");
+	int rc = rf_registry_deny(c->devices, RF_CRED_SERIAL, rf_credkey_str(&key), revoked);
+	return rc == RF_OK ? rc : rf_fail(e, rc, "no memory to deny a revoked certificate");
+}
+
+static int load_certificate(const struct rf_object *o, void *arg)
+{
+	struct loading *l = arg;
+	return deny(l->c, o->doc, l->e);
+}
+
+int rf_devices_load(struct rf_ctl *c, struct rf_err *e)
+{
+	struct loading l = { .c = c, .e = e };
+	struct rf_store_query all = { 0 }, revoked = { .match = { { "status", "revoked" } } };
+	int rc = rf_store_scan(c->store, RF_KIND_DEVICE, &all, load_device, &l, e);
+	if (rc == RF_OK)
+		rc = rf_store_scan(c->store, RF_KIND_CREDENTIAL, &all, load_credential, &l, e);
+	if (rc == RF_OK)
+		rc = rf_store_list(c->store, RF_KIND_CLIENT_CERT, &revoked, load_certificate, &l, NULL, e);
+	return rc;
+}
+
+struct credentials {
+	struct rf_cred_ref refs[CREDENTIALS_MAX];
+	uint8_t keys[CREDENTIALS_MAX][RF_CRED_MAX];
+	size_t n;
+};
+
+static int collect(const struct rf_raw_object *o, void *arg)
+{
+	struct credentials *v = arg;
+	size_t len;
+	if (v->n < CREDENTIALS_MAX && read_credential(o->name, &v->refs[v->n].kind, v->keys[v->n], &len)) {
+		v->refs[v->n].key = (struct rf_str){ (const char *)v->keys[v->n], len };
+		v->n++;
+	}
+	return RF_OK;
+}
+
+int rf_devices_sync(struct rf_ctl *c, const char *id, bool *ret_sever, struct rf_err *e)
+{
+	RF_OBJECT_AUTO o = { 0 };
+	struct credentials v = { .n = 0 };
+	struct rf_store_query of_device = { .parent = id };
+	int rc = rf_store_get(c->store, RF_KIND_DEVICE, id, &o, e);
+	if (rc == RF_E_NOT_FOUND) {
+		*ret_sever = rf_registry_del(c->devices, id) == RF_OK;
+		return RF_OK;
+	}
+	if (rc == RF_OK)
+		rc = put_device(c, o.id, o.name, o.created_s, o.doc, e);
+	if (rc == RF_OK)
+		rc = rf_store_scan(c->store, RF_KIND_CREDENTIAL, &of_device, collect, &v, e);
+	if (rc == RF_OK && rf_registry_credentials(c->devices, id, v.refs, v.n) != RF_OK)
+		rc = rf_fail(e, RF_E_NOMEM, "no memory for the credentials of device %s", id);
+	*ret_sever = rc != RF_OK || doc_is(o.doc, "state", "revoked");
+	return rc;
+}
+
+int rf_devices_sync_certificate(struct rf_ctl *c, const char *id, struct rf_err *e)
+{
+	RF_OBJECT_AUTO o = { 0 };
+	int rc = rf_store_get(c->store, RF_KIND_CLIENT_CERT, id, &o, e);
+	return rc == RF_E_NOT_FOUND ? RF_OK : rc == RF_OK ? deny(c, o.doc, e) : rc;
+}
+
+/* --- from workers to the state --- */
+
+static int keep_one(struct rf_ctl *c, const struct rf_identity_event *ev, struct rf_err *e)
+{
+	RF_OBJECT_AUTO device = { 0 };
+	RF_OBJECT_AUTO cred = { 0 };
+	struct rf_credkey key;
+	static const char *const kinds[] = { "ski", "fingerprint", "name" };
+	int rc = ev->bind == RF_BIND_SKI ? rf_credkey_ski(rf_str_z(ev->bind_value), &key)
+		 : ev->bind == RF_BIND_FINGERPRINT ? rf_credkey_fingerprint(rf_str_z(ev->bind_value), &key)
+		 : rf_credkey_name(rf_str_z(ev->root_id), rf_str_z(ev->bind_value), &key);
+	if (rc != RF_OK)
+		return rf_fail(e, rc, "a device seen first has no usable identifier");
+	char hex[2 * RF_CREDKEY_MAX + 1];
+	rf_hex(key.b, key.n, hex);
+	memcpy(device.id, ev->device, sizeof device.id);
+	memcpy(device.parent, c->account_id, sizeof device.parent);
+	snprintf(device.name, sizeof device.name, "%s", ev->name);
+	device.doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:[], s:s}", "class_id", ev->class_id, "state", "active", "model", "",
+			       "firmware", "", "owner", "", "tags", "reason", "first sight");
+	rc = rf_store_put(c->store, RF_KIND_DEVICE, &device, 0, e);
+	snprintf(cred.name, sizeof cred.name, "%s:%s", kinds[ev->bind], hex);
+	memcpy(cred.parent, ev->device, sizeof cred.parent);
+	cred.doc = json_pack("{s:s, s:s, s:s, s:s}", "kind", kinds[ev->bind], "value", ev->bind_value, "root_id",
+			     strcmp(ev->root_id, RF_TRUST_OWN) == 0 ? "" : ev->root_id, "comment", "first sight");
+	return rc == RF_OK ? rf_store_put(c->store, RF_KIND_CREDENTIAL, &cred, 0, e) : rc;
+}
+
+static void keep_all(struct rf_devices *d, struct rf_node *batch)
+{
+	struct rf_err e = { 0 };
+	int rc = rf_store_begin(d->c->store, "edge", &e);
+	RF_LIST_EACH(it, batch)
+		if (rc == RF_OK)
+			rc = keep_one(d->c, &RF_CONTAINER(it, struct waiting, node)->ev, &e);
+	if (rc == RF_OK)
+		rc = rf_store_commit(d->c->store, &e);
+	if (rc == RF_OK)
+		return;
+	rf_store_rollback(d->c->store);
+	rf_log(RF_LOG_ERROR, "devices", "devices seen first were not kept and will be forgotten at the next start: %s", e.text);
+}
+
+static void take(struct rf_loop *loop, struct rf_msg *msg)
+{
+	(void)loop;
+	struct rf_devices *d = RF_CONTAINER(msg, struct rf_devices, msg);
+	struct rf_node batch;
+	rf_list_init(&batch);
+	pthread_mutex_lock(&d->mutex);
+	RF_LIST_EACH(it, &d->waiting) {
+		rf_list_del(it);
+		rf_list_push(&batch, it);
+	}
+	d->waiting_count = 0;
+	d->posted = false;
+	pthread_mutex_unlock(&d->mutex);
+	keep_all(d, &batch);
+	RF_LIST_EACH(it, &batch)
+		free(RF_CONTAINER(it, struct waiting, node));
+}
+
+struct rf_devices *rf_devices_new(struct rf_ctl *c)
+{
+	struct rf_devices *d = calloc(1, sizeof *d);
+	if (!d)
+		return NULL;
+	d->c = c;
+	d->msg.run = take;
+	pthread_mutex_init(&d->mutex, NULL);
+	rf_list_init(&d->waiting);
+	rf_list_init(&d->unknown_age);
+	return d;
+}
+
+static void forget(struct rf_devices *d, struct unknown *u)
+{
+	rf_map_del(&d->unknown, &u->by_sha);
+	rf_list_del(&u->age);
+	free(u);
+}
+
+void rf_devices_free(struct rf_devices *d)
+{
+	if (!d)
+		return;
+	RF_LIST_EACH(it, &d->waiting)
+		free(RF_CONTAINER(it, struct waiting, node));
+	RF_LIST_EACH(it, &d->unknown_age)
+		forget(d, RF_CONTAINER(it, struct unknown, age));
+	rf_map_fini(&d->unknown);
+	pthread_mutex_destroy(&d->mutex);
+	free(d);
+}
+
+static void list_unknown(struct rf_devices *d, const struct rf_identity_event *ev)
+{
+	struct rf_map_node *there = rf_map_find(&d->unknown, rf_str_z(ev->sha256));
+	struct unknown *u = there ? RF_CONTAINER(there, struct unknown, by_sha) : calloc(1, sizeof *u);
+	if (!u)
+		return;
+	if (there)
+		rf_list_del(&u->age);
+	else {
+		if (d->unknown.count >= RF_DEVICES_UNKNOWN_MAX)
+			forget(d, RF_CONTAINER(rf_list_first(&d->unknown_age), struct unknown, age));
+		u->ev = *ev;
+		rf_map_add(&d->unknown, &u->by_sha, rf_str_z(u->ev.sha256));
+	}
+	u->last_s = ev->at_s;
+	u->count++;
+	rf_list_push(&d->unknown_age, &u->age);
+}
+
+void rf_devices_event(void *devices, const struct rf_identity_event *ev)
+{
+	struct rf_devices *d = devices;
+	struct waiting *w = ev->created ? malloc(sizeof *w) : NULL;
+	bool post = false;
+	pthread_mutex_lock(&d->mutex);
+	if (ev->unknown)
+		list_unknown(d, ev);
+	if (w && d->waiting_count < RF_DEVICES_EVENTS_MAX) {
+		*w = (struct waiting){ .ev = *ev };
+		rf_list_push(&d->waiting, &w->node);
+		d->waiting_count++;
+		post = !d->posted;
+		d->posted = true;
+		w = NULL;
+	}
+	pthread_mutex_unlock(&d->mutex);
+	free(w);
+	if (post)
+		rf_loop_post(d->c->loop, &d->msg);
+}
+
+static json_t *unknown_json(const struct unknown *u)
+{
+	char first[RF_RFC3339_SIZE], last[RF_RFC3339_SIZE];
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "subject", u->ev.subject, "ski", u->ev.ski,
+			 "fingerprint_sha256", u->ev.sha256, "serial_number", u->ev.serial, "root_id",
+			 strcmp(u->ev.root_id, RF_TRUST_OWN) == 0 ? "device_ca" : u->ev.root_id, "first_seen",
+			 rf_rfc3339(u->ev.at_s * (int64_t)RF_NS_S, 0, first), "last_seen",
+			 rf_rfc3339(u->last_s * (int64_t)RF_NS_S, 0, last), "connections", (json_int_t)u->count);
+}
+
+int rf_devices_unknown(struct rf_devices *d, size_t limit, json_t *array, struct rf_err *e)
+{
+	int rc = RF_OK;
+	pthread_mutex_lock(&d->mutex);
+	for (struct rf_node *it = d->unknown_age.prev; it != &d->unknown_age && limit && rc == RF_OK; it = it->prev, limit--)
+		if (json_array_append_new(array, unknown_json(RF_CONTAINER(it, struct unknown, age))) != 0)
+			rc = rf_fail(e, RF_E_NOMEM, "no memory for the list of unknown certificates");
+	pthread_mutex_unlock(&d->mutex);
+	return rc;
+}
