@@ -1,7 +1,8 @@
 /* policy/rule: rules and rulesets, compiled from the documented JSON shapes.
  *
- * A rule is compiled once to an immutable object; a ruleset is an immutable array of pointers to
- * rules, so that one rule more among 100,000 compiles one rule and copies an array. A phase set is
+ * A rule is compiled once to an immutable object; a ruleset is an immutable array of blocks of rules
+ * that rulesets share, so that one rule more among 100,000 compiles one rule and copies one block and
+ * an array of some hundred pointers. A phase set is
  * what one zone evaluates in one phase: rulesets in order, the account's before the zone's. All
  * three are shared by reference count (get/put, any thread) and never change.
  *
@@ -13,6 +14,7 @@
 
 enum {
 	RF_RULES = 200000,         /* of a ruleset */
+	RF_RULE_BLOCK = 256,       /* rules that are shared between rulesets as one */
 	RF_RULE_EDITS = 32,        /* header edits of one rewrite */
 	RF_RULE_SKIPS = 256,       /* rules or rulesets named by one skip */
 	RF_RULE_TEXT = 500,        /* bytes of a description */
@@ -66,14 +68,21 @@ struct rf_rule {
 	void *mem;                 /* private: owns all of the above */
 };
 
+struct rf_rule_block {
+	_Atomic unsigned refs;
+	unsigned count;            /* 1..RF_RULE_BLOCK */
+	struct rf_rule *rules[];
+};
+
 struct rf_ruleset {
 	_Atomic unsigned refs;
 	char id[40];               /* "" where it has none */
 	char name[64];
 	enum rf_phase phase;
 	uint64_t uses[(RF_FIELD_COUNT + 63) / 64]; /* fields that its rules ask for */
-	size_t count;
-	struct rf_rule **rules;    /* in order of evaluation */
+	size_t count;              /* rules in all blocks, in order of evaluation */
+	size_t nblocks;
+	struct rf_rule_block **blocks;
 };
 
 struct rf_phase_set {
@@ -98,9 +107,11 @@ void rf_rule_put(struct rf_rule *r);
 int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str id, struct rf_str name,
 	const json_t *rules, const struct rf_ruleset *old, struct rf_ruleset **ret, struct rf_err *e);
 /* `old` with `rule` put before position `at` (or in place of the rule there when `replace`); a NULL
- * rule with `replace` removes. References are taken, none are consumed. */
+ * rule with `replace` removes. A rule whose priority does not fit there goes behind the last one of
+ * its priority. References are taken, none are consumed. Costs one block, whatever the size. */
 int rf_ruleset_with(const struct rf_ruleset *old, size_t at, bool replace, struct rf_rule *rule,
 	struct rf_ruleset **ret);
+struct rf_rule *rf_ruleset_at(const struct rf_ruleset *s, size_t i); /* borrowed; NULL past the end */
 struct rf_ruleset *rf_ruleset_get(struct rf_ruleset *s);
 void rf_ruleset_put(struct rf_ruleset *s);
 

@@ -267,20 +267,80 @@ static void unchanged_rules_are_taken_over(void **state)
 	static const char two[] = "[{\"expression\": \"ssl\", \"action\": \"log\", \"last_updated\": \"x\", \"id\": \"a\"}, "
 		"{\"id\": \"b\", \"action\": \"block\", \"expression\": \"ssl\"}]";
 	struct rf_ruleset *a = ruleset(RF_PHASE_HTTP_REQUEST, "z", one, NULL), *b = ruleset(RF_PHASE_HTTP_REQUEST, "z", two, a), *c = NULL;
-	assert_ptr_equal(a->rules[0], b->rules[0]);
-	assert_ptr_not_equal(a->rules[1], b->rules[1]);
-	assert_int_equal(rf_ruleset_with(b, 0, false, a->rules[1], &c), RF_OK);
+	assert_ptr_equal(rf_ruleset_at(a, 0), rf_ruleset_at(b, 0));
+	assert_ptr_not_equal(rf_ruleset_at(a, 1), rf_ruleset_at(b, 1));
+	assert_int_equal(rf_ruleset_with(b, 0, false, rf_ruleset_at(a, 1), &c), RF_OK);
 	assert_int_equal(c->count, 3);
-	assert_ptr_equal(c->rules[0], a->rules[1]);
-	assert_ptr_equal(c->rules[2], b->rules[1]);
+	assert_ptr_equal(rf_ruleset_at(c, 0), rf_ruleset_at(a, 1));
+	assert_ptr_equal(rf_ruleset_at(c, 2), rf_ruleset_at(b, 1));
 	rf_ruleset_put(a);
 	rf_ruleset_put(b);
 	assert_int_equal(rf_ruleset_with(c, 3, true, NULL, &a), RF_E_RANGE);
 	assert_int_equal(rf_ruleset_with(c, 1, true, NULL, &a), RF_OK);
 	rf_ruleset_put(c);
 	assert_int_equal(a->count, 2);
-	assert_int_equal(a->rules[1]->action, RF_ACT_BLOCK);
+	assert_int_equal(rf_ruleset_at(a, 1)->action, RF_ACT_BLOCK);
+	assert_null(rf_ruleset_at(a, 2));
 	rf_ruleset_put(a);
+}
+
+static struct rf_rule *numbered(int number, int priority)
+{
+	char text[128];
+	struct rf_rule *r = NULL;
+	struct rf_err e;
+	snprintf(text, sizeof text, "{\"id\": \"%d\", \"action\": \"log\", \"expression\": \"ssl\", \"priority\": %d}", number, priority);
+	json_t *doc = load(text);
+	assert_int_equal(rf_rule_make(&env, RF_PHASE_HTTP_REQUEST, doc, "", &r, &e), RF_OK);
+	json_decref(doc);
+	return r;
+}
+
+/* Many single edits against a plain array that is edited in the same way. */
+static void blocks_behave_as_one_array(void **state)
+{
+	(void)state;
+	enum { EDITS = 3000, MOST = 1500 };
+	struct rf_rule *model[MOST + 1];
+	size_t count = 0;
+	struct rf_ruleset *s = ruleset(RF_PHASE_HTTP_REQUEST, "z", "[]", NULL), *next = NULL;
+	for (unsigned i = 0, x = 1; i < EDITS; i++) {
+		x = x * 1103515245 + 12345;
+		size_t at = (x >> 8) % (count + 1);
+		bool out = count == MOST || ((x >> 4) % 4 == 0 && at < count);
+		struct rf_rule *r = out ? NULL : numbered((int)i, 0);
+		at = out && at == count ? 0 : at;
+		assert_int_equal(rf_ruleset_with(s, at, out, r, &next), RF_OK);
+		memmove(model + at + !out, model + at + out, (count - at - out) * sizeof *model);
+		if (!out)
+			model[at] = r;
+		count = out ? count - 1 : count + 1;
+		rf_rule_put(r);
+		rf_ruleset_put(s);
+		s = next;
+		assert_int_equal(s->count, count);
+	}
+	for (size_t i = 0; i < count; i++)
+		assert_ptr_equal(rf_ruleset_at(s, i), model[i]);
+	assert_true(s->nblocks > 2);
+	rf_ruleset_put(s);
+}
+
+static void an_edit_keeps_the_order_of_priorities(void **state)
+{
+	(void)state;
+	struct rf_ruleset *s = ruleset(RF_PHASE_HTTP_REQUEST, "z", "[]", NULL), *next = NULL;
+	for (int i = 0; i < 1000; i++) {
+		struct rf_rule *r = numbered(i, i * 7919 % 100);
+		size_t at = (size_t)i * 31 % (s->count + 1);
+		assert_int_equal(rf_ruleset_with(s, at, i % 3 == 2 && at < s->count, r, &next), RF_OK);
+		rf_rule_put(r);
+		rf_ruleset_put(s);
+		s = next;
+	}
+	for (size_t i = 1; i < s->count; i++)
+		assert_true(rf_ruleset_at(s, i - 1)->priority <= rf_ruleset_at(s, i)->priority);
+	rf_ruleset_put(s);
 }
 
 static void explain_names_what_decided(void **state)
@@ -393,6 +453,7 @@ int main(void)
 		cmocka_unit_test(skip_leaves_out_what_it_names), cmocka_unit_test(rewrite_edits),
 		cmocka_unit_test(client_bytes_cannot_make_a_header), cmocka_unit_test(an_error_blocks),
 		cmocka_unit_test(bad_documents), cmocka_unit_test(unchanged_rules_are_taken_over),
+		cmocka_unit_test(blocks_behave_as_one_array), cmocka_unit_test(an_edit_keeps_the_order_of_priorities),
 		cmocka_unit_test(explain_names_what_decided), cmocka_unit_test(an_operators_tests),
 	};
 	return cmocka_run_group_tests(tests, start, stop);

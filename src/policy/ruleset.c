@@ -1,7 +1,10 @@
 /* policy/ruleset: ordered rules of one phase, and the rulesets that a zone evaluates in it.
  *
  * Rules stand by priority, those of equal priority as given (a stable sort). A ruleset that is made
- * while an older one of the same rules exists takes over every rule whose document is unchanged.
+ * while an older one of the same rules exists takes over every rule whose document is unchanged; one
+ * that differs by a rule shares every block but the one with that rule.
+ *
+ * Invariant: a block is never empty and holds one reference of each of its rules.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,14 +26,36 @@ static void uses_of(const struct rf_rule *r, uint64_t uses[(RF_FIELD_COUNT + 63)
 	}
 }
 
-static struct rf_ruleset *empty(size_t room)
+/* A block of rules that the caller has referenced. */
+static struct rf_rule_block *block_of(struct rf_rule *const *rules, unsigned count)
+{
+	struct rf_rule_block *b = malloc(sizeof *b + count * sizeof *b->rules);
+	if (!b)
+		return NULL;
+	atomic_init(&b->refs, 1);
+	b->count = count;
+	memcpy(b->rules, rules, count * sizeof *rules);
+	return b;
+}
+
+static void block_put(struct rf_rule_block *b)
+{
+	if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (unsigned i = 0; i < b->count; i++)
+		rf_rule_put(b->rules[i]);
+	free(b);
+}
+
+static struct rf_ruleset *empty(enum rf_phase phase, size_t blocks)
 {
 	struct rf_ruleset *s = calloc(1, sizeof *s);
 	if (!s)
 		return NULL;
 	atomic_init(&s->refs, 1);
-	s->rules = malloc((room + 1) * sizeof *s->rules);
-	if (!s->rules) {
+	s->phase = phase;
+	s->blocks = malloc((blocks + 1) * sizeof(struct rf_rule_block *));
+	if (!s->blocks) {
 		free(s);
 		return NULL;
 	}
@@ -47,29 +72,55 @@ void rf_ruleset_put(struct rf_ruleset *s)
 {
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	for (size_t i = 0; i < s->count; i++)
-		rf_rule_put(s->rules[i]);
-	free(s->rules);
+	for (size_t i = 0; i < s->nblocks; i++)
+		block_put(s->blocks[i]);
+	free(s->blocks);
 	free(s);
 }
 
-/* Stable and fast where the rules are in order already, which they nearly always are. */
-static void by_priority(struct rf_ruleset *s)
+struct rf_rule *rf_ruleset_at(const struct rf_ruleset *s, size_t i)
 {
-	for (size_t i = 1; i < s->count; i++) {
-		struct rf_rule *r = s->rules[i];
+	for (size_t b = 0; b < s->nblocks; i -= s->blocks[b++]->count)
+		if (i < s->blocks[b]->count)
+			return s->blocks[b]->rules[i];
+	return NULL;
+}
+
+/* Append rules in blocks. Owns their references from here on where it succeeds. */
+static bool append(struct rf_ruleset *s, struct rf_rule *const *rules, size_t count, size_t most)
+{
+	size_t first = s->nblocks;
+	for (size_t i = 0; i < count; i += most) {
+		unsigned n = (unsigned)(count - i < most ? count - i : most);
+		struct rf_rule_block *b = block_of(rules + i, n);
+		if (!b) {
+			while (s->nblocks > first) /* the caller still has the references */
+				free(s->blocks[--s->nblocks]);
+			return false;
+		}
+		s->blocks[s->nblocks++] = b;
+	}
+	s->count += count;
+	return true;
+}
+
+/* Stable, and fast where the rules are in order already, which they nearly always are. */
+static void by_priority(struct rf_rule **rules, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		struct rf_rule *r = rules[i];
 		size_t lo = 0, hi = i;
-		if (s->rules[i - 1]->priority <= r->priority)
+		if (rules[i - 1]->priority <= r->priority)
 			continue;
 		while (lo < hi) {
 			size_t mid = (lo + hi) / 2;
-			if (s->rules[mid]->priority <= r->priority)
+			if (rules[mid]->priority <= r->priority)
 				lo = mid + 1;
 			else
 				hi = mid;
 		}
-		memmove(&s->rules[lo + 1], &s->rules[lo], (i - lo) * sizeof *s->rules);
-		s->rules[lo] = r;
+		memmove(&rules[lo + 1], &rules[lo], (i - lo) * sizeof *rules);
+		rules[lo] = r;
 	}
 }
 
@@ -80,10 +131,11 @@ struct old_rule {
 
 static void index_old(const struct rf_ruleset *old, struct rf_map *m, struct old_rule *at)
 {
-	for (size_t i = 0; old && at && i < old->count; i++)
-		if (old->rules[i]->id.n) {
-			at[i].rule = old->rules[i];
-			rf_map_add(m, &at[i].node, old->rules[i]->id);
+	for (size_t b = 0; b < old->nblocks; b++)
+		for (unsigned i = 0; i < old->blocks[b]->count; i++, at++) {
+			at->rule = old->blocks[b]->rules[i];
+			if (at->rule->id.n)
+				rf_map_add(m, &at->node, at->rule->id);
 		}
 }
 
@@ -101,53 +153,127 @@ static struct rf_rule *unchanged(const struct rf_map *m, const json_t *doc)
 	return same ? rf_rule_get(r) : NULL;
 }
 
-static int fill(const struct rf_rule_env *env, const json_t *rules, const struct rf_map *m, struct rf_ruleset *s,
-	struct rf_err *e)
+struct made {
+	struct rf_rule **rules;
+	size_t count;
+	uint64_t uses[(RF_FIELD_COUNT + 63) / 64];
+};
+
+static int make_rules(const struct rf_rule_env *env, enum rf_phase phase, const json_t *docs, const struct rf_map *m,
+	struct made *made, struct rf_err *e)
 {
-	size_t count = json_array_size(rules);
+	size_t count = json_array_size(docs);
 	for (size_t i = 0; i < count; i++) {
-		const json_t *doc = json_array_get(rules, i);
+		const json_t *doc = json_array_get(docs, i);
 		char at[32];
 		snprintf(at, sizeof at, "/rules/%zu", i);
 		struct rf_rule *r = unchanged(m, doc);
-		int c = r ? RF_OK : rf_rule_make(env, s->phase, doc, at, &r, e);
+		int c = r ? RF_OK : rf_rule_make(env, phase, doc, at, &r, e);
 		if (c)
 			return c;
-		s->rules[s->count++] = r;
-		uses_of(r, s->uses);
+		made->rules[made->count++] = r;
+		uses_of(r, made->uses);
 	}
 	return RF_OK;
+}
+
+static int compile_all(const struct rf_rule_env *env, enum rf_phase phase, const json_t *docs,
+	const struct rf_ruleset *old, struct made *made, struct rf_err *e)
+{
+	struct old_rule *at = old && old->phase == phase ? calloc(old->count + 1, sizeof *at) : NULL;
+	struct rf_map m = { 0 };
+	if (at)
+		index_old(old, &m, at);
+	int c = make_rules(env, phase, docs, &m, made, e);
+	rf_map_fini(&m);
+	free(at);
+	return c;
 }
 
 int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str id, struct rf_str name,
 	const json_t *rules, const struct rf_ruleset *old, struct rf_ruleset **ret, struct rf_err *e)
 {
+	size_t count = json_array_size(rules);
 	if (!json_is_array(rules))
 		return rf_fail_ptr(e, RF_E_TYPE, "/rules", "this should be an array of rules");
-	if (json_array_size(rules) > RF_RULES)
+	if (count > RF_RULES)
 		return rf_fail_ptr(e, RF_E_TOO_LARGE, "/rules", "a ruleset takes at most %d rules", RF_RULES);
-	struct rf_ruleset *s = empty(json_array_size(rules));
-	struct old_rule *at = old && old->phase == phase ? calloc(old->count + 1, sizeof *at) : NULL;
-	struct rf_map m = { 0 };
-	if (!s) {
-		free(at);
-		return rf_fail_ptr(e, RF_E_NOMEM, "/rules", "no memory for these rules");
+	struct made made = { .rules = malloc((count + 1) * sizeof(struct rf_rule *)) };
+	struct rf_ruleset *s = empty(phase, count / RF_RULE_BLOCK + 1);
+	int c = made.rules && s ? compile_all(env, phase, rules, old, &made, e) :
+		rf_fail_ptr(e, RF_E_NOMEM, "/rules", "no memory for these rules");
+	if (!c) {
+		by_priority(made.rules, made.count);
+		if (!append(s, made.rules, made.count, RF_RULE_BLOCK))
+			c = rf_fail_ptr(e, RF_E_NOMEM, "/rules", "no memory for these rules");
 	}
-	s->phase = phase;
-	snprintf(s->id, sizeof s->id, "%.*s", RF_ARG(id));
-	snprintf(s->name, sizeof s->name, "%.*s", RF_ARG(name));
-	if (at)
-		index_old(old, &m, at);
-	int c = fill(env, rules, &m, s, e);
-	rf_map_fini(&m);
-	free(at);
+	for (size_t i = 0; c && i < made.count; i++)
+		rf_rule_put(made.rules[i]);
+	free(made.rules);
 	if (c) {
 		rf_ruleset_put(s);
 		return c;
 	}
-	by_priority(s);
+	memcpy(s->uses, made.uses, sizeof s->uses);
+	snprintf(s->id, sizeof s->id, "%.*s", RF_ARG(id));
+	snprintf(s->name, sizeof s->name, "%.*s", RF_ARG(name));
 	*ret = s;
 	return RF_OK;
+}
+
+/* Where a rule goes that is wanted before `at`, its priority permitting. */
+static size_t place(const struct rf_ruleset *s, size_t at, const struct rf_rule *r)
+{
+	const struct rf_rule *before = at ? rf_ruleset_at(s, at - 1) : NULL, *after = rf_ruleset_at(s, at);
+	if ((!before || before->priority <= r->priority) && (!after || r->priority <= after->priority))
+		return at;
+	size_t i = 0;
+	for (size_t b = 0; b < s->nblocks; i += s->blocks[b++]->count) {
+		const struct rf_rule_block *k = s->blocks[b];
+		if (k->rules[k->count - 1]->priority <= r->priority)
+			continue;
+		for (unsigned n = 0; n < k->count; n++)
+			if (k->rules[n]->priority > r->priority)
+				return i + n;
+	}
+	return s->count;
+}
+
+/* `old` with one block made anew: without the rule at `at` where `out`, with `rule` there where given. */
+static struct rf_ruleset *edited(const struct rf_ruleset *old, size_t at, bool out, struct rf_rule *rule)
+{
+	struct rf_rule *rules[RF_RULE_BLOCK + 1];
+	unsigned n = 0;
+	size_t b = 0;
+	struct rf_ruleset *s = empty(old->phase, old->nblocks + 1);
+	if (!s)
+		return NULL;
+	while (b + 1 < old->nblocks && at >= old->blocks[b]->count)
+		at -= old->blocks[b++]->count;
+	const struct rf_rule_block *from = old->nblocks ? old->blocks[b] : NULL;
+	for (unsigned i = 0; i <= (from ? from->count : 0); i++) {
+		if (i == at && rule)
+			rules[n++] = rf_rule_get(rule);
+		if (from && i < from->count && !(i == at && out))
+			rules[n++] = rf_rule_get(from->rules[i]);
+	}
+	for (size_t i = 0; i < b; i++)
+		s->blocks[s->nblocks++] = old->blocks[i];
+	bool done = append(s, rules, n, n > RF_RULE_BLOCK ? RF_RULE_BLOCK / 2 + 1 : RF_RULE_BLOCK);
+	for (size_t i = b + 1; done && i < old->nblocks; i++)
+		s->blocks[s->nblocks++] = old->blocks[i];
+	if (!done) {
+		for (unsigned i = 0; i < n; i++)
+			rf_rule_put(rules[i]);
+		free(s->blocks);
+		free(s);
+		return NULL;
+	}
+	for (size_t i = 0; i < old->nblocks; i++)
+		if (i != b)
+			atomic_fetch_add_explicit(&old->blocks[i]->refs, 1, memory_order_relaxed);
+	s->count = old->count - out + (rule != NULL);
+	return s;
 }
 
 int rf_ruleset_with(const struct rf_ruleset *old, size_t at, bool replace, struct rf_rule *rule,
@@ -159,22 +285,21 @@ int rf_ruleset_with(const struct rf_ruleset *old, size_t at, bool replace, struc
 		return RF_E_FULL;
 	if (rule && rule->phase != old->phase)
 		return RF_E_INVALID;
-	struct rf_ruleset *s = empty(old->count + 1);
+	struct rf_ruleset *without = replace ? edited(old, at, true, NULL) : NULL, *s = without;
+	if (replace && !without)
+		return RF_E_NOMEM;
+	if (rule) {
+		const struct rf_ruleset *base = without ? without : old;
+		s = edited(base, place(base, at, rule), false, rule);
+		rf_ruleset_put(without);
+	}
 	if (!s)
 		return RF_E_NOMEM;
-	s->phase = old->phase;
 	memcpy(s->id, old->id, sizeof s->id);
 	memcpy(s->name, old->name, sizeof s->name);
 	memcpy(s->uses, old->uses, sizeof s->uses); /* a removed rule's fields stay until all are made anew */
-	for (size_t i = 0; i <= old->count; i++) {
-		if (i == at && rule)
-			s->rules[s->count++] = rf_rule_get(rule);
-		if (i < old->count && !(i == at && replace))
-			s->rules[s->count++] = rf_rule_get(old->rules[i]);
-	}
 	if (rule)
 		uses_of(rule, s->uses);
-	by_priority(s);
 	*ret = s;
 	return RF_OK;
 }

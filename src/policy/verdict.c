@@ -201,14 +201,20 @@ static enum rf_step step(struct run *r, const struct rf_rule *rule)
 	return r->v->why == RF_WHY_ERROR ? RF_STEP_ERROR : RF_STEP_MATCHED;
 }
 
+static void run_block(struct run *r, const struct rf_rule_block *b)
+{
+	for (unsigned i = 0; i < b->count && (!r->done || r->trace); i++) {
+		enum rf_step s = step(r, b->rules[i]);
+		if (r->trace)
+			r->trace->rule(r->trace->ctx, r->set, b->rules[i], s, r->f);
+	}
+}
+
 static void run_set(struct run *r)
 {
 	r->set_done = set_skipped(r->v, r->set) || (r->v->skipped_phases >> r->set->phase & 1);
-	for (size_t i = 0; i < r->set->count && (!r->done || r->trace); i++) {
-		enum rf_step s = step(r, r->set->rules[i]);
-		if (r->trace)
-			r->trace->rule(r->trace->ctx, r->set, r->set->rules[i], s, r->f);
-	}
+	for (size_t b = 0; b < r->set->nblocks && (!r->done || r->trace); b++)
+		run_block(r, r->set->blocks[b]);
 }
 
 void rf_phase_eval(const struct rf_phase_set *set, struct rf_facts *f, struct rf_verdict *v,
