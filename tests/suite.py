@@ -1,0 +1,220 @@
+"""Runs every part of the tests to its end, whatever fails, and counts them.
+
+    ./test [PART...]     all parts, or those named: checks unit scenario client counts clang
+
+Each part builds what it needs and gives its numbers of passed and failed tests. The last line on standard
+output is "N passed, N failed"; the exit status is 1 where any failed. Whole output of each tool is kept in
+build/test-logs/.
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOGS = os.path.join(ROOT, "build", "test-logs")
+ASAN = os.path.join("build", "asan")
+RELEASE = os.path.join("build", "release")
+CLANG = os.path.join("build", "clang")
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+}
+SETUP = {
+    ASAN: ["-Db_sanitize=address,undefined", "-Db_lundef=false", "--buildtype=debugoptimized"],
+    RELEASE: ["--buildtype=release"],
+    CLANG: ["--buildtype=plain", "-Doptimization=1"],
+}
+FAILURES_SHOWN = 40   # lines of output a failed step shows
+LIMIT = 20 * 60       # seconds of one command
+
+
+class Count:
+    """What one part has shown."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def add(self, good, name="", words=""):
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+            say(f"  FAILED {name}")
+            if words:
+                say("    " + "\n    ".join(words.strip().splitlines()[-FAILURES_SHOWN:]))
+
+
+def say(words):
+    print(words, flush=True)
+
+
+def run(command, log, seconds=LIMIT, **more):
+    """Run to the end with output to a log; gives the exit status and the text."""
+    env = {**os.environ, **SANITIZERS, **more.pop("env", {})}
+    path = os.path.join(LOGS, log)
+    with open(path, "w+", errors="replace") as out:
+        try:
+            status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                                    cwd=more.pop("cwd", ROOT), env=env, timeout=seconds, check=False, **more).returncode
+        except subprocess.TimeoutExpired:
+            out.write(f"\nstopped after {seconds} s\n")
+            status = 124
+        except OSError as error:
+            out.write(f"{command[0]}: {error.strerror}\n")
+            status = 127
+        out.flush()
+        out.seek(0)
+        return status, out.read()
+
+
+def build(where, count, compiler="gcc"):
+    """Configure and build; a build that fails counts as a failed test."""
+    say(f"  building {where}")
+    name = os.path.basename(where)
+    if not os.path.exists(os.path.join(ROOT, where, "build.ninja")):
+        status, words = run(["meson", "setup", where, *SETUP[where]], f"setup-{name}.log", env={"CC": compiler})
+        if status:
+            count.add(False, f"meson setup {where}", words)
+            return False
+    status, words = run(["ninja", "-C", where], f"build-{name}.log")
+    count.add(status == 0, f"build of {where}", words)
+    return status == 0
+
+
+def checks(count):
+    """The rules of the tree: who may include whom, paths in documents, words."""
+    tools = os.path.join(ROOT, "tools")
+    for name in sorted(os.listdir(tools)):
+        if name.startswith("check-") and os.access(os.path.join(tools, name), os.X_OK):
+            status, words = run([os.path.join("tools", name)], name + ".log", 120)
+            count.add(status == 0, "tools/" + name, words)
+
+
+def unit(count):
+    """Unit tests, each of them counted, and the kept corpora of the fuzzers."""
+    if not build(ASAN, count):
+        return
+    path = os.path.join(ROOT, ASAN, "meson-logs", "testlog.json")
+    if os.path.exists(path):
+        os.unlink(path)
+    status, words = run(["meson", "test", "-C", ASAN, "--no-rebuild", "--suite", "unit", "--suite", "fuzz"], "unit.log")
+    if not os.path.exists(path):
+        count.add(False, "meson test", words)
+        return
+    shown = count.failed
+    with open(path, errors="replace") as log:
+        for line in log:
+            test = json.loads(line)
+            words = (test.get("stdout") or "") + (test.get("stderr") or "")
+            passed = sum(int(n) for n in re.findall(r"^\[  PASSED  \] (\d+) test", words, re.M))
+            failed = sum(int(n) for n in re.findall(r"^ *(\d+) FAILED TEST", words, re.M))
+            good = test["result"] == "OK"
+            count.passed += passed if passed or failed else good
+            count.failed += max(failed, 1) if not good else 0
+            if not good:
+                say(f"  FAILED {test['name']} ({test['result']})")
+                say("    " + "\n    ".join(interesting(words)))
+    if status and count.failed == shown:
+        count.add(False, "meson test", words)
+
+
+def interesting(words):
+    """Lines that tell what went wrong in a unit test."""
+    lines = [line for line in words.splitlines() if not re.match(r"\[ +(OK|RUN) +\]", line)]
+    return lines[-FAILURES_SHOWN:]
+
+
+def scenario(count):
+    """The whole edge with real clients."""
+    if not build(ASAN, count) or not build(RELEASE, count):
+        return
+    report = os.path.join(LOGS, "scenario.xml")
+    if os.path.exists(report):
+        os.unlink(report)
+    options = os.environ.get("SCENARIO", "").split()
+    say("  tests/scenario with build/asan")
+    status, words = run([sys.executable, "-B", "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", "--junitxml", report,
+                         "tests/scenario", *options], "scenario.log")
+    if not os.path.exists(report):
+        count.add(False, "pytest", words)
+        return
+    for case in xml.parse(report).getroot().iter("testcase"):
+        bad = [part for part in case if part.tag in ("failure", "error")]
+        if any(part.tag == "skipped" for part in case):
+            say(f"  skipped {case.get('name')}: {case.find('skipped').get('message')}")
+            continue
+        count.add(not bad, f"{case.get('classname')}.{case.get('name')}", bad[0].text if bad else "")
+    if status not in (0, 1):
+        count.add(False, f"pytest (exit status {status})", words)
+
+
+def client(count):
+    """The official client of the documented API, unmodified."""
+    where = os.path.join(ROOT, "tests", "client")
+    if not build(ASAN, count):
+        return
+    if not os.path.isdir(os.path.join(where, "node_modules", "cloudflare")):
+        status, words = run(["npm", "ci", "--no-audit", "--no-fund"], "npm.log", 300, cwd=where)
+        if status:
+            count.add(False, "npm ci in tests/client", words)
+            return
+    say("  tests/client with node")
+    status, words = run(["node", "--test", "--test-reporter=tap"], "client.log", 300, cwd=where,
+                        env={"RINGFENCED": os.path.join(ROOT, ASAN, "ringfenced")})
+    passed = [int(n) for n in re.findall(r"^# pass (\d+)", words, re.M)]
+    failed = [int(n) for n in re.findall(r"^# (?:fail|cancelled) (\d+)", words, re.M)]
+    count.passed += sum(passed)
+    if status or not passed or any(failed):
+        count.add(False, "node --test", words)
+        count.failed += max(sum(failed) - 1, 0)
+
+
+def counts(count):
+    """Instructions, system calls and bytes a unit, against the kept figures."""
+    if not os.path.exists(os.path.join(ROOT, "bench", "figures.json")):
+        say("  no figures are kept yet")
+        return
+    if os.geteuid() or (os.cpu_count() or 1) < 2:
+        say("  skipped: needs root and two CPUs")
+        return
+    if not build(RELEASE, count):
+        return
+    status, words = run([sys.executable, "-B", "bench/run", "counts", "--check"], "counts.log")
+    count.add(status == 0, "bench/run counts --check", words)
+
+
+def clang(count):
+    """No warning of the other compiler."""
+    build(CLANG, count, "clang")
+
+
+PARTS = {"checks": checks, "unit": unit, "scenario": scenario, "client": client, "counts": counts, "clang": clang}
+
+
+def main(names):
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"./test: no part \"{unknown[0]}\": {' '.join(PARTS)}", file=sys.stderr)
+        return 2
+    os.makedirs(LOGS, exist_ok=True)
+    whole = Count()
+    for name in names or PARTS:
+        part, start = Count(), time.monotonic()
+        say(f"{name}: {PARTS[name].__doc__}")
+        try:
+            PARTS[name](part)
+        except Exception as error:  # a part that breaks must not hide the others
+            part.add(False, name, repr(error))
+        say(f"  {part.passed} passed, {part.failed} failed in {time.monotonic() - start:.0f} s")
+        whole.passed += part.passed
+        whole.failed += part.failed
+    say(f"{whole.passed} passed, {whole.failed} failed")
+    return 1 if whole.failed or not whole.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
