@@ -46,6 +46,9 @@ void rf_store_close(struct rf_store *s);
 /* Where ids come from; getrandom(2) unless a test says otherwise. Returns 0 on success. */
 void rf_store_random(struct rf_store *s, int (*fill)(void *ctx, void *to, size_t n), void *ctx);
 
+/* A fresh id, as rf_store_put draws them. RF_E_CRYPTO. */
+int rf_store_draw_id(struct rf_store *s, char to[33], struct rf_err *e);
+
 /* One transaction at a time; every write must be in one. `actor` goes into the audit. */
 int rf_store_begin(struct rf_store *s, const char *actor, struct rf_err *e);
 int rf_store_commit(struct rf_store *s, struct rf_err *e);   /* RF_E_DISK: nothing of it happened */

@@ -290,7 +290,7 @@ static int as_expected(enum rf_kind k, const char *id, uint64_t old, uint64_t if
 	return RF_OK;
 }
 
-static int draw_id(struct rf_store *s, char to[33], struct rf_err *e)
+int rf_store_draw_id(struct rf_store *s, char to[33], struct rf_err *e)
 {
 	unsigned char raw[16];
 	if (s->fill(s->fill_ctx, raw, sizeof raw) != 0)
@@ -338,7 +338,7 @@ int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64
 	struct rf_object next = *o; /* borrows the document */
 	int rc = in_transaction(s, e);
 	if (rc == RF_OK && !o->id[0])
-		rc = draw_id(s, next.id, e);
+		rc = rf_store_draw_id(s, next.id, e);
 	else if (rc == RF_OK)
 		rc = present(s, k, o->id, &old, &created, e);
 	if (rc == RF_OK)

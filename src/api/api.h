@@ -1,0 +1,95 @@
+/* api/api: the REST API of /client/v4, whatever the transport.
+ *
+ * The way of a request: the transport (api/server, or a test) fills a struct rf_api_request -> rf_api_handle: route ->
+ * credential and scope -> account or zone of the path -> JSON body against its shape -> the route's handler,
+ * which reads the store or writes it between begin and commit -> envelope. Runs on the control thread and
+ * returns when the answer is complete; what it acknowledges is in force.
+ *
+ * Not here: sockets and HTTP (api/server), what objects mean at run time (ctl/build).
+ */
+#pragma once
+#include <jansson.h>
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/ip.h"
+#include "ctl/store.h"
+#include "wire/http1_names.h"
+
+enum {
+	RF_API_BODY_MAX = 8 << 20,   /* bytes of a request's body */
+	RF_API_DEPTH_MAX = 32,       /* nesting of its JSON */
+	RF_API_PER_PAGE = 20,        /* where the request does not say */
+	RF_API_PER_PAGE_MAX = 1000,
+	RF_API_RATE_WINDOW_S = 300,
+};
+
+struct rf_api;
+struct rf_ca;
+
+/* How the API changes the state: filled over ctl/control in the daemon, by a double in tests. */
+struct rf_api_state {
+	int (*begin)(void *ctx, const char *actor, struct rf_err *e);
+	int (*touch)(void *ctx, enum rf_kind kind, const char *id, struct rf_err *e);
+	int (*commit)(void *ctx, bool dry_run, struct rf_err *e);
+	void (*abort)(void *ctx);
+	int (*reload)(void *ctx, struct rf_err *e);
+	void *ctx;
+};
+
+/* What other parts answer; a NULL member makes its route say that it is not available. */
+struct rf_api_hooks {
+	void *ctx;
+	bool (*ready)(void *ctx, const char **ret_why);
+	void (*metrics)(void *ctx, struct rf_buf *to);
+	/* Adds members to the object of GET status: workers, generation, crls, ... */
+	int (*status)(void *ctx, json_t *object, struct rf_err *e);
+	/* Adds live facts of a device: {connections, requests, last_seen, ...}; leaves it empty when it is not known. */
+	void (*live)(void *ctx, const char *device_id, json_t *object);
+	/* Appends to *array the newest `limit` records that match, newest first. `filter`: JSON names of records, or "since",
+	 * to texts. */
+	int (*records)(void *ctx, const json_t *filter, size_t limit, json_t *array, struct rf_err *e);
+	/* Appends verified certificates that no device has, newest first. */
+	int (*unknown)(void *ctx, size_t limit, json_t *array, struct rf_err *e);
+	/* The body of POST explain or rules/test to its result. */
+	int (*explain)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
+	int (*rules_test)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
+};
+
+struct rf_api_conf {
+	struct rf_store *store;
+	struct rf_api_state state;
+	struct rf_api_hooks hooks;
+	struct rf_clock clock;
+	const struct rf_ca *ca;      /* our device CA; NULL: nothing can be issued */
+	unsigned rate;               /* requests of a token in RF_API_RATE_WINDOW_S; 0: no bound */
+	const char *version;
+};
+
+struct rf_api *rf_api_new(const struct rf_api_conf *conf, struct rf_err *e);
+void rf_api_free(struct rf_api *a);
+
+struct rf_api_request {
+	enum rf_http_method method;
+	struct rf_str target;        /* path and query as sent */
+	struct rf_str authorization, auth_email, auth_key, if_match, if_none_match, content_type; /* "" where absent */
+	struct rf_str body;
+	const char *local;           /* not NULL: a local administrator, who may do all; named so in the audit */
+	struct rf_ip src;            /* family 0: local */
+};
+
+struct rf_api_answer {
+	int status;
+	const char *content_type;    /* static; NULL: no body */
+	struct rf_buf body;
+	struct rf_buf headers;       /* further header lines, each with its CRLF */
+};
+
+/* Always gives an answer; the caller owns it. */
+void rf_api_handle(struct rf_api *a, const struct rf_api_request *q, struct rf_api_answer *ret);
+void rf_api_answer_fini(struct rf_api_answer *r);
+
+/* The whole description, as served. Owned by the API. */
+const char *rf_api_openapi(struct rf_api *a);
+
+/* Make a token that may do everything, for the first administrator, in the account: the text is in value. */
+int rf_api_first_token(struct rf_api *a, const char *account_id, const char *name, char value[64], struct rf_err *e);
