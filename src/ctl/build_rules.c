@@ -109,7 +109,8 @@ static int note_list(struct making_lists *m, const struct rf_object *o)
 		m->cap = cap;
 	}
 	struct rf_built_list *l = &p->list_names[p->list_count++];
-	snprintf(l->name, sizeof l->name, "%s", o->name);
+	*l = (struct rf_built_list){ 0 };
+	memcpy(l->name, o->name, strnlen(o->name, sizeof l->name - 1)); /* rf_list_name_ok: at most 50 */
 	l->revision = o->revision;
 	return RF_OK;
 }

@@ -6,8 +6,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/hash.h"
 #include "ctl/build.h"
 #include "ctl/doc.h"
+#include "ctl/private.h"
 
 enum { TEXT = 300, CERTS_MAX = 10000 };
 
@@ -299,11 +301,11 @@ static struct rf_keypair *origin_keypair(const struct making *m, const json_t *d
 	return NULL;
 }
 
-static const struct rf_origin_group *inherited(const struct making *m, const char *id)
+static const struct rf_app *app_before(const struct making *m, const char *id)
 {
 	for (size_t i = 0; m->old && i < m->old->app_count; i++)
 		if (strcmp(m->old->apps[i]->id, id) == 0)
-			return m->old->apps[i]->origins;
+			return m->old->apps[i];
 	return NULL;
 }
 
@@ -339,7 +341,8 @@ static int origins(struct making *m, const struct rf_object *o, struct rf_app *a
 	if (!g.max_connections)
 		g.max_connections = (unsigned)boot->limits_origin_connections;
 	memcpy(g.id, a->id, sizeof g.id);
-	int rc = rf_origin_group_new(&g, inherited(m, a->id), &a->origins, m->e);
+	const struct rf_app *was = app_before(m, a->id);
+	int rc = rf_origin_group_new(&g, was ? was->origins : NULL, &a->origins, m->e);
 	rf_trust_put(trust);
 	return rc;
 }
@@ -391,6 +394,31 @@ static void app_settings(struct making *m, const json_t *doc, struct rf_app *a)
 	a->retries = (unsigned)doc_int(doc, "retries", 1);
 }
 
+enum { OWN_DAYS = 397, OWN_LEFT = 30 * 86400 };
+
+/* A certificate of our own CA for hosts that have none, so that an app serves at once: its clients trust the root of
+ * their bundle. Kept while the hosts stay and it has time left. */
+static int own_certificate(struct making *m, const json_t *list, struct rf_app *a)
+{
+	struct rf_san sans[RF_CA_SANS_MAX];
+	size_t n = json_array_size(list) < RF_CA_SANS_MAX ? json_array_size(list) : RF_CA_SANS_MAX;
+	RF_BUF_AUTO names = { 0 };
+	for (size_t i = 0; i < n; i++) {
+		sans[i] = (struct rf_san){ RF_SAN_DNS, doc_at(list, i) };
+		rf_buf_add(&names, sans[i].value);
+		rf_buf_addc(&names, ' ');
+	}
+	int64_t now = m->c->clock.wall(m->c->clock.ctx) / (int64_t)RF_NS_S;
+	const struct rf_app *was = app_before(m, a->id);
+	a->own_cert = rf_hash(rf_buf_str(&names)) | 1;
+	if (was && was->own_cert == a->own_cert && rf_keypair_not_after(was->keypair[0]) > now + OWN_LEFT) {
+		a->keypair[0] = rf_keypair_get(was->keypair[0]);
+		return RF_OK;
+	}
+	struct rf_issue req = { .days = OWN_DAYS, .cn = RF_STR("Ringfence edge"), .sans = sans, .san_count = n, .server = true };
+	return rf_ctl_keypair(m->c, &req, &a->keypair[0], m->e);
+}
+
 static int hosts(struct making *m, const struct rf_object *o, struct rf_app *a)
 {
 	const json_t *list = json_object_get(o->doc, "hosts");
@@ -411,7 +439,7 @@ static int hosts(struct making *m, const struct rf_object *o, struct rf_app *a)
 	}
 	for (int k = 0; k < 2 && json_array_size(list); k++)
 		a->keypair[k] = choose(m, doc_at(list, 0), k == 0);
-	return RF_OK;
+	return a->keypair[0] || a->keypair[1] ? RF_OK : own_certificate(m, list, a);
 }
 
 static int each_app(const struct rf_object *o, void *arg)
@@ -485,6 +513,7 @@ int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_t
 	struct rf_store_query all = { 0 };
 	if (!m.site)
 		return no_memory(&m);
+	m.site->fallback = rf_keypair_get(c->priv->fallback);
 	int rc = classes(&m);
 	if (rc == RF_OK)
 		rc = rf_store_list(c->store, RF_KIND_ZONE, &all, each_zone, &m, NULL, e);

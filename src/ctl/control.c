@@ -39,6 +39,24 @@ static int ensure_account(struct rf_ctl *c, struct rf_err *e)
 	return rc;
 }
 
+/* What clients see that name no host: the first listener's certificate, else one of our own CA. */
+static int load_fallback(struct rf_ctl *c, struct rf_err *e)
+{
+	struct rf_keypair *made = NULL;
+	struct rf_san sans[] = { { RF_SAN_DNS, RF_STR("localhost") }, { RF_SAN_IP, RF_STR("127.0.0.1") }, { RF_SAN_IP, RF_STR("::1") } };
+	struct rf_issue own = { .days = 397, .cn = RF_STR("Ringfence edge"), .sans = sans, .san_count = 3, .server = true };
+	const struct rf_boot_listener *with = NULL;
+	for (size_t i = 0; i < c->boot->listener_count && !with; i++)
+		if (c->boot->listeners[i].certificate[0])
+			with = &c->boot->listeners[i];
+	int rc = with ? rf_ctl_keypair_files(c, with->certificate, with->key, &made, e) : rf_ctl_keypair(c, &own, &made, e);
+	if (rc != RF_OK)
+		return rc;
+	rf_keypair_put(c->priv->fallback);
+	c->priv->fallback = made;
+	return RF_OK;
+}
+
 /* The state as it stands, into parts and a published snapshot. */
 static int publish_all(struct rf_ctl *c, unsigned what, struct rf_err *e)
 {
@@ -69,6 +87,8 @@ int rf_ctl_init(struct rf_ctl *c, struct rf_err *e)
 	int rc = ensure_account(c, e);
 	if (rc == RF_OK)
 		rc = rf_devices_load(c, e);
+	if (rc == RF_OK)
+		rc = load_fallback(c, e);
 	return rc == RF_OK ? publish_all(c, RF_PART_ALL, e) : rc;
 }
 
@@ -78,9 +98,21 @@ void rf_ctl_fini(struct rf_ctl *c)
 		return;
 	rf_devices_free(c->priv->devices);
 	rf_parts_put(&c->priv->parts);
+	rf_keypair_put(c->priv->fallback);
 	free(c->priv->touched);
 	free(c->priv);
 	c->priv = NULL;
+}
+
+int rf_ctl_keypair(struct rf_ctl *c, const struct rf_issue *req, struct rf_keypair **ret, struct rf_err *e)
+{
+	struct rf_bundle b = { 0 };
+	int rc = rf_ca_bundle(c->ca, req, c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S, &b, e);
+	if (rc != RF_OK)
+		return rc;
+	rc = rf_keypair_from_pem(rf_buf_str(&b.cert_pem), rf_buf_str(&b.key_pem), ret, e);
+	rf_bundle_fini(&b);
+	return rc;
 }
 
 int rf_ctl_begin(struct rf_ctl *c, const char *actor, struct rf_err *e)
@@ -208,6 +240,20 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 	put_in_force(c, what, &made, snap);
 	c->priv->touched_count = 0;
 	return RF_OK;
+}
+
+int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e)
+{
+	struct rf_keypair *before = rf_keypair_get(c->priv->fallback);
+	int rc = load_fallback(c, e);
+	if (rc == RF_OK)
+		rc = rf_ctl_rebuild(c, RF_PART_ALL, e);
+	if (rc != RF_OK) {
+		rf_keypair_put(c->priv->fallback);
+		c->priv->fallback = rf_keypair_get(before);
+	}
+	rf_keypair_put(before);
+	return rc;
 }
 
 int rf_ctl_rebuild(struct rf_ctl *c, unsigned what, struct rf_err *e)

@@ -11,13 +11,24 @@ struct rf_ctl_private {
 	struct touch *touched;     /* of the open transaction */
 	size_t touched_count, touched_cap;
 	struct rf_devices *devices;
+	struct rf_keypair *fallback; /* for clients that name no host: of the boot file, or our own CA's */
 	struct rf_crl_fetcher *crl; /* NULL until it runs */
+	int monitor_fd;             /* -1 without a monitor (tests) */
+	const struct rf_plan *plan; /* of the boot file in force */
 	void (*site_changed)(struct rf_ctl *c); /* apps and origins: checks of health follow; NULL */
 };
 
 /* Account, registry, first snapshot. The store, registry, CA and boot of *c are set. */
 int rf_ctl_init(struct rf_ctl *c, struct rf_err *e);
 void rf_ctl_fini(struct rf_ctl *c);
+
+/* A key and certificate of our own CA, ready to be shown. */
+int rf_ctl_keypair(struct rf_ctl *c, const struct rf_issue *req, struct rf_keypair **ret, struct rf_err *e);
+
+/* The same from two PEM files that the boot file names, read through the monitor. */
+int rf_ctl_keypair_files(struct rf_ctl *c, const char *certificate, const char *key, struct rf_keypair **ret, struct rf_err *e);
+/* Everything from files and state again; on any error all stays as it was. */
+int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e);
 
 /* Build these parts anew from the state as it is and publish them: lists of revocation have come, a file has changed. */
 int rf_ctl_rebuild(struct rf_ctl *c, unsigned what, struct rf_err *e);

@@ -6,31 +6,34 @@
 #include "ctl/control.h"
 #include "records/ring.h"
 #include "svc/http/edge.h"
-#include "svc/identity.h"
+
+/* The worker's socket of one listener of the boot file. */
+struct rf_worker_listener {
+	int fd;
+	const struct rf_boot_listener *boot;
+};
 
 struct rf_worker_spec {
 	struct rf_ctl *ctl;
 	unsigned index;
 	struct rf_ring *ring;
-	const struct rf_identity_env *identity;
-	void (*local)(void *arg, struct rf_local_request *q);
+	struct rf_identity_env identity;
+	void (*local)(void *arg, struct rf_local_request *q); /* on the worker's thread */
 	void *local_arg;
-	const int *fds;           /* its socket of each listener of the boot file; taken over */
-	size_t fd_count;
 };
 
 /* Build it without starting: any error is told before a thread runs. */
 int rf_worker_new(const struct rf_worker_spec *spec, struct rf_worker **ret, struct rf_err *e);
 int rf_worker_start(struct rf_worker *w, struct rf_err *e);
-/* After its thread has ended. */
+/* Before it was started, or after `done` of its drain. NULL is harmless. */
 void rf_worker_free(struct rf_worker *w);
+
+/* Listen on these from now on, and on no others; the descriptors are taken over, and what *boot says is copied. Also sets
+ * bounds and times from the control thread's boot file. RF_E_NOMEM: nothing was changed and the descriptors are closed. */
+int rf_worker_listen(struct rf_worker *w, const struct rf_worker_listener *v, size_t n);
 
 /* Messages; each returns at once. */
 void rf_worker_sever(struct rf_worker *w, const char *device_id);
 void rf_worker_recheck(struct rf_worker *w);
-void rf_worker_conf(struct rf_worker *w, const struct rf_http_conf *conf);
-void rf_worker_listen(struct rf_worker *w, const int *fds, size_t count); /* the listeners after a reload */
-/* Drain and end the thread; `done` is posted to the control loop once. */
+/* Accept no more, end what is idle, bound the rest; `done` is posted to the control loop when the thread has ended its loop. */
 void rf_worker_drain(struct rf_worker *w, uint64_t bound_ns, struct rf_msg *done);
-
-struct rf_loop *rf_worker_loop(struct rf_worker *w);

@@ -16,7 +16,7 @@ struct rf_ca;
 #define RF_CA_INTERMEDIATE_DAYS 3652 /* 10 years */
 #define RF_CA_BACKDATE 3600          /* seconds: the clocks of devices run late */
 #define RF_CA_DAYS_MAX 3650          /* longest validity of a leaf */
-#define RF_CA_SANS_MAX 16
+#define RF_CA_SANS_MAX 100
 #define RF_CSR_MAX 16384             /* bytes, PEM or DER */
 
 struct rf_ca_conf {
@@ -48,9 +48,10 @@ struct rf_issue {
 	struct rf_str cn;         /* subject CN=...; empty: the subject of the CSR */
 	const struct rf_san *sans; /* RF_SAN_DNS, RF_SAN_URI ("urn:uuid:..."), RF_SAN_EMAIL or RF_SAN_IP as text */
 	size_t san_count;         /* SANs that the CSR asks for are ignored: they are the caller's to grant */
+	bool server;              /* for TLS server authentication (a host of the edge), not for a device */
 };
 
-/* Certify the CSR's key for TLS client authentication. The CSR must be signed by its own key. The facts of the new
+/* Certify the CSR's key for TLS client authentication (or, with `server`, server authentication). The CSR must be signed by its own key. The facts of the new
  * certificate (DER, serial, SKI, digests, times) are *ret; one reference is the caller's. PEM: rf_cert_pem.
  * Errors: RF_E_SYNTAX, RF_E_TOO_LARGE, RF_E_RANGE, RF_E_INVALID, RF_E_CERT (key policy, signature, CA at its end),
  * with the pointer /csr, /validity_days, /subject or /sans/N. */

@@ -207,15 +207,15 @@ static int add_urls(X509 *x, const struct rf_ca *ca, struct rf_err *e)
 	return rc == RF_OK ? rf_x509_ext(x, ca->cert, NID_info_access, v, e) : rc;
 }
 
-static int add_leaf_exts(X509 *x, const struct rf_ca *ca, struct rf_err *e)
+static int add_leaf_exts(X509 *x, const struct rf_ca *ca, bool server, struct rf_err *e)
 {
-	static const struct {
+	const struct {
 		int nid;
 		const char *value;
 	} EXTS[] = {
 		{ NID_basic_constraints, "critical,CA:FALSE" },
 		{ NID_key_usage, "critical,digitalSignature" },
-		{ NID_ext_key_usage, "clientAuth" },
+		{ NID_ext_key_usage, server ? "serverAuth" : "clientAuth" },
 		{ NID_subject_key_identifier, "hash" },
 		{ NID_authority_key_identifier, "keyid:always" },
 	};
@@ -244,7 +244,7 @@ static int issue(const struct rf_ca *ca, EVP_PKEY *public, const struct rf_csr *
 	if (rc == RF_OK && !X509_set_issuer_name(x, X509_get_subject_name(ca->cert)))
 		rc = rf_ossl_fail(e, RF_E_NOMEM, "cannot set the issuer");
 	if (rc == RF_OK)
-		rc = add_leaf_exts(x, ca, e);
+		rc = add_leaf_exts(x, ca, req->server, e);
 	if (rc == RF_OK)
 		rc = rf_x509_sign(x, ca->key, e);
 	return rc == RF_OK ? rf_cert_from_x509(x, ca->cert, 0, ret, e) : rc;

@@ -50,7 +50,8 @@ struct rf_app {
 	struct rf_str name;
 	const struct rf_zone *zone;
 	struct rf_origin_group *origins;
-	struct rf_keypair *keypair[2]; /* ECDSA, RSA; NULL: the listener's */
+	struct rf_keypair *keypair[2]; /* ECDSA, RSA; at least one */
+	uint64_t own_cert;             /* hash of the hosts that our own CA certified; 0: an uploaded certificate */
 
 	enum rf_auth_mode auth;
 	bool refuse_handshake;
@@ -84,6 +85,7 @@ struct rf_site {
 	size_t zone_count;
 	struct rf_app **apps;
 	size_t app_count;
+	struct rf_keypair *fallback;       /* shown to clients that name no host */
 	struct rf_arena arena;             /* owns all strings and small objects of the site */
 	_Atomic uint32_t refs;
 };

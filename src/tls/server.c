@@ -84,8 +84,11 @@ static bool apply(SSL *ssl, struct tls_conn *c, const struct rf_tls_host *host)
 	SSL_set_max_early_data(ssl, host->early_data ? EARLY_MAX : 0);
 	/* A session of a host that asks for no certificate must not stand in for a device at one that does. */
 	const char *kind = host->ask_client ? "ringfence device" : "ringfence open";
-	return ctx && SSL_set_SSL_CTX(ssl, ctx) &&
-	       SSL_set_session_id_context(ssl, (const unsigned char *)kind, (unsigned)strlen(kind));
+	int level = SSL_get_security_level(ssl); /* of the listener; libssl takes the context's with its certificate */
+	if (!ctx || !SSL_set_SSL_CTX(ssl, ctx))
+		return false;
+	SSL_set_security_level(ssl, level);
+	return SSL_set_session_id_context(ssl, (const unsigned char *)kind, (unsigned)strlen(kind));
 }
 
 static int refuse_hello(struct tls_conn *c, int *alert, int code, const char *why)
@@ -165,14 +168,6 @@ static int on_certificate(X509_STORE_CTX *store, void *arg)
 
 /* --- contexts --- */
 
-static bool ciphers(SSL_CTX *ctx, int min_version)
-{
-	/* A listener for legacy devices says so by its min_version; only there old suites and hashes are let in. */
-	if (min_version < TLS1_2_VERSION)
-		return SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AES:@SECLEVEL=0");
-	return SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
-}
-
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
 		       unsigned in_len, void *arg)
 {
@@ -201,8 +196,9 @@ int tls_server_settings(struct rf_tls *t, SSL_CTX *ctx)
 	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
 	SSL_CTX_set_max_early_data(ctx, 0);
 	SSL_CTX_set_recv_max_early_data(ctx, EARLY_MAX);
-	bool good = SSL_CTX_set_min_proto_version(ctx, t->conf.min_version) &&
-		    SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) && ciphers(ctx, t->conf.min_version) &&
+	bool good = SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
+		    SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) &&
+		    SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") &&
 		    SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384");
 	return good ? RF_OK : RF_E_CRYPTO;
 }
@@ -334,11 +330,22 @@ int rf_tls_settle(struct rf_stream *s)
 
 static const struct rf_layer server_layer = { server_handshake, tls_read, tls_write, tls_shutdown, tls_free };
 
-int rf_tls_accept(struct rf_tls *t, struct rf_stream *s)
+static bool set_version(SSL *ssl, int min_version)
+{
+	if (!min_version || min_version == TLS1_2_VERSION)
+		return true;
+	if (min_version < TLS1_2_VERSION && !SSL_set_cipher_list(ssl, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AES:@SECLEVEL=0"))
+		return false;
+	return SSL_set_min_proto_version(ssl, min_version);
+}
+
+int rf_tls_accept(struct rf_tls *t, struct rf_stream *s, int min_version)
 {
 	int rc = tls_attach(t, s, t->base, &server_layer);
 	if (rc != RF_OK)
 		return rc;
+	if (!set_version(tls_conn_of(s)->ssl, min_version))
+		return RF_E_CRYPTO; /* the stream's close frees the layer */
 	SSL_set_accept_state(tls_conn_of(s)->ssl);
 	SSL_set_msg_callback(tls_conn_of(s)->ssl, on_message);
 	return RF_OK;

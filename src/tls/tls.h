@@ -36,7 +36,6 @@ struct rf_tls_conf {
 	void *arg;
 	/* Denied by key, serial or fingerprint right now? NULL: nothing is. */
 	bool (*denied)(void *arg, const struct rf_tls_peer *peer);
-	int min_version;         /* TLS1_2_VERSION unless a listener says lower */
 	unsigned session_cache;  /* sessions kept a worker */
 	unsigned chain_cache;    /* verified chains kept a worker */
 	uint32_t session_timeout_s;
@@ -86,8 +85,9 @@ struct rf_tls_info {
 struct rf_tls *rf_tls_new(const struct rf_tls_conf *conf, struct rf_err *e);
 void rf_tls_free(struct rf_tls *t);
 
-/* Put the server layer on an accepted stream; then drive rf_stream_handshake. */
-int rf_tls_accept(struct rf_tls *t, struct rf_stream *s);
+/* Put the server layer on an accepted stream; then drive rf_stream_handshake. min_version as libssl writes it (TLS1_2_VERSION; 0
+ * means that): older ones only where a listener says so, with the ciphers that such devices have. */
+int rf_tls_accept(struct rf_tls *t, struct rf_stream *s, int min_version);
 const struct rf_tls_info *rf_tls_info(const struct rf_stream *s); /* NULL on a plain stream */
 
 /* Check again what may have changed since the handshake: validity in time, revocation, trust set.

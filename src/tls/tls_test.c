@@ -28,6 +28,7 @@ static struct world {
 	struct rf_loop *loop;
 	int64_t now_s;
 	bool ask, refuse, early, deny;
+	int min_version;
 } w;
 
 static uint64_t test_mono(void *ctx) { (void)ctx; return 1; }
@@ -121,8 +122,7 @@ static int setup(void **state)
 	w.server = self_signed("edge.example");
 	w.trust = trust_of(w.ca, RF_CRL_NONE, NULL, 0);
 	w.loop = rf_loop_epoll(&e);
-	struct rf_tls_conf conf = { .host = host, .trust = trust, .denied = denied, .min_version = TLS1_2_VERSION,
-				    .session_cache = 100, .chain_cache = 4, .session_timeout_s = 3600,
+	struct rf_tls_conf conf = { .host = host, .trust = trust, .denied = denied, .session_cache = 100, .chain_cache = 4, .session_timeout_s = 3600,
 				    .clock = { test_mono, test_wall, NULL } };
 	w.tls = rf_tls_new(&conf, &e);
 	assert_non_null(w.tls);
@@ -188,7 +188,7 @@ static void link_open(struct link *l, struct rf_bundle *who, const char *sni, SS
 	if (session)
 		SSL_set_session(l->ssl, session);
 	assert_int_equal(rf_stream_accept(&l->s, w.loop, fd[0], nothing), RF_OK);
-	assert_int_equal(rf_tls_accept(w.tls, &l->s), RF_OK);
+	assert_int_equal(rf_tls_accept(w.tls, &l->s, w.min_version), RF_OK);
 }
 
 static void pump(struct link *l)
@@ -428,6 +428,13 @@ static void older_versions(void **state)
 	pump(&l);
 	assert_int_equal(l.server_rc, RF_E_CRYPTO);
 	link_close(&l);
+	w.min_version = TLS1_1_VERSION; /* a listener for legacy devices says so */
+	link_open(&l, &w.device, "edge.example", NULL, TLS1_1_VERSION);
+	SSL_set_security_level(l.ssl, 0);
+	pump(&l);
+	assert_int_equal(l.server_rc, RF_OK);
+	assert_string_equal(rf_tls_info(&l.s)->version, "TLSv1.1");
+	link_close(&l);
 }
 
 static void early_data_is_marked_and_single_use(void **state)
@@ -493,7 +500,7 @@ static int origin(const char *name, bool verify, struct rf_trust *with)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
 	rf_stream_accept(&a, w.loop, fd[0], nothing);
 	rf_stream_accept(&b, w.loop, fd[1], nothing);
-	rf_tls_accept(w.tls, &a);
+	rf_tls_accept(w.tls, &a, 0);
 	struct rf_tls_client c = { .name = rf_str_z(name), .verify = verify, .trust = with };
 	assert_int_equal(rf_tls_connect(w.tls, &b, &c), RF_OK);
 	for (int i = 0; i < 20; i++) {

@@ -19,6 +19,7 @@ struct rf_http_conn;
 /* What a listener says about the connections that it accepts. Outlives them. */
 struct rf_http_listener {
 	bool tls;
+	int min_version;                  /* of TLS, as libssl writes it; 0: TLS 1.2 */
 	bool proxy;                       /* a PROXY header comes first [PROXY protocol, HAProxy 2.x] */
 	const struct rf_prefix *trusted;  /* peers whose PROXY header and forwarding headers are believed */
 	size_t trusted_count;

@@ -85,7 +85,7 @@ static enum step admit(struct rf_http_conn *c)
 			rf_count(RF_C_LIMIT_HANDSHAKES_ADDRESS);
 	}
 	if (!r && c->listener->tls)
-		r = rf_tls_accept(e->tls, &c->stream);
+		r = rf_tls_accept(e->tls, &c->stream, c->listener->min_version);
 	if (r) {
 		c->refused = true;
 		c->end_reason = r == RF_E_NOMEM ? RF_REASON_MEMORY : RF_REASON_CONNECTIONS;
