@@ -144,7 +144,7 @@ static int setup(void **state)
 	w.app->auth = RF_AUTH_ENFORCE;
 	w.app->forward_rfc9440 = true;
 	add_class(true);
-	struct rf_tls_conf conf = { .host = host, .trust = trust, .denied = denied, .min_version = TLS1_2_VERSION,
+	struct rf_tls_conf conf = { .host = host, .trust = trust, .denied = denied,
 				    .session_cache = 100, .chain_cache = 16, .session_timeout_s = 3600,
 				    .clock = { mono_now, wall_now, NULL } };
 	w.tls = rf_tls_new(&conf, &e);
