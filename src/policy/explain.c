@@ -145,7 +145,8 @@ static void tell_rule(void *ctx, const struct rf_ruleset *set, const struct rf_r
 	rf_jw_close(w, '}');
 }
 
-void rf_explain(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, struct rf_jw *w, const char *key)
+void rf_explain(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, struct rf_jw *w,
+	const char *key)
 {
 	const struct rf_trace trace = { tell_rule, w };
 	rf_verdict_init(v);
@@ -163,7 +164,8 @@ const char *rf_outcome_str(enum rf_outcome o)
 
 static void tell_edits(const struct rf_verdict *v, struct rf_jw *w)
 {
-	static const char *const operations[] = { [RF_EDIT_SET] = "set", [RF_EDIT_ADD] = "add", [RF_EDIT_REMOVE] = "remove" };
+	static const char *const operations[] = {
+		[RF_EDIT_SET] = "set", [RF_EDIT_ADD] = "add", [RF_EDIT_REMOVE] = "remove" };
 	rf_jw_open(w, "headers", '[');
 	for (unsigned i = 0; i < v->nedits; i++) {
 		rf_jw_open(w, NULL, '{');

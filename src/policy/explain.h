@@ -8,7 +8,8 @@ enum { RF_EXPLAIN_TERMS = 16, RF_EXPLAIN_TEXT = 256 }; /* terms of a rule, bytes
 /* Evaluate the phases of a connection and its request and write an array `key` of
  * {phase, ruleset, rule, ref, description, action, result, because: [{expression, line, column, holds, value}]}
  * to *w; result is matched, not_matched, disabled, skipped, not_reached or error. The verdict is left in *v. */
-void rf_explain(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, struct rf_jw *w, const char *key);
+void rf_explain(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, struct rf_jw *w,
+	const char *key);
 /* {outcome, why, rule, ref, status, log: [..], headers: [{operation, name, value}], path, query, error}. */
 void rf_explain_verdict(const struct rf_verdict *v, struct rf_jw *w, const char *key);
 

@@ -11,7 +11,8 @@ static int make(struct parser *p, bool condition, struct rf_expr **ret)
 	if (!root)
 		return p->lex.e->code;
 	if (root->each)
-		return lex_fail(&p->lex, root->at, RF_E_TYPE, "[*] makes a test or value of each element: put any() or all() around it");
+		return lex_fail(&p->lex, root->at, RF_E_TYPE,
+			"[*] makes a test or value of each element: put any() or all() around it");
 	if (!lex_end(&p->lex))
 		return lex_fail(&p->lex, lex_here(&p->lex), RF_E_SYNTAX, lex_peek_mark(&p->lex, ")") ?
 			"this parenthesis was not opened" : "expected an operator, `and`, `or` or the end of the expression here");
@@ -33,7 +34,8 @@ static int compile(const struct rf_rule_env *env, enum rf_phase phase, struct rf
 		return rf_fail(e, RF_E_TOO_LARGE, "an expression takes at most %d bytes", RF_EXPR_SIZE);
 	struct rf_arena arena;
 	rf_arena_init(&arena, PARSE_MEMORY);
-	struct parser p = { .lex = { .text = text, .arena = &arena, .e = e }, .arena = &arena, .env = env, .phase = phase };
+	struct parser p = { .lex = { .text = text, .arena = &arena, .e = e }, .arena = &arena, .env = env,
+		.phase = phase };
 	int r = make(&p, condition, ret);
 	rf_arena_fini(&arena);
 	return r;

@@ -18,6 +18,7 @@ enum {
 	RF_EXPR_LIST = 16384,     /* values of an inline list */
 	RF_FUNC_ARGS = 32,
 	RF_REGEX_SIZE = 2048,     /* bytes of a pattern */
+	RF_REGEX_PARTS = 2048,    /* characters and classes of a pattern once its {n,m} are written out */
 	RF_EXPR_RESULT = 65536,   /* bytes of a string that a function makes */
 };
 

@@ -157,7 +157,7 @@ static void precedence(void **state)
 		{ "ssl ^^ ssl ^^ ssl", true }, { "ssl xor ssl xor not ssl", false },
 		{ "ssl || ssl && !ssl", true }, { "!ssl && ssl || ssl ^^ !ssl", true },
 		{ "not http.host eq \"x\" and ssl", true },
-		{ "!!ssl", true }, { "not not not ssl", false });
+		{ "!!ssl", true }, { "true", true }, { "not true or false", false }, { "(true) and ssl", true }, { "not not not ssl", false });
 }
 
 static void missing_values(void **state)
@@ -292,7 +292,7 @@ static void errors_have_places(void **state)
 		{ "http.host[0] eq \"a\"", 1, 11, "works on an array" }, { "device.tags[\"a\"] eq \"a\"", 1, 13, "works on a map" },
 		{ "http.request.headers[\"a\"] eq \"b\"", 1, 27, "does not work" }, { "device.tags[-1] eq \"a\"", 1, 13, "0 or more" },
 		{ "ip.src in $offic", 1, 12, "did you mean `office`" }, { "http.host in $office", 1, 15, "kind ip" }, { "ip.src in $Office", 1, 12, "lower-case" },
-		{ "ip.src.country eq \"DE\"", 1, 1, "geo.city" }, { "ip.geoip.country eq \"DE\"", 1, 1, "MMDB" }, { "ip.src.asnum eq 1", 1, 1, "geo.asn" },
+		{ "ip.src.country eq \"DE\"", 1, 1, "mmdb.geo" }, { "ip.geoip.country eq \"DE\"", 1, 1, "MMDB" }, { "ip.src.asnum eq 1", 1, 1, "mmdb.asn" },
 		{ "bit_slice(http.host, 0, 1) eq 1", 1, 1, "packet" }, { "http.host eq http.referer", 1, 14, "not with another field" },
 		{ "tcp.dstport eq 99999999999999999999", 1, 16, "64 bits" }, { "tcp.dstport eq 12ab", 1, 18, "does not belong" },
 		{ "split(http.host, \"\", 2)[0] eq \"a\"", 1, 18, "not empty" }, { "split(http.host, \",\", 200)[0] eq \"a\"", 1, 23, "1 to 128" },
@@ -336,6 +336,72 @@ static void bounds_hold(void **state)
 		rf_buf_addc(&b, ' ');
 	assert_int_equal(rf_expr_compile(&at, RF_PHASE_HTTP_REQUEST, rf_buf_str(&b), &x, &e), RF_E_TOO_LARGE);
 	assert_null(x);
+}
+
+static void costly_patterns_are_refused(void **state)
+{
+	(void)state;
+	static const struct { const char *pattern; bool ok; } table[] = { { "a{1,30000}", false }, { "(a{1,200}b{1,200}){50}", false },
+		{ "((((a*b?){2,30}c){2,30}d){2,20}e){2,9}", false }, { "(.{60}){60}", false }, { "[^/]{1024,}", true }, { "a{,9999}", true },
+		{ "[{9999}]{2}", true }, { "\\{9999}", true }, { "(a|b){20}(c{9}){9}", true }, { "[]{]{3000}", false }, { "[[:alpha:]{]{3000}", false } };
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		struct rf_rule_env at = env();
+		struct rf_expr *x = NULL;
+		struct rf_err e;
+		char text[128];
+		snprintf(text, sizeof text, "http.host matches r\"%s\"", table[i].pattern);
+		int r = rf_expr_compile(&at, RF_PHASE_HTTP_REQUEST, rf_str_z(text), &x, &e);
+		if (r != (table[i].ok ? RF_OK : RF_E_TOO_LARGE))
+			fail_msg("%s: %s", table[i].pattern, r ? e.text : "was accepted");
+		rf_expr_put(x);
+	}
+}
+
+static bool nothing(void *ctx, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	(void)ctx, (void)a;
+	*ret = rf_val_str((struct rf_str){ NULL, 0 });
+	return rf_fields[f].type == RF_T_STR;
+}
+
+/* (NULL, 0) is an empty string everywhere. */
+static void null_strings(void **state)
+{
+	(void)state;
+	static const struct rf_facts_ops ops = { .get = nothing };
+	static const char *const texts[] = { "http.host eq \"\"", "http.host contains \"\"", "http.host matches \"^$\"",
+		"http.host wildcard \"*\"", "http.host strict wildcard \"*\"", "http.host in {\"\"}", "lower(http.host) eq \"\"",
+		"concat(http.host, http.host) eq \"\"", "url_decode(http.host, \"ru\") eq \"\"", "substring(http.host, 0, 1) eq \"\"",
+		"len(split(http.host, \",\", 3)) eq 1", "starts_with(http.host, http.host)", "ends_with(http.host, \"\")",
+		"regex_replace(http.host, \"x\", \"y\") eq \"\"", "remove_bytes(http.host, \"x\") eq \"\"", "len(sha256(http.host)) eq 32",
+		"remove_query_args(http.host, \"x\") eq \"\"", "encode_base64(http.host) eq \"\"", "decode_base64(http.host) eq \"\"",
+		"wildcard_replace(http.host, \"*\", \"${1}\") eq \"\"", "not is_timed_hmac_valid_v0(\"\", http.host, 1, 1)",
+		"not lookup_json_string(http.host, \"a\") eq \"\"", "http.host le \"\"" };
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		struct rf_rule_env at = env();
+		struct rf_expr *x = NULL;
+		struct rf_err e;
+		struct rf_facts f;
+		bool got = false;
+		rf_facts_init(&f, &ops, NULL, &arena, NULL, 0);
+		if (rf_expr_compile(&at, RF_PHASE_HTTP_REQUEST, rf_str_z(texts[i]), &x, &e) || rf_expr_test(x, &f, &got) || !got)
+			fail_msg("%s does not hold", texts[i]);
+		rf_expr_put(x);
+	}
+}
+
+static void a_connection_has_no_request(void **state)
+{
+	(void)state;
+	struct rf_rule_env at = env();
+	struct rf_expr *x = NULL;
+	struct rf_err e;
+	assert_int_equal(rf_expr_compile(&at, RF_PHASE_CONNECTION, RF_STR("http.host eq \"a\""), &x, &e), RF_E_INVALID);
+	assert_non_null(strstr(e.text, "not known in the phase `connection`"));
+	assert_int_equal(rf_expr_compile(&at, RF_PHASE_CONNECTION, RF_STR("tls.sni eq \"a\" and ip.src in {10.0.0.0/8}"), &x, &e), RF_OK);
+	assert_true(rf_expr_uses(x, RF_F_TLS_SNI));
+	assert_false(rf_expr_uses(x, RF_F_IP_DST));
+	rf_expr_put(x);
 }
 
 static void a_full_arena_is_an_error(void **state)
@@ -452,7 +518,8 @@ int main(void)
 		cmocka_unit_test(comparisons), cmocka_unit_test(versions), cmocka_unit_test(precedence),
 		cmocka_unit_test(missing_values), cmocka_unit_test(elements), cmocka_unit_test(functions),
 		cmocka_unit_test(hmac_with_time), cmocka_unit_test(strings), cmocka_unit_test(errors_have_places),
-		cmocka_unit_test(bounds_hold), cmocka_unit_test(a_full_arena_is_an_error),
+		cmocka_unit_test(bounds_hold), cmocka_unit_test(costly_patterns_are_refused),
+		cmocka_unit_test(null_strings), cmocka_unit_test(a_connection_has_no_request), cmocka_unit_test(a_full_arena_is_an_error),
 		cmocka_unit_test(a_replaced_list_needs_no_compiling), cmocka_unit_test(replacing_by_pattern_is_bounded),
 		cmocka_unit_test(bad_list_items), cmocka_unit_test(large_lists),
 	};

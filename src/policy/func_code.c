@@ -71,7 +71,8 @@ int fn_uuidv4(struct rf_facts *f, const struct rf_val *a, unsigned n, struct rf_
 	b[6] = (b[6] & 0x0f) | 0x40; /* [RFC 9562 5.4] */
 	b[8] = (b[8] & 0x3f) | 0x80;
 	rf_hex(b, sizeof b, hex);
-	struct rf_str s = rf_arena_printf(f->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+	struct rf_str s = rf_arena_printf(f->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8,
+		 hex + 12, hex + 16, hex + 20);
 	if (!s.p)
 		return RF_E_NOMEM;
 	*ret = rf_val_str(s);

@@ -347,7 +347,8 @@ static int unknown(struct rf_json_facts *j, const char *key, const char *pointer
 
 static int one_key(struct rf_json_facts *j, const char *key, const json_t *v, const char *pointer, struct pairs *p)
 {
-	static const char *const device[2] = { "device." }, *const tls[2] = { "tls.", "tls.client." }, *const any[2] = { "" };
+	static const char *const device[2] = { "device." }, *const tls[2] = { "tls.", "tls.client." };
+	static const char *const any[2] = { "" };
 	int what = 0;
 	size_t i = 0;
 	while (i < KEYS && strcmp(keys[i].key, key) != 0)

@@ -129,6 +129,11 @@ static int hex_digit(char c)
 	return digit(c) ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
 }
 
+static bool octal(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
 /* The byte that the escape at the cursor stands for: \" \\ \xHH or \ooo. */
 static int escape(struct lexer *l, char *ret)
 {
@@ -140,7 +145,7 @@ static int escape(struct lexer *l, char *ret)
 	} else if (c == 'x' && lo >= 0) {
 		*ret = (char)(hi << 4 | lo);
 		l->at += 4;
-	} else if (c >= '0' && c <= '3' && peek(l, 2) >= '0' && peek(l, 2) <= '7' && peek(l, 3) >= '0' && peek(l, 3) <= '7') {
+	} else if (c >= '0' && c <= '3' && octal(peek(l, 2)) && octal(peek(l, 3))) {
 		*ret = (char)((c - '0') << 6 | (peek(l, 2) - '0') << 3 | (peek(l, 3) - '0'));
 		l->at += 4;
 	} else {

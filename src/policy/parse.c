@@ -3,7 +3,7 @@
  *	or    := xor  { ("or" | "||") xor }
  *	xor   := and  { ("xor" | "^^") and }
  *	and   := unary { ("and" | "&&") unary }
- *	unary := ("not" | "!") unary | "(" or ")" | comparison
+ *	unary := ("not" | "!") unary | "(" or ")" | "true" | "false" | comparison
  *	comparison := value [ operator literal ]
  *
  * Types are checked as the tree grows, so that an error stands where the reader made it. Chains of
@@ -312,11 +312,22 @@ static struct node *parse_not(struct parser *p, size_t at)
 	return n;
 }
 
+/* `true` or `false` alone, which the lexer has just passed. */
+static struct node *parse_always(struct parser *p, size_t at)
+{
+	struct node *n = node_new(p, N_CONST, RF_T_BOOL, at);
+	if (n)
+		n->lit = rf_val_bool(p->lex.text.p[at] == 't');
+	return n;
+}
+
 static struct node *parse_unary(struct parser *p)
 {
 	size_t at = lex_here(&p->lex);
 	if (lex_word(&p->lex, "not") || (!lex_peek_mark(&p->lex, "!=") && lex_mark(&p->lex, "!")))
 		return parse_not(p, at);
+	if (lex_word(&p->lex, "true") || lex_word(&p->lex, "false"))
+		return parse_always(p, at);
 	if (!lex_mark(&p->lex, "("))
 		return parse_comparison(p);
 	if (!parse_enter(p))

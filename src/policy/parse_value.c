@@ -169,7 +169,8 @@ static struct node *parse_call(struct parser *p, size_t at, struct rf_str name)
 		return NULL;
 	}
 	if (fn == FN_BIT_SLICE) {
-		lex_fail(&p->lex, at, RF_E_UNSUPPORTED, "bit_slice() works on raw packet bytes, which the phase `%s` does not have",
+		lex_fail(&p->lex, at, RF_E_UNSUPPORTED,
+			"bit_slice() works on raw packet bytes, which the phase `%s` does not have",
 			rf_phases[p->phase].name);
 		return NULL;
 	}
@@ -183,7 +184,8 @@ static struct node *parse_call(struct parser *p, size_t at, struct rf_str name)
 	p->depth--;
 	call->mapped = call->each;
 	if (r == RF_OK && call->each && call->type == RF_T_A_STR) {
-		lex_fail(&p->lex, at, RF_E_TYPE, "%s() makes an array and cannot be applied to each element", func_table[fn].name);
+		lex_fail(&p->lex, at, RF_E_TYPE, "%s() makes an array and cannot be applied to each element",
+			func_table[fn].name);
 		return NULL;
 	}
 	return r ? NULL : call;
@@ -194,8 +196,8 @@ struct node *parse_value(struct parser *p)
 	size_t at = lex_here(&p->lex);
 	struct rf_str name;
 	if (!lex_name(&p->lex, &name)) {
-		lex_fail(&p->lex, at, RF_E_SYNTAX, lex_end(&p->lex) ? "the expression ends where a field or a function should stand" :
-			"expected a field or a function here");
+		lex_fail(&p->lex, at, RF_E_SYNTAX, lex_end(&p->lex) ?
+			"the expression ends where a field or a function should stand" : "expected a field or a function here");
 		return NULL;
 	}
 	return parse_indexes(p, lex_mark(&p->lex, "(") ? parse_call(p, at, name) : field_node(p, at, name));

@@ -11,7 +11,7 @@
 #include <pcre2.h>
 #include "policy/expr.h"
 
-enum { STEPS = 100000, HEAP_KIB = 256, BACKTRACK_DEPTH = 1000 };
+enum { GROUPS = 64, STEPS = 100000, HEAP_KIB = 256, BACKTRACK_DEPTH = 1000 };
 
 struct regex {
 	hs_database_t *db;
@@ -42,6 +42,72 @@ static bool scratch_fit(const hs_database_t *db)
 	return pthread_setspecific(scratch_key, scratch) == 0;
 }
 
+/* The byte after the class that begins at `at`. */
+static size_t class_end(struct rf_str p, size_t at)
+{
+	at += at + 1 < p.n && p.p[at + 1] == '^' ? 2 : 1;
+	if (at < p.n && p.p[at] == ']') /* stands for itself at the front */
+		at++;
+	for (; at < p.n && p.p[at] != ']'; at++) {
+		if (p.p[at] == '\\')
+			at++;
+		else if (p.p[at] == '[' && at + 1 < p.n && p.p[at + 1] == ':')
+			at += rf_str_search(rf_str_skip(p, at), RF_STR(":]")) + 1;
+	}
+	return at + 1;
+}
+
+/* The most times that {n}, {n,} or {n,m} at `at` repeats, 1 where it is none of them. */
+static size_t repeats(struct rf_str p, size_t at)
+{
+	size_t n[2] = { 0, 0 }, which = 0, digits = 0;
+	for (at++; at < p.n && p.p[at] != '}'; at++) {
+		if (p.p[at] == ',' && which == 0 && digits)
+			which = 1;
+		else if (p.p[at] >= '0' && p.p[at] <= '9' && ++digits < 12)
+			n[which] = n[which] * 10 + (size_t)(p.p[at] - '0');
+		else
+			return 1;
+	}
+	size_t most = n[0] > n[1] ? n[0] : n[1];
+	return at < p.n && digits && most ? most : 1;
+}
+
+/* Whether a pattern stays small with its repetitions written out: what the time of compiling it and the
+ * memory of its automaton grow with. */
+static bool modest(struct rf_str p)
+{
+	size_t outer[GROUPS], depth = 0, sum = 0, last = 0;
+	for (size_t at = 0; at < p.n; at++) {
+		char c = p.p[at];
+		if (c == '(') {
+			if (depth == GROUPS)
+				return false;
+			outer[depth++] = sum;
+			sum = last = 0;
+			continue;
+		}
+		if (c == '{') {
+			size_t k = repeats(p, at);
+			sum += last * (k - 1);
+			last *= k;
+		} else if (c == ')' && depth) {
+			last = sum;
+			sum += outer[--depth];
+		} else {
+			last = 1;
+			sum++;
+			if (c == '[')
+				at = class_end(p, at) - 1;
+			else if (c == '\\')
+				at++;
+		}
+		if (sum > RF_REGEX_PARTS || last > RF_REGEX_PARTS)
+			return false;
+	}
+	return true;
+}
+
 static int pattern_ok(struct rf_str pattern, size_t *ret_at, struct rf_err *e)
 {
 	*ret_at = pattern.n ? rf_str_find(pattern, '\0') : 0;
@@ -50,6 +116,9 @@ static int pattern_ok(struct rf_str pattern, size_t *ret_at, struct rf_err *e)
 	*ret_at = 0;
 	if (pattern.n > RF_REGEX_SIZE)
 		return rf_fail(e, RF_E_TOO_LARGE, "a pattern takes at most %d bytes", RF_REGEX_SIZE);
+	if (!modest(pattern))
+		return rf_fail(e, RF_E_TOO_LARGE, "this pattern has more than %d parts once its repetitions are written out",
+			RF_REGEX_PARTS);
 	return RF_OK;
 }
 

@@ -162,7 +162,7 @@ static int read_rule(struct rule_read *in, const json_t *doc)
 	if (!c)
 		c = text_member(in, doc, "expression", RF_EXPR_SIZE, &r->expression);
 	if (!c && !text)
-		c = rule_fail(in, RF_E_MISSING, "/expression", "a rule needs an expression; `true` is not one: try `ssl or not ssl`");
+		c = rule_fail(in, RF_E_MISSING, "/expression", "a rule needs an expression; `true` holds always");
 	if (!c)
 		c = action(in, doc);
 	if (!c)

@@ -141,7 +141,8 @@ static int skip_rules(struct rule_read *in, const json_t *o, struct rf_skip *s)
 
 static int skip_products(struct rule_read *in, const json_t *a)
 {
-	static const char *const names[] = { "bic", "hot", "rateLimit", "securityLevel", "uaBlock", "waf", "zoneLockdown" };
+	static const char *const names[] = { "bic", "hot", "rateLimit", "securityLevel", "uaBlock", "waf",
+		"zoneLockdown" };
 	static const char at[] = "/action_parameters/products";
 	if (!json_is_array(a))
 		return rule_fail(in, RF_E_TYPE, at, "this should be an array of products");
@@ -160,9 +161,10 @@ static int skip_products(struct rule_read *in, const json_t *a)
 
 static int skip(struct rule_read *in, const json_t *params)
 {
+	static const char says_what[] = "skip says what: {\"ruleset\": \"current\"}, phases, rulesets, rules or products";
 	static const char at[] = "/action_parameters";
 	if (!params)
-		return rule_fail(in, RF_E_MISSING, at, "skip says what: {\"ruleset\": \"current\"}, phases, rulesets, rules or products");
+		return rule_fail(in, RF_E_MISSING, at, "%s", says_what);
 	int c = ONLY(in, params, at, "ruleset", "phases", "rulesets", "rules", "products");
 	struct rf_skip *s = c ? NULL : rule_alloc(in->rule, sizeof *s);
 	if (!s)
@@ -173,7 +175,7 @@ static int skip(struct rule_read *in, const json_t *params)
 	if (ruleset && (!json_is_string(ruleset) || strcmp(json_string_value(ruleset), "current") != 0))
 		return rule_fail(in, RF_E_INVALID, "/action_parameters/ruleset", "this can only be `current`");
 	if (!ruleset && !phases && !rulesets && !rules && !products)
-		return rule_fail(in, RF_E_MISSING, at, "skip says what: {\"ruleset\": \"current\"}, phases, rulesets, rules or products");
+		return rule_fail(in, RF_E_MISSING, at, "%s", says_what);
 	s->current = ruleset != NULL;
 	if (phases)
 		c = skip_phases(in, phases, s);
@@ -237,15 +239,16 @@ static int edit_value(struct rule_read *in, const json_t *o, const char *below, 
 
 static int header(struct rule_read *in, const char *name, const json_t *o, struct rf_edit_spec *s)
 {
-	static const char *const operations[] = { [RF_EDIT_SET] = "set", [RF_EDIT_ADD] = "add", [RF_EDIT_REMOVE] = "remove" };
+	static const char *const operations[] = {
+		[RF_EDIT_SET] = "set", [RF_EDIT_ADD] = "add", [RF_EDIT_REMOVE] = "remove" };
 	char below[POINTER], pointer[POINTER + 16];
 	snprintf(below, sizeof below, "/action_parameters/headers/%.64s", name);
 	int c = ONLY(in, o, below, "operation", "value", "expression");
 	if (c)
 		return c;
 	if (!token(name) || reserved(name))
-		return rule_fail(in, RF_E_INVALID, below, token(name) ? "this header belongs to the edge and cannot be rewritten" :
-			"this is not a header name of at most %d bytes", HEADER_NAME);
+		return rule_fail(in, RF_E_INVALID, below, token(name) ?
+			"this header belongs to the edge and cannot be rewritten" : "this is not a header name of at most %d bytes", HEADER_NAME);
 	const char *operation = json_string_value(json_object_get(o, "operation"));
 	unsigned op = 0;
 	while (operation && op < 3 && strcmp(operations[op], operation) != 0)
@@ -283,7 +286,8 @@ static int headers(struct rule_read *in, const json_t *o)
 	return RF_OK;
 }
 
-static int uri_part(struct rule_read *in, const json_t *o, const char *below, bool path, const struct rf_edit_spec **ret)
+static int uri_part(struct rule_read *in, const json_t *o, const char *below, bool path,
+	const struct rf_edit_spec **ret)
 {
 	if (!o)
 		return RF_OK;
@@ -294,8 +298,8 @@ static int uri_part(struct rule_read *in, const json_t *o, const char *below, bo
 	*ret = s;
 	c = edit_value(in, o, below, s);
 	if (!c && !s->expr && !edit_uri_ok(s->value, path))
-		return rule_fail(in, RF_E_INVALID, below, path ? "a path begins with `/` and holds no `?`, `#`, space or control byte" :
-			"a query holds no `#`, space or control byte");
+		return rule_fail(in, RF_E_INVALID, below, path ?
+			"a path begins with `/` and holds no `?`, `#`, space or control byte" : "a query holds no `#`, space or control byte");
 	return c;
 }
 

@@ -45,12 +45,14 @@ static const char *what_came(const struct rf_verdict *v, char to[256])
 {
 	char name[128];
 	if (v->outcome != RF_BLOCK)
-		snprintf(to, 256, v->rule ? "rule `%s` let it pass" : "no rule stopped it", v->rule ? rule_name(v->rule, name) : "");
+		snprintf(to, 256, v->rule ? "rule `%s` let it pass" : "no rule stopped it",
+			v->rule ? rule_name(v->rule, name) : "");
 	else if (v->why == RF_WHY_ERROR)
 		snprintf(to, 256, "rule `%s` could not be evaluated (%s), which blocks", rule_name(v->rule, name),
 			rf_code_sentence(v->error));
 	else
-		snprintf(to, 256, "rule `%s` blocked it with %d", rule_name(v->rule, name), v->response ? v->response->status : 403);
+		snprintf(to, 256, "rule `%s` blocked it with %d", rule_name(v->rule, name),
+			v->response ? v->response->status : 403);
 	return to;
 }
 
