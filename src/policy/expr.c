@@ -58,6 +58,12 @@ bool rf_expr_uses(const struct rf_expr *x, enum rf_field f)
 	return x->uses[f >> 6] >> (f & 63) & 1;
 }
 
+void rf_expr_add_uses(const struct rf_expr *x, uint64_t uses[(RF_FIELD_COUNT + 63) / 64])
+{
+	for (size_t i = 0; i < sizeof x->uses / sizeof *x->uses; i++)
+		uses[i] |= x->uses[i];
+}
+
 static bool requires(const struct rf_expr *x, const struct pnode *n, enum rf_field f, bool want)
 {
 	const struct pnode *k = &x->node[n->kid];

@@ -49,5 +49,7 @@ bool rf_expr_same(const struct rf_expr *a, const struct rf_expr *b);
 /* Whether the condition can only hold where boolean field f is `value`: it is a term of the outermost and. */
 bool rf_expr_requires(const struct rf_expr *x, enum rf_field f, bool value);
 bool rf_expr_uses(const struct rf_expr *x, enum rf_field f);
+/* Add the fields that it asks for to a set of bits. */
+void rf_expr_add_uses(const struct rf_expr *x, uint64_t uses[(RF_FIELD_COUNT + 63) / 64]);
 /* Name of the first deprecated name that the text used, or NULL. */
 const char *rf_expr_deprecated(const struct rf_expr *x);

@@ -28,13 +28,10 @@ static struct rf_val ask(struct rf_facts *f, enum rf_field field)
 	return rf_fields[field].zero ? rf_type_zero(rf_fields[field].type) : (struct rf_val){ 0 };
 }
 
-const struct rf_val *rf_fact(struct rf_facts *f, enum rf_field field)
+const struct rf_val *rf_fact_ask(struct rf_facts *f, enum rf_field field)
 {
-	uint64_t bit = 1ull << (field & 63);
-	if (!(f->known[field >> 6] & bit)) {
-		f->val[field] = ask(f, field);
-		f->known[field >> 6] |= bit;
-	}
+	f->val[field] = ask(f, field);
+	f->known[field >> 6] |= 1ull << (field & 63);
 	return &f->val[field];
 }
 

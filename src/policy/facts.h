@@ -48,7 +48,11 @@ void rf_facts_init(struct rf_facts *f, const struct rf_facts_ops *ops, void *ctx
 	const struct rf_lists *lists, int64_t wall_ns);
 
 /* The value of a field: asked once. Fields whose absence means the empty value give that. */
-const struct rf_val *rf_fact(struct rf_facts *f, enum rf_field field);
+const struct rf_val *rf_fact_ask(struct rf_facts *f, enum rf_field field);
+static inline const struct rf_val *rf_fact(struct rf_facts *f, enum rf_field field)
+{
+	return f->known[field >> 6] >> (field & 63) & 1 ? &f->val[field] : rf_fact_ask(f, field);
+}
 /* The entry of a map field; missing where there is none. */
 struct rf_val rf_fact_key(struct rf_facts *f, enum rf_field field, struct rf_str key);
 

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/hash.h"
 #include "base/near.h"
 #include "policy/rule_int.h"
 
@@ -176,15 +177,44 @@ static int read_rule(struct rule_read *in, const json_t *doc)
 	return c;
 }
 
-struct rf_str rule_source(const json_t *doc)
+static uint64_t mix(uint64_t a, uint64_t b)
 {
-	json_t *copy = json_copy((json_t *)doc);
-	if (!copy)
-		return RF_STR("");
-	json_object_del(copy, "last_updated");
-	char *z = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);
-	json_decref(copy);
-	return rf_str_z(z);
+	__uint128_t m = (__uint128_t)(a ^ 0x9e3779b97f4a7c15u) * (b ^ 0xd6e8feb86659fd93u);
+	return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+/* Depth is what the JSON parser admits. */
+static uint64_t digest(const json_t *v, bool top)
+{
+	uint64_t h = (uint64_t)json_typeof(v);
+	double real;
+	const char *key;
+	json_t *item;
+	switch (json_typeof(v)) {
+	case JSON_OBJECT:
+		json_object_foreach((json_t *)v, key, item)
+			if (!top || strcmp(key, "last_updated") != 0)
+				h += mix(rf_hash(rf_str_z(key)), digest(item, false));
+		return h;
+	case JSON_ARRAY:
+		for (size_t i = 0; i < json_array_size(v); i++)
+			h = mix(h + i, digest(json_array_get(v, i), false));
+		return h;
+	case JSON_STRING:
+		return mix(h, rf_hash((struct rf_str){ json_string_value(v), json_string_length(v) }));
+	case JSON_INTEGER:
+		return mix(h, (uint64_t)json_integer_value(v));
+	case JSON_REAL:
+		real = json_real_value(v);
+		return mix(h, rf_hash((struct rf_str){ (const char *)&real, sizeof real }));
+	default:
+		return mix(h, 1);
+	}
+}
+
+uint64_t rule_digest(const json_t *doc)
+{
+	return digest(doc, true);
 }
 
 int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_t *doc, const char *at,
@@ -199,15 +229,11 @@ int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_
 	r->phase = phase;
 	struct rule_read in = { .env = env, .rule = r, .at = at, .e = e };
 	int c = read_rule(&in, doc);
-	struct rf_str source = c ? RF_STR("") : rule_source(doc);
-	if (!c)
-		c = source.n ? rule_dup(&in, source, &r->source) : rf_fail_ptr(e, RF_E_NOMEM, at, "no memory for this rule");
-	if (source.n)
-		free((char *)source.p);
 	if (c) {
 		rf_rule_put(r);
 		return c;
 	}
+	r->digest = rule_digest(doc);
 	*ret = r;
 	return RF_OK;
 }

@@ -64,7 +64,7 @@ struct rf_rule {
 	const struct rf_edit_spec *path, *query; /* NULL: untouched */
 	unsigned nwarnings;
 	const char *warnings[RF_RULE_WARNINGS]; /* a sentence each */
-	struct rf_str source;      /* canonical JSON of what was compiled */
+	uint64_t digest;           /* private: of the document that was compiled */
 	void *mem;                 /* private: owns all of the above */
 };
 

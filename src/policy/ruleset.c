@@ -15,15 +15,14 @@
 
 static void uses_of(const struct rf_rule *r, uint64_t uses[(RF_FIELD_COUNT + 63) / 64])
 {
-	for (int f = 0; f < RF_FIELD_COUNT; f++) {
-		bool used = rf_expr_uses(r->cond, (enum rf_field)f);
-		for (size_t i = 0; i < r->nedits && !used; i++)
-			used = r->edits[i].expr && rf_expr_uses(r->edits[i].expr, (enum rf_field)f);
-		used |= r->path && r->path->expr && rf_expr_uses(r->path->expr, (enum rf_field)f);
-		used |= r->query && r->query->expr && rf_expr_uses(r->query->expr, (enum rf_field)f);
-		if (used)
-			uses[f >> 6] |= 1ull << (f & 63);
-	}
+	rf_expr_add_uses(r->cond, uses);
+	for (size_t i = 0; i < r->nedits; i++)
+		if (r->edits[i].expr)
+			rf_expr_add_uses(r->edits[i].expr, uses);
+	if (r->path && r->path->expr)
+		rf_expr_add_uses(r->path->expr, uses);
+	if (r->query && r->query->expr)
+		rf_expr_add_uses(r->query->expr, uses);
 }
 
 /* A block of rules that the caller has referenced. */
@@ -147,10 +146,7 @@ static struct rf_rule *unchanged(const struct rf_map *m, const json_t *doc)
 	if (!n)
 		return NULL;
 	struct rf_rule *r = RF_CONTAINER(n, struct old_rule, node)->rule;
-	struct rf_str source = rule_source(doc);
-	bool same = source.n && rf_str_eq(source, r->source);
-	free((char *)source.p);
-	return same ? rf_rule_get(r) : NULL;
+	return rule_digest(doc) == r->digest ? rf_rule_get(r) : NULL;
 }
 
 struct made {
