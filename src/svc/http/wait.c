@@ -84,7 +84,12 @@ void wait_fire(struct rf_timer *t)
 			return;
 		}
 		c->last |= ends[what].status != 504; /* what the client still sends cannot be told from a new request */
-		c->step = (uint8_t)refuse(c, ends[what].status, ends[what].reason, ends[what].words);
+		enum step next = refuse(c, ends[what].status, ends[what].reason, ends[what].words);
+		if (next == STEP_CLOSE) {
+			conn_close(c, ends[what].words);
+			return;
+		}
+		c->step = (uint8_t)next;
 		conn_run(c);
 		return;
 	}
