@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "api/admit.h"
 #include "api/call.h"
 #include "base/enc.h"
 
@@ -169,21 +170,40 @@ static int read_body(struct rf_api_call *c)
 	return good ? RF_OK : c->first_error;
 }
 
-static int run(struct rf_api_call *c)
+static int admit(struct rf_api_call *c)
 {
 	int rc = read_target(c);
-	if (rc == RF_OK && c->route->access != RF_ACCESS_PUBLIC) {
-		rc = rf_auth_who(c);
-		if (rc == RF_OK)
-			rc = load_place(c);
-		if (rc == RF_OK)
-			rc = rf_auth_allow(c);
-	}
+	if (rc != RF_OK || c->route->access == RF_ACCESS_PUBLIC)
+		return rc;
+	rc = rf_auth_who(c);
+	if (rc == RF_OK)
+		rc = load_place(c);
+	return rc == RF_OK ? rf_auth_allow(c) : rc;
+}
+
+static int run(struct rf_api_call *c)
+{
+	int rc = admit(c);
 	if (rc == RF_OK)
 		rc = read_conditions(c);
 	if (rc == RF_OK)
 		rc = read_body(c);
 	return rc == RF_OK ? c->route->handler(c) : rc;
+}
+
+static void call_fini(struct rf_api_call *c)
+{
+	json_decref(c->body);
+	json_decref(c->result);
+	json_decref(c->info);
+	json_decref(c->messages);
+	json_decref(c->errors);
+	rf_object_fini(&c->account);
+	rf_object_fini(&c->zone);
+	rf_object_fini(&c->who.token);
+	rf_buf_fini(&c->text);
+	rf_buf_fini(&c->headers);
+	rf_arena_fini(&c->arena);
 }
 
 void rf_api_handle(struct rf_api *a, const struct rf_api_request *q, struct rf_api_answer *ret)
@@ -194,15 +214,16 @@ void rf_api_handle(struct rf_api *a, const struct rf_api_request *q, struct rf_a
 	if (c.in_tx)
 		a->conf.state.abort(a->conf.state.ctx);
 	rf_reply(&c, rc, ret);
-	json_decref(c.body);
-	json_decref(c.result);
-	json_decref(c.info);
-	json_decref(c.messages);
-	json_decref(c.errors);
-	rf_object_fini(&c.account);
-	rf_object_fini(&c.zone);
-	rf_object_fini(&c.who.token);
-	rf_buf_fini(&c.text);
-	rf_buf_fini(&c.headers);
-	rf_arena_fini(&c.arena);
+	call_fini(&c);
+}
+
+int rf_api_admit(struct rf_api *a, const struct rf_api_request *q, struct rf_api_answer *ret)
+{
+	struct rf_api_call c = { .api = a, .store = a->conf.store, .req = q, .uncounted = true };
+	rf_arena_init(&c.arena, ARENA_MAX);
+	int rc = admit(&c);
+	if (rc != RF_OK)
+		rf_reply(&c, rc, ret);
+	call_fini(&c);
+	return rc;
 }

@@ -59,6 +59,7 @@ struct rf_api_call {
 	struct rf_object account, zone; /* of the path; id "" where it has none */
 	json_t *body;
 	bool dry_run, in_tx;
+	bool uncounted;          /* only asked whether it would be allowed */
 	uint64_t if_revision;    /* from If-Match; 0: any */
 	struct rf_arena arena;
 	struct rf_err err;

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "api/admit.h"
 #include "api/call.h"
 
 static int code_number(int code)
@@ -154,4 +155,19 @@ void rf_api_answer_fini(struct rf_api_answer *r)
 {
 	rf_buf_fini(&r->body);
 	rf_buf_fini(&r->headers);
+}
+
+const char *rf_status_words(int status)
+{
+	static const struct { int status; const char *words; } table[] = {
+		{ 200, "OK" }, { 204, "No Content" }, { 304, "Not Modified" }, { 400, "Bad Request" }, { 401, "Unauthorized" },
+		{ 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" }, { 409, "Conflict" },
+		{ 412, "Precondition Failed" }, { 413, "Content Too Large" }, { 415, "Unsupported Media Type" },
+		{ 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" }, { 500, "Internal Server Error" },
+		{ 501, "Not Implemented" }, { 503, "Service Unavailable" }, { 507, "Insufficient Storage" },
+	};
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+		if (table[i].status == status)
+			return table[i].words;
+	return "Error";
 }

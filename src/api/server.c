@@ -1,0 +1,434 @@
+/* api/server: connections of the API.
+ *
+ *   HANDSHAKE -> HEAD -> BODY -> WRITE -> HEAD (kept alive) or close
+ *
+ * HEAD: bytes gather in `in` until a head is complete. BODY: the rest gathers, decoded into `chunks` where it is
+ * chunked; a large body is refused before it is received unless its sender may make the request. Then the
+ * API answers at once, and WRITE sends that. One timer bounds each state.
+ *
+ * Invariants: memory for requests is bounded for each connection (RF_API_BODY_MAX) and over all
+ * (RF_API_BUFFERED_MAX); a head that the strict parser refuses ends the connection.
+ *
+ * Not here: what requests mean (api/api).
+ */
+#include "api/server.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "api/admit.h"
+#include "base/arena.h"
+#include "net/addr.h"
+#include "net/listener.h"
+#include "net/stream.h"
+#include "tls/tls.h"
+#include "wire/http1_body.h"
+
+enum state { HANDSHAKE, HEAD, BODY, WRITE };
+enum { READ_SIZE = 16384, ARENA_MAX = 65536 };
+
+static const uint64_t state_ns[] = {
+	[HANDSHAKE] = 10 * RF_NS_S, [HEAD] = 60 * RF_NS_S, [BODY] = 60 * RF_NS_S, [WRITE] = 60 * RF_NS_S,
+};
+
+struct conn {
+	struct rf_stream stream;
+	struct rf_timer timer;
+	struct rf_node node;
+	struct rf_api_server *server;
+	enum state state;
+	char local[48];          /* "" : not a local administrator */
+	struct rf_ip src;
+	struct rf_buf in;        /* the request, from its first byte */
+	struct rf_buf chunks;    /* its body, where it comes in chunks */
+	struct rf_http_scan scan;
+	struct rf_http_head head; /* slices point into `in` and are good only until more is read */
+	struct rf_arena arena;
+	struct rf_chunked chunked;
+	size_t decoded;          /* bytes of `in` that `chunked` has used, head included */
+	bool told_to_go_on, keep;
+	struct rf_buf out;
+	size_t sent;
+};
+
+struct listener {
+	struct rf_listener l;
+	struct rf_api_server *server;
+	enum rf_api_listen kind;
+};
+
+struct rf_api_server {
+	struct rf_api_server_conf conf;
+	struct listener listeners[RF_API_LISTENERS];
+	size_t listener_count, conn_count, buffered;
+	struct rf_node conns;
+	struct rf_api_server_stats stats;
+};
+
+static void conn_free(struct conn *c)
+{
+	struct rf_api_server *s = c->server;
+	rf_timer_stop(s->conf.loop, &c->timer);
+	rf_stream_close(&c->stream);
+	rf_list_del(&c->node);
+	s->conn_count--;
+	s->buffered -= c->in.n + c->chunks.n;
+	rf_buf_fini(&c->in);
+	rf_buf_fini(&c->chunks);
+	rf_buf_fini(&c->out);
+	rf_arena_fini(&c->arena);
+	free(c);
+}
+
+static void enter(struct conn *c, enum state state)
+{
+	c->state = state;
+	rf_timer_set(c->server->conf.loop, &c->timer, rf_loop_now(c->server->conf.loop) + state_ns[state]);
+}
+
+static void queue_answer(struct conn *c, const struct rf_api_answer *a, bool head_only)
+{
+	bool empty = a->status == 204 || a->status == 304;
+	c->keep = c->keep && a->status != 413;
+	rf_buf_printf(&c->out, "HTTP/1.1 %d %s\r\nServer: ringfence\r\nCache-Control: no-store\r\n"
+			       "X-Content-Type-Options: nosniff\r\n", a->status, rf_status_words(a->status));
+	rf_buf_add(&c->out, rf_buf_str(&a->headers));
+	if (a->content_type)
+		rf_buf_printf(&c->out, "Content-Type: %s\r\n", a->content_type);
+	if (!empty)
+		rf_buf_printf(&c->out, "Content-Length: %zu\r\n", a->body.n);
+	rf_buf_printf(&c->out, "%s\r\n", c->keep ? "" : "Connection: close\r\n");
+	if (!empty && !head_only)
+		rf_buf_add(&c->out, rf_buf_str(&a->body));
+	enter(c, WRITE);
+}
+
+/* An answer without the API: to what cannot be understood, or not be taken. */
+static void refuse(struct conn *c, int status, const char *why)
+{
+	struct rf_api_answer a = { .status = status, .content_type = "application/json" };
+	c->keep = false;
+	c->server->stats.bad++;
+	rf_buf_printf(&a.body, "{\"success\":false,\"errors\":[{\"code\":6003,\"message\":\"%s\"}],\"messages\":[],"
+			       "\"result\":null}", why);
+	queue_answer(c, &a, false);
+	rf_api_answer_fini(&a);
+}
+
+static struct rf_str header(const struct conn *c, const char *name)
+{
+	for (size_t i = 0; i < c->head.count; i++)
+		if (rf_str_ieq(c->head.headers[i].name, rf_str_z(name)))
+			return c->head.headers[i].value;
+	return RF_STR("");
+}
+
+static void make_request(const struct conn *c, struct rf_str body, struct rf_api_request *q)
+{
+	*q = (struct rf_api_request){
+		.method = c->head.method, .target = c->head.target, .body = body,
+		.authorization = header(c, "authorization"), .auth_email = header(c, "x-auth-email"),
+		.auth_key = header(c, "x-auth-key"), .if_match = header(c, "if-match"),
+		.if_none_match = header(c, "if-none-match"), .content_type = header(c, "content-type"),
+		.local = c->local[0] ? c->local : NULL, .src = c->src,
+	};
+}
+
+/* The head again over the whole request: the buffer may have moved since it was parsed first. */
+static bool parse_head(struct conn *c)
+{
+	struct rf_http_scan scan = { 0 };
+	rf_arena_reset(&c->arena);
+	return rf_http_parse_request(&scan, rf_buf_str(&c->in), &rf_http_limits_default, &c->arena, &c->head) == RF_OK;
+}
+
+static void answer(struct conn *c, struct rf_str body)
+{
+	struct rf_api_request q;
+	struct rf_api_answer a;
+	make_request(c, body, &q);
+	c->server->stats.requests++;
+	rf_api_handle(c->server->conf.api, &q, &a);
+	queue_answer(c, &a, c->head.method == RF_HTTP_HEAD);
+	rf_api_answer_fini(&a);
+}
+
+/* The request is over: forget it and keep what came behind it. */
+static void next_request(struct conn *c, size_t used)
+{
+	c->server->buffered -= used + c->chunks.n;
+	rf_buf_eat(&c->in, used);
+	rf_buf_fini(&c->chunks);
+	rf_arena_reset(&c->arena);
+	c->scan = (struct rf_http_scan){ 0 };
+	c->decoded = 0;
+	c->told_to_go_on = false;
+}
+
+/* Before a large body: would the request be allowed? */
+static bool admitted(struct conn *c)
+{
+	struct rf_api_request q;
+	struct rf_api_answer a;
+	make_request(c, RF_STR(""), &q);
+	if (rf_api_admit(c->server->conf.api, &q, &a) == RF_OK)
+		return true;
+	c->keep = false;
+	queue_answer(c, &a, false);
+	rf_api_answer_fini(&a);
+	return false;
+}
+
+static int on_head(struct conn *c)
+{
+	int rc = rf_http_parse_request(&c->scan, rf_buf_str(&c->in), &rf_http_limits_default, &c->arena, &c->head);
+	if (rc == RF_E_AGAIN)
+		return rc;
+	if (rc != RF_OK) {
+		refuse(c, rf_http_reject_status((enum rf_http_reject)c->scan.reject),
+		       rf_http_reject_sentence((enum rf_http_reject)c->scan.reject));
+		return RF_OK;
+	}
+	c->keep = c->head.keep_alive;
+	bool length = c->head.body == RF_BODY_LENGTH;
+	if (length && c->head.content_length > RF_API_BODY_MAX) {
+		refuse(c, 413, "the body is larger than 8 MiB");
+		return RF_OK;
+	}
+	if ((!length && c->head.body == RF_BODY_CHUNKED) || (length && c->head.content_length > RF_API_EARLY_BODY))
+		if (!admitted(c))
+			return RF_OK;
+	c->decoded = c->head.size;
+	rf_chunked_init(&c->chunked, &rf_http_limits_default);
+	if (c->head.expect_continue && c->head.body != RF_BODY_NONE && !c->told_to_go_on) {
+		rf_buf_add(&c->out, RF_STR("HTTP/1.1 100 Continue\r\n\r\n"));
+		c->told_to_go_on = true;
+	}
+	enter(c, BODY);
+	return RF_OK;
+}
+
+static int on_chunks(struct conn *c)
+{
+	struct rf_str in = rf_str_skip(rf_buf_str(&c->in), c->decoded), data;
+	int rc;
+	while ((rc = rf_chunked_feed(&c->chunked, &in, &data)) == RF_OK) {
+		rf_buf_add(&c->chunks, data);
+		c->server->buffered += data.n;
+		if (c->chunks.n > RF_API_BODY_MAX || c->chunks.bad)
+			break;
+	}
+	c->decoded = c->in.n - in.n;
+	if (rc == RF_E_AGAIN)
+		return rc;
+	if (rc != RF_E_EOF || !parse_head(c)) {
+		refuse(c, rc == RF_OK ? 413 : 400, rc == RF_OK ? "the body is larger than 8 MiB" : "the chunks are malformed");
+		return RF_OK;
+	}
+	answer(c, rf_buf_str(&c->chunks));
+	next_request(c, c->decoded);
+	return RF_OK;
+}
+
+static int on_body(struct conn *c)
+{
+	if (c->head.body == RF_BODY_CHUNKED)
+		return on_chunks(c);
+	size_t length = c->head.body == RF_BODY_LENGTH ? (size_t)c->head.content_length : 0, size = c->head.size;
+	if (c->in.n - size < length)
+		return RF_E_AGAIN;
+	if (!parse_head(c)) {
+		refuse(c, 503, "memory is exhausted");
+		return RF_OK;
+	}
+	answer(c, (struct rf_str){ c->in.p + size, length });
+	next_request(c, size + length);
+	return RF_OK;
+}
+
+/* RF_OK when bytes came. */
+static int fill(struct conn *c)
+{
+	struct rf_api_server *s = c->server;
+	size_t most = RF_API_BODY_MAX + 2 * RF_API_EARLY_BODY + (c->state == BODY ? RF_API_BODY_MAX : 0);
+	if (c->in.n >= most || s->buffered >= RF_API_BUFFERED_MAX) {
+		refuse(c, c->in.n >= most ? 413 : 503, "too much is being received");
+		return RF_OK;
+	}
+	char *room = rf_buf_room(&c->in, READ_SIZE);
+	if (!room)
+		return RF_E_NOMEM;
+	ssize_t n = rf_stream_read(&c->stream, room, READ_SIZE);
+	if (n <= 0)
+		return n ? (int)n : RF_E_EOF;
+	c->in.n += (size_t)n;
+	s->buffered += (size_t)n;
+	return RF_OK;
+}
+
+static int flush(struct conn *c)
+{
+	while (c->sent < c->out.n) {
+		struct iovec v = { c->out.p + c->sent, c->out.n - c->sent };
+		ssize_t n = rf_stream_write(&c->stream, &v, 1);
+		if (n <= 0)
+			return n ? (int)n : RF_E_IO;
+		c->sent += (size_t)n;
+	}
+	rf_buf_clear(&c->out);
+	c->sent = 0;
+	return RF_OK;
+}
+
+static int on_write(struct conn *c)
+{
+	if (c->out.bad)
+		return RF_E_NOMEM;
+	int rc = flush(c);
+	if (rc != RF_OK)
+		return rc;
+	if (c->keep) {
+		enter(c, HEAD);
+		return RF_OK;
+	}
+	rf_stream_shutdown(&c->stream);
+	return RF_E_EOF;
+}
+
+/* One step; RF_E_AGAIN: wait for an event; another error: the connection is over. */
+static int step(struct conn *c)
+{
+	int rc;
+	switch (c->state) {
+	case HANDSHAKE:
+		rc = rf_stream_handshake(&c->stream);
+		if (rc == RF_OK)
+			enter(c, HEAD);
+		return rc;
+	case HEAD:
+	case BODY:
+		rc = c->in.n ? (c->state == HEAD ? on_head(c) : on_body(c)) : RF_E_AGAIN;
+		if (rc == RF_OK)
+			return rc;
+		if (c->out.n && (rc = flush(c)) != RF_OK && rc != RF_E_AGAIN)
+			return rc;
+		return fill(c);
+	case WRITE:
+		return on_write(c);
+	}
+	return RF_E_INTERNAL;
+}
+
+static void on_event(struct rf_stream *stream)
+{
+	struct conn *c = RF_CONTAINER(stream, struct conn, stream);
+	int rc;
+	while ((rc = step(c)) == RF_OK)
+		;
+	if (rc != RF_E_AGAIN)
+		conn_free(c);
+}
+
+static void on_timeout(struct rf_timer *t)
+{
+	conn_free(RF_CONTAINER(t, struct conn, timer));
+}
+
+static bool in_group(int fd, const struct ucred *peer, gid_t group)
+{
+	gid_t groups[256];
+	socklen_t size = sizeof groups;
+	if (group == (gid_t)-1)
+		return false;
+	if (peer->gid == group)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0)
+		return false;
+	for (size_t i = 0; i < size / sizeof *groups; i++)
+		if (groups[i] == group)
+			return true;
+	return false;
+}
+
+static void know_local(struct conn *c, int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof peer;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+		return;
+	if (peer.uid == 0 || peer.uid == geteuid() || in_group(fd, &peer, c->server->conf.admin_gid))
+		snprintf(c->local, sizeof c->local, "local:uid=%u", (unsigned)peer.uid);
+}
+
+static void on_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
+{
+	struct listener *own = RF_CONTAINER(l, struct listener, l);
+	struct rf_api_server *s = own->server;
+	struct conn *c = s->conn_count < RF_API_CONNECTIONS ? calloc(1, sizeof *c) : NULL;
+	if (!c) {
+		s->stats.refused++;
+		close(fd);
+		return;
+	}
+	c->server = s;
+	c->timer.fire = on_timeout;
+	c->src = rf_addr_ip(peer);
+	rf_arena_init(&c->arena, ARENA_MAX);
+	rf_list_push(&s->conns, &c->node);
+	s->conn_count++;
+	s->stats.connections++;
+	if (own->kind == RF_API_UNIX)
+		know_local(c, fd);
+	int rc = rf_stream_accept(&c->stream, s->conf.loop, fd, on_event);
+	if (rc == RF_OK && own->kind == RF_API_TLS)
+		rc = rf_tls_accept(s->conf.tls, &c->stream, 0);
+	enter(c, HANDSHAKE);
+	if (rc != RF_OK) {
+		s->stats.refused++;
+		conn_free(c);
+	}
+}
+
+struct rf_api_server *rf_api_server_new(const struct rf_api_server_conf *conf, struct rf_err *e)
+{
+	struct rf_api_server *s = calloc(1, sizeof *s);
+	if (!s) {
+		rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+		return NULL;
+	}
+	s->conf = *conf;
+	rf_list_init(&s->conns);
+	return s;
+}
+
+int rf_api_server_listen(struct rf_api_server *s, int fd, enum rf_api_listen kind, struct rf_err *e)
+{
+	if (s->listener_count == RF_API_LISTENERS || (kind == RF_API_TLS && !s->conf.tls)) {
+		close(fd);
+		return rf_fail(e, RF_E_FULL, "the API cannot take this listener");
+	}
+	struct listener *l = &s->listeners[s->listener_count];
+	l->server = s;
+	l->kind = kind;
+	int rc = rf_listener_adopt(&l->l, s->conf.loop, fd, on_accept);
+	if (rc != RF_OK)
+		return rf_fail(e, rc, "the API cannot listen: %s", rf_code_sentence(rc));
+	s->listener_count++;
+	return RF_OK;
+}
+
+void rf_api_server_free(struct rf_api_server *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->listener_count; i++)
+		rf_listener_close(&s->listeners[i].l);
+	RF_LIST_EACH(n, &s->conns)
+		conn_free(RF_CONTAINER(n, struct conn, node));
+	free(s);
+}
+
+void rf_api_server_stats(const struct rf_api_server *s, struct rf_api_server_stats *ret)
+{
+	*ret = s->stats;
+}

@@ -1,0 +1,208 @@
+/* The API over a real Unix socket and loop: framing, keep-alive, limits, peers. */
+#include "api/api_test.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include "api/server.h"
+#include "net/addr.h"
+#include "net/listener.h"
+
+struct world {
+	struct fixture f;
+	struct rf_loop *loop;
+	struct rf_api_server *server;
+	char socket[128];
+};
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof *w);
+	struct rf_addr at;
+	int fd;
+	*state = w;
+	if (fixture_open(&w->f, 0) != 0 || !(w->loop = rf_loop_epoll(&w->f.e)))
+		return -1;
+	struct rf_api_server_conf conf = { .loop = w->loop, .api = w->f.api, .admin_gid = (gid_t)-1 };
+	w->server = rf_api_server_new(&conf, &w->f.e);
+	snprintf(w->socket, sizeof w->socket, "unix:%s/api.sock", w->f.dir);
+	if (!rf_addr_parse(rf_str_z(w->socket), &at) || rf_listener_open(&at, &fd, &w->f.e) != RF_OK)
+		return -1;
+	return rf_api_server_listen(w->server, fd, RF_API_UNIX, &w->f.e);
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+	rf_api_server_free(w->server);
+	rf_loop_free(w->loop);
+	unlink(w->socket + 5);
+	fixture_close(&w->f);
+	free(w);
+	return 0;
+}
+
+static int dial(struct world *w)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	snprintf(to.sun_path, sizeof to.sun_path, "%s", w->socket + 5);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	return fd;
+}
+
+static void turn(struct world *w)
+{
+	for (int i = 0; i < 6; i++)
+		rf_loop_turn(w->loop, 0);
+}
+
+/* Send all, with turns of the loop in between; then read what has come. *ret_closed may be NULL. */
+static char *talk(struct world *w, int fd, const char *bytes, size_t n, bool *ret_closed)
+{
+	static char got[1 << 16];
+	size_t sent = 0, have = 0;
+	bool closed = false;
+	while (sent < n) {
+		ssize_t r = send(fd, bytes + sent, n - sent, MSG_NOSIGNAL);
+		if (r < 0 && errno != EAGAIN)
+			break; /* refused in the middle: the answer is there to read */
+		sent += r > 0 ? (size_t)r : 0;
+		turn(w);
+	}
+	turn(w);
+	for (ssize_t r; have < sizeof got - 1 && (r = read(fd, got + have, sizeof got - 1 - have)) != -1; have += (size_t)r)
+		if (r == 0) {
+			closed = true;
+			break;
+		}
+	got[have] = '\0';
+	if (ret_closed)
+		*ret_closed = closed;
+	return got;
+}
+
+static char *say(struct world *w, int fd, const char *text)
+{
+	return talk(w, fd, text, strlen(text), NULL);
+}
+
+static void answers_a_local_administrator(void **state)
+{
+	struct world *w = *state;
+	int fd = dial(w);
+	char *got = say(w, fd, "GET /client/v4/accounts HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_memory_equal(got, "HTTP/1.1 200 OK\r\n", 17);
+	assert_non_null(strstr(got, "\"success\":true"));
+	assert_non_null(strstr(got, w->f.account));
+	got = say(w, fd, "GET /client/v4/zones HTTP/1.1\r\nHost: x\r\n\r\n"); /* the same connection */
+	assert_non_null(strstr(got, "example.com"));
+	got = say(w, fd, "HEAD /client/v4/zones HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_non_null(strstr(got, "Content-Length: "));
+	assert_string_equal(strstr(got, "\r\n\r\n"), "\r\n\r\n");
+	close(fd);
+}
+
+static void bytes_may_come_one_by_one_and_requests_together(void **state)
+{
+	struct world *w = *state;
+	int fd = dial(w);
+	const char *text = "POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 23"
+			   "\r\n\r\n{\"name\":\"slow.example\"}";
+	char *got = NULL;
+	for (const char *p = text; *p; p++)
+		got = talk(w, fd, p, 1, NULL);
+	assert_non_null(strstr(got, "slow.example"));
+	got = say(w, fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
+	char *second = strstr(got + 1, "HTTP/1.1 200 OK");
+	assert_non_null(second);
+	close(fd);
+}
+
+static void chunked_bodies_and_expectations(void **state)
+{
+	struct world *w = *state;
+	int fd = dial(w);
+	char *got = say(w, fd, "POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+			       "Transfer-Encoding: chunked\r\n\r\n8\r\n{\"name\":\r\n11\r\n\"chunked.example\"\r\n1\r\n}\r\n0\r\n\r\n");
+	assert_non_null(strstr(got, "chunked.example"));
+	got = say(w, fd, "POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 25\r\n"
+			 "Expect: 100-continue\r\n\r\n");
+	assert_string_equal(got, "HTTP/1.1 100 Continue\r\n\r\n");
+	got = say(w, fd, "{\"name\":\"expect.example\"} ");
+	assert_non_null(strstr(got, "expect.example"));
+	close(fd);
+}
+
+static void nonsense_is_refused_and_closed(void **state)
+{
+	struct world *w = *state;
+	static const struct { const char *text, *status; } cases[] = {
+		{ "GET / HTTP/1.1\r\n\r\n", "400" },
+		{ "nonsense\r\n\r\n", "400" },
+		{ "POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400" },
+		{ "POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", "413" },
+		{ "POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "400" },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		bool closed;
+		int fd = dial(w);
+		char *got = talk(w, fd, cases[i].text, strlen(cases[i].text), &closed);
+		assert_memory_equal(got + 9, cases[i].status, 3);
+		assert_true(closed);
+		close(fd);
+	}
+}
+
+static void a_large_body_needs_a_known_sender(void **state)
+{
+	struct world *w = *state;
+	struct rf_addr at;
+	int fd;
+	assert_true(rf_addr_parse(RF_STR("127.0.0.1:0"), &at));
+	assert_int_equal(rf_listener_open(&at, &fd, &w->f.e), RF_OK);
+	at = rf_listener_addr(fd);
+	assert_int_equal(rf_api_server_listen(w->server, fd, RF_API_PLAIN, &w->f.e), RF_OK);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, &at.sa, at.len), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	bool closed;
+	const char *text = "POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+	char *got = talk(w, fd, text, strlen(text), &closed);
+	assert_memory_equal(got, "HTTP/1.1 401", 12);
+	assert_true(closed);
+	close(fd);
+}
+
+static void connections_are_bounded(void **state)
+{
+	struct world *w = *state;
+	int fds[RF_API_CONNECTIONS + 1];
+	for (int i = 0; i <= RF_API_CONNECTIONS; i++) {
+		fds[i] = dial(w);
+		turn(w);
+	}
+	struct rf_api_server_stats stats;
+	rf_api_server_stats(w->server, &stats);
+	assert_int_equal(stats.refused, 1);
+	char *got = say(w, fds[0], "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	assert_non_null(strstr(got, "Connection: close"));
+	for (int i = 0; i <= RF_API_CONNECTIONS; i++)
+		close(fds[i]);
+	turn(w);
+	int fd = dial(w);
+	assert_non_null(strstr(say(w, fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), "200 OK"));
+	close(fd);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(answers_a_local_administrator), T(bytes_may_come_one_by_one_and_requests_together),
+		T(chunked_bodies_and_expectations), T(nonsense_is_refused_and_closed), T(a_large_body_needs_a_known_sender),
+		T(connections_are_bounded),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
