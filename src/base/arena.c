@@ -38,6 +38,16 @@ void rf_arena_fini(struct rf_arena *a)
 	rf_arena_reset(a);
 }
 
+void rf_arena_release(struct rf_arena *a, const struct rf_arena *mark)
+{
+	while (a->blocks != mark->blocks) {
+		struct rf_arena_block *next = a->blocks->next;
+		free(a->blocks);
+		a->blocks = next;
+	}
+	*a = *mark;
+}
+
 static bool grow(struct rf_arena *a, size_t n)
 {
 	size_t size = n > BLOCK ? n : BLOCK;

@@ -24,6 +24,10 @@ void rf_arena_init(struct rf_arena *a, size_t bound);
 void rf_arena_reset(struct rf_arena *a);
 void rf_arena_fini(struct rf_arena *a);
 
+/* Give back what was allocated since `mark`, a copy of the arena made then: for results that nobody
+ * keeps. The arena must not have been reset in between. */
+void rf_arena_release(struct rf_arena *a, const struct rf_arena *mark);
+
 /* n bytes, zeroed, aligned for any object; NULL past the bound or without memory. */
 void *rf_arena_alloc(struct rf_arena *a, size_t n) __attribute__((malloc));
 #define RF_ARENA_NEW(a, type) ((type *)rf_arena_alloc((a), sizeof(type)))

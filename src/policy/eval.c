@@ -300,9 +300,16 @@ int node_value(const struct rf_expr *x, const struct pnode *n, struct rf_facts *
 	return RF_OK;
 }
 
+/* What functions made for this answer alone is given back, so that the arena's bound does not depend on
+ * the number of rules; not when something was learnt on the way, which is kept in the same arena. */
 int rf_expr_test(const struct rf_expr *x, struct rf_facts *f, bool *ret)
 {
-	return node_test(x, &x->node[0], f, ret);
+	const struct rf_arena mark = *f->arena;
+	unsigned asked = f->asked, kept = f->kept_count;
+	int r = node_test(x, &x->node[0], f, ret);
+	if (f->arena->at != mark.at && f->asked == asked && f->kept_count == kept)
+		rf_arena_release(f->arena, &mark);
+	return r;
 }
 
 int rf_expr_value(const struct rf_expr *x, struct rf_facts *f, struct rf_val *ret)

@@ -13,7 +13,7 @@ void rf_facts_init(struct rf_facts *f, const struct rf_facts_ops *ops, void *ctx
 	f->lists = lists;
 	f->wall_ns = wall_ns;
 	memset(f->known, 0, sizeof f->known);
-	f->kept_count = 0;
+	f->kept_count = f->asked = 0;
 }
 
 static struct rf_val ask(struct rf_facts *f, enum rf_field field)
@@ -23,6 +23,7 @@ static struct rf_val ask(struct rf_facts *f, enum rf_field field)
 		return rf_val_int(f->wall_ns / 1000000000);
 	if (field == RF_F_HTTP_MSEC)
 		return rf_val_int(f->wall_ns / 1000000 % 1000);
+	f->asked++;
 	if (f->ops->get(f->ctx, f->arena, field, &v) && v.tag != RF_V_MISSING)
 		return v;
 	return rf_fields[field].zero ? rf_type_zero(rf_fields[field].type) : (struct rf_val){ 0 };
@@ -38,8 +39,10 @@ const struct rf_val *rf_fact_ask(struct rf_facts *f, enum rf_field field)
 static struct rf_val look_up(struct rf_facts *f, enum rf_field field, struct rf_str key)
 {
 	struct rf_val v = { 0 };
-	if (f->ops->get_key)
+	if (f->ops->get_key) {
+		f->asked++;
 		return f->ops->get_key(f->ctx, f->arena, field, key, &v) ? v : (struct rf_val){ 0 };
+	}
 	const struct rf_val *map = rf_fact(f, field);
 	for (uint32_t i = 0; map->tag == RF_V_MAP && i < map->n; i++)
 		if (rf_str_eq(map->m[i].key, key))

@@ -21,7 +21,7 @@ struct rf_facts_ops {
 	bool (*get_key)(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_str key, struct rf_val *ret);
 };
 
-enum { RF_FACTS_KEPT = 24 }; /* keyed entries and transformations kept a request; more are made anew */
+enum { RF_FACTS_KEPT = 64 }; /* keyed entries and transformations kept a request; more are made anew */
 
 struct rf_kept {
 	const void *what; /* a node of a program, or the bytes of a key */
@@ -39,6 +39,7 @@ struct rf_facts {
 	/* private to policy */
 	uint64_t known[(RF_FIELD_COUNT + 63) / 64];
 	unsigned kept_count;
+	unsigned asked; /* calls of ops: what they took from the arena stays */
 	struct rf_val val[RF_FIELD_COUNT];
 	struct rf_kept kept[RF_FACTS_KEPT];
 };

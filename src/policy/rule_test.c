@@ -208,6 +208,33 @@ static void an_error_blocks(void **state)
 	drop(&p);
 }
 
+static void many_rules_need_no_more_memory_than_one(void **state)
+{
+	(void)state;
+	enum { RULES = 400, VALUE = 1000 };
+	RF_BUF_AUTO rules = { 0 };
+	RF_BUF_AUTO req = { 0 };
+	for (int i = 0; i < RULES; i++)
+		rf_buf_printf(&rules, "%c{\"id\": \"%d\", \"action\": \"block\", \"expression\": "
+			"\"upper(http.request.headers[\\\"a\\\"][0]) contains \\\"Z%d.\\\"\"}", i ? ',' : '[', i, i);
+	rf_buf_addc(&rules, ']');
+	rf_buf_add(&req, RF_STR("{\"headers\": {\"a\": \""));
+	for (int i = 0; i < VALUE; i++)
+		rf_buf_addc(&req, 'x');
+	rf_buf_add(&req, RF_STR("z399.\"}}"));
+	struct rf_policy p = policy(RF_PHASE_HTTP_REQUEST, NULL, rf_buf_z(&rules));
+	judge(&p, rf_buf_z(&req));
+	struct rf_arena small;
+	rf_arena_init(&small, 16384);
+	rf_facts_init(&facts, facts.ops, facts.ctx, &small, NULL, 0);
+	rf_verdict_init(&verdict);
+	rf_http_eval(&p, &facts, &verdict, NULL);
+	assert_int_equal(verdict.error, RF_OK);
+	assert_str(verdict.rule->id, "399");
+	rf_arena_fini(&small);
+	drop(&p);
+}
+
 static void bad_documents(void **state)
 {
 	(void)state;
@@ -452,7 +479,8 @@ int main(void)
 		cmocka_unit_test(the_canonical_rule_guards_a_host), cmocka_unit_test(order_and_actions),
 		cmocka_unit_test(skip_leaves_out_what_it_names), cmocka_unit_test(rewrite_edits),
 		cmocka_unit_test(client_bytes_cannot_make_a_header), cmocka_unit_test(an_error_blocks),
-		cmocka_unit_test(bad_documents), cmocka_unit_test(unchanged_rules_are_taken_over),
+		cmocka_unit_test(bad_documents),
+		cmocka_unit_test(many_rules_need_no_more_memory_than_one), cmocka_unit_test(unchanged_rules_are_taken_over),
 		cmocka_unit_test(blocks_behave_as_one_array), cmocka_unit_test(an_edit_keeps_the_order_of_priorities),
 		cmocka_unit_test(explain_names_what_decided), cmocka_unit_test(an_operators_tests),
 	};
