@@ -138,9 +138,13 @@ static void tell_rule(void *ctx, const struct rf_ruleset *set, const struct rf_r
 	rf_jw_str(w, "action", rf_str_z(rf_actions[rule->action].name));
 	rf_jw_str(w, "result", rf_str_z(steps[step]));
 	if (step == RF_STEP_MATCHED || step == RF_STEP_NOT_MATCHED) {
+		const struct rf_arena mark = *f->arena;
+		unsigned asked = f->asked, kept = f->kept_count;
 		rf_jw_open(w, "because", '[');
 		tell_why(&t, &rule->cond->node[0]);
 		rf_jw_close(w, ']');
+		if (f->asked == asked && f->kept_count == kept)
+			rf_arena_release(f->arena, &mark); /* as rf_expr_test does */
 	}
 	rf_jw_close(w, '}');
 }
