@@ -170,7 +170,7 @@ static int gather_spans(struct rf_flow *f)
 		r = next_span(f);
 		if (r)
 			break;
-		if (f->to && f->span.n) {
+		if (f->span.n) {
 			put(f, f->span);
 			f->batch += f->span.n;
 		}

@@ -27,7 +27,7 @@ enum { RF_FLOW_OUT = 28, RF_FLOW_HEADS = 2, RF_FLOW_TRAILERS = 16 };
 enum rf_flow_side { RF_FLOW_FROM, RF_FLOW_TO };
 
 struct rf_flow {
-	struct rf_stream *from, *to;  /* to NULL: read and throw away */
+	struct rf_stream *from, *to;  /* to NULL: not known yet, or nobody (rf_flow_take) */
 	struct rf_inbuf *in;
 	struct rf_bufpool *bufs;
 	struct rf_arena *arena;

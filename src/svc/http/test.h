@@ -19,7 +19,7 @@ enum { TEST_RECORDS = 256 };
 
 struct seen { /* what a test wants to know of a record */
 	enum rf_record_kind kind;
-	char action[16], layer[16], reason[160], host[64], path[64], device[40], rule[40], cert[16];
+	char action[16], layer[16], reason[160], host[64], path[64], device[RF_ID_LEN + 1], rule[40], cert[16];
 	unsigned status, origin_status;
 	uint64_t requests, bytes_in, bytes_out;
 };

@@ -1,6 +1,7 @@
 /* Requests over mutual TLS: who is let in, what the origin is told, revocation while connected. */
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include "base/enc.h"
 #include "pki/ca.h"
 #include "pki/pem.h"
 #include "svc/http/test.h"
@@ -259,10 +260,335 @@ static void test_known(void **state)
 	tls_close(&c);
 }
 
+/* A request over `c` is answered with this status, by us or by the origin that says "ok". */
+static void ask(struct tls_client *c, const char *path, unsigned status)
+{
+	char text[256], want[32];
+	snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: app.test\r\n\r\n", path);
+	tls_say(c, text);
+	struct rf_peer *o = origin();
+	if (o) {
+		heard(o);
+		say(o, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+	}
+	snprintf(want, sizeof want, "HTTP/1.1 %u ", status);
+	const char *a = tls_heard(c);
+	if (!has(a, want))
+		fail_msg("wanted %s, got %s", want, a);
+	assert_true(!o == (status != 200));
+}
+
+static void refused(struct rf_bundle *who, const char *reason)
+{
+	struct tls_client c;
+	tls_open(&c, who, "app.test");
+	assert_true(c.up); /* refused politely, after the handshake */
+	ask(&c, "/", 403);
+	assert_string_equal(last_request()->action, "block");
+	if (!has(last_request()->reason, reason))
+		fail_msg("wanted %s, got %s", reason, last_request()->reason);
+	tls_close(&c);
+}
+
+static void test_enforce(void **state)
+{
+	(void)state;
+	world_start();
+	refused(NULL, "no client certificate was shown");
+	refused(&k.stranger, "self-signed");
+	refused(&k.expired, "expired");
+}
+
+static void test_unknown(void **state)
+{
+	(void)state;
+	w.site->classes[w.site->class_slots - 1]->first_sight = false;
+	world_start();
+	refused(&k.device, "no known device");
+}
+
+static void test_other_root(void **state)
+{
+	(void)state;
+	w.app->roots = 2; /* trusted somewhere, not by this host */
+	world_start();
+	refused(&k.device, "does not accept");
+}
+
+static void test_report(void **state)
+{
+	(void)state;
+	w.app->auth = RF_AUTH_REPORT;
+	world_start();
+	struct rf_bundle *who[] = { NULL, &k.stranger, &k.expired, &k.device };
+	static const char *const says[] = { "none", "invalid", "invalid", "valid" };
+	for (size_t i = 0; i < sizeof who / sizeof *who; i++) {
+		struct tls_client c;
+		char want[64];
+		tls_open(&c, who[i], "app.test");
+		tls_say(&c, GET("/"));
+		struct rf_peer *o = origin();
+		assert_non_null(o);
+		const char *q = heard(o);
+		snprintf(want, sizeof want, "\r\nCf-Client-Cert-Status: %s\r\n", says[i]);
+		assert_true(has(q, want));
+		assert_true(has(q, "Cf-Client-Cert-Reason: ") == (i == 1 || i == 2));
+		assert_true(has(q, "\r\nClient-Cert: ") == (i == 3)); /* never one that a reader would take for good */
+		say(o, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+		assert_true(has(tls_heard(&c), "200 OK"));
+		assert_string_equal(last_request()->action, i == 3 ? "allow" : "log");
+		tls_close(&c);
+	}
+}
+
+static void test_operator_body(void **state)
+{
+	(void)state;
+	w.app->deny_status = 401;
+	w.app->deny_body = (struct rf_error_body){ RF_STR("{\"call\":\"support\"}"), RF_STR("<p>call support</p>") };
+	struct tls_client c;
+	world_start();
+	tls_open(&c, NULL, "app.test");
+	tls_say(&c, "GET / HTTP/1.1\r\nHost: app.test\r\nAccept: text/html, */*;q=0.1\r\n\r\n");
+	const char *a = tls_heard(&c);
+	assert_true(has(a, "HTTP/1.1 401 "));
+	assert_true(has(a, "\r\n\r\n<p>call support</p>"));
+	tls_say(&c, "GET / HTTP/1.1\r\nHost: app.test\r\nAccept: application/json\r\n\r\n");
+	assert_true(has(tls_heard(&c), "\r\n\r\n{\"call\":\"support\"}"));
+	tls_close(&c);
+}
+
+static void set_state(const char *id, enum rf_device_state state)
+{
+	struct rf_err e;
+	struct rf_device *d = rf_device_find(w.registry, rf_str_z(id));
+	assert_non_null(d);
+	struct rf_device_spec spec = { .state = state, .class_slot = rf_device_class_slot(d), .name = RF_STR("cam") };
+	snprintf(spec.id, sizeof spec.id, "%s", id);
+	assert_int_equal(rf_registry_put(w.registry, &spec, &e), RF_OK);
+}
+
+static void test_quarantine(void **state)
+{
+	(void)state;
+	struct tls_client c;
+	char id[RF_ID_LEN + 1];
+	world_start();
+	tls_open(&c, &k.device, "app.test");
+	ask(&c, "/", 200);
+	snprintf(id, sizeof id, "%s", last_request()->device);
+	set_state(id, RF_DEVICE_QUARANTINED);
+	ask(&c, "/", 403); /* on the same connection, at once */
+	tls_say(&c, "GET /.well-known/est/cacerts HTTP/1.1\r\nHost: app.test\r\n\r\n");
+	assert_non_null(w.local);
+	assert_string_equal(w.local->device, id);
+	assert_true(w.local->cert_verified);
+	rf_http_local_answer(w.local);
+	run();
+	assert_true(has(tls_heard(&c), "HTTP/1.1 500 ")); /* what the service said: nothing */
+	set_state(id, RF_DEVICE_ACTIVE);
+	ask(&c, "/", 200);
+	set_state(id, RF_DEVICE_REVOKED);
+	ask(&c, "/", 403);
+	pass(3 * RF_NS_S);
+	assert_true(rf_replay_closed(c.p));
+	tls_close(&c);
+}
+
+/* Revoking ends every connection of the device, also in the middle of a request, and no other. */
+static void test_sever(void **state)
+{
+	(void)state;
+	struct tls_client a, b, other;
+	char id[RF_ID_LEN + 1];
+	world_start();
+	tls_open(&a, &k.device, "app.test");
+	ask(&a, "/", 200);
+	snprintf(id, sizeof id, "%s", last_request()->device);
+	tls_open(&b, &k.device, "app.test");
+	tls_open(&other, &k.second, "app.test");
+	tls_say(&b, GET("/long"));
+	struct rf_peer *o = origin();
+	heard(o);
+	say(o, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome");
+	assert_int_equal(atomic_load(&rf_device_use(rf_device_find(w.registry, rf_str_z(id)))->connections), 2);
+	assert_int_equal(rf_http_sever(w.edge, rf_str_z(id)), 2);
+	run();
+	assert_true(rf_replay_closed(a.p));
+	assert_true(rf_replay_closed(b.p));
+	assert_true(rf_replay_closed(o));
+	assert_false(rf_replay_closed(other.p));
+	assert_int_equal(atomic_load(&rf_device_use(rf_device_find(w.registry, rf_str_z(id)))->connections), 0);
+	ask(&other, "/", 200);
+	tls_close(&a);
+	tls_close(&b);
+	tls_close(&other);
+}
+
+static void test_denied_key(void **state)
+{
+	(void)state;
+	struct tls_client c, other;
+	world_start();
+	tls_open(&c, &k.device, "app.test");
+	tls_open(&other, &k.second, "app.test");
+	ask(&c, "/", 200);
+	struct rf_device *d = rf_device_find(w.registry, rf_str_z(last_request()->device));
+	assert_non_null(d);
+	struct rf_cert *x = NULL;
+	struct rf_err e;
+	BIO *bio = BIO_new_mem_buf(k.device.cert_pem.p, (int)k.device.cert_pem.n);
+	X509 *leaf = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	BIO_free(bio);
+	assert_int_equal(rf_cert_from_x509(leaf, NULL, 0, &x, &e), RF_OK);
+	X509_free(leaf);
+	uint8_t fp[32];
+	assert_int_equal(rf_unhex(rf_str_z(x->sha256), fp, sizeof fp), 32);
+	assert_int_equal(rf_registry_deny(w.registry, RF_CRED_FINGERPRINT, (struct rf_str){ (char *)fp, 32 }, true), RF_OK);
+	rf_cert_put(x);
+	assert_int_equal(rf_http_recheck(w.edge), 1);
+	run();
+	assert_true(rf_replay_closed(c.p));
+	ask(&other, "/", 200);
+	tls_close(&c);
+	tls_close(&other);
+	refused(&k.device, "revoked");
+	assert_string_equal(last_request()->cert, "revoked");
+}
+
+static void test_misdirected(void **state)
+{
+	(void)state;
+	struct tls_client c;
+	w.other->auth = RF_AUTH_OFF;
+	world_start();
+	tls_open(&c, &k.device, "other.test"); /* not asked for a certificate there */
+	tls_say(&c, GET("/"));
+	assert_true(has(tls_heard(&c), "HTTP/1.1 421 "));
+	assert_null(origin());
+	tls_close(&c);
+	tls_open(&c, &k.device, "app.test"); /* the other way round is judged by the host that is asked */
+	tls_say(&c, "GET / HTTP/1.1\r\nHost: other.test\r\n\r\n");
+	assert_non_null(origin());
+	tls_close(&c);
+}
+
+static void test_class_limits(void **state)
+{
+	(void)state;
+	struct rf_class *class = w.site->classes[w.site->class_slots - 1];
+	class->max_connections = 1;
+	class->request_rate_ns = RF_NS_S;
+	class->request_burst = 2;
+	struct tls_client a, b;
+	world_start();
+	tls_open(&a, &k.device, "app.test");
+	ask(&a, "/1", 200);
+	tls_open(&b, &k.device, "app.test");
+	ask(&b, "/", 429);
+	assert_true(has(last_request()->reason, "connections"));
+	ask(&a, "/2", 200);
+	tls_say(&a, GET("/3"));
+	const char *text = tls_heard(&a);
+	assert_true(has(text, "HTTP/1.1 429 "));
+	assert_true(has(text, "\r\nRetry-After: 1\r\n"));
+	pass(RF_NS_S);
+	ask(&a, "/4", 200);
+	tls_close(&a);
+	tls_close(&b);
+}
+
+static struct rf_phase_set *rule_set(enum rf_phase phase, const char *expression, const char *action)
+{
+	struct rf_err e = { 0 };
+	struct rf_rule_env env = { 0 };
+	struct rf_ruleset *set = NULL;
+	struct rf_phase_set *all = NULL;
+	json_t *rules = json_pack("[{s:s,s:s,s:s,s:s}]", "id", "rule-1", "expression", expression, "action", action,
+				  "description", "patch");
+	if (rf_ruleset_make(&env, phase, RF_STR("set-1"), RF_STR("test"), rules, NULL, &set, &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(rf_phase_set_make(phase, &set, 1, &all), RF_OK);
+	rf_ruleset_put(set);
+	json_decref(rules);
+	return all;
+}
+
+static void test_rules(void **state)
+{
+	(void)state;
+	struct tls_client c;
+	world_start();
+	w.snap->zone_policy[0].phase[RF_PHASE_HTTP_REQUEST] = rule_set(RF_PHASE_HTTP_REQUEST,
+		"http.request.uri.path contains \"/cgi-bin/\" or any(http.request.headers[\"x-exploit\"][*] contains \"() {\") or "
+		"(device.class eq \"cameras\" and http.request.body.raw contains \"jndi:\")", "block");
+	tls_open(&c, &k.device, "app.test");
+	ask(&c, "/fine", 200);
+	ask(&c, "/cgi-bin/x", 403);
+	assert_string_equal(last_request()->layer, "rule");
+	assert_string_equal(last_request()->rule, "rule-1");
+	tls_say(&c, "GET /a HTTP/1.1\r\nHost: app.test\r\nX-Exploit: () { :;}\r\n\r\n");
+	assert_true(has(tls_heard(&c), "HTTP/1.1 403 "));
+	tls_say(&c, "POST /a HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n${jnd\r\n");
+	assert_null(origin()); /* held until the rules can see enough */
+	tls_say(&c, "2\r\ni:\r\n0\r\n\r\n");
+	assert_true(has(tls_heard(&c), "HTTP/1.1 403 "));
+	assert_null(origin());
+	tls_say(&c, "POST /a HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+	tls_say(&c, "1\r\n!\r\n0\r\n\r\n");
+	struct rf_peer *o = origin();
+	assert_non_null(o);
+	assert_true(has(heard(o), "\r\n\r\n6\r\nhello!\r\n0\r\n\r\n"));
+	answer(o, "ok");
+	assert_true(has(tls_heard(&c), "200 OK"));
+	tls_close(&c);
+}
+
+static void test_connection_rule(void **state)
+{
+	(void)state;
+	struct tls_client c;
+	world_start();
+	w.snap->zone_policy[0].phase[RF_PHASE_CONNECTION] =
+		rule_set(RF_PHASE_CONNECTION, "ip.src in {192.0.2.0/24} and tls.client.cert_verified", "block");
+	tls_open(&c, &k.device, "app.test");
+	assert_true(rf_replay_closed(c.p));
+	assert_string_equal(w.seen[w.seen_count - 1].layer, "rule");
+	tls_close(&c);
+}
+
+static void test_handshake_bounds(void **state)
+{
+	(void)state;
+	w.conf.handshakes = 10;
+	w.conf.handshakes_per_turn = 1;
+	struct rf_peer *half[30];
+	struct tls_client c;
+	world_start();
+	for (size_t i = 0; i < sizeof half / sizeof *half; i++)
+		half[i] = client(); /* they connect and say nothing */
+	struct rf_http_stats s;
+	rf_http_stats(w.edge, &s);
+	assert_int_equal(s.handshakes, 10);
+	assert_true(rf_replay_closed(half[0])); /* the oldest made room */
+	assert_false(rf_replay_closed(half[29]));
+	tls_open(&c, &k.device, "app.test");
+	ask(&c, "/", 200);
+	pass(11 * RF_NS_S);
+	assert_true(rf_replay_closed(half[29]));
+	rf_http_stats(w.edge, &s);
+	assert_int_equal(s.handshakes, 0);
+	say(client(), "this is not TLS at all, and far too chatty");
+	tls_close(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_known, setup, teardown),
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(test_known), T(test_enforce), T(test_unknown), T(test_other_root), T(test_report), T(test_operator_body),
+		T(test_quarantine), T(test_sever), T(test_denied_key), T(test_misdirected), T(test_class_limits), T(test_rules),
+		T(test_connection_rule), T(test_handshake_bounds),
 	};
 	return cmocka_run_group_tests(tests, keys_setup, keys_teardown);
 }
