@@ -15,6 +15,7 @@
 #include "egress/pool.h"
 #include <stdlib.h>
 #include "net/addr.h"
+#include "records/counters.h"
 
 enum phase { RESOLVE, CONNECT, HANDSHAKE, READY, IDLE, FAILED };
 #define SWEEP_NS RF_NS_S
@@ -153,6 +154,7 @@ static void failed(struct rf_upstream *u, int error, const char *why)
 	u->error = error;
 	u->why = why;
 	connecting_ends(u);
+	rf_count(RF_C_ORIGIN_FAILED);
 	if (error == RF_E_CERT || error == RF_E_CRYPTO)
 		u->pool->stats.tls_failures++;
 	else
@@ -192,6 +194,7 @@ static void ready(struct rf_upstream *u)
 	u->phase = READY;
 	connecting_ends(u);
 	u->pool->stats.connects++;
+	rf_count(RF_C_ORIGIN_NEW);
 }
 
 /* One step of connecting; true when another may follow at once. */
@@ -354,6 +357,7 @@ static struct rf_upstream *idle_take(struct rf_pool_slot *s)
 	s->idle_count--;
 	s->pool->stats.idle--;
 	s->pool->stats.reuses++;
+	rf_count(RF_C_ORIGIN_REUSED);
 	u->phase = READY;
 	u->reused = true;
 	return u;
@@ -376,6 +380,7 @@ int rf_pool_take(struct rf_pool *p, const struct rf_origin *o, bool fresh, void 
 	u->on_event = on_event;
 	u->arg = arg;
 	u->url = o->url;
+	atomic_fetch_add_explicit(&s->live->load, 1, memory_order_relaxed);
 	*ret = u;
 	return RF_OK;
 }
@@ -390,6 +395,7 @@ void rf_pool_give(struct rf_upstream *u, bool keep)
 	struct rf_pool_slot *s = u->slot;
 	struct rf_pool *p = u->pool;
 	u->on_event = NULL;
+	atomic_fetch_sub_explicit(&s->live->load, 1, memory_order_relaxed);
 	if (!keep || u->phase != READY || !quiet(u) || s->idle_count >= s->max_idle) {
 		upstream_free(u);
 		return;
