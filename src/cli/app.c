@@ -1,0 +1,230 @@
+/* cli/app: apps over all zones, making one with its zone, its origins, pausing zones. */
+#include <stdlib.h>
+#include "cli/cli.h"
+
+static int apps_of_zone(struct cli *c, json_t *zone, void *arg)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *apps = NULL;
+	rf_buf_printf(&path, "/zones/%s/apps", json_string_value(json_object_get(zone, "id")));
+	int rc = cli_all(c, rf_buf_z(&path), &apps);
+	if (rc == RF_OK && json_array_extend(arg, apps) != 0)
+		rc = rf_fail(&c->e, RF_E_NOMEM, "memory is exhausted");
+	json_decref(apps);
+	return rc;
+}
+
+int cli_run_app_list(struct cli *c)
+{
+	json_t *all = json_array();
+	int rc;
+	if (cli_has(c, "zone")) {
+		rc = cli_zone(c);
+		json_t *zone = json_pack("{s:s}", "id", c->zone_id);
+		if (rc == RF_OK)
+			rc = apps_of_zone(c, zone, all);
+		json_decref(zone);
+	} else {
+		rc = cli_each(c, "/zones", apps_of_zone, all);
+	}
+	if (rc == RF_OK)
+		rc = cli_print_list(c, all, c->command->columns);
+	json_decref(all);
+	return rc;
+}
+
+static bool covers(const char *zone, const char *host)
+{
+	size_t n = strlen(zone), m = strlen(host);
+	return m >= n && rf_str_ieq(rf_str_z(zone), rf_str_z(host + m - n)) && (m == n || host[m - n - 1] == '.');
+}
+
+struct cover { const char *host; size_t longest; char id[33]; };
+
+static int consider_zone(struct cli *c, json_t *zone, void *arg)
+{
+	struct cover *best = arg;
+	const char *name = json_string_value(json_object_get(zone, "name"));
+	const char *id = json_string_value(json_object_get(zone, "id"));
+	(void)c;
+	if (name && id && strlen(id) == 32 && covers(name, best->host) && strlen(name) > best->longest) {
+		best->longest = strlen(name);
+		snprintf(best->id, sizeof best->id, "%s", id);
+	}
+	return RF_OK;
+}
+
+static int make_zone(struct cli *c, const char *name)
+{
+	json_t *body = json_pack("{s:s}", "name", name), *zone = NULL;
+	if (!body)
+		return rf_fail(&c->e, RF_E_TYPE, "\"%s\" is no name for a zone", name);
+	if (c->dry_run) {
+		json_decref(body);
+		return rf_fail(&c->e, RF_E_NOT_FOUND, "there is no zone for it; \"ringfence zone add %s\" would have to come first", name);
+	}
+	int rc = cli_result(c, "POST", "/zones", body, &zone);
+	const char *id = json_string_value(json_object_get(zone, "id"));
+	if (rc == RF_OK && id && strlen(id) == 32) {
+		snprintf(c->zone_id, sizeof c->zone_id, "%s", id);
+		cli_note(c, "zone %s added (%s)", name, id);
+	}
+	json_decref(body);
+	json_decref(zone);
+	return rc;
+}
+
+/* The zone of --zone, or the one that covers the host; made where there is none. */
+static int zone_for(struct cli *c, const char *host)
+{
+	const char *name = cli_get(c, "zone");
+	struct cover best = { .host = name ? name : strncmp(host, "*.", 2) == 0 ? host + 2 : host };
+	if (name && cli_resolve(c, "zone", name, c->zone_id) == RF_OK)
+		return RF_OK;
+	if (name && c->e.code != RF_E_NOT_FOUND)
+		return c->e.code;
+	if (name)
+		return make_zone(c, name);
+	int rc = cli_each(c, "/zones", consider_zone, &best);
+	if (rc != RF_OK)
+		return rc;
+	if (best.longest) {
+		snprintf(c->zone_id, sizeof c->zone_id, "%s", best.id);
+		return RF_OK;
+	}
+	const char *dot = strchr(best.host, '.'); /* api.example.com: example.com; example.com: itself */
+	return make_zone(c, dot && strchr(dot + 1, '.') ? dot + 1 : best.host);
+}
+
+int cli_run_app_add(struct cli *c)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *body = NULL, *app = NULL, *origins = json_array();
+	const char *url;
+	int rc = cli_body(c, &body);
+	for (size_t i = 0; rc == RF_OK && (url = cli_get_nth(c, "origin", i)); i++)
+		if (json_array_append_new(origins, json_pack("{s:s}", "url", url)) != 0)
+			rc = rf_fail(&c->e, RF_E_TYPE, "\"%s\" is no URL", url);
+	if (rc == RF_OK)
+		json_object_set(body, "origins", origins);
+	json_decref(origins);
+	if (rc == RF_OK)
+		rc = zone_for(c, cli_get(c, "host"));
+	if (rc == RF_OK)
+		rc = cli_path(c, c->command->path, NULL, NULL, &path);
+	if (rc == RF_OK && c->dry_run)
+		rf_buf_printf(&path, "?dry_run=true");
+	if (rc == RF_OK)
+		rc = cli_result(c, "POST", rf_buf_z(&path), body, &app);
+	if (rc == RF_OK)
+		rc = cli_print_done(c, c->command->done, app);
+	json_decref(body);
+	json_decref(app);
+	return rc;
+}
+
+/* The app of APP and its path. */
+static int load_app(struct cli *c, struct rf_buf *path, json_t **ret)
+{
+	char id[33];
+	int rc = cli_resolve(c, "app", cli_get(c, "APP"), id);
+	if (rc == RF_OK)
+		rc = cli_path(c, "/zones/{zone}/apps/{app}", "app", id, path);
+	return rc == RF_OK ? cli_result(c, "GET", rf_buf_z(path), NULL, ret) : rc;
+}
+
+int cli_run_origin_list(struct cli *c)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *app = NULL;
+	int rc = load_app(c, &path, &app);
+	if (rc == RF_OK)
+		rc = cli_print_list(c, json_object_get(app, "origins"), c->command->columns);
+	json_decref(app);
+	return rc;
+}
+
+static int save_origins(struct cli *c, struct rf_buf *path, json_t *origins)
+{
+	json_t *body = json_pack("{s:O}", "origins", origins), *app = NULL;
+	if (c->dry_run)
+		rf_buf_printf(path, "?dry_run=true");
+	int rc = body ? cli_result(c, "PATCH", rf_buf_z(path), body, &app) : rf_fail(&c->e, RF_E_NOMEM, "memory is exhausted");
+	if (rc == RF_OK)
+		rc = cli_print_done(c, c->command->done, app);
+	json_decref(body);
+	json_decref(app);
+	return rc;
+}
+
+static int place_of(const json_t *origins, const char *url)
+{
+	size_t i;
+	json_t *o;
+	json_array_foreach(origins, i, o) {
+		const char *z = json_string_value(json_object_get(o, "url"));
+		if (z && strcmp(z, url) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+int cli_run_origin_add(struct cli *c)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *app = NULL, *origin = NULL;
+	const char *url = cli_get(c, "URL");
+	int rc = load_app(c, &path, &app);
+	json_t *origins = json_object_get(app, "origins");
+	if (rc == RF_OK && place_of(origins, url) >= 0)
+		rc = rf_fail(&c->e, RF_E_EXISTS, "the app has the origin %s already", url);
+	if (rc == RF_OK)
+		rc = cli_body(c, &origin);
+	if (rc == RF_OK) {
+		json_object_set_new(origin, "url", json_string(url));
+		json_array_append(origins, origin);
+		rc = save_origins(c, &path, origins);
+	}
+	json_decref(origin);
+	json_decref(app);
+	return rc;
+}
+
+int cli_run_origin_delete(struct cli *c)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *app = NULL;
+	const char *url = cli_get(c, "URL");
+	int rc = load_app(c, &path, &app);
+	json_t *origins = json_object_get(app, "origins");
+	int at = place_of(origins, url);
+	if (rc == RF_OK && at < 0)
+		rc = rf_fail(&c->e, RF_E_NOT_FOUND, "the app has no origin %s; ringfence origin list %s shows them", url, cli_get(c, "APP"));
+	if (rc == RF_OK && json_array_size(origins) == 1)
+		rc = rf_fail(&c->e, RF_E_CONFLICT, "%s is the app's last origin; add another first, or delete the app", url);
+	if (rc == RF_OK) {
+		json_array_remove(origins, (size_t)at);
+		rc = save_origins(c, &path, origins);
+	}
+	json_decref(app);
+	return rc;
+}
+
+int cli_run_zone_pause(struct cli *c)
+{
+	RF_BUF_AUTO path = { 0 };
+	char id[33];
+	json_t *zone = NULL, *body = json_pack("{s:b}", "paused", strcmp(c->command->verb, "pause") == 0);
+	int rc = cli_resolve(c, "zone", cli_get(c, "ZONE"), id);
+	if (rc == RF_OK)
+		rc = cli_path(c, c->command->path, "zone", id, &path);
+	if (rc == RF_OK && c->dry_run)
+		rf_buf_printf(&path, "?dry_run=true");
+	if (rc == RF_OK)
+		rc = cli_result(c, "PATCH", rf_buf_z(&path), body, &zone);
+	if (rc == RF_OK)
+		rc = cli_print_done(c, c->command->done, zone);
+	json_decref(body);
+	json_decref(zone);
+	return rc;
+}

@@ -1,0 +1,292 @@
+/* cli/commands: the table of all commands.
+ *
+ * One row a command: what it takes, the request it makes, the columns it shows, an example. Parsing, help,
+ * completion and the manual page ringfence(1) are made from it. A row without a function of its own is one
+ * request (cli/generic).
+ */
+#include "cli/cli.h"
+
+#define OPTS(...) (const struct cli_option[]){ __VA_ARGS__, { .name = NULL } }
+#define OPTION(n, v, u, t, d, ...) { .name = n, .value = v, .use = u, .to = t, .doc = d, __VA_ARGS__ }
+#define ARG(n, u, t, d) OPTION(n, NULL, u, t, d, .required = true)
+#define ARGS(n, u, t, d) OPTION(n, NULL, u, t, d, .required = true, .many = true)
+#define ARGS_OPT(n, u, t, d) OPTION(n, NULL, u, t, d, .many = true)
+#define OPT(n, v, u, t, d) OPTION(n, v, u, t, d, .required = false)
+#define OPT_REQ(n, v, u, t, d) OPTION(n, v, u, t, d, .required = true)
+#define OPTS_MANY(n, v, u, t, d) OPTION(n, v, u, t, d, .many = true)
+#define OPTS_REQ(n, v, u, t, d) OPTION(n, v, u, t, d, .required = true, .many = true)
+#define SWITCH(n, u, t, d) OPTION(n, NULL, u, t, d, .required = false)
+#define DRY SWITCH("dry-run", CLI_LOCAL, NULL, "check, and change nothing")
+#define ZONE OPT("zone", "ZONE", CLI_LOCAL, NULL, "name or id, where there are several")
+#define AC "/accounts/{account}"
+
+const struct cli_noun cli_nouns[] = {
+	{ "status", "what runs here: version, account, zones, counts" },
+	{ "device", "identities: add, look at, revoke, quarantine" },
+	{ "class", "what devices of a kind share: limits, binding" },
+	{ "app", "hosts at the edge" },
+	{ "origin", "the servers behind an app" },
+	{ "zone", "domains whose hosts the edge serves" },
+	{ "cert", "server certificates of a zone's hosts" },
+	{ "rule", "expressions and what happens where they match" },
+	{ "list", "named lists of addresses, hosts, numbers or texts for rules" },
+	{ "ca", "our device CA and uploaded roots" },
+	{ "token", "credentials of the API" },
+	{ "record", "what the edge decided, one line a request" },
+	{ "audit", "who changed what" },
+	{ "reload", "read boot file, certificates, keys and lists again" },
+	{ "explain", "every verdict on a device's request, in order" },
+	{ "completion", "completion for bash, zsh or fish" },
+};
+const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
+
+#define DEVICE_TEXTS \
+	OPT("model", "TEXT", CLI_TEXT, "model", "model"), OPT("firmware", "VERSION", CLI_TEXT, "firmware", "firmware version"), \
+	OPT("owner", "TEXT", CLI_TEXT, "owner", "owner"), \
+	OPTS_MANY("tag", "TAG", CLI_EACH, "tags", "word or key=value; may be repeated")
+#define CLASS_BODY \
+	OPT("description", "TEXT", CLI_TEXT, "description", "for people"), \
+	OPT("bind", "HOW", CLI_TEXT, "bind", "ski, fingerprint or template: how a certificate becomes a device"), \
+	OPT("template", "TEXT", CLI_TEXT, "bind_template", "of bind template: '${cert.subject.cn}'"), \
+	OPTS_MANY("root", "ROOT", CLI_ROOTS, "roots", "an uploaded root, or device_ca; may be repeated"), \
+	SWITCH("first-sight", CLI_TRUE, "first_sight", "create devices when they are first seen"), \
+	OPT("max-connections", "N", CLI_INT, "max_connections", "of one device; 0: no bound"), \
+	OPT("max-requests", "N", CLI_INT, "max_requests", "of one device at the same time"), \
+	OPT("rate", "N", CLI_INT, "rate/requests", "requests of one device in each second"), \
+	OPT("burst", "N", CLI_INT, "rate/burst", "and so many at once")
+#define APP_BODY \
+	OPT("client-auth", "MODE", CLI_TEXT, "client_auth", "enforce (default), report or off"), \
+	OPTS_MANY("root", "ROOT", CLI_ROOTS, "roots", "roots that its hosts accept; device_ca where none"), \
+	OPT("balance", "HOW", CLI_TEXT, "balance", "round_robin, least_conn or device"), \
+	OPT("health-path", "PATH", CLI_TEXT, "health/path", "check origins at this path"), \
+	OPT("max-body", "BYTES", CLI_INT, "max_body", "largest body of a request"), \
+	OPT("deny-json", "FILE", CLI_FILE, "deny_json", "body of a refusal"), \
+	OPT("origin-ca", "FILE", CLI_FILE, "origin_ca", "roots to verify origins with"), \
+	SWITCH("refuse-handshake", CLI_TRUE, "refuse_handshake", "of enforce: refuse in the TLS handshake"), \
+	SWITCH("forward-certificate", CLI_TRUE, "forward_certificate", "send the client certificate to the origin")
+#define RULE_BODY \
+	OPT("action", "ACTION", CLI_TEXT, "action", "block, allow, log, skip, rewrite"), \
+	OPT("description", "TEXT", CLI_TEXT, "description", "shown in records"), \
+	OPT("name", "NAME", CLI_TEXT, "ref", "a name of your own"), \
+	OPT("priority", "N", CLI_INT, "priority", "smaller first"), \
+	OPT("parameters", "JSON", CLI_LOCAL, NULL, "action_parameters"), \
+	OPT("status", "N", CLI_LOCAL, NULL, "of block: status of the answer, 400 to 499"), \
+	OPT("body", "TEXT", CLI_LOCAL, NULL, "of block: its body; JSON where it begins with {"), \
+	SWITCH("disabled", CLI_FALSE, "enabled", "do not put it in force"), \
+	OPT("before", "RULE", CLI_LOCAL, NULL, "put it before this rule"), \
+	OPT("after", "RULE", CLI_LOCAL, NULL, "put it after this rule"), \
+	OPT("index", "N", CLI_INT, "position/index", "put it at this place, from 1")
+#define RULE_PLACE \
+	OPT("zone", "ZONE", CLI_LOCAL, NULL, "rules of this zone; without it, of the account"), \
+	OPT("phase", "PHASE", CLI_LOCAL, NULL, "http_request (default), connection, ...")
+#define RECORD_FILTERS \
+	OPT("device", "DEVICE", CLI_LOCAL, "DeviceID", "id or name"), OPT("class", "CLASS", CLI_LOCAL, "Class", "class"), \
+	OPT("action", "ACTION", CLI_LOCAL, "Action", "allow, block, log or error"), \
+	OPT("host", "HOST", CLI_LOCAL, "Host", "host of the request"), \
+	OPT("rule", "RULE", CLI_LOCAL, "PolicyID", "id of the rule that decided"), \
+	OPT("kind", "KIND", CLI_LOCAL, "Type", "request, connection or event")
+
+const struct cli_command cli_commands[] = {
+	{ "status", "", "What runs here", cli_run_status, "GET", AC "/status", NULL, NULL, NULL,
+	  "ringfence status\nringfence status --json" },
+
+	{ "device", "list", "List devices", cli_run_generic, "GET", AC "/devices",
+	  "name class state live.connections=connections live.last_seen=last_seen id", NULL,
+	  OPTS(OPT("class", "CLASS", CLI_QUERY, "class", "of this class"), OPT("state", "STATE", CLI_QUERY, "state", "active, quarantined or revoked"),
+	       OPT("search", "TEXT", CLI_QUERY, "search", "whose name holds this")),
+	  "ringfence device list --class lamps --state active" },
+	{ "device", "show", "Show a device", cli_run_generic, "GET", AC "/devices/{device}", NULL, NULL,
+	  OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name")), "ringfence device show lamp-7" },
+	{ "device", "add", "Add a device, with a key and certificate of our CA", cli_run_device_add, "POST", AC "/devices", NULL, NULL,
+	  OPTS(ARG("NAME", CLI_TEXT, "name", "its name"), OPT_REQ("class", "CLASS", CLI_TEXT, "class", "its class"), DEVICE_TEXTS,
+	       OPT("days", "N", CLI_INT, "validity_days", "validity of the certificate"),
+	       OPT("csr", "FILE", CLI_FILE, "csr", "certify this request's key instead of making one"),
+	       SWITCH("no-certificate", CLI_LOCAL, NULL, "only the device; bind a credential later"),
+	       OPT("out", "DIR", CLI_LOCAL, NULL, "write NAME.key (0600), NAME.crt and ca.crt there"), DRY),
+	  "ringfence device add lamp-7 --class lamps --out bundles/\nringfence device add lamp-8 --class lamps --csr lamp-8.csr" },
+	{ "device", "edit", "Change a device", cli_run_generic, "PATCH", AC "/devices/{device}", NULL, "device %s changed",
+	  OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name"), OPT("name", "NAME", CLI_TEXT, "name", "a new name"),
+	       OPT("class", "CLASS", CLI_TEXT, "class", "another class"), DEVICE_TEXTS, DRY),
+	  "ringfence device edit lamp-7 --firmware 2.1.0" },
+	{ "device", "delete", "Delete a device; it ends what is live", cli_run_generic, "DELETE", AC "/devices/{device}", NULL,
+	  "device deleted%s", OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name"), DRY), "ringfence device delete lamp-7" },
+	{ "device", "revoke", "Revoke a device; it ends what is live", cli_run_generic, "POST", AC "/devices/{device}/revoke", NULL,
+	  "device %s revoked", OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name"), OPT("reason", "TEXT", CLI_TEXT, "reason", "why"), DRY),
+	  "ringfence device revoke lamp-7 --reason 'stolen'" },
+	{ "device", "quarantine", "Quarantine a device", cli_run_generic, "POST", AC "/devices/{device}/quarantine", NULL,
+	  "device %s quarantined", OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name"), OPT("reason", "TEXT", CLI_TEXT, "reason", "why"), DRY),
+	  "ringfence device quarantine lamp-7 --reason 'odd traffic'" },
+	{ "device", "activate", "Let a quarantined or revoked device in again", cli_run_generic, "POST", AC "/devices/{device}/activate", NULL,
+	  "device %s active", OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name"), OPT("reason", "TEXT", CLI_TEXT, "reason", "why"), DRY),
+	  "ringfence device activate lamp-7" },
+	{ "device", "unknown", "Verified certificates that no device has", cli_run_generic, "GET", AC "/devices/unknown",
+	  "last_seen connections subject ski root_id=root serial_number=serial", NULL, NULL, "ringfence device unknown" },
+	{ "device", "bind", "Bind a certificate or key to a device", cli_run_device_bind, "POST", AC "/devices/{device}/credentials", NULL, NULL,
+	  OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name"), OPT("ski", "HEX", CLI_LOCAL, NULL, "subject key identifier"),
+	       OPT("fingerprint", "HEX", CLI_LOCAL, NULL, "SHA-256 of the certificate"),
+	       OPT("cert-name", "NAME", CLI_LOCAL, NULL, "what the class's template makes of the certificate"),
+	       OPT("serial", "HEX", CLI_LOCAL, NULL, "serial number, with --issuer-ski"),
+	       OPT("issuer-ski", "HEX", CLI_TEXT, "issuer_ski", "of --serial"), OPT("root", "ROOT", CLI_OBJECT_ID, "root", "of --cert-name: who vouches"),
+	       OPT("comment", "TEXT", CLI_TEXT, "comment", "for people"), DRY),
+	  "ringfence device bind lamp-7 --ski 5D:0A:91..." },
+	{ "device", "credentials", "What names a device", cli_run_generic, "GET", AC "/devices/{device}/credentials",
+	  "kind value comment created_on id", NULL, OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name")), "ringfence device credentials lamp-7" },
+
+	{ "class", "list", "List classes", cli_run_generic, "GET", AC "/classes", "name bind first_sight max_connections rate.requests=rate description id",
+	  NULL, NULL, "ringfence class list" },
+	{ "class", "show", "Show a class", cli_run_generic, "GET", AC "/classes/{class}", NULL, NULL,
+	  OPTS(ARG("CLASS", CLI_OBJECT, "class", "id or name")), "ringfence class show lamps" },
+	{ "class", "add", "Make a class", cli_run_generic, "POST", AC "/classes", NULL, "class %s added",
+	  OPTS(ARG("NAME", CLI_TEXT, "name", "its name"), CLASS_BODY, DRY), "ringfence class add lamps --rate 20 --burst 40" },
+	{ "class", "edit", "Change a class", cli_run_generic, "PATCH", AC "/classes/{class}", NULL, "class %s changed",
+	  OPTS(ARG("CLASS", CLI_OBJECT, "class", "id or name"), OPT("name", "NAME", CLI_TEXT, "name", "a new name"), CLASS_BODY,
+	       SWITCH("no-first-sight", CLI_FALSE, "first_sight", "create no devices"), DRY),
+	  "ringfence class edit lamps --max-connections 4" },
+	{ "class", "delete", "Delete a class that no device has", cli_run_generic, "DELETE", AC "/classes/{class}", NULL, "class deleted%s",
+	  OPTS(ARG("CLASS", CLI_OBJECT, "class", "id or name"), DRY), "ringfence class delete lamps" },
+
+	{ "app", "list", "List apps of all zones", cli_run_app_list, "GET", "/zones/{zone}/apps", "name hosts client_auth enabled origins id", NULL,
+	  OPTS(ZONE), "ringfence app list" },
+	{ "app", "show", "Show an app", cli_run_generic, "GET", "/zones/{zone}/apps/{app}", NULL, NULL,
+	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ZONE), "ringfence app show api" },
+	{ "app", "add", "Make an app; its zone too, where there is none", cli_run_app_add, "POST", "/zones/{zone}/apps", NULL, "app %s added",
+	  OPTS(ARG("NAME", CLI_TEXT, "name", "its name"),
+	       OPTS_REQ("host", "HOST", CLI_EACH, "hosts", "api.example.com or *.example.com; may be repeated"),
+	       OPTS_REQ("origin", "URL", CLI_LOCAL, NULL, "http://host:port or https://host:port; repeatable"), ZONE, APP_BODY,
+	       SWITCH("disabled", CLI_FALSE, "enabled", "serve nothing yet"), DRY),
+	  "ringfence app add api --host api.example.com --origin http://127.0.0.1:9000" },
+	{ "app", "edit", "Change an app", cli_run_generic, "PATCH", "/zones/{zone}/apps/{app}", NULL, "app %s changed",
+	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), OPT("name", "NAME", CLI_TEXT, "name", "a new name"),
+	       OPTS_MANY("host", "HOST", CLI_EACH, "hosts", "all its hosts; may be repeated"), ZONE, APP_BODY,
+	       SWITCH("enable", CLI_TRUE, "enabled", "serve it"), SWITCH("disable", CLI_FALSE, "enabled", "serve it no more"), DRY),
+	  "ringfence app edit api --client-auth report" },
+	{ "app", "delete", "Delete an app", cli_run_generic, "DELETE", "/zones/{zone}/apps/{app}", NULL, "app deleted%s",
+	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ZONE, DRY), "ringfence app delete api" },
+
+	{ "origin", "list", "List the origins of an app", cli_run_origin_list, "GET", "/zones/{zone}/apps/{app}", "url weight backup verify tls_name", NULL,
+	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ZONE), "ringfence origin list api" },
+	{ "origin", "add", "Add an origin to an app", cli_run_origin_add, "PATCH", "/zones/{zone}/apps/{app}", NULL, "origin added to app %s",
+	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ARG("URL", CLI_LOCAL, NULL, "http://host:port or https://host:port"), ZONE,
+	       OPT("weight", "N", CLI_INT, "weight", "share of the requests"), SWITCH("backup", CLI_TRUE, "backup", "only when no other is healthy"),
+	       SWITCH("no-verify", CLI_FALSE, "verify", "do not verify its certificate"), OPT("tls-name", "HOST", CLI_TEXT, "tls_name", "name to verify"), DRY),
+	  "ringfence origin add api https://10.0.0.5:8443 --weight 2" },
+	{ "origin", "delete", "Remove an origin from an app", cli_run_origin_delete, "PATCH", "/zones/{zone}/apps/{app}", NULL, "origin removed from app %s",
+	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ARG("URL", CLI_LOCAL, NULL, "as shown by origin list"), ZONE, DRY),
+	  "ringfence origin delete api https://10.0.0.5:8443" },
+
+	{ "zone", "list", "List zones", cli_run_generic, "GET", "/zones", "name status paused created_on id", NULL, NULL, "ringfence zone list" },
+	{ "zone", "show", "Show a zone", cli_run_generic, "GET", "/zones/{zone}", NULL, NULL, OPTS(ARG("ZONE", CLI_OBJECT, "zone", "id or name")),
+	  "ringfence zone show example.com" },
+	{ "zone", "add", "Make a zone", cli_run_generic, "POST", "/zones", NULL, "zone %s added", OPTS(ARG("NAME", CLI_TEXT, "name", "the domain"), DRY),
+	  "ringfence zone add example.com" },
+	{ "zone", "pause", "Serve nothing of a zone", cli_run_zone_pause, "PATCH", "/zones/{zone}", NULL, "zone %s paused",
+	  OPTS(ARG("ZONE", CLI_OBJECT, "zone", "id or name"), DRY), "ringfence zone pause example.com" },
+	{ "zone", "resume", "Serve a paused zone again", cli_run_zone_pause, "PATCH", "/zones/{zone}", NULL, "zone %s serves again",
+	  OPTS(ARG("ZONE", CLI_OBJECT, "zone", "id or name"), DRY), "ringfence zone resume example.com" },
+	{ "zone", "delete", "Delete a zone with its apps and rules", cli_run_generic, "DELETE", "/zones/{zone}", NULL, "zone deleted%s",
+	  OPTS(ARG("ZONE", CLI_OBJECT, "zone", "id or name"), DRY), "ringfence zone delete example.com" },
+
+	{ "cert", "list", "List server certificates of a zone", cli_run_generic, "GET", "/zones/{zone}/custom_certificates",
+	  "hosts status expires_on issuer id", NULL, OPTS(ZONE), "ringfence cert list --zone example.com" },
+	{ "cert", "add", "Upload a server certificate and its key", cli_run_generic, "POST", "/zones/{zone}/custom_certificates", NULL, "certificate added%s",
+	  OPTS(OPT_REQ("certificate", "FILE", CLI_FILE, "certificate", "PEM: the leaf, then its chain"),
+	       OPT_REQ("key", "FILE", CLI_FILE, "private_key", "PEM"), ZONE, DRY),
+	  "ringfence cert add --zone example.com --certificate chain.pem --key key.pem" },
+	{ "cert", "delete", "Delete a server certificate", cli_run_generic, "DELETE", "/zones/{zone}/custom_certificates/{certificate}", NULL,
+	  "certificate deleted%s", OPTS(ARG("CERTIFICATE", CLI_OBJECT, "certificate", "id"), ZONE, DRY), "ringfence cert delete 0123...cdef" },
+
+	{ "rule", "list", "List rules in the order of evaluation", cli_run_rule_list, "GET", NULL, "where phase ref=name action enabled expression description id", NULL,
+	  OPTS(OPT("zone", "ZONE", CLI_LOCAL, NULL, "only rules of this zone"), OPT("phase", "PHASE", CLI_LOCAL, NULL, "only this phase")), "ringfence rule list" },
+	{ "rule", "show", "Show a rule", cli_run_rule_show, "GET", NULL, NULL, NULL, OPTS(ARG("RULE", CLI_LOCAL, NULL, "id, name or description")),
+	  "ringfence rule show stop-login-exploit" },
+	{ "rule", "add", "Write a rule; it is in force when this returns", cli_run_rule_add, "POST", NULL, NULL, "rule %s in force",
+	  OPTS(ARG("EXPRESSION", CLI_TEXT, "expression", "ringfence-rules(5)"), RULE_BODY, RULE_PLACE, DRY),
+	  "ringfence rule add 'http.request.uri.path contains \"/cgi-bin/\"' --action block" },
+	{ "rule", "edit", "Change or move a rule", cli_run_rule_edit, "PATCH", NULL, NULL, "rule %s changed",
+	  OPTS(ARG("RULE", CLI_LOCAL, NULL, "id, name or description"), OPT("expression", "EXPRESSION", CLI_TEXT, "expression", "ringfence-rules(5)"),
+	       RULE_BODY, DRY), "ringfence rule edit stop-login-exploit --action log" },
+	{ "rule", "enable", "Put a rule in force", cli_run_rule_edit, "PATCH", NULL, NULL, "rule %s enabled",
+	  OPTS(ARG("RULE", CLI_LOCAL, NULL, "id, name or description"), DRY), "ringfence rule enable stop-login-exploit" },
+	{ "rule", "disable", "Put a rule out of force", cli_run_rule_edit, "PATCH", NULL, NULL, "rule %s disabled",
+	  OPTS(ARG("RULE", CLI_LOCAL, NULL, "id, name or description"), DRY), "ringfence rule disable stop-login-exploit" },
+	{ "rule", "delete", "Delete a rule", cli_run_rule_delete, "DELETE", NULL, NULL, "rule %s deleted",
+	  OPTS(ARG("RULE", CLI_LOCAL, NULL, "id, name or description"), DRY), "ringfence rule delete stop-login-exploit" },
+
+	{ "list", "list", "List lists", cli_run_generic, "GET", AC "/rules/lists", "name kind num_items=items description id", NULL, NULL, "ringfence list list" },
+	{ "list", "show", "Show a list", cli_run_generic, "GET", AC "/rules/lists/{list}", NULL, NULL, OPTS(ARG("LIST", CLI_OBJECT, "list", "id or name")),
+	  "ringfence list show office" },
+	{ "list", "add", "Make a list, $NAME in rules", cli_run_generic, "POST", AC "/rules/lists", NULL, "list %s added",
+	  OPTS(ARG("NAME", CLI_TEXT, "name", "lower-case letters, digits, underscores"), OPT_REQ("kind", "KIND", CLI_TEXT, "kind", "ip, hostname, asn or string"),
+	       OPT("description", "TEXT", CLI_TEXT, "description", "for people"), DRY), "ringfence list add office --kind ip" },
+	{ "list", "delete", "Delete a list", cli_run_generic, "DELETE", AC "/rules/lists/{list}", NULL, "list deleted%s",
+	  OPTS(ARG("LIST", CLI_OBJECT, "list", "id or name"), DRY), "ringfence list delete office" },
+	{ "list", "items", "Entries of a list", cli_run_list_items, "GET", AC "/rules/lists/{list}/items", "value comment created_on id", NULL,
+	  OPTS(ARG("LIST", CLI_OBJECT, "list", "id or name"), OPT("search", "TEXT", CLI_QUERY, "search", "that hold this")), "ringfence list items office" },
+	{ "list", "put", "Add entries to a list", cli_run_list_put, "POST", AC "/rules/lists/{list}/items", NULL, NULL,
+	  OPTS(ARG("LIST", CLI_OBJECT, "list", "id or name"), ARGS_OPT("VALUE", CLI_LOCAL, NULL, "entries"),
+	       OPT("file", "FILE", CLI_LOCAL, NULL, "entries, one a line, # comments; \"-\" is the input"), SWITCH("replace", CLI_LOCAL, NULL, "and remove all others"),
+	       OPT("comment", "TEXT", CLI_LOCAL, NULL, "of each entry")),
+	  "ringfence list put office 192.0.2.0/24 2001:db8::/32\nringfence list put office --file addresses.txt --replace" },
+	{ "list", "remove", "Remove entries from a list", cli_run_list_remove, "DELETE", AC "/rules/lists/{list}/items", NULL, NULL,
+	  OPTS(ARG("LIST", CLI_OBJECT, "list", "id or name"), ARGS("VALUE", CLI_LOCAL, NULL, "entries or their ids")), "ringfence list remove office 192.0.2.0/24" },
+
+	{ "ca", "show", "Certificate of our device CA", cli_run_ca_show, "GET", NULL, NULL, NULL, NULL, "ringfence ca show > ca.crt" },
+	{ "ca", "issue", "Certify a device's key", cli_run_ca_issue, "POST", "/zones/{zone}/client_certificates", NULL, NULL,
+	  OPTS(OPT_REQ("csr", "FILE", CLI_FILE, "csr", "PKCS#10, PEM"), OPT("days", "N", CLI_INT, "validity_days", "validity; 365 by default"),
+	       OPT("device", "DEVICE", CLI_OBJECT_ID, "device", "bind it to this device"), ZONE, DRY), "ringfence ca issue --csr lamp-7.csr --device lamp-7 > lamp-7.crt" },
+	{ "ca", "list", "Certificates that our CA issued", cli_run_generic, "GET", "/zones/{zone}/client_certificates",
+	  "common_name status expires_on serial_number id", NULL, OPTS(OPT("status", "STATUS", CLI_QUERY, "status", "active, revoked"), ZONE), "ringfence ca list --status active" },
+	{ "ca", "revoke", "Revoke a certificate; it ends what is live", cli_run_generic, "DELETE", "/zones/{zone}/client_certificates/{issued}", NULL,
+	  "certificate of %s revoked", OPTS(ARG("CERTIFICATE", CLI_OBJECT, "issued", "id or serial number"), ZONE, DRY), "ringfence ca revoke 6A01FF..." },
+	{ "ca", "token", "One-use enrolment tokens: list them, or make one", cli_run_ca_token, "POST", AC "/provisioning_tokens",
+	  "description class device_name expires_on used_on id", NULL,
+	  OPTS(OPT("class", "CLASS", CLI_TEXT, "class", "make one for a device of this class"), OPT("name", "NAME", CLI_TEXT, "device_name", "name of the device"),
+	       OPT("description", "TEXT", CLI_TEXT, "description", "for people"), OPTS_MANY("tag", "TAG", CLI_EACH, "tags", "tag of the device"),
+	       OPT("days", "N", CLI_INT, "validity_days", "validity of the certificate"), OPT("expires", "TIME", CLI_TEXT, "expires_on", "RFC 3339; a day from now by default"),
+	       OPT("delete", "TOKEN", CLI_LOCAL, NULL, "delete this one, by id or description"), DRY),
+	  "ringfence ca token --class lamps --name lamp-9\nringfence ca token" },
+	{ "ca", "upload", "Upload a root of your own", cli_run_ca_upload, "POST", AC "/mtls_certificates", NULL, "root %s uploaded",
+	  OPTS(ARG("NAME", CLI_TEXT, "name", "for people"), ARG("FILE", CLI_FILE, "certificates", "PEM"),
+	       OPTS_MANY("crl-url", "URL", CLI_EACH, "crl_urls", "where its CRL is fetched; may be repeated"),
+	       OPT("crl-mode", "MODE", CLI_TEXT, "crl_mode", "none, open or closed: what a missing CRL means"), DRY),
+	  "ringfence ca upload plant plant-root.pem --crl-url http://pki.example.com/plant.crl --crl-mode closed" },
+	{ "ca", "roots", "List uploaded roots", cli_run_generic, "GET", AC "/mtls_certificates", "name ca expires_on crl_mode issuer ski id", NULL, NULL, "ringfence ca roots" },
+	{ "ca", "crl", "Upload revocation lists of a root", cli_run_ca_crl, "PUT", AC "/mtls_certificates/{root}/crl", NULL, "revocation lists of %s replaced",
+	  OPTS(ARG("ROOT", CLI_OBJECT, "root", "id or name"), ARGS("FILE", CLI_LOCAL, NULL, "PEM, full or delta"), DRY), "ringfence ca crl plant plant.crl" },
+	{ "ca", "associate", "The hosts that ask for certificates of a root", cli_run_ca_associate, "PUT",
+	  "/zones/{zone}/certificate_authorities/hostname_associations", NULL, NULL,
+	  OPTS(ARGS_OPT("HOST", CLI_EACH, "hostnames", "all its hosts; none: show them"),
+	       OPT("root", "ROOT", CLI_LOCAL, NULL, "id or name; without it, our own CA"), SWITCH("none", CLI_LOCAL, NULL, "no host any more"), ZONE, DRY),
+	  "ringfence ca associate api.example.com --root plant" },
+	{ "ca", "delete", "Delete an uploaded root", cli_run_generic, "DELETE", AC "/mtls_certificates/{root}", NULL, "root %s deleted",
+	  OPTS(ARG("ROOT", CLI_OBJECT, "root", "id or name"), DRY), "ringfence ca delete plant" },
+
+	{ "token", "list", "List tokens of the API", cli_run_generic, "GET", AC "/tokens", "name status expires_on last_used_on id", NULL, NULL, "ringfence token list" },
+	{ "token", "add", "Make a token; its text is shown once", cli_run_token_add, "POST", AC "/tokens", NULL, NULL,
+	  OPTS(ARG("NAME", CLI_TEXT, "name", "for people"), OPTS_MANY("scope", "SCOPE", CLI_LOCAL, NULL, "*, read, NOUN:read or NOUN:write; read by default; may be repeated"),
+	       OPTS_MANY("zone", "ZONE", CLI_LOCAL, NULL, "only in this zone; may be repeated"), OPT("expires", "TIME", CLI_TEXT, "expires_on", "RFC 3339, UTC"),
+	       OPTS_MANY("from", "PREFIX", CLI_LOCAL, NULL, "only from these addresses; may be repeated"), DRY),
+	  "ringfence token add dashboards --scope read\nringfence token add deploy --scope rules:write --scope lists:write" },
+	{ "token", "verify", "Is the token in use good?", cli_run_generic, "GET", AC "/tokens/verify", NULL, NULL, NULL, "RINGFENCE_URL=https://edge:8443 ringfence token verify" },
+	{ "token", "revoke", "Delete a token", cli_run_generic, "DELETE", AC "/tokens/{token}", NULL, "token revoked%s",
+	  OPTS(ARG("TOKEN", CLI_OBJECT, "token", "id or name"), DRY), "ringfence token revoke deploy" },
+
+	{ "record", "tail", "Follow what happens", cli_run_record_tail, "GET", AC "/records", NULL, NULL,
+	  OPTS(RECORD_FILTERS, OPT("lines", "N", CLI_LOCAL, NULL, "so many earlier ones first; 10 by default")),
+	  "ringfence record tail --action block\nringfence record tail --device lamp-7 --json" },
+	{ "record", "list", "Recent records", cli_run_record_list, "GET", AC "/records", NULL, NULL,
+	  OPTS(RECORD_FILTERS, OPT("since", "TIME", CLI_LOCAL, NULL, "RFC 3339, or 90s, 15m, 2h, 1d ago"), OPT("limit", "N", CLI_LOCAL, NULL, "at most so many; 100 by default")),
+	  "ringfence record list --action block --since 15m" },
+
+	{ "audit", "list", "Writes, newest first", cli_run_generic, "GET", AC "/audit_logs", "when actor action resource id", NULL, NULL, "ringfence audit list" },
+
+	{ "reload", "", "Read boot file, certificates, keys and lists again", cli_run_generic, "POST", "/reload", NULL, "reloaded%s", NULL, "ringfence reload" },
+	{ "explain", "", "Every verdict on a device's request, in order", cli_run_explain, "POST", AC "/explain", NULL, NULL,
+	  OPTS(ARG("DEVICE", CLI_LOCAL, NULL, "id or name; \"-\": a client without identity"), ARG("REQUEST", CLI_LOCAL, NULL, "\"GET https://host/path\", or @FILE (YAML or JSON)"),
+	       OPTS_MANY("header", "LINE", CLI_LOCAL, NULL, "\"name: value\", -H in short; may be repeated"), OPT("body", "TEXT", CLI_LOCAL, NULL, "body of the request"),
+	       OPT("from", "ADDRESS", CLI_LOCAL, NULL, "the client's address")),
+	  "ringfence explain lamp-7 'GET https://api.example.com/' -H 'User-Agent: x'" },
+	{ "completion", "", "Completion for a shell", cli_run_completion, NULL, NULL, NULL, NULL, OPTS(ARG("SHELL", CLI_LOCAL, NULL, "bash, zsh or fish")),
+	  "ringfence completion bash > /etc/bash_completion.d/ringfence" },
+};
+const size_t cli_command_count = sizeof cli_commands / sizeof *cli_commands;

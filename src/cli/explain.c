@@ -1,0 +1,208 @@
+/* cli/explain: a device and a request, judged without sending it. And the one screen of `status`. */
+#include <stdlib.h>
+#include "cli/explain.h"
+
+/* "name: value" into the headers; a name twice makes an array. */
+static int header(struct cli *c, json_t *headers, const char *line)
+{
+	struct rf_str all = rf_str_z(line);
+	size_t colon = rf_str_find(all, ':');
+	struct rf_str v = rf_str_trim(rf_str_skip(all, colon + 1));
+	char name[256];
+	if (colon == 0 || colon >= all.n || colon >= sizeof name)
+		return rf_fail(&c->e, RF_E_SYNTAX, "a header is written \"name: value\", not \"%s\"", line);
+	snprintf(name, sizeof name, "%.*s", (int)colon, line);
+	json_t *value = json_stringn(v.p, v.n), *old = json_object_get(headers, name);
+	if (!value)
+		return rf_fail(&c->e, RF_E_TYPE, "the header %s is not UTF-8 text", name);
+	if (json_is_array(old))
+		json_array_append_new(old, value);
+	else if (old)
+		json_object_set_new(headers, name, json_pack("[O, o]", old, value));
+	else
+		json_object_set_new(headers, name, value);
+	return RF_OK;
+}
+
+int cli_request_parse(const char *text, json_t *request, struct rf_err *e)
+{
+	struct rf_str rest = rf_str_trim(rf_str_z(text)), method = RF_STR("GET");
+	size_t space = rf_str_find(rest, ' ');
+	if (space < rest.n) {
+		method = (struct rf_str){ rest.p, space };
+		rest = rf_str_trim(rf_str_skip(rest, space));
+	}
+	bool tls = rf_str_starts(rest, RF_STR("https://"));
+	if (!tls && !rf_str_starts(rest, RF_STR("http://")))
+		return rf_fail(e, RF_E_SYNTAX, "a request is written \"GET https://host/path\", not \"%s\"", text);
+	struct rf_str host = rf_str_skip(rest, tls ? 8 : 7);
+	size_t slash = rf_str_find(host, '/');
+	struct rf_str path = slash < host.n ? rf_str_skip(host, slash) : RF_STR("/");
+	host.n = slash;
+	if (!host.n || rf_str_find(path, ' ') < path.n)
+		return rf_fail(e, RF_E_SYNTAX, "a request is written \"GET https://host/path\", not \"%s\"", text);
+	json_t *m = json_stringn(method.p, method.n), *h = json_stringn(host.p, host.n), *p = json_stringn(path.p, path.n);
+	if (!m || !h || !p) {
+		json_decref(m);
+		json_decref(h);
+		json_decref(p);
+		return rf_fail(e, RF_E_TYPE, "the request is not UTF-8 text");
+	}
+	json_object_set_new(request, "method", m);
+	json_object_set_new(request, "host", h);
+	json_object_set_new(request, "path", p);
+	json_object_set_new(request, "scheme", json_string(tls ? "https" : "http"));
+	return RF_OK;
+}
+
+static int request_of(struct cli *c, json_t **ret)
+{
+	const char *text = cli_get(c, "REQUEST"), *line;
+	json_t *request = NULL;
+	int rc;
+	if (text[0] == '@') {
+		rc = cli_file_json(c, text + 1, &request);
+		json_t *inner = json_object_get(request, "request");
+		if (json_is_object(inner)) {
+			json_incref(inner);
+			json_decref(request);
+			request = inner;
+		}
+	} else {
+		request = json_object();
+		rc = cli_request_parse(text, request, &c->e);
+	}
+	if (rc == RF_OK && !json_is_object(request))
+		rc = rf_fail(&c->e, RF_E_TYPE, "%s holds no mapping with a request", text + 1);
+	json_t *headers = json_object_get(request, "headers");
+	if (rc == RF_OK && !headers) {
+		headers = json_object();
+		json_object_set_new(request, "headers", headers);
+	}
+	for (size_t i = 0; rc == RF_OK && (line = cli_get_nth(c, "header", i)); i++)
+		rc = header(c, headers, line);
+	if (rc == RF_OK && cli_get(c, "body"))
+		json_object_set_new(request, "body", json_string(cli_get(c, "body")));
+	if (rc == RF_OK && cli_get(c, "from"))
+		json_object_set_new(request, "src", json_string(cli_get(c, "from")));
+	if (rc != RF_OK) {
+		json_decref(request);
+		return rc;
+	}
+	*ret = request;
+	return RF_OK;
+}
+
+/* What decided a rule, a line each. */
+static void because(struct cli *c, const json_t *rule)
+{
+	size_t i;
+	json_t *b;
+	json_array_foreach(json_object_get(rule, "because"), i, b) {
+		RF_BUF_AUTO line = { 0 };
+		cli_cell(&line, json_object_get(b, "expression"));
+		if (json_object_get(b, "value")) {
+			rf_buf_printf(&line, "   is ");
+			cli_cell(&line, json_object_get(b, "value"));
+		}
+		fprintf(c->out, "      %s\n", rf_buf_z(&line));
+	}
+}
+
+static void print_rule(struct cli *c, const json_t *rule)
+{
+	static const char *const names[] = { "ref", "description", "rule", "check", "name" };
+	RF_BUF_AUTO line = { 0 };
+	const json_t *name = NULL;
+	for (size_t i = 0; i < 5 && !json_string_length(name); i++)
+		name = json_object_get(rule, names[i]);
+	cli_cell(&line, json_object_get(rule, "phase"));
+	rf_buf_printf(&line, "  ");
+	cli_cell(&line, name);
+	if (json_object_get(rule, "action")) {
+		rf_buf_printf(&line, "  ");
+		cli_cell(&line, json_object_get(rule, "action"));
+	}
+	rf_buf_printf(&line, ": ");
+	cli_cell(&line, json_object_get(rule, "result"));
+	fprintf(c->out, "  %s\n", rf_buf_z(&line));
+	because(c, rule);
+}
+
+static int print_explained(struct cli *c, const json_t *result)
+{
+	const char *name;
+	json_t *v;
+	if (c->format != CLI_TABLE || c->quiet)
+		return cli_print(c, result);
+	json_object_foreach((json_t *)result, name, v) {
+		size_t i;
+		json_t *one;
+		if (!json_is_array(v)) {
+			fprintf(c->out, "%s\n", name);
+			RF_BUF_AUTO line = { 0 };
+			const char *inner;
+			json_t *value;
+			if (!json_is_object(v)) {
+				cli_cell(&line, v);
+				fprintf(c->out, "  %s\n", rf_buf_z(&line));
+			}
+			json_object_foreach(v, inner, value) {
+				rf_buf_clear(&line);
+				cli_cell(&line, value);
+				if (strcmp(rf_buf_z(&line), "-") != 0)
+					fprintf(c->out, "  %-10s %s\n", inner, rf_buf_z(&line));
+			}
+			continue;
+		}
+		fprintf(c->out, "%s\n", name);
+		json_array_foreach(v, i, one)
+			print_rule(c, one);
+	}
+	return RF_OK;
+}
+
+int cli_run_explain(struct cli *c)
+{
+	RF_BUF_AUTO path = { 0 };
+	const char *device = cli_get(c, "DEVICE");
+	json_t *request = NULL, *body, *result = NULL;
+	int rc = request_of(c, &request);
+	if (rc == RF_OK)
+		rc = cli_path(c, c->command->path, NULL, NULL, &path);
+	if (rc != RF_OK) {
+		json_decref(request);
+		return rc;
+	}
+	body = json_pack("{s:s, s:o}", "device", strcmp(device, "-") == 0 ? "" : device, "request", request);
+	rc = cli_result(c, "POST", rf_buf_z(&path), body, &result);
+	if (rc == RF_OK)
+		rc = print_explained(c, result);
+	json_decref(body);
+	json_decref(result);
+	return rc;
+}
+
+int cli_run_status(struct cli *c)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *status = NULL;
+	int rc = cli_path(c, c->command->path, NULL, NULL, &path);
+	if (rc == RF_OK)
+		rc = cli_result(c, "GET", rf_buf_z(&path), NULL, &status);
+	if (rc == RF_OK && c->format == CLI_TABLE && !c->quiet) {
+		size_t i;
+		json_t *zone;
+		json_t *zones = json_incref(json_object_get(status, "zones"));
+		json_object_del(status, "zones");
+		rc = cli_print_object(c, status);
+		json_array_foreach(zones, i, zone)
+			fprintf(c->out, "zone                      %s (%s)\n", json_string_value(json_object_get(zone, "name")),
+				json_string_value(json_object_get(zone, "id")));
+		json_decref(zones);
+	} else if (rc == RF_OK) {
+		rc = c->quiet ? cli_print_object(c, json_object_get(status, "account")) : cli_print(c, status);
+	}
+	json_decref(status);
+	return rc;
+}

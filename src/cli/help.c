@@ -1,0 +1,108 @@
+/* cli/help: help of each level on one screen, made from the table of commands. */
+#include "cli/cli.h"
+
+enum { HELP_LEFT = 26 };
+
+static bool is_argument(const struct cli_option *o) { return o->name[0] >= 'A' && o->name[0] <= 'Z'; }
+
+void cli_usage(struct rf_buf *to, const struct cli_command *m)
+{
+	bool others = false;
+	rf_buf_printf(to, "ringfence %s%s%s", m->noun, m->verb[0] ? " " : "", m->verb);
+	for (const struct cli_option *o = m->options; o && o->name; o++) {
+		const char *dots = o->many ? "..." : "";
+		if (is_argument(o) && o->required)
+			rf_buf_printf(to, " %s%s", o->name, dots);
+		else if (is_argument(o))
+			rf_buf_printf(to, " [%s%s]", o->name, dots);
+		else if (o->required)
+			rf_buf_printf(to, " --%s %s%s", o->name, o->value, dots);
+		else
+			others = true;
+	}
+	if (others)
+		rf_buf_printf(to, " [options]");
+}
+
+static void line(FILE *to, const char *left, const char *right)
+{
+	int room = CLI_WIDTH - HELP_LEFT - 3;
+	size_t n = strlen(right);
+	bool cut = n > (size_t)room;
+	fprintf(to, "  %-*s %.*s%s\n", HELP_LEFT, left, cut ? room - 3 : room, right, cut ? "..." : "");
+}
+
+static void option_line(FILE *to, const struct cli_option *o)
+{
+	RF_BUF_AUTO left = { 0 };
+	if (is_argument(o))
+		rf_buf_printf(&left, "%s", o->name);
+	else if (o->value)
+		rf_buf_printf(&left, "--%s %s", o->name, o->value);
+	else
+		rf_buf_printf(&left, "--%s", o->name);
+	line(to, rf_buf_z(&left), o->doc);
+}
+
+static void examples(FILE *to, const char *lines)
+{
+	struct rf_str rest = rf_str_z(lines), one;
+	while (rf_str_split(&rest, '\n', &one))
+		fprintf(to, "  %.*s\n", RF_ARG(one));
+}
+
+static void help_command(FILE *to, const struct cli_command *m)
+{
+	RF_BUF_AUTO usage = { 0 };
+	cli_usage(&usage, m);
+	fprintf(to, "%s.\n\nUsage: %s\n\n", m->summary, rf_buf_z(&usage));
+	for (const struct cli_option *o = m->options; o && o->name; o++)
+		option_line(to, o);
+	fprintf(to, "%sExamples:\n", m->options ? "\n" : "");
+	examples(to, m->example);
+	fprintf(to, "\nOptions of every command: ringfence --help\n");
+}
+
+static void help_noun(FILE *to, const char *noun)
+{
+	for (size_t i = 0; i < cli_noun_count; i++)
+		if (strcmp(cli_nouns[i].name, noun) == 0)
+			fprintf(to, "ringfence %s: %s.\n\n", noun, cli_nouns[i].summary);
+	const char *example = NULL;
+	for (size_t i = 0; i < cli_command_count; i++) {
+		const struct cli_command *m = &cli_commands[i];
+		if (strcmp(m->noun, noun) != 0)
+			continue;
+		line(to, m->verb, m->summary);
+		if (!example || strcmp(m->verb, "add") == 0)
+			example = m->example;
+	}
+	fprintf(to, "\nExamples:\n");
+	examples(to, example ? example : "");
+	fprintf(to, "\nringfence %s VERB --help tells more.\n", noun);
+}
+
+static void help_top(FILE *to)
+{
+	fprintf(to, "ringfence: ask and change a Ringfence edge.\n\nUsage: ringfence NOUN VERB [arguments] [options]\n\n");
+	for (size_t i = 0; i < cli_noun_count; i++)
+		fprintf(to, "%s%-*s %.*s\n", "  ", 11, cli_nouns[i].name, CLI_WIDTH - 15, cli_nouns[i].summary);
+	fprintf(to, "\nOptions of every command (ringfence NOUN --help tells more):\n"
+		"  -o FORMAT: table, json, yaml   --json   -q: ids only   --socket PATH\n"
+		"  --url URL  --token-file FILE  --ca FILE  --account ACCOUNT\n");
+}
+
+void cli_help(FILE *to, const char *noun, const char *verb)
+{
+	for (size_t i = 0; noun && i < cli_command_count; i++) {
+		const struct cli_command *m = &cli_commands[i];
+		if (strcmp(m->noun, noun) == 0 && strcmp(m->verb, verb ? verb : "") == 0) {
+			help_command(to, m);
+			return;
+		}
+	}
+	if (noun)
+		help_noun(to, noun);
+	else
+		help_top(to);
+}
