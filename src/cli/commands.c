@@ -249,7 +249,7 @@ const struct cli_command cli_commands[] = {
 	  OPTS(ARG("NAME", CLI_TEXT, "name", "for people"), ARG("FILE", CLI_FILE, "certificates", "PEM"),
 	       OPTS_MANY("crl-url", "URL", CLI_EACH, "crl_urls", "where its CRL is fetched; may be repeated"),
 	       OPT("crl-mode", "MODE", CLI_TEXT, "crl_mode", "none, open or closed: what a missing CRL means"), DRY),
-	  "ringfence ca upload plant plant-root.pem --crl-url http://pki.example.com/plant.crl --crl-mode closed" },
+	  "ringfence ca upload plant plant.pem --crl-url http://pki/plant.crl" },
 	{ "ca", "roots", "List uploaded roots", cli_run_generic, "GET", AC "/mtls_certificates", "name ca expires_on crl_mode issuer ski id", NULL, NULL, "ringfence ca roots" },
 	{ "ca", "crl", "Upload revocation lists of a root", cli_run_ca_crl, "PUT", AC "/mtls_certificates/{root}/crl", NULL, "revocation lists of %s replaced",
 	  OPTS(ARG("ROOT", CLI_OBJECT, "root", "id or name"), ARGS("FILE", CLI_LOCAL, NULL, "PEM, full or delta"), DRY), "ringfence ca crl plant plant.crl" },

@@ -60,7 +60,7 @@ static void help_command(FILE *to, const struct cli_command *m)
 		option_line(to, o);
 	fprintf(to, "%sExamples:\n", m->options ? "\n" : "");
 	examples(to, m->example);
-	fprintf(to, "\nOptions of every command: ringfence --help\n");
+	fprintf(to, "Options of every command: ringfence --help\n");
 }
 
 static void help_noun(FILE *to, const char *noun)
