@@ -95,6 +95,8 @@ int rf_api_begin(struct rf_api_call *c);
 int rf_api_put(struct rf_api_call *c, enum rf_kind k, struct rf_object *o, uint64_t if_revision);
 int rf_api_del(struct rf_api_call *c, enum rf_kind k, const char *id, uint64_t if_revision);
 int rf_api_commit(struct rf_api_call *c);
+/* Announce what a change of something else means for this object. */
+int rf_api_touch(struct rf_api_call *c, enum rf_kind k, const char *id);
 
 /* A new object of the kind with a document (taken, also on failure; NULL is RF_E_NOMEM). */
 int rf_api_object(struct rf_api_call *c, struct rf_object *o, const char *parent, const char *name, json_t *doc);

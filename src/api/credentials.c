@@ -3,6 +3,8 @@
  * An object's name is "kind:key", the key in hex as the device registry has it (pki/credkey); it is unique, so that
  * a credential names one device.
  */
+#include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "api/clients.h"
@@ -53,6 +55,20 @@ int rf_credential_add(struct rf_api_call *c, const char *device_id, json_t *doc,
 	return rc == RF_OK ? rf_api_put(c, RF_KIND_CREDENTIAL, ret, 0) : rc;
 }
 
+/* The start of the SHA-256 of its public key, as tls has it for a peer: tells a key with the same SKI apart. */
+static bool key_pin(const struct rf_cert *cert, char to[33])
+{
+	const unsigned char *der = (const unsigned char *)cert->der.p;
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+	X509 *x = d2i_X509(NULL, &der, (long)cert->der.n);
+	bool good = x && X509_pubkey_digest(x, EVP_sha256(), digest, &n) && n >= 16;
+	if (good)
+		rf_hex(digest, 16, to);
+	X509_free(x);
+	return good;
+}
+
 int rf_credential_bind_cert(struct rf_api_call *c, const char *device_id, const struct rf_cert *cert)
 {
 	struct rf_credkey key;
@@ -65,7 +81,10 @@ int rf_credential_bind_cert(struct rf_api_call *c, const char *device_id, const 
 	int rc = rf_store_find(c->store, RF_KIND_CREDENTIAL, NULL, name, &there, &c->err);
 	if (rc == RF_OK && strcmp(there.parent, device_id) == 0)
 		return RF_OK;
+	char pin[33];
 	json_t *doc = json_pack("{s:s, s:s, s:s}", "kind", "ski", "value", cert->ski, "comment", "issued here");
+	if (doc && key_pin(cert, pin))
+		json_object_set_new(doc, "pin", json_string(pin));
 	rc = doc ? rf_credential_add(c, device_id, doc, "", &o) : rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
 	json_decref(doc);
 	return rc;
@@ -107,6 +126,8 @@ int rf_api_credentials_delete(struct rf_api_call *c)
 		rc = rf_api_load(c, RF_KIND_CREDENTIAL, device.id, c->params.item, &o);
 	if (rc == RF_OK)
 		rc = rf_api_del(c, RF_KIND_CREDENTIAL, o.id, c->if_revision);
+	if (rc == RF_OK)
+		rc = rf_api_touch(c, RF_KIND_DEVICE, device.id); /* the credential is gone and cannot tell whose it was */
 	if (rc == RF_OK)
 		rc = rf_api_commit(c);
 	return rc == RF_OK ? rf_api_result(c, show(c, &o), 0) : rc;

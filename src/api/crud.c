@@ -30,18 +30,22 @@ int rf_api_begin(struct rf_api_call *c)
 	return rc;
 }
 
-int rf_api_put(struct rf_api_call *c, enum rf_kind k, struct rf_object *o, uint64_t if_revision)
+int rf_api_touch(struct rf_api_call *c, enum rf_kind k, const char *id)
 {
 	const struct rf_api_state *st = &c->api->conf.state;
+	return st->touch(st->ctx, k, id, &c->err);
+}
+
+int rf_api_put(struct rf_api_call *c, enum rf_kind k, struct rf_object *o, uint64_t if_revision)
+{
 	int rc = rf_store_put(c->store, k, o, if_revision, &c->err);
-	return rc == RF_OK ? st->touch(st->ctx, k, o->id, &c->err) : rc;
+	return rc == RF_OK ? rf_api_touch(c, k, o->id) : rc;
 }
 
 int rf_api_del(struct rf_api_call *c, enum rf_kind k, const char *id, uint64_t if_revision)
 {
-	const struct rf_api_state *st = &c->api->conf.state;
 	int rc = rf_store_del(c->store, k, id, if_revision, &c->err);
-	return rc == RF_OK ? st->touch(st->ctx, k, id, &c->err) : rc;
+	return rc == RF_OK ? rf_api_touch(c, k, id) : rc;
 }
 
 int rf_api_commit(struct rf_api_call *c)

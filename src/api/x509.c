@@ -119,6 +119,15 @@ static void describe_subject(json_t *doc, const struct rf_cert *cert, struct rf_
 	}
 }
 
+static void describe_ca(json_t *doc, const struct rf_ca *ca)
+{
+	char id[33] = "";
+	const ASN1_OCTET_STRING *ski = X509_get0_subject_key_id(rf_ca_cert(ca));
+	if (ski && ASN1_STRING_length(ski) >= 16)
+		rf_hex(ASN1_STRING_get0_data(ski), 16, id);
+	json_object_set_new(doc, "certificate_authority", json_pack("{s:s, s:s}", "id", id, "name", "Managed device CA"));
+}
+
 json_t *rf_client_cert_doc(const struct rf_cert *cert, const struct rf_ca *ca, const char *zone_id, const char *device_id,
 			   const char *csr, int64_t validity_days)
 {
@@ -135,12 +144,8 @@ json_t *rf_client_cert_doc(const struct rf_cert *cert, const struct rf_ca *ca, c
 	rf_arena_init(&a, 65536);
 	describe_subject(doc, cert, &a);
 	rf_arena_fini(&a);
-	char ca_ski[41] = "";
-	const ASN1_OCTET_STRING *ski = X509_get0_subject_key_id(rf_ca_cert(ca));
-	if (ski && ASN1_STRING_length(ski) >= 16)
-		rf_hex(ASN1_STRING_get0_data(ski), 16, ca_ski);
-	json_object_set_new(doc, "certificate_authority", json_pack("{s:s, s:s}", "id", ca_ski, "name",
-								    "Managed device CA"));
+	describe_ca(doc, ca);
+	json_object_set_new(doc, "issuer_ski", json_string(cert->issuer_ski)); /* with the serial: what is denied */
 	json_object_set_new(doc, "signature", json_string(rf_x509_signature(rf_ca_cert(ca))));
 	set_time(doc, "issued_on", cert->not_before);
 	set_time(doc, "expires_on", cert->not_after);

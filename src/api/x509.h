@@ -17,7 +17,7 @@ json_t *rf_x509_hosts(struct rf_api_call *c, X509 *x);
 const char *rf_x509_signature(const X509 *x);
 
 /* The document of a certificate that our CA issued, as RF_KIND_CLIENT_CERT keeps it: certificate, serial_number, ski,
- * fingerprint_sha256, times, subject, status "active"; and zone_id, device_id, csr, validity_days as given ("" and 0:
+ * issuer_ski, fingerprint_sha256, times, subject, status "active"; and zone_id, device_id, csr, validity_days as given ("" and 0:
  * left out). The object's name is its serial_number. NULL without memory. */
 json_t *rf_client_cert_doc(const struct rf_cert *cert, const struct rf_ca *ca, const char *zone_id, const char *device_id,
 			   const char *csr, int64_t validity_days);
