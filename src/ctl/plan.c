@@ -83,14 +83,6 @@ static void writable(struct making *k, const char *path, bool owned)
 		k->p->writable[k->p->writable_count++] = (struct rf_plan_path){ keep(k, path), owned };
 }
 
-/* What lies beneath data_dir the engine makes for itself. */
-static void beside(struct making *k, const struct rf_boot *b, const char *path)
-{
-	struct rf_str p = rf_str_z(path), data = rf_str_z(b->data_dir);
-	if (!rf_str_starts(p, data) || (p.n > data.n && p.p[data.n] != '/'))
-		writable(k, path, false);
-}
-
 static void readable(struct making *k, const char *path)
 {
 	if (k->p->readable_count == RF_PLAN_PATHS_MAX)
@@ -103,12 +95,12 @@ static void paths(struct making *k, const struct rf_boot *b)
 {
 	struct rf_str rest = rf_str_z(b->sandbox_read), part;
 	writable(k, b->data_dir, true);
-	beside(k, b, parent(k, b->store_file));
-	beside(k, b, b->ca_dir);
+	writable(k, parent(k, b->store_file), false);
+	writable(k, b->ca_dir, false);
 	if (*b->records_file)
-		beside(k, b, parent(k, b->records_file));
+		writable(k, parent(k, b->records_file), false);
 	if (*b->log_file)
-		beside(k, b, parent(k, b->log_file));
+		writable(k, parent(k, b->log_file), false);
 	while (rf_str_split(&rest, ':', &part))
 		if (part.n)
 			readable(k, rf_arena_dup(&k->p->arena, part).p);

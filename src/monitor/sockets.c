@@ -107,11 +107,9 @@ static int give_path(const struct rf_plan_listener *l, const char *user, struct 
 	const struct group *gr = *l->group ? getgrnam(l->group) : NULL;
 	if (*l->group && !gr)
 		return rf_fail(e, RF_E_NOT_FOUND, "there is no group %s for the socket %s", l->group, l->path);
-	if (chmod(l->path, 0660) != 0) /* while it is ours */
-		return rf_fail(e, RF_E_IO, "%s: %s", l->path, strerror(errno));
 	if ((pw || gr) && chown(l->path, pw ? pw->pw_uid : (uid_t)-1, gr ? gr->gr_gid : pw->pw_gid) != 0)
 		return rf_fail(e, RF_E_IO, "%s cannot be given to its user: %s", l->path, strerror(errno));
-	return RF_OK;
+	return chmod(l->path, 0660) == 0 ? RF_OK : rf_fail(e, RF_E_IO, "%s: %s", l->path, strerror(errno));
 }
 
 static int fail_listen(const struct rf_plan_listener *l, int error, struct rf_err *e)

@@ -1,0 +1,130 @@
+/* ctl/crl_http: one transfer of a revocation list over HTTP, bounded in bytes, time and redirects. */
+#include <curl/curl.h>
+#include <stdio.h>
+#include "ctl/crl_own.h"
+#include "base/clock.h"
+
+enum { REDIRECTS_MAX = 4 };
+
+struct transfer {
+	const struct rf_crl_ask *ask;
+	struct rf_crl_got *got;
+	char error[CURL_ERROR_SIZE];
+};
+
+static size_t take_body(char *p, size_t size, size_t n, void *arg)
+{
+	struct rf_buf *to = &((struct transfer *)arg)->got->body;
+	rf_buf_add(to, (struct rf_str){ p, size * n });
+	return to->bad ? 0 : size * n;
+}
+
+/* Every response of a chain of redirects comes by here; the last one's tag stays. */
+static size_t take_header(char *p, size_t size, size_t n, void *arg)
+{
+	char *etag = ((struct transfer *)arg)->got->etag;
+	struct rf_str line = { p, size * n };
+	while (line.n && (line.p[line.n - 1] == '\r' || line.p[line.n - 1] == '\n'))
+		line.n--;
+	if (rf_str_starts(line, RF_STR("HTTP/")))
+		etag[0] = '\0';
+	if (line.n > 5 && rf_str_ieq((struct rf_str){ p, 5 }, RF_STR("ETag:"))) {
+		struct rf_str v = rf_str_trim(rf_str_skip(line, 5));
+		snprintf(etag, RF_CRL_ETAG_MAX, "%.*s", v.n < RF_CRL_ETAG_MAX ? (int)v.n : 0, v.p);
+	}
+	return size * n;
+}
+
+static int stopped(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	(void)down_total, (void)down, (void)up_total, (void)up;
+	return atomic_load(((struct transfer *)arg)->ask->stop);
+}
+
+static struct curl_slist *headers_of(const struct rf_crl_ask *ask)
+{
+	char line[RF_CRL_ETAG_MAX + 32];
+	struct curl_slist *h = curl_slist_append(NULL, "Accept: application/pkix-crl, */*;q=0.1");
+	snprintf(line, sizeof line, "If-None-Match: %s", ask->etag);
+	struct curl_slist *more = h && ask->held && ask->etag[0] ? curl_slist_append(h, line) : NULL;
+	return more ? more : h;
+}
+
+static void prepare(CURL *h, struct transfer *t, struct curl_slist *headers)
+{
+	const struct rf_crl_ask *ask = t->ask;
+	curl_easy_setopt(h, CURLOPT_URL, ask->url);
+	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 1L);
+	curl_easy_setopt(h, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
+	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)(ask->timeout_ns / RF_NS_MS));
+	curl_easy_setopt(h, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)ask->bytes);
+	curl_easy_setopt(h, CURLOPT_USERAGENT, "ringfence/" RF_VERSION);
+	curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(h, CURLOPT_FILETIME, 1L);
+	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take_body);
+	curl_easy_setopt(h, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, take_header);
+	curl_easy_setopt(h, CURLOPT_HEADERDATA, t);
+	curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, stopped);
+	curl_easy_setopt(h, CURLOPT_XFERINFODATA, t);
+	curl_easy_setopt(h, CURLOPT_ERRORBUFFER, t->error);
+	if (ask->ca[0])
+		curl_easy_setopt(h, CURLOPT_CAINFO, ask->ca);
+	if (ask->held && ask->changed_s >= 0) {
+		curl_easy_setopt(h, CURLOPT_TIMECONDITION, (long)CURL_TIMECOND_IFMODSINCE);
+		curl_easy_setopt(h, CURLOPT_TIMEVALUE_LARGE, (curl_off_t)ask->changed_s);
+	}
+}
+
+static int judge(struct transfer *t, CURL *h, CURLcode rc, struct rf_err *e)
+{
+	long unmet = 0, status = 0;
+	curl_off_t changed = -1;
+	curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(h, CURLINFO_CONDITION_UNMET, &unmet);
+	curl_easy_getinfo(h, CURLINFO_FILETIME_T, &changed);
+	t->got->changed_s = changed;
+	if (t->got->body.bad || rc == CURLE_FILESIZE_EXCEEDED)
+		return rf_fail(e, RF_E_TOO_LARGE, "the list is larger than %zu bytes (crl.max_bytes)", t->ask->bytes);
+	if (rc == CURLE_OPERATION_TIMEDOUT)
+		return rf_fail(e, RF_E_TIMEOUT, "the list did not arrive in %llu ms (crl.timeout)",
+			       (unsigned long long)(t->ask->timeout_ns / RF_NS_MS));
+	if (rc != CURLE_OK)
+		return rf_fail(e, RF_E_IO, "%s", t->error[0] ? t->error : curl_easy_strerror(rc));
+	t->got->unchanged = t->ask->held && (status == 304 || unmet);
+	if (!t->got->unchanged && status != 200)
+		return rf_fail(e, RF_E_IO, "the server answered with status %ld", status);
+	return RF_OK;
+}
+
+int rf_crl_download(const struct rf_crl_ask *ask, struct rf_crl_got *ret, struct rf_err *e)
+{
+	struct transfer t = { .ask = ask, .got = ret };
+	CURL *h = curl_easy_init();
+	struct curl_slist *headers = h ? headers_of(ask) : NULL;
+	if (!headers) {
+		curl_easy_cleanup(h);
+		return rf_fail(e, RF_E_NOMEM, "no memory to fetch");
+	}
+	prepare(h, &t, headers);
+	ret->body.bound = ask->bytes;
+	CURLcode done = curl_easy_perform(h);
+	int rc = judge(&t, h, done, e);
+	curl_easy_cleanup(h);
+	curl_slist_free_all(headers);
+	return rc;
+}
+
+bool rf_crl_download_start(void)
+{
+	return curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK;
+}
+
+void rf_crl_download_end(void)
+{
+	curl_global_cleanup();
+}
