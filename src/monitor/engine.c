@@ -63,7 +63,11 @@ static void live(struct monitor *m, int fd, pid_t parent)
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* after the change of user, which resets it */
 	if (getppid() != parent)
 		exit(EXIT_FAILURE);
-	exit(m->conf->engine(m->conf->arg, m->plan, fd));
+	int status = m->conf->engine(m->conf->arg, m->plan, fd);
+	fflush(NULL);
+	if (!m->conf->no_sandbox)
+		_exit(status); /* a leak checker at exit would trace this process, which hangs in the sandbox */
+	exit(status);
 }
 
 static int pairs(int requests[2], int notices[2])
@@ -346,9 +350,10 @@ static void on_status(struct monitor *m, struct engine *g, const struct rf_reque
 
 static void on_violation(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
 {
-	(void)m;
 	(void)a;
 	g->violation = (int)q->arg;
+	if (g->refused++ < REFUSALS_SAID)
+		rf_mon_say(m, 'e', "the sandbox stopped the system call %s of process %d", rf_sandbox_syscall(g->violation), (int)g->pid);
 }
 
 static void (*const handlers[RF_REQUEST_COUNT])(struct monitor *, struct engine *, const struct rf_request *, struct answer *) = {

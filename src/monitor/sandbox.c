@@ -66,7 +66,7 @@ static const char *const allowed[] = {
 };
 
 static const char *const sanitizers[] = {
-	"ptrace", "clone", "wait4", "waitid", "kill", "personality", "process_vm_readv", "getpgrp", "setpriority", "sched_setscheduler", "tkill",
+	"ptrace", "clone", "getdents", "wait4", "waitid", "kill", "personality", "process_vm_readv", "getpgrp", "setpriority", "sched_setscheduler", "tkill",
 };
 
 static const char *const fatal[] = { "execve", "execveat", "ptrace", "process_vm_writev", "bpf", "init_module", "finit_module" };
