@@ -79,9 +79,13 @@ static int publish_all(struct rf_ctl *c, unsigned what, struct rf_err *e)
 	return RF_OK;
 }
 
-int rf_ctl_init(struct rf_ctl *c, struct rf_err *e)
+int rf_ctl_init(struct rf_ctl *c, int monitor_fd, const struct rf_plan *plan, struct rf_err *e)
 {
 	c->priv = calloc(1, sizeof *c->priv);
+	if (c->priv) {
+		c->priv->monitor_fd = monitor_fd;
+		c->priv->plan = plan;
+	}
 	if (!c->priv || !(c->priv->devices = rf_devices_new(c)))
 		return rf_fail(e, RF_E_NOMEM, "no memory for the control thread");
 	int rc = ensure_account(c, e);

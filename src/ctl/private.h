@@ -1,6 +1,7 @@
 /* ctl/private: what the files of the control thread share and nobody else sees. */
 #pragma once
 #include "ctl/build.h"
+#include "monitor/plan.h"
 
 struct touch;
 struct rf_devices;
@@ -18,8 +19,9 @@ struct rf_ctl_private {
 	void (*site_changed)(struct rf_ctl *c); /* apps and origins: checks of health follow; NULL */
 };
 
-/* Account, registry, first snapshot. The store, registry, CA and boot of *c are set. */
-int rf_ctl_init(struct rf_ctl *c, struct rf_err *e);
+/* Account, registry, first snapshot. The store, registry, CA, boot and loop of *c are set. monitor_fd -1: files are opened
+ * directly (tests). */
+int rf_ctl_init(struct rf_ctl *c, int monitor_fd, const struct rf_plan *plan, struct rf_err *e);
 void rf_ctl_fini(struct rf_ctl *c);
 
 /* A key and certificate of our own CA, ready to be shown. */

@@ -121,7 +121,7 @@ static void retired(struct rcu_head *head)
 
 void rf_snap_publish(struct rf_snap *s)
 {
-	struct rf_snap *old = atomic_exchange(&current, s);
+	struct rf_snap *old = atomic_exchange_explicit(&current, s, memory_order_acq_rel);
 	if (!old)
 		return;
 	old->retired->snap = old;

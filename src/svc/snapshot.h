@@ -132,7 +132,7 @@ int rf_site_host(struct rf_site *t, struct rf_str name, struct rf_app *app);
  * that was not published. Room for the policies of the site's zones is made. */
 struct rf_snap *rf_snap_new(struct rf_site *site);
 
-/* Publish a new one (control thread). The old is retired and freed when nobody can see it. */
+/* Publish a new one (control thread); NULL at the end of the process. The old is retired and freed when nobody can see it. */
 void rf_snap_publish(struct rf_snap *s);
 /* Of any registered thread; valid until its next quiet point. Never NULL once the engine serves. */
 const struct rf_snap *rf_snap_now(void);

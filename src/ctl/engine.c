@@ -1,0 +1,562 @@
+/* ctl/engine: what exists, in which order it comes up, and in which it goes.
+ *
+ *   log and records -> loop -> registry -> store -> CA -> control (first snapshot) -> API -> workers ->
+ *   listeners -> revocation lists -> ready ... drain: workers, then everything in reverse
+ *
+ * Each step is a row of `steps`; a failure undoes the rows before it. While it runs, the monitor speaks by notices
+ * (reload, drain), the API by calls, the workers by messages.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include <urcu-qsbr.h>
+#include "api/api.h"
+#include "api/server.h"
+#include "base/hash.h"
+#include "ctl/crl.h"
+#include "ctl/devices.h"
+#include "ctl/engine.h"
+#include "ctl/hooks.h"
+#include "ctl/local.h"
+#include "ctl/plan.h"
+#include "ctl/private.h"
+#include "ctl/worker.h"
+#include "egress/health.h"
+#include "monitor/client.h"
+#include "records/writer.h"
+
+enum { MAX_DEVICES = 4000000, ALIVE_S = 5 };
+
+struct worker_end { /* a worker's thread has ended its loop */
+	struct rf_msg msg;
+	struct engine *engine;
+};
+
+struct engine {
+	struct rf_ctl ctl;
+	int monitor_fd, notices;
+	struct rf_io notice_io;
+	struct rf_timer alive;
+	struct rf_writer *writer;
+	struct rf_plan *plan;
+	struct rf_hooks *hooks;
+	struct rf_local *local;
+	struct rf_health *health;
+	struct rf_api *api;
+	struct rf_api_server *server;
+	struct worker_end *ends;  /* one a worker */
+	size_t ended_count;
+	bool draining;
+};
+
+/* The engine is one a process; reload needs it from struct rf_ctl, which its callers have. */
+static struct engine *engine_of(struct rf_ctl *c)
+{
+	return RF_CONTAINER(c, struct engine, ctl);
+}
+
+/* --- records and log --- */
+
+static int records_up(struct engine *g, struct rf_err *e)
+{
+	const struct rf_boot *b = g->ctl.boot;
+	struct rf_writer_conf conf = {
+		.file = b->records_file, .stdout_mode = b->records_stdout, .syslog = b->records_syslog, .log_file = b->log_file,
+		.recent = b->records_recent, .ring_bytes = b->records_ring, .rings = rf_boot_workers(b) + 1,
+		.clock = g->ctl.clock, .stdout_fd = 1, .stderr_fd = 2,
+	};
+	rf_log_level(NULL, (enum rf_log_level)b->log_level);
+	int rc = rf_writer_new(&conf, &g->writer, e);
+	return rc == RF_OK ? rf_writer_start(g->writer, e) : rc;
+}
+
+static void records_down(struct engine *g)
+{
+	rf_writer_free(g->writer);
+}
+
+/* --- loop, registry, store, CA, control --- */
+
+static int loop_up(struct engine *g, struct rf_err *e)
+{
+	uint8_t key[16];
+	if (getrandom(key, sizeof key, 0) != sizeof key)
+		return rf_fail(e, RF_E_IO, "no random numbers");
+	rf_hash_seed(key);
+	rf_counters_attach();
+	rf_registry_thread_start();
+	g->ctl.loop = rf_loop_epoll(e);
+	if (!g->ctl.loop)
+		return e->code;
+	rf_loop_hook(g->ctl.loop, rf_registry_quiet, NULL);
+	return RF_OK;
+}
+
+static void loop_down(struct engine *g)
+{
+	rf_loop_free(g->ctl.loop);
+	rf_registry_thread_stop();
+	rf_counters_detach();
+}
+
+static int registry_up(struct engine *g, struct rf_err *e)
+{
+	g->ctl.devices = rf_registry_new(MAX_DEVICES);
+	return g->ctl.devices ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for the device registry");
+}
+
+static void registry_down(struct engine *g)
+{
+	rf_registry_free(g->ctl.devices);
+}
+
+/* A path of the boot file, or its default below data_dir. */
+static const char *or_below(const char *set, const char *dir, const char *name, char *to, size_t room)
+{
+	if (!set[0])
+		snprintf(to, room, "%s/%s", dir, name);
+	return set[0] ? set : to;
+}
+
+static int store_up(struct engine *g, struct rf_err *e)
+{
+	char path[4096];
+	const struct rf_boot *b = g->ctl.boot;
+	return rf_store_open(or_below(b->store_file, b->data_dir, "state.db", path, sizeof path), &g->ctl.clock,
+			     &g->ctl.store, e);
+}
+
+static void store_down(struct engine *g)
+{
+	rf_store_close(g->ctl.store);
+}
+
+static int64_t now_s(const struct engine *g)
+{
+	return g->ctl.clock.wall(g->ctl.clock.ctx) / (int64_t)RF_NS_S;
+}
+
+static int ca_up(struct engine *g, struct rf_err *e)
+{
+	char path[4096];
+	const struct rf_boot *b = g->ctl.boot;
+	struct rf_ca_conf conf = {
+		.dir = or_below(b->ca_dir, b->data_dir, "ca", path, sizeof path), .name = b->ca_name,
+		.key_uri = b->ca_key[0] ? b->ca_key : NULL, .base_url = b->ca_base_url[0] ? b->ca_base_url : NULL,
+	};
+	return rf_ca_open(&conf, now_s(g), &g->ctl.ca, e);
+}
+
+static void ca_down(struct engine *g)
+{
+	rf_ca_free(g->ctl.ca);
+}
+
+static int plan_up(struct engine *g, struct rf_err *e)
+{
+	return rf_plan_from_boot(g->ctl.boot, &g->plan, e);
+}
+
+static void plan_down(struct engine *g)
+{
+	rf_plan_free(g->plan);
+}
+
+static int control_up(struct engine *g, struct rf_err *e)
+{
+	return rf_ctl_init(&g->ctl, g->monitor_fd, g->plan, e);
+}
+
+static void control_down(struct engine *g)
+{
+	rf_snap_publish(NULL);
+	rf_ctl_fini(&g->ctl);
+	rcu_barrier();
+}
+
+/* --- checks of origins --- */
+
+static void site_changed(struct rf_ctl *c)
+{
+	rf_health_plan(engine_of(c)->health, rf_snap_now());
+}
+
+static int health_up(struct engine *g, struct rf_err *e)
+{
+	g->health = rf_health_new(g->ctl.loop, e);
+	if (!g->health)
+		return e->code;
+	g->ctl.priv->site_changed = site_changed;
+	site_changed(&g->ctl);
+	return RF_OK;
+}
+
+static void health_down(struct engine *g)
+{
+	g->ctl.priv->site_changed = NULL;
+	rf_health_free(g->health);
+}
+
+/* --- workers --- */
+
+static int local_up(struct engine *g, struct rf_err *e)
+{
+	return rf_local_new(&g->ctl, &g->local, e);
+}
+
+static void local_down(struct engine *g)
+{
+	rf_local_free(g->local);
+}
+
+static int worker_up(struct engine *g, unsigned i, struct rf_err *e)
+{
+	struct rf_worker_spec spec = {
+		.ctl = &g->ctl, .index = i, .ring = rf_writer_ring(g->writer, i), .local = rf_local_handle, .local_arg = g->local,
+		.identity = { .registry = g->ctl.devices, .event = rf_devices_event, .arg = g->ctl.priv->devices },
+	};
+	int rc = rf_worker_new(&spec, &g->ctl.workers[i], e);
+	return rc == RF_OK ? rf_worker_start(g->ctl.workers[i], e) : rc;
+}
+
+static int workers_up(struct engine *g, struct rf_err *e)
+{
+	unsigned n = rf_boot_workers(g->ctl.boot);
+	g->ctl.workers = calloc(n, sizeof *g->ctl.workers);
+	g->ends = calloc(n, sizeof *g->ends);
+	if (!g->ctl.workers || !g->ends)
+		return rf_fail(e, RF_E_NOMEM, "no memory for workers");
+	g->ctl.worker_count = n;
+	for (unsigned i = 0; i < n; i++) {
+		int rc = worker_up(g, i, e);
+		if (rc != RF_OK)
+			return rc;
+	}
+	return RF_OK;
+}
+
+static void ended(struct rf_loop *loop, struct rf_msg *m)
+{
+	struct engine *g = RF_CONTAINER(m, struct worker_end, msg)->engine;
+	if (++g->ended_count == g->ctl.worker_count)
+		rf_loop_stop(loop);
+}
+
+static void drain_within(struct engine *g, uint64_t bound_ns)
+{
+	if (g->draining)
+		return;
+	g->draining = true;
+	for (size_t i = 0; i < g->ctl.worker_count; i++) {
+		g->ends[i] = (struct worker_end){ .msg.run = ended, .engine = g };
+		if (g->ctl.workers[i])
+			rf_worker_drain(g->ctl.workers[i], bound_ns, &g->ends[i].msg);
+	}
+}
+
+static void drain(struct engine *g)
+{
+	drain_within(g, g->ctl.boot->drain_timeout);
+}
+
+/* After a drain the threads have ended their loops; after a failed start they end at once. */
+static void workers_down(struct engine *g)
+{
+	drain_within(g, 0);
+	rf_registry_quiet(NULL, false); /* joining waits: others must not wait for this thread's quiet point */
+	for (size_t i = 0; i < g->ctl.worker_count; i++)
+		rf_worker_free(g->ctl.workers[i]);
+	rf_registry_quiet(NULL, true);
+	free(g->ctl.workers);
+	free(g->ends);
+	g->ctl.workers = NULL;
+	g->ctl.worker_count = 0;
+}
+
+/* --- listeners --- */
+
+/* Socket i of a listener goes to worker i; a listener with fewer sockets than workers is shared. */
+static int fetch(struct engine *g, size_t index, int fds[RF_PLAN_SOCKETS_MAX], struct rf_err *e)
+{
+	size_t n = 0;
+	int rc = rf_monitor_listen(g->monitor_fd, (unsigned)index, g->plan->listeners[index].name, fds, RF_PLAN_SOCKETS_MAX, &n, e);
+	if (rc != RF_OK)
+		return rc;
+	for (size_t i = n; i < g->ctl.worker_count; i++)
+		if ((fds[i] = dup(fds[i % n])) < 0)
+			rc = rf_fail(e, RF_E_FULL, "no descriptor for a listener");
+	for (size_t i = g->ctl.worker_count; i < n; i++)
+		close(fds[i]);
+	return rc;
+}
+
+static int listen_all(struct engine *g, struct rf_err *e)
+{
+	const struct rf_boot *b = g->ctl.boot;
+	size_t workers = g->ctl.worker_count;
+	struct rf_worker_listener *v = calloc(workers * b->listener_count + 1, sizeof *v);
+	int rc = v ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for listeners");
+	size_t have = 0;
+	for (; rc == RF_OK && have < b->listener_count; have++) {
+		int fds[RF_PLAN_SOCKETS_MAX];
+		rc = fetch(g, have, fds, e);
+		for (size_t w = 0; rc == RF_OK && w < workers; w++)
+			v[w * b->listener_count + have] = (struct rf_worker_listener){ fds[w], &b->listeners[have] };
+	}
+	for (size_t w = 0; rc == RF_OK && w < workers; w++)
+		if (rf_worker_listen(g->ctl.workers[w], &v[w * b->listener_count], b->listener_count) != RF_OK)
+			rc = rf_fail(e, RF_E_NOMEM, "no memory for the listeners of worker %zu", w);
+	free(v);
+	return rc;
+}
+
+static int listeners_up(struct engine *g, struct rf_err *e)
+{
+	return listen_all(g, e);
+}
+
+/* --- the API --- */
+
+static int st_begin(void *ctx, const char *actor, struct rf_err *e) { return rf_ctl_begin(ctx, actor, e); }
+static int st_touch(void *ctx, enum rf_kind k, const char *id, struct rf_err *e) { return rf_ctl_touch(ctx, k, id, e); }
+static int st_commit(void *ctx, bool dry_run, struct rf_err *e) { return rf_ctl_commit(ctx, dry_run, e); }
+static void st_abort(void *ctx) { rf_ctl_abort(ctx); }
+static int st_reload(void *ctx, struct rf_err *e) { return rf_ctl_reload(ctx, e); }
+
+static int api_up(struct engine *g, struct rf_err *e)
+{
+	struct rf_api_conf conf = {
+		.store = g->ctl.store, .clock = g->ctl.clock, .ca = g->ctl.ca, .version = RF_VERSION,
+		.state = { st_begin, st_touch, st_commit, st_abort, st_reload, &g->ctl },
+	};
+	int rc = rf_hooks_new(&g->ctl, rf_writer_recent(g->writer), &g->hooks, e);
+	if (rc != RF_OK)
+		return rc;
+	rf_hooks_fill(g->hooks, &conf.hooks);
+	g->api = rf_api_new(&conf, e);
+	return g->api ? RF_OK : e->code;
+}
+
+static void api_down(struct engine *g)
+{
+	rf_api_free(g->api);
+	rf_hooks_free(g->hooks);
+}
+
+/* The API's own key and certificate: of the boot file, else one of our CA. */
+static int api_keypair(struct engine *g, struct rf_keypair **ret, struct rf_err *e)
+{
+	const struct rf_boot *b = g->ctl.boot;
+	if (b->api_certificate[0])
+		return rf_ctl_keypair_files(&g->ctl, b->api_certificate, b->api_key, ret, e);
+	*ret = rf_keypair_get(g->ctl.priv->fallback);
+	return RF_OK;
+}
+
+static int api_listener(struct engine *g, int index, int *ret, struct rf_err *e)
+{
+	size_t n = 0;
+	*ret = -1;
+	return index < 0 ? RF_OK : rf_monitor_listen(g->monitor_fd, (unsigned)index, g->plan->listeners[index].name, ret, 1, &n, e);
+}
+
+static int serve_api(struct engine *g, struct rf_err *e)
+{
+	const struct rf_boot *b = g->ctl.boot;
+	struct rf_keypair *pair = NULL;
+	int local = -1, tls = -1;
+	int rc = api_keypair(g, &pair, e);
+	if (rc == RF_OK)
+		rc = api_listener(g, rf_plan_listener_api_socket(b), &local, e);
+	if (rc == RF_OK)
+		rc = api_listener(g, rf_plan_listener_api(b), &tls, e);
+	if (rc == RF_OK)
+		rc = rf_api_server_listen(g->server, local, tls, pair, e);
+	rf_keypair_put(pair);
+	return rc;
+}
+
+static int server_up(struct engine *g, struct rf_err *e)
+{
+	const struct rf_boot *b = g->ctl.boot;
+	struct rf_api_server_conf conf = { .loop = g->ctl.loop, .api = g->api, .clock = g->ctl.clock,
+					   .connections = (unsigned)b->limits_api_connections, .group = b->api_group };
+	int rc = rf_api_server_new(&conf, &g->server, e);
+	return rc == RF_OK ? serve_api(g, e) : rc;
+}
+
+static void server_down(struct engine *g)
+{
+	rf_api_server_free(g->server);
+}
+
+/* --- lists of revocation --- */
+
+static int crl_up(struct engine *g, struct rf_err *e)
+{
+	return rf_crl_fetcher_start(&g->ctl, &g->ctl.priv->crl, e);
+}
+
+static void crl_down(struct engine *g)
+{
+	rf_crl_fetcher_stop(g->ctl.priv->crl);
+	g->ctl.priv->crl = NULL;
+}
+
+/* --- reload --- */
+
+/* With the boot file that the monitor has read and checked. Old boot and plan are kept until all has been built. */
+static int apply_boot(struct engine *g, struct rf_str text, struct rf_err *e)
+{
+	struct rf_boot *old = g->ctl.boot, *new = NULL;
+	struct rf_plan *old_plan = g->plan, *new_plan = NULL;
+	int rc = rf_boot_parse(text, "the boot file", &new, e);
+	if (rc == RF_OK)
+		rc = rf_plan_from_boot(new, &new_plan, e);
+	if (rc != RF_OK) {
+		rf_boot_free(new);
+		return rc;
+	}
+	g->ctl.boot = new;
+	g->ctl.priv->plan = g->plan = new_plan;
+	rc = rf_ctl_reload_state(&g->ctl, e);
+	if (rc == RF_OK)
+		rc = listen_all(g, e);
+	if (rc == RF_OK)
+		rc = serve_api(g, e);
+	if (rc != RF_OK) {
+		g->ctl.boot = old;
+		g->ctl.priv->plan = g->plan = old_plan;
+	}
+	rf_boot_free(rc == RF_OK ? old : new);
+	rf_plan_free(rc == RF_OK ? old_plan : new_plan);
+	return rc;
+}
+
+int rf_ctl_reload(struct rf_ctl *c, struct rf_err *e)
+{
+	struct engine *g = engine_of(c);
+	RF_BUF_AUTO text = { 0 };
+	struct rf_err unused;
+	char why[700];
+	int rc = rf_monitor_replan(g->monitor_fd, &text, e);
+	if (rc == RF_OK) {
+		rc = apply_boot(g, rf_buf_str(&text), e);
+		rf_monitor_reloaded(g->monitor_fd, rc == RF_OK, rc == RF_OK ? "" : rf_err_str(e, why, sizeof why), &unused);
+	}
+	rf_count(rc == RF_OK ? RF_C_RELOADS : RF_C_RELOADS_BAD);
+	if (rc != RF_OK) {
+		rf_log(RF_LOG_ERROR, "reload", "nothing was changed: %s", rf_err_str(e, why, sizeof why));
+		return rc;
+	}
+	rf_log_level(NULL, (enum rf_log_level)c->boot->log_level);
+	rf_writer_reopen(g->writer);
+	rf_crl_fetcher_kick(c->priv->crl);
+	rf_log(RF_LOG_INFO, "reload", "boot file, certificates, roots, lists and rules are in force");
+	return RF_OK;
+}
+
+/* --- the monitor --- */
+
+static void on_notice(struct rf_io *io, unsigned events)
+{
+	struct engine *g = RF_CONTAINER(io, struct engine, notice_io);
+	enum rf_notice notice;
+	struct rf_err e;
+	int rc;
+	(void)events;
+	while ((rc = rf_monitor_notice(g->notices, &notice)) == RF_OK)
+		if (notice == RF_NOTICE_DRAIN)
+			drain(g);
+		else
+			rf_ctl_reload(&g->ctl, &e); /* it logs */
+	if (rc != RF_E_AGAIN)
+		drain(g);
+}
+
+static void say_alive(struct rf_timer *t)
+{
+	struct engine *g = RF_CONTAINER(t, struct engine, alive);
+	struct rf_err e;
+	if (rf_monitor_alive(g->monitor_fd, &e) != RF_OK)
+		drain(g);
+	rf_timer_set(g->ctl.loop, t, rf_loop_now(g->ctl.loop) + ALIVE_S * RF_NS_S);
+}
+
+static int monitor_up(struct engine *g, struct rf_err *e)
+{
+	int rc = rf_monitor_watch(g->monitor_fd, &g->notices, e);
+	if (rc != RF_OK)
+		return rc;
+	g->notice_io = (struct rf_io){ .fd = g->notices, .ready = on_notice };
+	if (rf_loop_add(g->ctl.loop, &g->notice_io) != RF_OK)
+		return rf_fail(e, RF_E_FULL, "the monitor cannot be watched");
+	rc = rf_monitor_ready(g->monitor_fd, e);
+	g->alive.fire = say_alive;
+	if (rc == RF_OK)
+		say_alive(&g->alive);
+	return rc;
+}
+
+static void monitor_down(struct engine *g)
+{
+	rf_timer_stop(g->ctl.loop, &g->alive);
+	rf_loop_close(g->ctl.loop, &g->notice_io);
+}
+
+/* --- life --- */
+
+static const struct step {
+	const char *name;
+	int (*up)(struct engine *g, struct rf_err *e);
+	void (*down)(struct engine *g); /* also after its own `up` failed half-way; NULL: nothing to undo */
+} steps[] = {
+	{ "records", records_up, records_down },   { "loop", loop_up, loop_down },
+	{ "registry", registry_up, registry_down }, { "store", store_up, store_down },
+	{ "ca", ca_up, ca_down },                  { "plan", plan_up, plan_down },
+	{ "control", control_up, control_down },   { "health", health_up, health_down },
+	{ "api", api_up, api_down },               { "local", local_up, local_down },
+	{ "workers", workers_up, workers_down },   { "listeners", listeners_up, NULL },
+	{ "server", server_up, server_down },      { "crl", crl_up, crl_down },
+	{ "monitor", monitor_up, monitor_down },
+};
+
+static void announce(struct engine *g)
+{
+	struct rf_err e;
+	char line[160];
+	snprintf(line, sizeof line, "serving %zu apps to %zu devices with %zu workers", rf_snap_now()->site->app_count,
+		 rf_registry_count(g->ctl.devices), g->ctl.worker_count);
+	rf_log(RF_LOG_INFO, "engine", "%s; account %s", line, g->ctl.account_id);
+	rf_monitor_status(g->monitor_fd, line, &e);
+}
+
+int rf_engine_run(int monitor_fd, struct rf_boot *boot)
+{
+	static struct engine engine;
+	struct engine *g = &engine;
+	size_t up = 0, count = sizeof steps / sizeof *steps;
+	struct rf_err e = { 0 };
+	char text[700];
+	int rc = RF_OK;
+	*g = (struct engine){ .monitor_fd = monitor_fd, .notices = -1 };
+	g->ctl.boot = boot;
+	g->ctl.clock = rf_clock_system;
+	g->ctl.started_mono = g->ctl.clock.mono(g->ctl.clock.ctx);
+	for (; rc == RF_OK && up < count; up++)
+		rc = steps[up].up(g, &e);
+	if (rc == RF_OK) {
+		announce(g);
+		rf_loop_run(g->ctl.loop);
+	} else {
+		rf_log(RF_LOG_ERROR, steps[up - 1].name, "%s", rf_err_str(&e, text, sizeof text));
+	}
+	while (up--)
+		if (steps[up].down)
+			steps[up].down(g);
+	rf_boot_free(g->ctl.boot);
+	return rc == RF_OK ? 0 : 1;
+}
