@@ -6,8 +6,7 @@
  * Each step is a row of `steps`; a failure undoes the rows before it. While it runs, the monitor speaks by notices
  * (reload, drain), the API by calls, the workers by messages.
  */
-#include <errno.h>
-#include <signal.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -47,6 +46,8 @@ struct engine {
 	struct rf_health *health;
 	struct rf_api *api;
 	struct rf_api_server *server;
+	struct rf_tls *api_tls;
+	struct rf_keypair *api_pair;
 	struct worker_end *ends;  /* one a worker */
 	size_t ended_count;
 	bool draining;
@@ -347,50 +348,82 @@ static void api_down(struct engine *g)
 }
 
 /* The API's own key and certificate: of the boot file, else one of our CA. */
-static int api_keypair(struct engine *g, struct rf_keypair **ret, struct rf_err *e)
+static int api_keypair(struct engine *g, struct rf_err *e)
 {
 	const struct rf_boot *b = g->ctl.boot;
+	struct rf_keypair *made = NULL;
+	int rc = RF_OK;
 	if (b->api_certificate[0])
-		return rf_ctl_keypair_files(&g->ctl, b->api_certificate, b->api_key, ret, e);
-	*ret = rf_keypair_get(g->ctl.priv->fallback);
+		rc = rf_ctl_keypair_files(&g->ctl, b->api_certificate, b->api_key, &made, e);
+	else
+		made = rf_keypair_get(g->ctl.priv->fallback);
+	if (rc != RF_OK)
+		return rc;
+	rf_keypair_put(g->api_pair);
+	g->api_pair = made;
 	return RF_OK;
 }
 
-static int api_listener(struct engine *g, int index, int *ret, struct rf_err *e)
+static bool api_host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
 {
-	size_t n = 0;
-	*ret = -1;
-	return index < 0 ? RF_OK : rf_monitor_listen(g->monitor_fd, (unsigned)index, g->plan->listeners[index].name, ret, 1, &n, e);
+	(void)sni;
+	struct engine *g = arg;
+	*ret = (struct rf_tls_host){ .keypair = { g->api_pair } };
+	return true;
 }
 
-static int serve_api(struct engine *g, struct rf_err *e)
+static const struct rf_trust *api_trust(void *arg)
 {
-	const struct rf_boot *b = g->ctl.boot;
-	struct rf_keypair *pair = NULL;
-	int local = -1, tls = -1;
-	int rc = api_keypair(g, &pair, e);
-	if (rc == RF_OK)
-		rc = api_listener(g, rf_plan_listener_api_socket(b), &local, e);
-	if (rc == RF_OK)
-		rc = api_listener(g, rf_plan_listener_api(b), &tls, e);
-	if (rc == RF_OK)
-		rc = rf_api_server_listen(g->server, local, tls, pair, e);
-	rf_keypair_put(pair);
-	return rc;
+	(void)arg;
+	return rf_snap_now()->trust;
+}
+
+static int api_tls(struct engine *g, struct rf_err *e)
+{
+	struct rf_tls_conf conf = { .host = api_host, .trust = api_trust, .arg = g, .session_cache = 1000, .chain_cache = 1,
+				    .session_timeout_s = 3600, .clock = g->ctl.clock };
+	int rc = api_keypair(g, e);
+	if (rc != RF_OK)
+		return rc;
+	g->api_tls = rf_tls_new(&conf, e);
+	return g->api_tls ? RF_OK : e->code;
+}
+
+static int api_listen(struct engine *g, int index, enum rf_api_listen kind, struct rf_err *e)
+{
+	int fd = -1;
+	size_t n = 0;
+	if (index < 0)
+		return RF_OK;
+	int rc = rf_monitor_listen(g->monitor_fd, (unsigned)index, g->plan->listeners[index].name, &fd, 1, &n, e);
+	return rc == RF_OK ? rf_api_server_listen(g->server, fd, kind, e) : rc;
+}
+
+static gid_t admin_group(const char *name)
+{
+	struct group *gr = name[0] ? getgrnam(name) : NULL;
+	return gr ? gr->gr_gid : (gid_t)-1;
 }
 
 static int server_up(struct engine *g, struct rf_err *e)
 {
 	const struct rf_boot *b = g->ctl.boot;
-	struct rf_api_server_conf conf = { .loop = g->ctl.loop, .api = g->api, .clock = g->ctl.clock,
-					   .connections = (unsigned)b->limits_api_connections, .group = b->api_group };
-	int rc = rf_api_server_new(&conf, &g->server, e);
-	return rc == RF_OK ? serve_api(g, e) : rc;
+	int rc = api_tls(g, e);
+	if (rc != RF_OK)
+		return rc;
+	struct rf_api_server_conf conf = { .loop = g->ctl.loop, .api = g->api, .tls = g->api_tls,
+					   .admin_gid = admin_group(b->api_group) };
+	g->server = rf_api_server_new(&conf, e);
+	rc = g->server ? api_listen(g, rf_plan_listener_api_socket(b), RF_API_UNIX, e) : e->code;
+	return rc == RF_OK ? api_listen(g, rf_plan_listener_api(b), RF_API_TLS, e) : rc;
 }
 
 static void server_down(struct engine *g)
 {
-	rf_api_server_free(g->server);
+	if (g->server)
+		rf_api_server_free(g->server);
+	rf_tls_free(g->api_tls);
+	rf_keypair_put(g->api_pair);
 }
 
 /* --- lists of revocation --- */
@@ -426,7 +459,7 @@ static int apply_boot(struct engine *g, struct rf_str text, struct rf_err *e)
 	if (rc == RF_OK)
 		rc = listen_all(g, e);
 	if (rc == RF_OK)
-		rc = serve_api(g, e);
+		rc = api_keypair(g, e);
 	if (rc != RF_OK) {
 		g->ctl.boot = old;
 		g->ctl.priv->plan = g->plan = old_plan;
