@@ -29,7 +29,7 @@ static int ensure_account(struct rf_ctl *c, struct rf_err *e)
 		return RF_OK;
 	if (rc == RF_OK)
 		rc = rf_store_begin(c->store, "first start", e);
-	o.doc = json_pack("{s:s, s:{}}", "type", "standard", "settings");
+	o.doc = json_pack("{s:s, s:s, s:{}}", "name", o.name, "type", "standard", "settings");
 	if (rc == RF_OK)
 		rc = rf_store_put(c->store, RF_KIND_ACCOUNT, &o, 0, e);
 	if (rc == RF_OK)

@@ -212,7 +212,7 @@ static int keep_one(struct rf_ctl *c, const struct rf_identity_event *ev, struct
 	memcpy(device.id, ev->device, sizeof device.id);
 	memcpy(device.parent, c->account_id, sizeof device.parent);
 	snprintf(device.name, sizeof device.name, "%s", ev->name);
-	device.doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:[], s:s}", "class_id", ev->class_id, "state", "active", "model", "",
+	device.doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:[], s:s}", "name", ev->name, "class_id", ev->class_id, "state", "active", "model", "",
 			       "firmware", "", "owner", "", "tags", "reason", "first sight");
 	rc = rf_store_put(c->store, RF_KIND_DEVICE, &device, 0, e);
 	snprintf(cred.name, sizeof cred.name, "%s:%s", kinds[ev->bind], hex);

@@ -94,6 +94,7 @@ static struct rf_http_conf conf_of(const struct rf_ctl *c)
 	const struct rf_boot *b = c->boot;
 	size_t workers = c->worker_count ? c->worker_count : 1;
 	struct rf_http_conf conf = rf_http_conf_default;
+	conf.heads = rf_http_limits_default;
 	conf.heads.head = (uint32_t)b->limits_header_bytes;
 	conf.heads.headers = (uint16_t)b->limits_headers;
 	conf.connections = (uint32_t)((b->limits_connections + workers - 1) / workers);

@@ -45,7 +45,7 @@ static const char *const allowed[] = {
 	/* files beneath what Landlock leaves */
 	"open", "openat", "openat2", "close", "close_range", "stat", "fstat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "access",
 	"faccessat", "faccessat2", "readlink", "readlinkat", "getcwd", "getdents64", "ftruncate", "fallocate", "fsync", "fdatasync",
-	"sync_file_range", "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "fchmod", "fchmodat",
+	"sync_file_range", "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "fchmod", "fchmodat", "fchown",
 	"chmod", "umask", "flock", "utimensat", "fadvise64", "memfd_create", "fcntl", "dup", "dup2", "dup3", "pipe", "pipe2",
 	/* memory */
 	"mmap", "munmap", "mremap", "mprotect", "madvise", "mincore", "brk", "mlock", "mlock2", "munlock", "membarrier",
