@@ -18,8 +18,6 @@
 #include "ctl/crl.h"
 #include "ctl/devices.h"
 #include "ctl/engine.h"
-#include "ctl/hooks.h"
-#include "ctl/local.h"
 #include "ctl/plan.h"
 #include "ctl/private.h"
 #include "ctl/worker.h"
@@ -41,12 +39,11 @@ struct engine {
 	struct rf_timer alive;
 	struct rf_writer *writer;
 	struct rf_plan *plan;
-	struct rf_hooks *hooks;
-	struct rf_local *local;
 	struct rf_health *health;
 	struct rf_api *api;
 	struct rf_api_server *server;
-	struct rf_tls *api_tls;
+	struct rf_tls *tls;
+	struct rf_resolver *resolver;
 	struct rf_keypair *api_pair;
 	struct worker_end *ends;  /* one a worker */
 	size_t ended_count;
@@ -178,18 +175,85 @@ static void control_down(struct engine *g)
 	rcu_barrier();
 }
 
+/* --- TLS of the control thread: the API's server side, checks of origins --- */
+
+/* The API's own key and certificate: of the boot file, else one of our CA. */
+static int api_keypair(struct engine *g, struct rf_err *e)
+{
+	const struct rf_boot *b = g->ctl.boot;
+	struct rf_keypair *made = NULL;
+	int rc = RF_OK;
+	if (b->api_certificate[0])
+		rc = rf_ctl_keypair_files(&g->ctl, b->api_certificate, b->api_key, &made, e);
+	else
+		made = rf_keypair_get(g->ctl.priv->fallback);
+	if (rc != RF_OK)
+		return rc;
+	rf_keypair_put(g->api_pair);
+	g->api_pair = made;
+	return RF_OK;
+}
+
+static bool api_host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
+{
+	(void)sni;
+	struct engine *g = arg;
+	*ret = (struct rf_tls_host){ .keypair = { g->api_pair } };
+	return true;
+}
+
+static const struct rf_trust *api_trust(void *arg)
+{
+	(void)arg;
+	return rf_snap_now()->trust;
+}
+
+static int tls_up(struct engine *g, struct rf_err *e)
+{
+	struct rf_tls_conf conf = { .host = api_host, .trust = api_trust, .arg = g, .session_cache = 1000, .chain_cache = 1,
+				    .session_timeout_s = 3600, .clock = g->ctl.clock };
+	int rc = api_keypair(g, e);
+	if (rc != RF_OK)
+		return rc;
+	g->tls = rf_tls_new(&conf, e);
+	return g->tls ? RF_OK : e->code;
+}
+
+static void tls_down(struct engine *g)
+{
+	rf_tls_free(g->tls);
+	rf_keypair_put(g->api_pair);
+}
+
 /* --- checks of origins --- */
 
 static void site_changed(struct rf_ctl *c)
 {
-	rf_health_plan(engine_of(c)->health, rf_snap_now());
+	struct engine *g = engine_of(c);
+	const struct rf_site *site = rf_snap_now()->site;
+	struct rf_origin_group **v = calloc(site->app_count + 1, sizeof *v);
+	for (size_t i = 0; v && i < site->app_count; i++)
+		v[i] = site->apps[i]->origins;
+	if (!v || rf_health_watch(g->health, v, site->app_count) != RF_OK)
+		rf_log(RF_LOG_ERROR, "health", "some origins are not checked: no memory");
+	free(v);
+}
+
+static void origin_changed(void *arg, const struct rf_origin *o, bool up)
+{
+	(void)arg;
+	rf_log(up ? RF_LOG_INFO : RF_LOG_WARN, "health", "origin %.*s is %s", RF_ARG(o->url), up ? "up" : "down");
 }
 
 static int health_up(struct engine *g, struct rf_err *e)
 {
-	g->health = rf_health_new(g->ctl.loop, e);
-	if (!g->health)
+	g->resolver = rf_resolver_new(g->ctl.loop, NULL, e);
+	if (!g->resolver)
 		return e->code;
+	g->health = rf_health_new(g->ctl.loop, g->tls, g->resolver);
+	if (!g->health)
+		return rf_fail(e, RF_E_NOMEM, "no memory for checks of origins");
+	rf_health_tell(g->health, origin_changed, NULL);
 	g->ctl.priv->site_changed = site_changed;
 	site_changed(&g->ctl);
 	return RF_OK;
@@ -197,26 +261,20 @@ static int health_up(struct engine *g, struct rf_err *e)
 
 static void health_down(struct engine *g)
 {
-	g->ctl.priv->site_changed = NULL;
-	rf_health_free(g->health);
+	if (g->ctl.priv)
+		g->ctl.priv->site_changed = NULL;
+	if (g->health)
+		rf_health_free(g->health);
+	if (g->resolver)
+		rf_resolver_free(g->resolver);
 }
 
 /* --- workers --- */
 
-static int local_up(struct engine *g, struct rf_err *e)
-{
-	return rf_local_new(&g->ctl, &g->local, e);
-}
-
-static void local_down(struct engine *g)
-{
-	rf_local_free(g->local);
-}
-
 static int worker_up(struct engine *g, unsigned i, struct rf_err *e)
 {
 	struct rf_worker_spec spec = {
-		.ctl = &g->ctl, .index = i, .ring = rf_writer_ring(g->writer, i), .local = rf_local_handle, .local_arg = g->local,
+		.ctl = &g->ctl, .index = i, .ring = rf_writer_ring(g->writer, i),
 		.identity = { .registry = g->ctl.devices, .event = rf_devices_event, .arg = g->ctl.priv->devices },
 	};
 	int rc = rf_worker_new(&spec, &g->ctl.workers[i], e);
@@ -333,10 +391,6 @@ static int api_up(struct engine *g, struct rf_err *e)
 		.store = g->ctl.store, .clock = g->ctl.clock, .ca = g->ctl.ca, .version = RF_VERSION,
 		.state = { st_begin, st_touch, st_commit, st_abort, st_reload, &g->ctl },
 	};
-	int rc = rf_hooks_new(&g->ctl, rf_writer_recent(g->writer), &g->hooks, e);
-	if (rc != RF_OK)
-		return rc;
-	rf_hooks_fill(g->hooks, &conf.hooks);
 	g->api = rf_api_new(&conf, e);
 	return g->api ? RF_OK : e->code;
 }
@@ -344,49 +398,6 @@ static int api_up(struct engine *g, struct rf_err *e)
 static void api_down(struct engine *g)
 {
 	rf_api_free(g->api);
-	rf_hooks_free(g->hooks);
-}
-
-/* The API's own key and certificate: of the boot file, else one of our CA. */
-static int api_keypair(struct engine *g, struct rf_err *e)
-{
-	const struct rf_boot *b = g->ctl.boot;
-	struct rf_keypair *made = NULL;
-	int rc = RF_OK;
-	if (b->api_certificate[0])
-		rc = rf_ctl_keypair_files(&g->ctl, b->api_certificate, b->api_key, &made, e);
-	else
-		made = rf_keypair_get(g->ctl.priv->fallback);
-	if (rc != RF_OK)
-		return rc;
-	rf_keypair_put(g->api_pair);
-	g->api_pair = made;
-	return RF_OK;
-}
-
-static bool api_host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
-{
-	(void)sni;
-	struct engine *g = arg;
-	*ret = (struct rf_tls_host){ .keypair = { g->api_pair } };
-	return true;
-}
-
-static const struct rf_trust *api_trust(void *arg)
-{
-	(void)arg;
-	return rf_snap_now()->trust;
-}
-
-static int api_tls(struct engine *g, struct rf_err *e)
-{
-	struct rf_tls_conf conf = { .host = api_host, .trust = api_trust, .arg = g, .session_cache = 1000, .chain_cache = 1,
-				    .session_timeout_s = 3600, .clock = g->ctl.clock };
-	int rc = api_keypair(g, e);
-	if (rc != RF_OK)
-		return rc;
-	g->api_tls = rf_tls_new(&conf, e);
-	return g->api_tls ? RF_OK : e->code;
 }
 
 static int api_listen(struct engine *g, int index, enum rf_api_listen kind, struct rf_err *e)
@@ -408,13 +419,10 @@ static gid_t admin_group(const char *name)
 static int server_up(struct engine *g, struct rf_err *e)
 {
 	const struct rf_boot *b = g->ctl.boot;
-	int rc = api_tls(g, e);
-	if (rc != RF_OK)
-		return rc;
-	struct rf_api_server_conf conf = { .loop = g->ctl.loop, .api = g->api, .tls = g->api_tls,
+	struct rf_api_server_conf conf = { .loop = g->ctl.loop, .api = g->api, .tls = g->tls,
 					   .admin_gid = admin_group(b->api_group) };
 	g->server = rf_api_server_new(&conf, e);
-	rc = g->server ? api_listen(g, rf_plan_listener_api_socket(b), RF_API_UNIX, e) : e->code;
+	int rc = g->server ? api_listen(g, rf_plan_listener_api_socket(b), RF_API_UNIX, e) : e->code;
 	return rc == RF_OK ? api_listen(g, rf_plan_listener_api(b), RF_API_TLS, e) : rc;
 }
 
@@ -422,8 +430,6 @@ static void server_down(struct engine *g)
 {
 	if (g->server)
 		rf_api_server_free(g->server);
-	rf_tls_free(g->api_tls);
-	rf_keypair_put(g->api_pair);
 }
 
 /* --- lists of revocation --- */
@@ -550,8 +556,8 @@ static const struct step {
 	{ "records", records_up, records_down },   { "loop", loop_up, loop_down },
 	{ "registry", registry_up, registry_down }, { "store", store_up, store_down },
 	{ "ca", ca_up, ca_down },                  { "plan", plan_up, plan_down },
-	{ "control", control_up, control_down },   { "health", health_up, health_down },
-	{ "api", api_up, api_down },               { "local", local_up, local_down },
+	{ "control", control_up, control_down },   { "tls", tls_up, tls_down },
+	{ "health", health_up, health_down },      { "api", api_up, api_down },
 	{ "workers", workers_up, workers_down },   { "listeners", listeners_up, NULL },
 	{ "server", server_up, server_down },      { "crl", crl_up, crl_down },
 	{ "monitor", monitor_up, monitor_down },

@@ -77,7 +77,7 @@ __attribute__((unused)) static void world_open(const char *more)
 	snprintf(ca, sizeof ca, "%s/ca", w.dir);
 	struct rf_ca_conf conf = { .dir = ca };
 	GOOD(rf_ca_open(&conf, w.now_s, &w.ctl.ca, &w.e));
-	GOOD(rf_ctl_init(&w.ctl, &w.e));
+	GOOD(rf_ctl_init(&w.ctl, -1, NULL, &w.e));
 	w.ctl.started_mono = world_mono(NULL);
 }
 
