@@ -1,12 +1,14 @@
 /* The API over a real Unix socket and loop: framing, keep-alive, limits, peers. */
 #include "api/api_test.h"
 #include <errno.h>
-#include <fcntl.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include "api/server.h"
 #include "net/addr.h"
 #include "net/listener.h"
+#include "tls/tls.h"
 
 struct world {
 	struct fixture f;
@@ -196,13 +198,82 @@ static void connections_are_bounded(void **state)
 	close(fd);
 }
 
+static bool any_host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
+{
+	(void)sni;
+	*ret = (struct rf_tls_host){ .keypair = { arg } };
+	return true;
+}
+
+static const struct rf_trust *no_trust(void *arg)
+{
+	(void)arg;
+	return NULL;
+}
+
+/* A client in a process of its own: exits with 0 when it was answered as it should. */
+static void tls_client(const struct rf_addr *at, const char *token)
+{
+	char text[300], got[4096] = "";
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = SSL_new(ctx);
+	int fd = socket(AF_INET, SOCK_STREAM, 0), have = 0;
+	if (connect(fd, &at->sa, at->len) != 0 || SSL_set_fd(ssl, fd) != 1 || SSL_connect(ssl) != 1)
+		_exit(2);
+	for (int i = 0; i < 2; i++) {
+		int n = snprintf(text, sizeof text, "GET /client/v4/zones HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n%s\r\n",
+				 token, i ? "Connection: close\r\n" : "");
+		if (SSL_write(ssl, text, n) != n)
+			_exit(3);
+	}
+	for (int n; have < (int)sizeof got - 1 && (n = SSL_read(ssl, got + have, (int)sizeof got - 1 - have)) > 0;)
+		have += n;
+	got[have] = '\0';
+	char *first = strstr(got, "example.com");
+	_exit(first && strstr(first + 1, "Connection: close") ? 0 : 4);
+}
+
+static void speaks_tls(void **state)
+{
+	struct world *w = *state;
+	struct rf_bundle b = { 0 };
+	struct rf_keypair *pair = NULL;
+	struct rf_issue issue = { .days = 10, .cn = RF_STR("api") };
+	char token[64];
+	int fd, status = -1;
+	struct rf_addr at;
+	assert_int_equal(rf_ca_bundle(w->f.ca, &issue, test_now_s, &b, &w->f.e), RF_OK);
+	assert_int_equal(rf_keypair_from_pem(rf_buf_str(&b.cert_pem), rf_buf_str(&b.key_pem), &pair, &w->f.e), RF_OK);
+	rf_bundle_fini(&b);
+	struct rf_tls_conf tls_conf = { .host = any_host, .trust = no_trust, .arg = pair,
+					.session_cache = 16, .chain_cache = 16, .session_timeout_s = 60,
+					.clock = rf_clock_system };
+	struct rf_tls *tls = rf_tls_new(&tls_conf, &w->f.e);
+	struct rf_api_server_conf conf = { .loop = w->loop, .api = w->f.api, .tls = tls, .admin_gid = (gid_t)-1 };
+	struct rf_api_server *server = rf_api_server_new(&conf, &w->f.e);
+	assert_true(rf_addr_parse(RF_STR("127.0.0.1:0"), &at));
+	assert_int_equal(rf_listener_open(&at, &fd, &w->f.e), RF_OK);
+	at = rf_listener_addr(fd);
+	assert_int_equal(rf_api_server_listen(server, fd, RF_API_TLS, &w->f.e), RF_OK);
+	assert_int_equal(rf_api_first_token(w->f.api, w->f.account, "t", token, &w->f.e), RF_OK);
+	pid_t pid = fork();
+	if (pid == 0)
+		tls_client(&at, token);
+	for (int i = 0; i < 500 && waitpid(pid, &status, WNOHANG) == 0; i++)
+		rf_loop_turn(w->loop, 20 * RF_NS_MS);
+	assert_int_equal(status, 0);
+	rf_api_server_free(server);
+	rf_tls_free(tls);
+	rf_keypair_put(pair);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(answers_a_local_administrator), T(bytes_may_come_one_by_one_and_requests_together),
 		T(chunked_bodies_and_expectations), T(nonsense_is_refused_and_closed), T(a_large_body_needs_a_known_sender),
-		T(connections_are_bounded),
+		T(connections_are_bounded), T(speaks_tls),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
