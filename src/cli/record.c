@@ -123,7 +123,7 @@ int cli_run_record_list(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
 	json_t *records = NULL;
-	unsigned long long limit;
+	unsigned long long limit = 0;
 	int64_t since = 0;
 	const char *z = cli_get(c, "since");
 	if (z && cli_since(z, c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S, &since) != RF_OK)
@@ -168,7 +168,7 @@ static int show_new(struct cli *c, const json_t *records, json_int_t *last)
 int cli_run_record_tail(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
-	unsigned long long lines;
+	unsigned long long lines = 0;
 	json_int_t last = 0;
 	bool first = true;
 	int rc = number(c, "lines", 1000, TAIL_LINES, &lines);

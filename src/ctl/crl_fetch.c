@@ -388,7 +388,7 @@ static void wait_for(struct rf_crl_fetcher *f, uint64_t ns)
 static void *run(void *arg)
 {
 	struct rf_crl_fetcher *f = arg;
-	uint64_t wait_ns;
+	uint64_t wait_ns = 0;
 	pthread_mutex_lock(&f->mutex);
 	while (!atomic_load(&f->stop)) {
 		struct source *s = next_due(f, &wait_ns);
