@@ -23,14 +23,41 @@ void rf_arena_init(struct rf_arena *a, size_t bound)
 	*a = (struct rf_arena){ .bound = bound };
 }
 
+enum { SPARES = 4 };
+
+static void free_all(struct rf_arena_block *b)
+{
+	while (b) {
+		struct rf_arena_block *next = b->next;
+		free(b);
+		b = next;
+	}
+}
+
 void rf_arena_reset(struct rf_arena *a)
 {
-	while (a->blocks) {
-		struct rf_arena_block *next = a->blocks->next;
-		free(a->blocks);
-		a->blocks = next;
+	free_all(a->blocks);
+	free_all(a->spare);
+	rf_arena_init(a, a->bound);
+}
+
+void rf_arena_rewind(struct rf_arena *a)
+{
+	struct rf_arena_block *spare = a->spare, *next;
+	unsigned spares = a->spares;
+	for (struct rf_arena_block *b = a->blocks; b; b = next) {
+		next = b->next;
+		if (b->size != BLOCK || spares == SPARES) {
+			free(b);
+			continue;
+		}
+		b->next = spare;
+		spare = b;
+		spares++;
 	}
 	rf_arena_init(a, a->bound);
+	a->spare = spare;
+	a->spares = spares;
 }
 
 void rf_arena_fini(struct rf_arena *a)
@@ -40,12 +67,26 @@ void rf_arena_fini(struct rf_arena *a)
 
 void rf_arena_release(struct rf_arena *a, const struct rf_arena *mark)
 {
+	struct rf_arena_block *spare = a->spare; /* blocks of before the mark may have been spares then */
+	unsigned spares = a->spares;
 	while (a->blocks != mark->blocks) {
 		struct rf_arena_block *next = a->blocks->next;
 		free(a->blocks);
 		a->blocks = next;
 	}
 	*a = *mark;
+	a->spare = spare;
+	a->spares = spares;
+}
+
+static struct rf_arena_block *block_of(struct rf_arena *a, size_t size)
+{
+	struct rf_arena_block *b = a->spare;
+	if (!b || size != BLOCK)
+		return malloc(sizeof *b + size);
+	a->spare = b->next;
+	a->spares--;
+	return b;
 }
 
 static bool grow(struct rf_arena *a, size_t n)
@@ -55,7 +96,7 @@ static bool grow(struct rf_arena *a, size_t n)
 		size = n;
 	if (size > a->bound - a->used)
 		return false;
-	struct rf_arena_block *b = malloc(sizeof *b + size);
+	struct rf_arena_block *b = block_of(a, size);
 	if (!b)
 		return false;
 	*b = (struct rf_arena_block){ .next = a->blocks, .size = size };

@@ -14,6 +14,8 @@ struct rf_arena_block;
 
 struct rf_arena {
 	struct rf_arena_block *blocks; /* newest first */
+	struct rf_arena_block *spare;  /* kept by rf_arena_rewind; part of neither `used` nor the bound */
+	unsigned spares;
 	char *at, *end;                /* free part of the newest block */
 	size_t used;                   /* bytes taken from the system */
 	size_t bound;                  /* and the most that may be */
@@ -22,6 +24,8 @@ struct rf_arena {
 /* No memory is taken before the first allocation. */
 void rf_arena_init(struct rf_arena *a, size_t bound);
 void rf_arena_reset(struct rf_arena *a);
+/* As rf_arena_reset, but a few blocks stay for the next use, so that a stream of requests allocates nothing. */
+void rf_arena_rewind(struct rf_arena *a);
 void rf_arena_fini(struct rf_arena *a);
 
 /* Give back what was allocated since `mark`, a copy of the arena made then: for results that nobody

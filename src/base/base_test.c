@@ -238,6 +238,40 @@ static void addresses(void **state)
 	assert_true(rf_prefix_parse(RF_STR("0.0.0.0/0"), true, &p) && rf_prefix_has(&p, &ip));
 }
 
+static void arena_rewinds(void **state)
+{
+	(void)state;
+	struct rf_arena a;
+	rf_arena_init(&a, 100000);
+	for (int round = 0; round < 3; round++) {
+		char *first = rf_arena_alloc(&a, 3000);
+		struct rf_arena mark = a;
+		char *second = rf_arena_alloc(&a, 3000), *large = rf_arena_alloc(&a, 20000);
+		assert_true(first && second && large);
+		assert_int_equal(first[2999] | second[0] | large[19999], 0); /* zeroed, also when used before */
+		memset(first, 'x', 3000);
+		memset(second, 'x', 3000);
+		rf_arena_release(&a, &mark);
+		assert_non_null(rf_arena_alloc(&a, 3000));
+		assert_int_equal(first[0], 'x');
+		rf_arena_rewind(&a);
+		assert_int_equal(a.used, 0);
+	}
+	rf_arena_fini(&a);
+}
+
+static void addresses_as_text(void **state)
+{
+	(void)state;
+	static const char *const same[] = { "0.0.0.0", "1.20.255.100", "10.0.0.1", "2001:db8::1", "255.255.255.255" };
+	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+		struct rf_ip ip;
+		char text[RF_IP_TEXT];
+		assert_true(rf_ip_parse(rf_str_z(same[i]), &ip));
+		assert_string_equal(rf_ip_str(&ip, text), same[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +281,7 @@ int main(void)
 		cmocka_unit_test(heap_gives_the_least), cmocka_unit_test(hash_is_siphash),
 		cmocka_unit_test(json_is_always_valid), cmocka_unit_test(near_names),
 		cmocka_unit_test(errors_say_where), cmocka_unit_test(times), cmocka_unit_test(addresses),
+		cmocka_unit_test(arena_rewinds), cmocka_unit_test(addresses_as_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

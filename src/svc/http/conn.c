@@ -67,6 +67,15 @@ uint64_t edge_id(struct rf_http_edge *e) /* splitmix64: never the same twice on 
 	return z ^ z >> 31;
 }
 
+struct rf_str edge_id_text(uint64_t id, char to[17])
+{
+	static const char digits[] = "0123456789abcdef";
+	for (int i = 0; i < 16; i++)
+		to[i] = digits[id >> (60 - 4 * i) & 15];
+	to[16] = '\0';
+	return (struct rf_str){ to, 16 };
+}
+
 void drain_look(struct rf_http_edge *e)
 {
 	if (e->draining && !e->stats.connections && !e->locals)
@@ -295,9 +304,12 @@ void rf_http_edge_free(struct rf_http_edge *e)
 	while (!rf_list_empty(&e->free_requests)) {
 		struct rf_node *n = rf_list_first(&e->free_requests);
 		rf_list_del(n);
-		free(RF_CONTAINER(n, struct request, free));
+		struct request *q = RF_CONTAINER(n, struct request, free);
+		rf_arena_fini(&q->arena);
+		free(q);
 	}
 	limits_fini(e);
+	rf_buf_fini(&e->scratch);
 	rf_tally_fini(&e->by_address);
 	rf_tally_fini(&e->hs_by_address);
 	if (e->live != &e->live_one)

@@ -159,6 +159,7 @@ struct rf_http_edge {
 	struct rf_tally by_address, hs_by_address;
 	struct rf_node free_requests;
 	unsigned free_count;
+	struct rf_buf scratch;            /* for headers */
 	unsigned locals;                  /* requests that the local service has */
 	struct rf_facts facts;            /* of the request that is being judged */
 	struct rf_verdict verdict;
@@ -175,6 +176,7 @@ struct rf_http_edge {
 void conn_run(struct rf_http_conn *c);
 void conn_close(struct rf_http_conn *c, const char *why); /* at once; the record says why */
 uint64_t edge_id(struct rf_http_edge *e);
+struct rf_str edge_id_text(uint64_t id, char to[17]);
 void drain_look(struct rf_http_edge *e); /* is all over that a drain waits for? */
 
 /* step_*: what to do next. */

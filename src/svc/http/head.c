@@ -20,14 +20,16 @@ struct request *request_new(struct rf_http_conn *c)
 		rf_list_del(n);
 		e->free_count--;
 		q = RF_CONTAINER(n, struct request, free);
+		struct rf_arena kept = q->arena;
 		memset(q, 0, offsetof(struct request, fup));
+		q->arena = kept;
 		memset(&q->origin_status, 0, sizeof *q - offsetof(struct request, origin_status));
 	} else {
 		q = calloc(1, sizeof *q);
 	}
 	if (!q)
 		return NULL;
-	rf_arena_init(&q->arena, e->conf.request_memory);
+	q->arena.bound = e->conf.request_memory;
 	q->fup.bufs = q->fdown.bufs = e->bufs;
 	q->fup.codec = q->fdown.codec = NULL;
 	q->fup.codec_buf = q->fdown.codec_buf = NULL;
@@ -58,13 +60,14 @@ void request_free(struct request *q)
 		rf_use_leave(&rf_device_use(q->conn->device)->requests);
 	if (q->snap)
 		rf_snap_unpin(q->snap);
-	rf_arena_fini(&q->arena);
+	rf_arena_rewind(&q->arena);
 	q->conn->req = NULL;
 	e->stats.requests--;
 	if (e->free_count < FREE_MAX) {
 		rf_list_push_front(&e->free_requests, &q->free);
 		e->free_count++;
 	} else {
+		rf_arena_fini(&q->arena);
 		free(q);
 	}
 }

@@ -30,12 +30,17 @@ static void add(struct out *o, struct rf_str s)
 	o->n += s.n;
 }
 
+static void line_end(struct out *o, struct rf_str value)
+{
+	add(o, value);
+	add(o, RF_STR("\r\n"));
+}
+
 static void line(struct out *o, struct rf_str name, struct rf_str value)
 {
 	add(o, name);
 	add(o, RF_STR(": "));
-	add(o, value);
-	add(o, RF_STR("\r\n"));
+	line_end(o, value);
 }
 
 /* A line whose value is not from a checked head: control bytes become question marks. */
@@ -147,40 +152,35 @@ static void forwarded(struct out *o, struct request *q)
 	struct rf_str proto = c->listener->tls ? RF_STR("https") : RF_STR("http"), host = rf_http_value(&q->head, RF_HDR_HOST);
 	char ip[RF_IP_TEXT];
 	struct rf_str src = c->src.family ? rf_str_z(rf_ip_str(&c->src, ip)) : RF_STR("unknown"), old;
-	struct rf_buf b = { 0 };
+	struct rf_buf *b = &q->conn->edge->scratch;
 	struct rf_forwarded f = { .from = c->src.family ? &c->src : NULL, .host = host.p ? host : q->host, .proto = proto };
 	old = believed(q, proxy, RF_HDR_FORWARDED);
-	rf_buf_add(&b, old);
-	rf_buf_add(&b, old.n ? RF_STR(", ") : RF_STR(""));
-	rf_forwarded_add(&b, &f);
-	o->full |= b.bad;
-	clean_line(o, RF_STR("Forwarded"), rf_buf_str(&b));
-	rf_buf_clear(&b);
+	rf_buf_clear(b);
+	rf_buf_add(b, old);
+	rf_buf_add(b, old.n ? RF_STR(", ") : RF_STR(""));
+	rf_forwarded_add(b, &f);
+	o->full |= b->bad;
+	clean_line(o, RF_STR("Forwarded"), rf_buf_str(b));
 	old = believed(q, proxy, RF_HDR_X_FORWARDED_FOR);
-	rf_buf_printf(&b, "%.*s%s%.*s", RF_ARG(old), old.n ? ", " : "", RF_ARG(src));
-	o->full |= b.bad;
-	line(o, RF_STR("X-Forwarded-For"), rf_buf_str(&b));
-	rf_buf_fini(&b);
+	add(o, RF_STR("X-Forwarded-For: "));
+	add(o, old);
+	add(o, old.n ? RF_STR(", ") : RF_STR(""));
+	line_end(o, src);
 	old = believed(q, proxy, RF_HDR_X_FORWARDED_PROTO);
 	line(o, RF_STR("X-Forwarded-Proto"), old.n ? old : proto);
 	old = believed(q, proxy, RF_HDR_X_FORWARDED_HOST);
 	line(o, RF_STR("X-Forwarded-Host"), old.n ? old : f.host);
 	old = believed(q, proxy, RF_HDR_X_REQUEST_ID);
 	char ray[17];
-	snprintf(ray, sizeof ray, "%016llx", (unsigned long long)q->ray);
-	line(o, RF_STR("X-Request-Id"), old.n ? old : (struct rf_str){ ray, 16 });
+	line(o, RF_STR("X-Request-Id"), old.n ? old : edge_id_text(q->ray, ray));
 	line(o, RF_STR("Via"), q->head.minor ? RF_STR("1.1 ringfence") : RF_STR("1.0 ringfence")); /* [RFC 9110 7.6.3] */
 }
 
 /* Both names of one fact: the documented wire name and our neutral one. */
-static void both(struct out *o, const char *what, struct rf_str value)
-{
-	char name[64];
-	int n = snprintf(name, sizeof name, "Cf-Client-Cert-%s", what);
-	clean_line(o, (struct rf_str){ name, (size_t)n }, value);
-	n = snprintf(name, sizeof name, "Ringfence-Client-Cert-%s", what);
-	clean_line(o, (struct rf_str){ name, (size_t)n }, value);
-}
+#define BOTH(o, what, value) do { \
+		clean_line(o, RF_STR("Cf-Client-Cert-" what), value); \
+		clean_line(o, RF_STR("Ringfence-Client-Cert-" what), value); \
+	} while (0)
 
 static void chain(struct out *o, struct request *q, const struct rf_tls_peer *p)
 {
@@ -214,14 +214,14 @@ static void certificate(struct out *o, struct request *q)
 {
 	const struct rf_http_conn *c = q->conn;
 	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
-	both(o, "Status", rf_str_z(q->cert_status));
+	BOTH(o, "Status", rf_str_z(q->cert_status));
 	if (q->cert_reason[0])
-		both(o, "Reason", rf_str_z(q->cert_reason));
+		BOTH(o, "Reason", rf_str_z(q->cert_reason));
 	if (info && info->early)
 		line(o, RF_STR("Early-Data"), RF_STR("1")); /* [RFC 8470 5.1] */
 	if (!info || !info->peer)
 		return;
-	both(o, "Ski", rf_str_z(info->peer->cert->ski));
+	BOTH(o, "Ski", rf_str_z(info->peer->cert->ski));
 	if (!strcmp(q->cert_status, "valid"))
 		good_cert(o, q, info->peer);
 	for (size_t i = 0; i < q->app->header_count; i++) {
@@ -367,11 +367,11 @@ struct rf_str headers_answer(struct request *q, const struct rf_http_head *h, bo
 			     enum rf_coding coding)
 {
 	struct out o;
-	char status[32];
+	char status[4] = { (char)('0' + h->status / 100 % 10), (char)('0' + h->status / 10 % 10), (char)('0' + h->status % 10), ' ' };
 	if (!out_on(&o, &q->arena, h->size + 256))
 		return (struct rf_str){ 0 };
-	int n = snprintf(status, sizeof status, "HTTP/1.1 %03u ", h->status);
-	add(&o, (struct rf_str){ status, (size_t)n });
+	add(&o, RF_STR("HTTP/1.1 "));
+	add(&o, (struct rf_str){ status, sizeof status });
 	add(&o, h->reason);
 	add(&o, RF_STR("\r\n"));
 	for (uint16_t i = 0; i < h->count; i++) {

@@ -12,16 +12,7 @@ static void emit(struct rf_http_edge *e, const struct rf_record *rec)
 		e->emit(e->arg, rec);
 }
 
-static struct rf_str hex64(char to[17], uint64_t v)
-{
-	static const char digits[] = "0123456789abcdef";
-	for (int i = 0; i < 16; i++)
-		to[i] = digits[v >> (60 - 4 * i) & 15];
-	to[16] = '\0';
-	return (struct rf_str){ to, 16 };
-}
-
-/* What request and connection have in common. */
+/* What request and connection have in common; with `a` also what costs more to tell. */
 static void common(struct rf_http_conn *c, struct rf_record *r, struct rf_arena *a)
 {
 	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
@@ -50,7 +41,8 @@ static void common(struct rf_http_conn *c, struct rf_record *r, struct rf_arena 
 	r->cert_reason = rf_str_z(info->reason[0] ? info->reason : info->warning);
 	r->cert_ski = rf_str_z(info->peer->cert->ski);
 	r->cert_serial = rf_str_z(info->peer->cert->serial);
-	r->cert_subject = rf_cert_subject(info->peer->cert, RF_DN_RFC2253, a);
+	if (a) /* decoding a name costs as much as half of a request */
+		r->cert_subject = rf_cert_subject(info->peer->cert, RF_DN_RFC2253, a);
 }
 
 static bool refused(const struct request *q)
@@ -104,14 +96,14 @@ static void report_request(struct rf_http_conn *c)
 	uint64_t took = conn_now(c) - q->began;
 	char ray[17], session[17];
 	struct rf_record r = { .kind = RF_REC_REQUEST, .at = q->wall };
-	common(c, &r, &q->arena);
+	common(c, &r, refused(q) || q->would ? &q->arena : NULL);
 	verdict(q, &r);
 	if (q->snap && r.cert_status.n) {
 		r.cert_status = rf_str_z(q->cert_status);
 		r.cert_reason = rf_str_z(q->cert_reason);
 	}
-	r.ray = hex64(ray, q->ray);
-	r.session = hex64(session, c->id);
+	r.ray = edge_id_text(q->ray, ray);
+	r.session = edge_id_text(c->id, session);
 	r.host = q->host;
 	r.method = q->head.method_s;
 	r.path = q->snap ? q->path : (struct rf_str){ 0 };
@@ -163,7 +155,7 @@ void report_conn(struct rf_http_conn *c)
 	struct rf_record r = { .kind = RF_REC_CONNECTION, .at = rf_loop_wall(e->loop) - (int64_t)took };
 	rf_arena_init(&a, 65536);
 	common(c, &r, &a);
-	r.session = hex64(session, c->id);
+	r.session = edge_id_text(c->id, session);
 	r.action = c->refused ? RF_STR("block") : RF_STR("allow");
 	r.layer = rf_str_z(c->refused ? rf_reason_layer(c->end_reason) : "");
 	r.reason = rf_str_z(c->end ? c->end : "");
