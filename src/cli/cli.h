@@ -178,6 +178,10 @@ int cli_run_rule_add(struct cli *c);
 int cli_run_rule_edit(struct cli *c);
 int cli_run_rule_delete(struct cli *c);
 
+int cli_run_rule_test(struct cli *c);
+int cli_run_rule_lint(struct cli *c);
+int cli_run_apply(struct cli *c);
+int cli_run_export(struct cli *c);
 int cli_run_list_items(struct cli *c);
 int cli_run_list_put(struct cli *c);
 int cli_run_list_remove(struct cli *c);
@@ -191,6 +195,9 @@ int cli_run_token_add(struct cli *c);
 int cli_run_record_list(struct cli *c);
 int cli_run_record_tail(struct cli *c);
 int cli_run_explain(struct cli *c);
+
+/* Whether a file for apply has the right shape. */
+int cli_apply_check(struct cli *c, const json_t *doc);
 
 /* The body of a request from the values of a command. The caller owns *ret. */
 int cli_body(struct cli *c, json_t **ret);

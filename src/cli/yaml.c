@@ -292,6 +292,14 @@ static int emit_array(yaml_emitter_t *em, const json_t *v)
 	return ok && yaml_sequence_end_event_initialize(&ev) && emit(em, &ev);
 }
 
+/* With a point or an exponent, so that it stays a real. */
+static void real_text(double d, char *to, size_t size)
+{
+	int n = snprintf(to, size, "%.17g", d);
+	if (!strpbrk(to, ".e"))
+		snprintf(to + n, size - (size_t)n, ".0");
+}
+
 static int emit_value(yaml_emitter_t *em, const json_t *v)
 {
 	char z[64];
@@ -306,7 +314,7 @@ static int emit_value(yaml_emitter_t *em, const json_t *v)
 	if (json_is_integer(v))
 		snprintf(z, sizeof z, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
 	else if (json_is_real(v))
-		snprintf(z, sizeof z, "%.17g%s", json_real_value(v), floor(json_real_value(v)) == json_real_value(v) ? ".0" : "");
+		real_text(json_real_value(v), z, sizeof z);
 	else
 		snprintf(z, sizeof z, "%s", json_is_true(v) ? "true" : json_is_false(v) ? "false" : "null");
 	return emit_text(em, rf_str_z(z), YAML_PLAIN_SCALAR_STYLE);
