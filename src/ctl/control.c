@@ -183,6 +183,7 @@ static bool sync_entries(struct rf_ctl *c)
 			sync_device(c, o.parent);
 		else if (t->kind == RF_KIND_CLIENT_CERT) {
 			recheck = true;
+			p->certificates++;
 			if (rf_devices_sync_certificate(c, t->id, &e) != RF_OK)
 				rf_log(RF_LOG_ERROR, "ca", "certificate %s: %s", t->id, e.text);
 		}

@@ -14,6 +14,7 @@ struct rf_ctl_private {
 	struct rf_devices *devices;
 	struct rf_keypair *fallback; /* for clients that name no host: of the boot file, or our own CA's */
 	struct rf_crl_fetcher *crl; /* NULL until it runs */
+	uint64_t certificates;      /* changes of client certificates so far: what our own CRL is made of */
 	int monitor_fd;             /* -1 without a monitor (tests) */
 	const struct rf_plan *plan; /* of the boot file in force */
 	void (*site_changed)(struct rf_ctl *c); /* apps and origins: checks of health follow; NULL */
