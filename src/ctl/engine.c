@@ -13,7 +13,9 @@
 #include <unistd.h>
 #include <urcu-qsbr.h>
 #include "api/api.h"
+#include "api/edge.h"
 #include "api/server.h"
+#include "api/state.h"
 #include "base/hash.h"
 #include "ctl/crl.h"
 #include "ctl/devices.h"
@@ -40,6 +42,7 @@ struct engine {
 	struct rf_writer *writer;
 	struct rf_plan *plan;
 	struct rf_health *health;
+	struct rf_api_edge edge;
 	struct rf_api *api;
 	struct rf_api_server *server;
 	struct rf_tls *tls;
@@ -379,18 +382,13 @@ static int listeners_up(struct engine *g, struct rf_err *e)
 
 /* --- the API --- */
 
-static int st_begin(void *ctx, const char *actor, struct rf_err *e) { return rf_ctl_begin(ctx, actor, e); }
-static int st_touch(void *ctx, enum rf_kind k, const char *id, struct rf_err *e) { return rf_ctl_touch(ctx, k, id, e); }
-static int st_commit(void *ctx, bool dry_run, struct rf_err *e) { return rf_ctl_commit(ctx, dry_run, e); }
-static void st_abort(void *ctx) { rf_ctl_abort(ctx); }
-static int st_reload(void *ctx, struct rf_err *e) { return rf_ctl_reload(ctx, e); }
-
 static int api_up(struct engine *g, struct rf_err *e)
 {
 	struct rf_api_conf conf = {
 		.store = g->ctl.store, .clock = g->ctl.clock, .ca = g->ctl.ca, .version = RF_VERSION,
-		.state = { st_begin, st_touch, st_commit, st_abort, st_reload, &g->ctl },
+		.state = rf_api_state_of(&g->ctl), .hooks = rf_api_edge_hooks(&g->edge),
 	};
+	g->edge = (struct rf_api_edge){ &g->ctl, rf_writer_recent(g->writer), &g->draining };
 	g->api = rf_api_new(&conf, e);
 	return g->api ? RF_OK : e->code;
 }

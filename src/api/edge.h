@@ -1,0 +1,19 @@
+/* api/edge: what the API asks of the running edge: records, devices as they are, rules in force. */
+#pragma once
+#include "api/api.h"
+
+struct rf_ctl;
+struct rf_recent;
+
+struct rf_api_edge {
+	struct rf_ctl *ctl;
+	struct rf_recent *recent; /* NULL: no records are kept */
+	const bool *draining;     /* NULL: never; true: not ready any more */
+};
+
+/* The hooks over `e`, which outlives the API. */
+struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e);
+
+/* For POST explain and rules/test (edge_rules.c). */
+int rf_edge_explain(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
+int rf_edge_rules_test(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
