@@ -80,6 +80,7 @@ struct rf_http_conn {
 	uint16_t class_slot;        /* counted in edge->class_connections; UINT16_MAX: none */
 	uint32_t requests, lingered;
 	uint64_t id, began;
+	uint64_t idle_ns, head_ns;  /* as the app of the last request wants them; 0: the edge's */
 	const char *end;            /* why it ended, for its record; static text */
 	enum rf_reason end_reason;
 	bool refused;               /* end_reason says why */

@@ -88,7 +88,7 @@ static enum step idle(struct rf_http_conn *c)
 {
 	rf_inbuf_drop(&c->in, c->edge->bufs);
 	if (c->wait[0].what != WAIT_IDLE)
-		wait_for(c, 0, WAIT_IDLE, c->edge->conf.idle_ns);
+		wait_for(c, 0, WAIT_IDLE, c->idle_ns ? c->idle_ns : c->edge->conf.idle_ns);
 	c->wait[1].what = WAIT_NONE;
 	return STEP_WAIT;
 }
@@ -159,7 +159,7 @@ enum step step_head(struct rf_http_conn *c)
 			if (!c->req)
 				return STEP_CLOSE;
 			c->wait[1].what = WAIT_NONE;
-			wait_for(c, 0, WAIT_HEAD, c->edge->conf.head_ns);
+			wait_for(c, 0, WAIT_HEAD, c->head_ns ? c->head_ns : c->edge->conf.head_ns);
 		}
 		if (c->req) {
 			struct request *q = c->req;

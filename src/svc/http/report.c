@@ -128,6 +128,10 @@ enum step step_record(struct rf_http_conn *c)
 {
 	bool answered = c->req->answered;
 	report_request(c);
+	if (c->req->app) {
+		c->idle_ns = c->req->app->idle_timeout_ns;
+		c->head_ns = c->req->app->header_timeout_ns;
+	}
 	request_free(c->req);
 	c->wait[0].what = c->wait[1].what = WAIT_NONE;
 	if (c->edge->draining)

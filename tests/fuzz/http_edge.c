@@ -1,0 +1,129 @@
+/* The edge between a client and an origin that both say whatever the input says.
+ *
+ * Input: pieces apart by 0xff, each with a first byte that says who: 'c' the client sends the rest, 'o' the origin does,
+ * 't' a second passes, 'x' the client ends, 'y' the origin ends. Checked: nothing is left behind, and every request that
+ * reaches the origin is one that the edge's own strict parser accepts, one after the other.
+ */
+#include <stdlib.h>
+#include "loop/replay.h"
+#include "net/listener.h"
+#include "svc/http/edge.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct rf_snap *snap;
+static struct rf_http_edge *edge;
+static struct rf_http_listener at = { .port = 80 };
+
+static const struct rf_snap *now(void) { return snap; }
+
+static void on_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
+{
+	(void)l;
+	rf_http_accept(edge, &at, fd, peer);
+}
+
+static void need(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static struct rf_site *site(void)
+{
+	static struct rf_origin_spec o = { .host = { "10.0.0.1", 8 }, .port = 80, .weight = 1 };
+	struct rf_origin_group_spec g = { .origins = &o, .count = 1, .connect_timeout_ns = RF_NS_S, .max_idle = 4,
+					  .idle_timeout_ns = RF_NS_S, .max_queue = 4 };
+	struct rf_err e;
+	struct rf_site *s = rf_site_new();
+	struct rf_zone *z = RF_ARENA_NEW(&s->arena, struct rf_zone);
+	struct rf_app *a = RF_ARENA_NEW(&s->arena, struct rf_app);
+	s->zones = rf_arena_array(&s->arena, 1, sizeof *s->zones);
+	s->apps = rf_arena_array(&s->arena, 1, sizeof *s->apps);
+	s->zones[0] = z;
+	s->apps[0] = a;
+	s->zone_count = s->app_count = 1;
+	*a = (struct rf_app){ .zone = z, .retries = 1, .websocket = true, .compress = true, .decompress_requests = true };
+	need(rf_origin_group_new(&g, NULL, &a->origins, &e) == RF_OK);
+	need(rf_site_host(s, RF_STR("a"), a) == RF_OK);
+	return s;
+}
+
+/* What the origin has heard so far starts with a head that is beyond doubt. */
+static void look(struct rf_peer *origin, bool *looked)
+{
+	struct rf_str got = rf_replay_sent(origin);
+	struct rf_http_scan scan = { 0 };
+	struct rf_http_head head;
+	struct rf_arena a;
+	if (*looked || !got.n)
+		return;
+	*looked = true;
+	rf_arena_init(&a, 1 << 20);
+	need(rf_http_parse_request(&scan, got, &rf_http_limits_default, &a, &head) == RF_OK);
+	rf_arena_fini(&a);
+}
+
+static void play(struct rf_replay *r, int fd, struct rf_str in)
+{
+	struct rf_peer *c = rf_replay_connect(r, fd, NULL), *o = NULL;
+	struct rf_str piece;
+	bool looked = false;
+	while (rf_str_split(&in, (char)0xff, &piece)) {
+		char who = piece.n ? piece.p[0] : 't';
+		piece = rf_str_skip(piece, 1);
+		if (who == 'c' && !rf_replay_closed(c))
+			rf_replay_send(c, piece);
+		else if (who == 'o' && o && !rf_replay_closed(o))
+			rf_replay_send(o, piece);
+		else if (who == 'x')
+			rf_replay_close(c);
+		else if (who == 'y' && o)
+			rf_replay_close(o);
+		need(rf_replay_run(r, who == 't' ? RF_NS_S : 0) == RF_OK);
+		struct rf_peer *fresh = rf_replay_accept(r, NULL, RF_REPLAY_ACCEPT);
+		if (fresh) {
+			o = fresh;
+			looked = false;
+		}
+		need(rf_replay_run(r, 0) == RF_OK);
+		if (o)
+			look(o, &looked);
+	}
+	rf_replay_close(c);
+	if (o)
+		rf_replay_close(o);
+	need(rf_replay_run(r, 4000 * RF_NS_S) == RF_OK);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct rf_replay *r = rf_replay_new();
+	struct rf_loop *loop = rf_replay_loop(r);
+	struct rf_bufpool bufs;
+	struct rf_listener l;
+	static bool started;
+	if (!started)
+		rf_registry_thread_start();
+	started = true;
+	rf_bufpool_init(&bufs, 100, 4);
+	struct rf_site *s = site();
+	snap = rf_snap_new(s);
+	struct rf_pool *pool = rf_pool_new(loop, NULL, NULL);
+	struct rf_http_edge_spec spec = { .loop = loop, .bufs = &bufs, .pool = pool, .snap = now };
+	edge = rf_http_edge_new(&spec);
+	int fd = rf_replay_listener(r);
+	need(edge && rf_listener_adopt(&l, loop, fd, on_accept) == RF_OK);
+	play(r, fd, (struct rf_str){ (const char *)data, size });
+	struct rf_http_stats stats;
+	rf_http_stats(edge, &stats);
+	need(stats.connections == 0 && stats.requests == 0 && bufs.out == 0);
+	rf_listener_close(&l);
+	rf_http_edge_free(edge);
+	rf_pool_free(pool);
+	rf_bufpool_fini(&bufs);
+	rf_snap_unpin(snap);
+	rf_site_put(s);
+	rf_replay_free(r);
+	return 0;
+}
