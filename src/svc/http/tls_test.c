@@ -33,7 +33,8 @@ static bool host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
 	const struct rf_app *a = rf_snap_app(w.snap, sni);
 	if (!a)
 		return false;
-	*ret = (struct rf_tls_host){ .keypair = { k.server }, .ask_client = a->auth != RF_AUTH_OFF, .roots = a->roots };
+	*ret = (struct rf_tls_host){ .keypair = { k.server }, .ask_client = a->auth != RF_AUTH_OFF, .roots = a->roots,
+				     .early_data = a->idempotent_count > 0 };
 	return true;
 }
 
@@ -233,6 +234,7 @@ static void tls_close(struct tls_client *t)
 {
 	rf_replay_close(t->p);
 	run();
+	SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* or libssl forgets the session */
 	SSL_free(t->ssl);
 	SSL_CTX_free(t->ctx);
 }
@@ -582,6 +584,121 @@ static void test_handshake_bounds(void **state)
 	tls_close(&c);
 }
 
+/* The session of a finished conversation, for 0-RTT. */
+static SSL_SESSION *session_of(void)
+{
+	struct tls_client c;
+	tls_open(&c, &k.device, "app.test");
+	ask(&c, "/", 200);
+	SSL_SESSION *s = SSL_get1_session(c.ssl);
+	assert_true(SSL_SESSION_get_max_early_data(s) > 0);
+	SSL_shutdown(c.ssl);
+	pump(&c);
+	tls_close(&c);
+	return s;
+}
+
+/* Send the request as 0-RTT data; what the origin hears, NULL: nothing. */
+static const char *early(const char *request, struct tls_client *c)
+{
+	SSL_SESSION *s = session_of();
+	static char buf[1 << 14];
+	size_t put;
+	*c = (struct tls_client){ .ctx = SSL_CTX_new(TLS_client_method()) };
+	c->ssl = SSL_new(c->ctx);
+	SSL_set_bio(c->ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+	SSL_set_tlsext_host_name(c->ssl, "app.test");
+	SSL_set_session(c->ssl, s);
+	SSL_SESSION_free(s);
+	SSL_set_connect_state(c->ssl);
+	assert_int_equal(SSL_write_early_data(c->ssl, request, strlen(request), &put), 1);
+	c->p = rf_replay_connect(w.r, w.fd, NULL);
+	int n = BIO_read(SSL_get_wbio(c->ssl), buf, sizeof buf);
+	rf_replay_send(c->p, (struct rf_str){ buf, (size_t)n });
+	run(); /* the handshake is not finished yet */
+	struct rf_peer *o = origin();
+	const char *q = o ? heard(o) : NULL;
+	if (o)
+		say(o, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+	pump(c);
+	return q;
+}
+
+static void test_early_data(void **state)
+{
+	(void)state;
+	static const struct rf_str safe[] = { { "/status", 7 } };
+	struct tls_client c;
+	w.app->idempotent_paths = safe;
+	w.app->idempotent_count = 1;
+	world_start();
+	const char *q = early("GET /status HTTP/1.1\r\nHost: app.test\r\n\r\n", &c);
+	assert_non_null(q);
+	assert_true(has(q, "\r\nEarly-Data: 1\r\n"));
+	assert_true(has(tls_heard(&c), "HTTP/1.1 200 "));
+	tls_close(&c);
+	assert_null(early("GET /door/open HTTP/1.1\r\nHost: app.test\r\n\r\n", &c)); /* may be a replay */
+	assert_true(has(tls_heard(&c), "HTTP/1.1 425 "));
+	tls_close(&c);
+	assert_null(early("POST /status HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\n\r\n", &c));
+	assert_true(has(tls_heard(&c), "HTTP/1.1 425 "));
+	tls_close(&c);
+}
+
+/* An origin that speaks TLS, played by libssl. */
+static struct tls_client origin_tls(void)
+{
+	struct tls_client o = { .ctx = SSL_CTX_new(TLS_server_method()) };
+	SSL_CTX_use_certificate(o.ctx, rf_keypair_leaf(k.server));
+	SSL_CTX_use_PrivateKey(o.ctx, rf_keypair_key(k.server));
+	o.ssl = SSL_new(o.ctx);
+	SSL_set_bio(o.ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+	SSL_set_accept_state(o.ssl);
+	o.p = origin();
+	assert_non_null(o.p);
+	pump(&o);
+	return o;
+}
+
+static void test_origin_tls(void **state)
+{
+	(void)state;
+	struct tls_client c;
+	w.origin[0].tls = RF_ORIGIN_TLS_UNVERIFIED;
+	w.origin[0].tls_name = RF_STR("origin.test");
+	world_start();
+	tls_open(&c, &k.device, "app.test");
+	tls_say(&c, GET("/secret"));
+	struct tls_client o = origin_tls();
+	assert_true(o.up);
+	assert_string_equal(SSL_get_servername(o.ssl, TLSEXT_NAMETYPE_host_name), "origin.test");
+	assert_true(has(tls_heard(&o), "GET /secret HTTP/1.1\r\n"));
+	tls_say(&o, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	assert_true(has(tls_heard(&c), "\r\n\r\nok"));
+	tls_say(&c, GET("/again")); /* over the same session */
+	assert_true(has(tls_heard(&o), "GET /again HTTP/1.1\r\n"));
+	tls_close(&o);
+	tls_close(&c);
+}
+
+static void test_origin_tls_refused(void **state)
+{
+	(void)state;
+	struct tls_client c;
+	w.origin[0].tls = RF_ORIGIN_TLS;
+	w.group.trust = k.trust;
+	w.app->retries = 0;
+	world_start();
+	tls_open(&c, &k.device, "app.test");
+	tls_say(&c, GET("/secret"));
+	struct tls_client o = origin_tls();
+	assert_string_equal(tls_heard(&o), ""); /* it was told nothing */
+	assert_true(has(tls_heard(&c), "HTTP/1.1 502 "));
+	assert_string_equal(last_request()->layer, "origin");
+	tls_close(&o);
+	tls_close(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -589,6 +706,7 @@ int main(void)
 		T(test_known), T(test_enforce), T(test_unknown), T(test_other_root), T(test_report), T(test_operator_body),
 		T(test_quarantine), T(test_sever), T(test_denied_key), T(test_misdirected), T(test_class_limits), T(test_rules),
 		T(test_connection_rule), T(test_handshake_bounds),
+		T(test_early_data), T(test_origin_tls), T(test_origin_tls_refused),
 	};
 	return cmocka_run_group_tests(tests, keys_setup, keys_teardown);
 }
