@@ -1,9 +1,10 @@
 /* egress/group: groups of endpoints and the choice between them.
  *
- * Choice: of the endpoints with a weight that checks do not hold for down and that were not tried yet, take
- * those that are not held by passive health; primaries before backups. Where that leaves nobody, those that
- * are held (a request is then the probe). Among what is left, by the way of the group: weighted round robin, least load
- * for its weight, or rendezvous hashing of the device, which moves only the devices of an endpoint that goes.
+ * Choice: of the endpoints with a weight that checks do not hold for down and that were not tried yet,
+ * take those that are not held by passive health; primaries before backups. Where that leaves nobody,
+ * those that are held (a request is then the probe). Among what is left, by the way of the group:
+ * weighted round robin, least load for its weight, or rendezvous hashing of the device, which moves
+ * only the devices of an endpoint that goes.
  *
  * Invariants: a group never changes but for its turn and the live parts. A live part is shared by
  * groups that name the same endpoint in the same way.

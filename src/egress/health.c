@@ -2,7 +2,8 @@
  *
  *   timer -> take a fresh connection -> ready: write the request -> read the head -> verdict -> give back -> timer
  *
- * A check that is not over at its timeout has failed. A check never waits for another; two of one endpoint never overlap.
+ * A check that is not over at its timeout has failed. A check never waits for another; two of one
+ * endpoint never overlap.
  *
  * Invariant: a check holds a reference to its group, so that `origin` stays.
  */

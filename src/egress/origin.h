@@ -1,9 +1,10 @@
 /* egress/origin: what an app stands in front of: groups of endpoints, their health, and which one is next.
  *
- * A group is immutable and refcounted, made with the snapshot; the health and load of its endpoints are shared
- * atomics (struct rf_origin_live) that live on across snapshots as long as the endpoint stays the same: URL,
- * TLS settings and keys (rf_origin_group_new takes the old group to inherit from). Idle connections are kept by
- * each worker under the live part (egress/pool.h), so that a change of keys never reuses an old connection.
+ * A group is immutable and refcounted, made with the snapshot; the health and load of its endpoints
+ * are shared atomics (struct rf_origin_live) that live on across snapshots as long as the endpoint
+ * stays the same: URL, TLS settings and keys (rf_origin_group_new takes the old group to inherit
+ * from). Idle connections are kept by each worker under the live part (egress/pool.h), so that a
+ * change of keys never reuses an old connection.
  *
  * Not here: connections (egress/pool), active checks (egress/health).
  */
@@ -83,9 +84,9 @@ int rf_origin_group_new(const struct rf_origin_group_spec *spec, const struct rf
 struct rf_origin_group *rf_origin_group_get(const struct rf_origin_group *g);
 void rf_origin_group_put(struct rf_origin_group *g);
 
-/* The endpoint for the next request, of those not in the bit set `tried`. `key` is the hash of the device for
- * RF_BALANCE_DEVICE. Endpoints that checks hold for down are never used; those that requests have found failing
- * only when there is no other. NULL: none can be used. */
+/* The endpoint for the next request, of those not in the bit set `tried`. `key` is the hash of the
+ * device for RF_BALANCE_DEVICE. Endpoints that checks hold for down are never used; those that
+ * requests have found failing only when there is no other. NULL: none can be used. */
 const struct rf_origin *rf_origin_choose(struct rf_origin_group *g, uint64_t key, uint64_t now, uint64_t tried);
 
 /* Tell how a request fared (passive health). True when this failure took the endpoint out. */

@@ -4,13 +4,14 @@
  *     \--new--> RESOLVE -> CONNECT -> (TLS) -> on_event: ready --/  ^                     |
  *                  \________\__________\--> FAILED (owner gives it back)  \---take--------/
  *
- * A slot a live endpoint holds its idle connections, newest last: the newest is taken first, so that the rest can time out.
- * Any event on an idle connection ends it: an origin that speaks unasked, or closes. One sweep timer a
- * pool closes what is idle too long; a timer of its own only bounds connecting.
+ * A slot a live endpoint holds its idle connections, newest last: the newest is taken first, so that
+ * the rest can time out. Any event on an idle connection ends it: an origin that speaks unasked, or
+ * closes. One sweep timer a pool closes what is idle too long; a timer of its own only bounds
+ * connecting.
  *
  * Invariants: slot->open counts every connection that is not freed. A connection is linked in
- * slot->idle exactly while its phase is IDLE, and in slot->resolving while that is RESOLVE. An empty slot goes
- * after a while, so that the name's addresses are not asked for anew at every request.
+ * slot->idle exactly while its phase is IDLE, and in slot->resolving while that is RESOLVE. An empty
+ * slot goes after a while, so that the name's addresses are not asked for anew at every request.
  */
 #include "egress/pool.h"
 #include <stdlib.h>

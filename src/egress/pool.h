@@ -1,9 +1,9 @@
 /* egress/pool: one worker's connections to origins, made, kept alive and handed out.
  *
- * The way of a connection: rf_pool_take -> resolve -> connect (the next address where one fails) -> TLS
- * -> ready -> in use -> rf_pool_give -> idle -> taken again, or closed by time, by the origin or by the bound on
- * idle ones. Its owner is told of every event by `on_event`, asks rf_upstream_ready until that is RF_OK, and from then
- * on uses `stream` as its own.
+ * The way of a connection: rf_pool_take -> resolve -> connect (the next address where one fails) ->
+ * TLS -> ready -> in use -> rf_pool_give -> idle -> taken again, or closed by time, by the origin or
+ * by the bound on idle ones. Its owner is told of every event by `on_event`, asks rf_upstream_ready
+ * until that is RF_OK, and from then on uses `stream` as its own.
  *
  * Bounds: a group's max_connections and max_idle for each endpoint, max_queue of requests that wait for a
  * connection; RF_E_FULL past them. Owned by one thread.
@@ -58,8 +58,9 @@ struct rf_pool *rf_pool_new(struct rf_loop *loop, struct rf_tls *tls, struct rf_
 void rf_pool_free(struct rf_pool *p);
 void rf_pool_stats(const struct rf_pool *p, struct rf_pool_stats *ret);
 
-/* A connection to `o`: kept alive (unless `fresh`), or a new one that is still connecting. RF_E_NOMEM; RF_E_FULL when
- * the endpoint has as many as it may: wait with rf_pool_queue. An error to connect is told by rf_upstream_ready. */
+/* A connection to `o`: kept alive (unless `fresh`), or a new one that is still connecting. RF_E_NOMEM;
+ * RF_E_FULL when the endpoint has as many as it may: wait with rf_pool_queue. An error to connect is
+ * told by rf_upstream_ready. */
 int rf_pool_take(struct rf_pool *p, const struct rf_origin *o, bool fresh, void (*on_event)(struct rf_upstream *u),
 		 void *arg, struct rf_upstream **ret);
 /* RF_OK, RF_E_AGAIN while it connects, or the error. */

@@ -1,8 +1,9 @@
 /* The edge between a client and an origin that both say whatever the input says.
  *
- * Input: pieces apart by 0xff, each with a first byte that says who: 'c' the client sends the rest, 'o' the origin does,
- * 't' a second passes, 'x' the client ends, 'y' the origin ends. Checked: nothing is left behind, and every request that
- * reaches the origin is one that the edge's own strict parser accepts, one after the other.
+ * Input: pieces apart by 0xff, each with a first byte that says who: 'c' the client sends the rest,
+ * 'o' the origin does, 't' a second passes, 'x' the client ends, 'y' the origin ends. Checked: nothing
+ * is left behind, and every request that reaches the origin is one that the edge's own strict parser
+ * accepts, one after the other.
  */
 #include <stdlib.h>
 #include "loop/replay.h"

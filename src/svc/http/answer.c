@@ -1,9 +1,9 @@
 /* svc/http/answer: answers of the edge itself, and the end of a connection in good order.
  *
- * A refusal becomes an answer: of the rule that blocked, of the operator for this host, or the built-in one, as JSON or
- * HTML by Accept. What is left of the request's body is read and thrown away if it is small, so that the
- * connection, and its TLS session, can go on; else the connection ends after the answer, and lingers so that the answer
- * arrives [RFC 9112 9.6].
+ * A refusal becomes an answer: of the rule that blocked, of the operator for this host, or the
+ * built-in one, as JSON or HTML by Accept. What is left of the request's body is read and thrown away
+ * if it is small, so that the connection, and its TLS session, can go on; else the connection ends
+ * after the answer, and lingers so that the answer arrives [RFC 9112 9.6].
  */
 #include <stdio.h>
 #include "svc/http/conn.h"

@@ -1,7 +1,8 @@
 /* svc/http/compress: content codings behind one small interface: a row of functions a library.
  *
- * Qualities are those that pay on a proxy: zlib 5, brotli 4, zstd 3. Memory of a codec is that of its library
- * (zlib ~260 KiB to encode, brotli ~1 MiB, zstd ~1.3 MiB); the number of codecs is bounded by the requests under way.
+ * Qualities are those that pay on a proxy: zlib 5, brotli 4, zstd 3. Memory of a codec is that of its
+ * library (zlib ~260 KiB to encode, brotli ~1 MiB, zstd ~1.3 MiB); the number of codecs is bounded by
+ * the requests under way.
  */
 #include "svc/http/compress.h"
 #include <brotli/decode.h>

@@ -1,7 +1,8 @@
 /* svc/http/compress: content codings as streams: gzip, deflate, brotli, zstd [RFC 9110 8.4.1].
  *
- * Encoding for devices that accept it, decoding of request bodies for origins that cannot. A codec is driven like the others:
- * bytes in, bytes out, no I/O. Decoders stop at a bound, so that a small body cannot become a huge one.
+ * Encoding for devices that accept it, decoding of request bodies for origins that cannot. A codec is
+ * driven like the others: bytes in, bytes out, no I/O. Decoders stop at a bound, so that a small body
+ * cannot become a huge one.
  */
 #pragma once
 #include "base/err.h"
@@ -23,8 +24,9 @@ struct rf_codec *rf_codec_encoder(enum rf_coding c);                 /* NULL wit
 struct rf_codec *rf_codec_decoder(enum rf_coding c, uint64_t bound); /* bound: bytes given out; 0: any */
 void rf_codec_free(struct rf_codec *c);                              /* NULL is fine */
 
-/* Take from the front of *in, write at most `room` bytes to `to`, their number in *ret_n. RF_OK: call again, with room.
- * RF_E_AGAIN: all of *in was taken, give more (after FLUSH: all is out). RF_E_EOF: finished. RF_E_INVALID: not of this coding, or
- * cut short. RF_E_TOO_LARGE: past the bound. RF_E_NOMEM. */
+/* Take from the front of *in, write at most `room` bytes to `to`, their number in *ret_n. RF_OK: call
+ * again, with room. RF_E_AGAIN: all of *in was taken, give more (after FLUSH: all is out). RF_E_EOF:
+ * finished. RF_E_INVALID: not of this coding, or cut short. RF_E_TOO_LARGE: past the bound.
+ * RF_E_NOMEM. */
 int rf_codec_run(struct rf_codec *c, struct rf_str *in, enum rf_codec_mode mode, char *to, size_t room, size_t *ret_n);
 bool rf_codec_done(const struct rf_codec *c);

@@ -5,8 +5,9 @@
  *                        v           |         v          v   LOCAL v         |        |   LINGER -> closed
  *                      closed        \-------> ANSWER <-------/-----/---------/--------/
  *
- * A connection is an object with a step. Every event (of the client, of the origin, of time, of a message) runs it: the
- * step's function is called and names the next one, until one waits or the connection closes.
+ * A connection is an object with a step. Every event (of the client, of the origin, of time, of a
+ * message) runs it: the step's function is called and names the next one, until one waits or the
+ * connection closes.
  *
  *   HEAD       has no request until bytes come; no buffer is held while it waits for the first
  *   IDENTIFY   the head is whole: the certificate is looked at again, the snapshot is pinned
@@ -17,8 +18,9 @@
  *   RECORD     the request is over and becomes a record
  *   LINGER     we have ended our side and read what is still under way, so that it does not destroy our answer [RFC 9112 9.6]
  *
- * Invariants: a connection belongs to one edge for ever. `req` is set from the first byte of a request to its record.
- * A connection is freed by conn_run or by conn_close from outside of it, never inside of a step.
+ * Invariants: a connection belongs to one edge for ever. `req` is set from the first byte of a request
+ * to its record. A connection is freed by conn_run or by conn_close from outside of it, never inside
+ * of a step.
  */
 #include "svc/http/conn.h"
 #include <stdlib.h>

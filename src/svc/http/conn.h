@@ -1,7 +1,9 @@
-/* svc/http/conn: what the files of this service share: a connection, a request, an edge. Private to svc/http.
+/* svc/http/conn: what the files of this service share: a connection, a request, an edge. Private to
+ * svc/http.
  *
- * A connection holds no buffer and no request while it is idle. Its life is a table of steps (conn.c); those of a
- * request are spread over the files that this header lists, each a function that returns the next step.
+ * A connection holds no buffer and no request while it is idle. Its life is a table of steps (conn.c);
+ * those of a request are spread over the files that this header lists, each a function that returns
+ * the next step.
  */
 #pragma once
 #include "base/arena.h"
@@ -214,8 +216,8 @@ enum step refuse(struct rf_http_conn *c, int status, enum rf_reason reason, cons
 /* forward.c */
 void upstream_event(struct rf_upstream *u);
 void upstream_drop(struct request *q, bool keep);
-/* The origin has failed us: another attempt where that is safe, else 502 or 504. `stale`: a kept-alive connection that
- * was closed before a byte of a response, which says nothing about the origin. */
+/* The origin has failed us: another attempt where that is safe, else 502 or 504. `stale`: a kept-alive
+ * connection that was closed before a byte of a response, which says nothing about the origin. */
 enum step origin_failed(struct rf_http_conn *c, int status, enum rf_reason reason, const char *words, bool stale);
 
 /* headers.c: build q->out_rest (once) and q->out_line (for each origin). RF_E_NOMEM, RF_E_TOO_LARGE. */

@@ -1,7 +1,8 @@
 /* svc/http/edge: the strict streaming reverse proxy of one worker: what it is given, and how it is told.
  *
- * The worker makes one struct rf_http_edge, accepts connections into it, and frees it after a drain. All calls
- * belong to the worker's thread; the control thread posts messages to the worker's loop to make them.
+ * The worker makes one struct rf_http_edge, accepts connections into it, and frees it after a drain.
+ * All calls belong to the worker's thread; the control thread posts messages to the worker's loop to
+ * make them.
  *
  * Not here: listening sockets (net/listener), snapshots (svc/snapshot), the local service (ctl).
  */
@@ -47,8 +48,8 @@ struct rf_http_conf {
 
 extern const struct rf_http_conf rf_http_conf_default;
 
-/* A request for the service that the control thread answers. Made by the edge, given to `local`, which must call
- * rf_http_local_answer exactly once, from any thread, after filling the answer. */
+/* A request for the service that the control thread answers. Made by the edge, given to `local`, which
+ * must call rf_http_local_answer exactly once, from any thread, after filling the answer. */
 struct rf_local_request {
 	struct rf_msg msg;                 /* the edge's */
 	struct rf_http_edge *edge;         /* the edge's */
@@ -98,12 +99,12 @@ void rf_http_local_answer(struct rf_local_request *q);
 
 /* End every connection of a device now, requests under way included. The number ended. */
 size_t rf_http_sever(struct rf_http_edge *e, struct rf_str device_id);
-/* Look again at every connection after trust, lists or denied certificates have changed: those whose certificate
- * was good at the handshake and is now revoked or of no trusted root end. */
+/* Look again at every connection after trust, lists or denied certificates have changed: those whose
+ * certificate was good at the handshake and is now revoked or of no trusted root end. */
 size_t rf_http_recheck(struct rf_http_edge *e);
 
-/* Answer what is under way with `Connection: close`, close what is idle, refuse new connections; `done` is called
- * when nothing is left or `bound_ns` has passed (the rest is closed then). */
+/* Answer what is under way with `Connection: close`, close what is idle, refuse new connections;
+ * `done` is called when nothing is left or `bound_ns` has passed (the rest is closed then). */
 void rf_http_drain(struct rf_http_edge *e, uint64_t bound_ns, void (*done)(void *arg), void *arg);
 
 struct rf_http_stats { /* now, and since the start */

@@ -1,8 +1,9 @@
 /* svc/http/facts: what rules can know about a connection and the request on it, field by field.
  *
- * Each field is asked for at most once a request, and only by rules that name it (policy/facts); so nothing is prepared
- * in advance. In the connection phase there is no request, and the fields of a request are absent.
- * Texts are slices of the head, of the certificate or of the device; what must be made lives in the arena.
+ * Each field is asked for at most once a request, and only by rules that name it (policy/facts); so
+ * nothing is prepared in advance. In the connection phase there is no request, and the fields of a
+ * request are absent. Texts are slices of the head, of the certificate or of the device; what must be
+ * made lives in the arena.
  */
 #include <netinet/tcp.h>
 #include "base/enc.h"

@@ -3,8 +3,8 @@
  * A pump: gather spans of unframed bytes into out[] -> put a chunk head before them where the
  * receiver wants chunks -> writev -> when all is out, the buffer is empty again -> read.
  *
- * Trailers are kept only where the receiver may be told them [RFC 9110 6.5.1]; which fields may be trailers at all
- * is the decoder's judgement.
+ * Trailers are kept only where the receiver may be told them [RFC 9110 6.5.1]; which fields may be
+ * trailers at all is the decoder's judgement.
  */
 #include "svc/http/flow.h"
 #include <stdlib.h>

@@ -1,13 +1,14 @@
 /* svc/http/flow: one direction of a body, from one stream to another, unframed and framed again.
  *
- * Bytes are read into the source's buffer, unframed in place, passed through a codec where there is one, and written as spans
- * of that buffer: one read and one writev a readiness. Nothing is read while bytes wait to be written, so that a slow reader
- * holds back its sender and a direction never keeps more than its buffers.
+ * Bytes are read into the source's buffer, unframed in place, passed through a codec where there is
+ * one, and written as spans of that buffer: one read and one writev a readiness. Nothing is read while
+ * bytes wait to be written, so that a slow reader holds back its sender and a direction never keeps
+ * more than its buffers.
  *
  *   src ---read---> in.p[at..end) ---unframe---> span ---(codec)---> out[] ---writev---> to
  *
- * Invariants: out[] points into the buffer, the codec's buffer, `mark` or memory that outlives the flow; the buffer is not moved while
- * out_n > 0. `done` is only true when the last byte is written.
+ * Invariants: out[] points into the buffer, the codec's buffer, `mark` or memory that outlives the
+ * flow; the buffer is not moved while out_n > 0. `done` is only true when the last byte is written.
  */
 #pragma once
 #include "net/bufpool.h"
@@ -61,17 +62,18 @@ void rf_flow_body(struct rf_flow *f, enum rf_http_body framing, uint64_t length,
 /* What to write before all else; `b` may be empty. Both outlive the flow. Only before anything is written. */
 void rf_flow_head(struct rf_flow *f, struct rf_str a, struct rf_str b);
 
-/* Move what can be moved. RF_OK: all is written. RF_E_AGAIN: waits (stuck: for `to`; more: for its turn; else for `from`).
- * RF_E_TOO_LARGE past `bound`; RF_E_INVALID: badly framed (f->chunked.reject) or badly compressed; RF_E_EOF: the sender
- * ended too early; else the error of the stream `broken`. */
+/* Move what can be moved. RF_OK: all is written. RF_E_AGAIN: waits (stuck: for `to`; more: for its
+ * turn; else for `from`). RF_E_TOO_LARGE past `bound`; RF_E_INVALID: badly framed (f->chunked.reject)
+ * or badly compressed; RF_E_EOF: the sender ended too early; else the error of the stream `broken`. */
 int rf_flow_pump(struct rf_flow *f);
-/* Read and unframe without writing, so that rules can look at the body: at most `want` bytes and what one buffer
- * holds. RF_OK: there is no more to be had (body bytes are in out[]); RF_E_AGAIN: waits for the sender; errors as above. */
+/* Read and unframe without writing, so that rules can look at the body: at most `want` bytes and what
+ * one buffer holds. RF_OK: there is no more to be had (body bytes are in out[]); RF_E_AGAIN: waits for
+ * the sender; errors as above. */
 int rf_flow_peek(struct rf_flow *f, size_t want);
 /* What rf_flow_peek has found, as one run in the arena; empty without memory. */
 struct rf_str rf_flow_peeked(const struct rf_flow *f, size_t want);
-/* The next run of the body, read where needed, for who wants it himself (`to` is NULL). RF_E_EOF: it is complete; else as
- * rf_flow_pump. Valid until the next call. */
+/* The next run of the body, read where needed, for who wants it himself (`to` is NULL). RF_E_EOF: it
+ * is complete; else as rf_flow_pump. Valid until the next call. */
 int rf_flow_take(struct rf_flow *f, struct rf_str *ret);
 /* Gives the codec and its buffer back, not the source's. */
 void rf_flow_fini(struct rf_flow *f);

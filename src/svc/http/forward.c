@@ -1,11 +1,13 @@
-/* svc/http/forward: choose an origin, take a connection to it, send the head; and what to do when that fails.
+/* svc/http/forward: choose an origin, take a connection to it, send the head; and what to do when that
+ * fails.
  *
  *   choose -> take (or wait in the endpoint's queue) -> connect -> ready -> head laid -> RELAY
  *      ^                                                   |
  *      \------------------ another attempt ----------------/
  *
- * Another attempt is made only where it cannot do anything twice [RFC 9110 9.2.2]: nothing was sent; or the method
- * is idempotent, nothing of the body was taken, and no byte of a response has come. At most app->retries of them.
+ * Another attempt is made only where it cannot do anything twice [RFC 9110 9.2.2]: nothing was sent;
+ * or the method is idempotent, nothing of the body was taken, and no byte of a response has come. At
+ * most app->retries of them.
  */
 #include "base/hash.h"
 #include "svc/http/conn.h"

@@ -1,10 +1,12 @@
 /* svc/http/head: read the head of a request; the idle state of a connection.
  *
- * Nothing is held while no byte is there. With the first one the connection has a buffer, a request, and a time by which
- * the whole head must be in (not a gap between bytes: a slow sender cannot stretch it). The head stays in
- * the buffer while the request lasts: everything that was parsed points into it.
+ * Nothing is held while no byte is there. With the first one the connection has a buffer, a request,
+ * and a time by which the whole head must be in (not a gap between bytes: a slow sender cannot stretch
+ * it). The head stays in the buffer while the request lasts: everything that was parsed points into
+ * it.
  *
- * Bytes behind the head stay in the buffer too: the body, or the next request of a client that does not wait.
+ * Bytes behind the head stay in the buffer too: the body, or the next request of a client that does
+ * not wait.
  */
 #include "svc/http/conn.h"
 #include <stdlib.h>

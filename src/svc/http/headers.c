@@ -1,10 +1,12 @@
 /* svc/http/headers: the head that the origin sees, and the head that the client sees.
  *
- * Both are written once, in the order received: what is for one hop is left out [RFC 9110 7.6.1], what only the edge
- * may say is left out in any spelling that a careless origin would take for it, then comes what the edge says.
- * Nothing in a value can end a line: received values were checked by the parser, made ones are cleaned here.
+ * Both are written once, in the order received: what is for one hop is left out [RFC 9110 7.6.1], what
+ * only the edge may say is left out in any spelling that a careless origin would take for it, then
+ * comes what the edge says. Nothing in a value can end a line: received values were checked by the
+ * parser, made ones are cleaned here.
  *
- * The request's head is in two parts: the line with Host depends on the origin that is tried, all else does not.
+ * The request's head is in two parts: the line with Host depends on the origin that is tried, all else
+ * does not.
  */
 #include <stdio.h>
 #include "net/addr.h"

@@ -2,12 +2,13 @@
  *
  *   PROXY -> admit -> HANDSHAKE -> welcome -> HEAD
  *
- * Handshakes are the dearest thing that a stranger can ask for. So: their number is bounded on the worker (the oldest
- * makes room for the newest) and for an address; and their steps run from a queue at the end of a
- * turn, a few a turn, so that requests on connections that stand already never wait for more than those.
+ * Handshakes are the dearest thing that a stranger can ask for. So: their number is bounded on the
+ * worker (the oldest makes room for the newest) and for an address; and their steps run from a queue
+ * at the end of a turn, a few a turn, so that requests on connections that stand already never wait
+ * for more than those.
  *
- * Invariants: a connection is in edge->handshaking exactly while edge->handshakes counts it. What a PROXY header says is
- * believed only from trusted prefixes; from others the connection is refused.
+ * Invariants: a connection is in edge->handshaking exactly while edge->handshakes counts it. What a
+ * PROXY header says is believed only from trusted prefixes; from others the connection is refused.
  */
 #include "net/addr.h"
 #include "svc/http/conn.h"

@@ -1,7 +1,8 @@
 /* svc/http/limits: what a device and a class may do: requests a time, connections of a class.
  *
- * Rates are kept by each worker, in a table of buckets a class, keyed by device: a device's connections come to one
- * worker (net/listener). Connections of a class are counted exactly over all workers.
+ * Rates are kept by each worker, in a table of buckets a class, keyed by device: a device's
+ * connections come to one worker (net/listener). Connections of a class are counted exactly over all
+ * workers.
  */
 #include <stdlib.h>
 #include "net/rate.h"

@@ -1,7 +1,7 @@
 /* svc/http/live: which connections a device has on this worker, so that revoking it ends them at once.
  *
- * A hash table of lists; the nodes are in the connections. It doubles at a load of one; without memory for that the lists
- * grow instead.
+ * A hash table of lists; the nodes are in the connections. It doubles at a load of one; without memory
+ * for that the lists grow instead.
  */
 #include <stdlib.h>
 #include "base/hash.h"

@@ -1,12 +1,13 @@
 /* svc/http/local: requests that the control thread answers: enrolment, revocation lists, health.
  *
- * Such a path is the same on every host. The body is collected (bounded), the request handed over with all that the service
- * may want to know, and its answer comes back as a message to this worker's loop.
+ * Such a path is the same on every host. The body is collected (bounded), the request handed over with
+ * all that the service may want to know, and its answer comes back as a message to this worker's loop.
  *
  *   collect -> local(arg, request) -> ... another thread ... -> rf_http_local_answer -> message -> ANSWER
  *
- * Invariant: between hand-over and message the object belongs to the service; `conn` is set to NULL if the connection ends
- * meanwhile, which only the worker's thread reads and writes. The texts in it are copies.
+ * Invariant: between hand-over and message the object belongs to the service; `conn` is set to NULL if
+ * the connection ends meanwhile, which only the worker's thread reads and writes. The texts in it are
+ * copies.
  */
 #include <stdlib.h>
 #include "svc/http/conn.h"

@@ -1,15 +1,16 @@
-/* svc/http/relay: the request flows to the origin, its answer to the client, each as fast as the slower side.
+/* svc/http/relay: the request flows to the origin, its answer to the client, each as fast as the
+ * slower side.
  *
  *   fup:   client -> origin   begins with the head that we made
  *   fdown: origin -> client   interim answers one by one, then the final head with the first bytes of its body
  *
- * An origin may answer before it has read the request: then the answer is passed on, and both connections end after it
- * unless the request turns out to be complete. An answer that breaks off ends the client's connection without the
- * end of the body, so that the client can tell [RFC 9112 8].
- * A tunnel (101) is the same two flows without framing; either side may end first.
+ * An origin may answer before it has read the request: then the answer is passed on, and both
+ * connections end after it unless the request turns out to be complete. An answer that breaks off ends
+ * the client's connection without the end of the body, so that the client can tell [RFC 9112 8]. A
+ * tunnel (101) is the same two flows without framing; either side may end first.
  *
- * Invariant: q->answered is set before the first byte of a final answer is written; after that nothing but this answer
- * is ever written for the request.
+ * Invariant: q->answered is set before the first byte of a final answer is written; after that nothing
+ * but this answer is ever written for the request.
  */
 #include "svc/http/conn.h"
 

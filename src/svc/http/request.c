@@ -1,11 +1,13 @@
-/* svc/http/request: judge a request whose head is whole: which app, who asks, may he, what do the rules say.
+/* svc/http/request: judge a request whose head is whole: which app, who asks, may he, what do the
+ * rules say.
  *
  *   IDENTIFY: snapshot pinned -> certificate looked at again -> app by host
  *   JUDGE: checks[] in order; the first that refuses ends it -> rules -> headers for the origin -> FORWARD
  *
  * In report mode of a host, what would be refused for who asks is counted by its reason, and forwarded.
  *
- * Invariant: nothing of the request reaches an origin before every check has passed. An error in a check refuses.
+ * Invariant: nothing of the request reaches an origin before every check has passed. An error in a
+ * check refuses.
  */
 #include "svc/http/conn.h"
 

@@ -1,8 +1,9 @@
 /* svc/http/who: the device behind a connection, from the handshake to the end.
  *
- * The device is found once (svc/identity) and again when the snapshot has changed or none was known, so that one that
- * is added while its connection stands is known at its next request. It is referenced, counted in its use and its
- * class's, and linked for revocation, all as long as the connection lasts.
+ * The device is found once (svc/identity) and again when the snapshot has changed or none was known,
+ * so that one that is added while its connection stands is known at its next request. It is
+ * referenced, counted in its use and its class's, and linked for revocation, all as long as the
+ * connection lasts.
  *
  * Invariant: c->device set <=> linked in edge->live. `counted` <=> its connection is counted.
  */
