@@ -111,7 +111,7 @@ const struct cli_command cli_commands[] = {
 	       OPT("class", "CLASS", CLI_TEXT, "class", "another class"), DEVICE_TEXTS, DRY),
 	  "ringfence device edit lamp-7 --firmware 2.1.0" },
 	{ "device", "delete", "Delete a device; it ends what is live", cli_run_generic, "DELETE", AC "/devices/{device}", NULL,
-	  "device deleted%s", OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name"), DRY), "ringfence device delete lamp-7" },
+	  "device %s deleted", OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name"), DRY), "ringfence device delete lamp-7" },
 	{ "device", "revoke", "Revoke a device; it ends what is live", cli_run_generic, "POST", AC "/devices/{device}/revoke", NULL,
 	  "device %s revoked", OPTS(ARG("DEVICE", CLI_OBJECT, "device", "id or name"), OPT("reason", "TEXT", CLI_TEXT, "reason", "why"), DRY),
 	  "ringfence device revoke lamp-7 --reason 'stolen'" },
@@ -144,7 +144,7 @@ const struct cli_command cli_commands[] = {
 	  OPTS(ARG("CLASS", CLI_OBJECT, "class", "id or name"), OPT("name", "NAME", CLI_TEXT, "name", "a new name"), CLASS_BODY,
 	       SWITCH("no-first-sight", CLI_FALSE, "first_sight", "create no devices"), DRY),
 	  "ringfence class edit lamps --max-connections 4" },
-	{ "class", "delete", "Delete a class that no device has", cli_run_generic, "DELETE", AC "/classes/{class}", NULL, "class deleted%s",
+	{ "class", "delete", "Delete a class that no device has", cli_run_generic, "DELETE", AC "/classes/{class}", NULL, "class %s deleted",
 	  OPTS(ARG("CLASS", CLI_OBJECT, "class", "id or name"), DRY), "ringfence class delete lamps" },
 
 	{ "app", "list", "List apps of all zones", cli_run_app_list, "GET", "/zones/{zone}/apps", "name hosts client_auth enabled origins id", NULL,
@@ -162,7 +162,7 @@ const struct cli_command cli_commands[] = {
 	       OPTS_MANY("host", "HOST", CLI_EACH, "hosts", "all its hosts; may be repeated"), ZONE, APP_BODY,
 	       SWITCH("enable", CLI_TRUE, "enabled", "serve it"), SWITCH("disable", CLI_FALSE, "enabled", "serve it no more"), DRY),
 	  "ringfence app edit api --client-auth report" },
-	{ "app", "delete", "Delete an app", cli_run_generic, "DELETE", "/zones/{zone}/apps/{app}", NULL, "app deleted%s",
+	{ "app", "delete", "Delete an app", cli_run_generic, "DELETE", "/zones/{zone}/apps/{app}", NULL, "app %s deleted",
 	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ZONE, DRY), "ringfence app delete api" },
 
 	{ "origin", "list", "List the origins of an app", cli_run_origin_list, "GET", "/zones/{zone}/apps/{app}", "url weight backup verify tls_name", NULL,
@@ -185,7 +185,7 @@ const struct cli_command cli_commands[] = {
 	  OPTS(ARG("ZONE", CLI_OBJECT, "zone", "id or name"), DRY), "ringfence zone pause example.com" },
 	{ "zone", "resume", "Serve a paused zone again", cli_run_zone_pause, "PATCH", "/zones/{zone}", NULL, "zone %s serves again",
 	  OPTS(ARG("ZONE", CLI_OBJECT, "zone", "id or name"), DRY), "ringfence zone resume example.com" },
-	{ "zone", "delete", "Delete a zone with its apps and rules", cli_run_generic, "DELETE", "/zones/{zone}", NULL, "zone deleted%s",
+	{ "zone", "delete", "Delete a zone with its apps and rules", cli_run_generic, "DELETE", "/zones/{zone}", NULL, "zone %s deleted",
 	  OPTS(ARG("ZONE", CLI_OBJECT, "zone", "id or name"), DRY), "ringfence zone delete example.com" },
 
 	{ "cert", "list", "List server certificates of a zone", cli_run_generic, "GET", "/zones/{zone}/custom_certificates",
@@ -195,7 +195,7 @@ const struct cli_command cli_commands[] = {
 	       OPT_REQ("key", "FILE", CLI_FILE, "private_key", "PEM"), ZONE, DRY),
 	  "ringfence cert add --zone example.com --certificate chain.pem --key key.pem" },
 	{ "cert", "delete", "Delete a server certificate", cli_run_generic, "DELETE", "/zones/{zone}/custom_certificates/{certificate}", NULL,
-	  "certificate deleted%s", OPTS(ARG("CERTIFICATE", CLI_OBJECT, "certificate", "id"), ZONE, DRY), "ringfence cert delete 0123...cdef" },
+	  "certificate %s deleted", OPTS(ARG("CERTIFICATE", CLI_OBJECT, "certificate", "id"), ZONE, DRY), "ringfence cert delete 0123...cdef" },
 
 	{ "rule", "list", "List rules in the order of evaluation", cli_run_rule_list, "GET", NULL, "where phase ref=name action enabled expression description id", NULL,
 	  OPTS(OPT("zone", "ZONE", CLI_LOCAL, NULL, "only rules of this zone"), OPT("phase", "PHASE", CLI_LOCAL, NULL, "only this phase")), "ringfence rule list" },
@@ -228,7 +228,7 @@ const struct cli_command cli_commands[] = {
 	{ "list", "add", "Make a list, $NAME in rules", cli_run_generic, "POST", AC "/rules/lists", NULL, "list %s added",
 	  OPTS(ARG("NAME", CLI_TEXT, "name", "lower-case letters, digits, underscores"), OPT_REQ("kind", "KIND", CLI_TEXT, "kind", "ip, hostname, asn or string"),
 	       OPT("description", "TEXT", CLI_TEXT, "description", "for people"), DRY), "ringfence list add office --kind ip" },
-	{ "list", "delete", "Delete a list", cli_run_generic, "DELETE", AC "/rules/lists/{list}", NULL, "list deleted%s",
+	{ "list", "delete", "Delete a list", cli_run_generic, "DELETE", AC "/rules/lists/{list}", NULL, "list %s deleted",
 	  OPTS(ARG("LIST", CLI_OBJECT, "list", "id or name"), DRY), "ringfence list delete office" },
 	{ "list", "items", "Entries of a list", cli_run_list_items, "GET", AC "/rules/lists/{list}/items", "value comment created_on id", NULL,
 	  OPTS(ARG("LIST", CLI_OBJECT, "list", "id or name"), OPT("search", "TEXT", CLI_QUERY, "search", "that hold this")), "ringfence list items office" },
@@ -278,7 +278,7 @@ const struct cli_command cli_commands[] = {
 	       OPTS_MANY("from", "PREFIX", CLI_LOCAL, NULL, "only from these addresses; may be repeated"), DRY),
 	  "ringfence token add dashboards --scope read\nringfence token add deploy --scope rules:write --scope lists:write" },
 	{ "token", "verify", "Is the token in use good?", cli_run_generic, "GET", AC "/tokens/verify", NULL, NULL, NULL, "RINGFENCE_URL=https://edge:8443 ringfence token verify" },
-	{ "token", "revoke", "Delete a token", cli_run_generic, "DELETE", AC "/tokens/{token}", NULL, "token revoked%s",
+	{ "token", "revoke", "Delete a token", cli_run_generic, "DELETE", AC "/tokens/{token}", NULL, "token %s revoked",
 	  OPTS(ARG("TOKEN", CLI_OBJECT, "token", "id or name"), DRY), "ringfence token revoke deploy" },
 
 	{ "record", "tail", "Follow what happens", cli_run_record_tail, "GET", AC "/records", NULL, NULL,
@@ -288,7 +288,7 @@ const struct cli_command cli_commands[] = {
 	  OPTS(RECORD_FILTERS, OPT("since", "TIME", CLI_LOCAL, NULL, "RFC 3339, or 90s, 15m, 2h, 1d ago"), OPT("limit", "N", CLI_LOCAL, NULL, "at most so many; 100 by default")),
 	  "ringfence record list --action block --since 15m" },
 
-	{ "audit", "list", "Writes, newest first", cli_run_generic, "GET", AC "/audit_logs", "when actor action resource id", NULL, NULL, "ringfence audit list" },
+	{ "audit", "list", "Writes, newest first", cli_run_generic, "GET", AC "/audit_logs", "when actor.id=actor action.type=action resource.type=what resource.id=id", NULL, NULL, "ringfence audit list" },
 
 	{ "reload", "", "Read boot file, certificates, keys and lists again", cli_run_generic, "POST", "/reload", NULL, "reloaded%s", NULL, "ringfence reload" },
 	{ "apply", "", "Bring the state in line with a file", cli_run_apply, NULL, NULL, NULL, NULL,

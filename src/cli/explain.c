@@ -183,6 +183,27 @@ int cli_run_explain(struct cli *c)
 	return rc;
 }
 
+/* Numbers of objects on one line, those that there are none of left out; the zones a line each. */
+static int print_status(struct cli *c, json_t *status)
+{
+	RF_BUF_AUTO line = { 0 };
+	json_t *counts = json_object_get(status, "counts"), *zones = json_object_get(status, "zones"), *v;
+	const char *name;
+	size_t i;
+	json_object_foreach(counts, name, v)
+		if (json_integer_value(v))
+			rf_buf_printf(&line, "%s%" JSON_INTEGER_FORMAT " %s", line.n ? ", " : "", json_integer_value(v), name);
+	json_t *rest = json_copy(status);
+	json_object_del(rest, "zones");
+	json_object_set_new(rest, "counts", json_string(rf_buf_z(&line)));
+	int rc = cli_print_object(c, rest);
+	json_decref(rest);
+	json_array_foreach(zones, i, v)
+		fprintf(c->out, "%-24s  %s (%s)\n", "zone", json_string_value(json_object_get(v, "name")),
+			json_string_value(json_object_get(v, "id")));
+	return rc;
+}
+
 int cli_run_status(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
@@ -190,19 +211,10 @@ int cli_run_status(struct cli *c)
 	int rc = cli_path(c, c->command->path, NULL, NULL, &path);
 	if (rc == RF_OK)
 		rc = cli_result(c, "GET", rf_buf_z(&path), NULL, &status);
-	if (rc == RF_OK && c->format == CLI_TABLE && !c->quiet) {
-		size_t i;
-		json_t *zone;
-		json_t *zones = json_incref(json_object_get(status, "zones"));
-		json_object_del(status, "zones");
-		rc = cli_print_object(c, status);
-		json_array_foreach(zones, i, zone)
-			fprintf(c->out, "zone                      %s (%s)\n", json_string_value(json_object_get(zone, "name")),
-				json_string_value(json_object_get(zone, "id")));
-		json_decref(zones);
-	} else if (rc == RF_OK) {
-		rc = c->quiet ? cli_print_object(c, json_object_get(status, "account")) : cli_print(c, status);
-	}
+	if (rc == RF_OK && c->quiet)
+		rc = cli_print_object(c, json_object_get(status, "account"));
+	else if (rc == RF_OK)
+		rc = c->format == CLI_TABLE ? print_status(c, status) : cli_print(c, status);
 	json_decref(status);
 	return rc;
 }

@@ -84,8 +84,11 @@ static int unreachable(struct cli *c, CURLcode why)
 		return rf_fail(&c->e, RF_E_TIMEOUT, "the API did not answer in time: %s", words);
 	if (c->url)
 		return rf_fail(&c->e, RF_E_IO, "cannot reach the API at %s: %s", c->url, words);
-	return rf_fail(&c->e, RF_E_IO, "cannot reach the API at the socket %s: %s; is ringfenced running, and may you use the "
-		       "socket? Another place is named by --socket or RINGFENCE_SOCKET", c->socket, words);
+	long number = 0;
+	curl_easy_getinfo(c->http->curl, CURLINFO_OS_ERRNO, &number);
+	return rf_fail(&c->e, RF_E_IO, "cannot reach the API at the socket %s%s%s; is ringfenced running, and may you use the "
+		       "socket? Another place is named by --socket or RINGFENCE_SOCKET", c->socket, number ? ": " : "",
+		       number ? strerror((int)number) : "");
 }
 
 /* The code whose exit status fits an HTTP status. */
