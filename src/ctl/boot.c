@@ -246,6 +246,8 @@ static int check(struct rf_boot *b, struct rf_err *e)
 		return in_file(e, b, src[BOOT_AT_ca_base_url], rf_fail(e, RF_E_TYPE, "ca.base_url must begin with http:// or https://"));
 	if (strcmp(b->user, "root") == 0)
 		warn(b, ": the engine keeps the rights of root over files; name a user of its own", "user");
+	if (!b->sandbox_enforce)
+		warn(b, ": the engine runs without its sandbox and keeps all rights of who started it", "sandbox.enforce");
 	return RF_OK;
 }
 

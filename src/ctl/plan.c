@@ -133,6 +133,7 @@ int rf_plan_from_boot(const struct rf_boot *b, struct rf_plan **ret, struct rf_e
 	p->user = keep(&k, b->user);
 	p->run_dir = keep(&k, b->run_dir);
 	p->drain_ns = b->drain_timeout;
+	p->unconfined = !b->sandbox_enforce;
 	p->descriptors = descriptors(b);
 	p->pid_file = rf_arena_printf(&p->arena, "%s/ringfenced.pid", b->run_dir).p;
 	rf_boot_dump(b, &text);

@@ -38,6 +38,11 @@ static void close_others(int fd)
 	close_range((unsigned)fd + 1, ~0u, 0);
 }
 
+static bool confined(const struct monitor *m)
+{
+	return !m->conf->no_sandbox && !m->plan->unconfined;
+}
+
 /* The child: what remains of root goes here. Does not return. */
 static void live(struct monitor *m, int fd, pid_t parent)
 {
@@ -54,18 +59,18 @@ static void live(struct monitor *m, int fd, pid_t parent)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	rf_sandbox_report_to(fd);
-	if (!m->conf->no_sandbox && rf_sandbox_enter(m->plan, &got, &e) != RF_OK) {
+	if (confined(m) && rf_sandbox_enter(m->plan, &got, &e) != RF_OK) {
 		rf_mon_say(m, 'e', "sandbox: %s", rf_err_str(&e, text, sizeof text));
 		exit(EXIT_FAILURE);
 	}
-	if (!m->conf->no_sandbox && !got.landlock && !m->served)
+	if (confined(m) && !got.landlock && !m->served)
 		rf_mon_say(m, 'w', "this kernel has no Landlock: the engine's files are guarded by their permissions only");
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* after the change of user, which resets it */
 	if (getppid() != parent)
 		exit(EXIT_FAILURE);
 	int status = m->conf->engine(m->conf->arg, m->plan, fd);
 	fflush(NULL);
-	if (!m->conf->no_sandbox)
+	if (confined(m))
 		_exit(status); /* a leak checker at exit would trace this process, which hangs in the sandbox */
 	exit(status);
 }

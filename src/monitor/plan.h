@@ -34,6 +34,7 @@ struct rf_plan {
 	const char *run_dir;                  /* made when absent, for the monitor alone; "": none */
 	const char *pid_file;                 /* "": none */
 	uint64_t drain_ns;
+	bool unconfined;                      /* no sandbox: for debuggers and tools such as valgrind, which need other calls */
 	uint64_t descriptors;                 /* RLIMIT_NOFILE, 0: leave it */
 	struct rf_arena arena;                /* owns the strings */
 	struct rf_str text;                   /* the configuration that it was made from, which the engine gets at a reload */
