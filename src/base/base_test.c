@@ -235,6 +235,11 @@ static void addresses(void **state)
 	assert_true(rf_prefix_parse(RF_STR("2001:db8:ffff::/33"), false, &p));
 	assert_string_equal(rf_prefix_str(&p, text), "2001:db8:8000::/33");
 	assert_false(rf_prefix_has(&p, &ip));
+	static const char *const texts[] = { "0.0.0.0", "10.9.100.255", "255.255.255.255" };
+	for (size_t i = 0; i < 3; i++) {
+		assert_true(rf_ip_parse(rf_str_z(texts[i]), &ip));
+		assert_string_equal(rf_ip_str(&ip, text), texts[i]);
+	}
 	assert_true(rf_prefix_parse(RF_STR("0.0.0.0/0"), true, &p) && rf_prefix_has(&p, &ip));
 }
 

@@ -12,7 +12,7 @@
 #include "base/map.h"
 #include "tls/peer.h"
 
-enum { CHAIN_MAX = 8 }; /* certificates beside the leaf that we look at */
+enum { CHAIN_MAX = 8 /* certificates beside the leaf that we look at */, SUBJECT_ARENA = 65536 };
 
 struct entry {
 	struct rf_map_node node;
@@ -82,6 +82,7 @@ void rf_peer_put(struct rf_tls_peer *p)
 	for (size_t i = 0; i < p->chain_count; i++)
 		rf_cert_put(p->chain[i]);
 	free(p->chain);
+	free((char *)p->subject.p);
 	free(p);
 }
 
@@ -122,6 +123,19 @@ static int key_of(struct rf_peer_cache *c, uint64_t generation, X509 *leaf, STAC
 	return RF_OK;
 }
 
+static int take_subject(struct rf_tls_peer *p, struct rf_err *e)
+{
+	struct rf_arena a;
+	rf_arena_init(&a, SUBJECT_ARENA);
+	struct rf_str s = rf_cert_subject(p->cert, RF_DN_RFC2253, &a);
+	char *kept = malloc(s.n + 1);
+	if (kept && s.n)
+		memcpy(kept, s.p, s.n);
+	p->subject = (struct rf_str){ kept, kept ? s.n : 0 };
+	rf_arena_fini(&a);
+	return kept ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a client certificate");
+}
+
 static int take_facts(struct rf_tls_peer *p, X509 *leaf, STACK_OF(X509) *others, struct rf_err *e)
 {
 	int n = count_of(others);
@@ -129,6 +143,8 @@ static int take_facts(struct rf_tls_peer *p, X509 *leaf, STACK_OF(X509) *others,
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	int rc = rf_cert_from_x509(leaf, n ? sk_X509_value(others, 0) : NULL, 0, &p->cert, e);
 	if (rc != RF_OK)
+		return rc;
+	if ((rc = take_subject(p, e)) != RF_OK)
 		return rc;
 	if (!X509_pubkey_digest(leaf, EVP_sha256(), digest, &digest_len))
 		return rf_fail(e, RF_E_CERT, "the public key of the certificate cannot be read");

@@ -49,6 +49,7 @@ struct rf_tls_peer {
 	struct rf_cert *cert;
 	struct rf_cert **chain;    /* the rest as sent, leaf excluded */
 	size_t chain_count;
+	struct rf_str subject;     /* of the leaf, RFC 2253; its own memory, because decoding a name costs as much as half a request */
 	uint8_t pin[16];           /* start of the SHA-256 of the leaf's public key */
 	struct rf_credkey ski, fingerprint, serial; /* for the device registry; n 0 where there is none */
 	int64_t valid_from, valid_until; /* of the whole chain, seconds since 1970 */

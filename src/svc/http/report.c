@@ -4,7 +4,7 @@
  */
 #include "svc/http/conn.h"
 
-enum { AGENT_MAX = 256, PIPELINE_RUN = 16, SUBJECT_MAX = 512 };
+enum { AGENT_MAX = 256, PIPELINE_RUN = 16 };
 
 static void emit(struct rf_http_edge *e, const struct rf_record *rec)
 {
@@ -12,8 +12,8 @@ static void emit(struct rf_http_edge *e, const struct rf_record *rec)
 		e->emit(e->arg, rec);
 }
 
-/* What request and connection have in common; with `a` also what costs more to tell. */
-static void common(struct rf_http_conn *c, struct rf_record *r, struct rf_arena *a)
+/* What request and connection have in common. */
+static void common(struct rf_http_conn *c, struct rf_record *r)
 {
 	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
 	r->src = c->src;
@@ -41,8 +41,7 @@ static void common(struct rf_http_conn *c, struct rf_record *r, struct rf_arena 
 	r->cert_reason = rf_str_z(info->reason[0] ? info->reason : info->warning);
 	r->cert_ski = rf_str_z(info->peer->cert->ski);
 	r->cert_serial = rf_str_z(info->peer->cert->serial);
-	if (a) /* decoding a name costs as much as half of a request */
-		r->cert_subject = rf_cert_subject(info->peer->cert, RF_DN_RFC2253, a);
+	r->cert_subject = info->peer->subject;
 }
 
 static bool refused(const struct request *q)
@@ -96,7 +95,7 @@ static void report_request(struct rf_http_conn *c)
 	uint64_t took = conn_now(c) - q->began;
 	char ray[17], session[17];
 	struct rf_record r = { .kind = RF_REC_REQUEST, .at = q->wall };
-	common(c, &r, refused(q) || q->would ? &q->arena : NULL);
+	common(c, &r);
 	verdict(q, &r);
 	if (q->snap && r.cert_status.n) {
 		r.cert_status = rf_str_z(q->cert_status);
@@ -152,13 +151,11 @@ enum step step_record(struct rf_http_conn *c)
 void report_conn(struct rf_http_conn *c)
 {
 	struct rf_http_edge *e = c->edge;
-	struct rf_arena a;
 	char session[17];
 	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
 	uint64_t took = conn_now(c) - c->began;
 	struct rf_record r = { .kind = RF_REC_CONNECTION, .at = rf_loop_wall(e->loop) - (int64_t)took };
-	rf_arena_init(&a, 65536);
-	common(c, &r, &a);
+	common(c, &r);
 	r.session = edge_id_text(c->id, session);
 	r.action = c->refused ? RF_STR("block") : RF_STR("allow");
 	r.layer = rf_str_z(c->refused ? rf_reason_layer(c->end_reason) : "");
@@ -174,5 +171,4 @@ void report_conn(struct rf_http_conn *c)
 	if (c->refused)
 		rf_count_refused(c->end_reason, false);
 	emit(e, &r);
-	rf_arena_fini(&a);
 }
