@@ -44,8 +44,7 @@ int rf_json_read(struct rf_str text, json_t **ret, struct rf_err *e)
 	json_t *doc = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &why);
 	if (!doc)
 		return rf_fail_at(e, RF_E_SYNTAX, why.line > 0 ? (unsigned)why.line : 0,
-				  why.column > 0 ? (unsigned)why.column : 0, "the body is not JSON at line %d, column %d: %.160s",
-				  why.line, why.column, why.text);
+				  why.column > 0 ? (unsigned)why.column : 0, "the body is not JSON: %.160s", why.text);
 	*ret = doc;
 	return RF_OK;
 }

@@ -137,7 +137,9 @@ void rf_reply(struct rf_api_call *c, int rc, struct rf_api_answer *ret)
 		good_reply(c, ret);
 	} else {
 		struct rf_err e = c->err; /* which `add` writes anew */
-		if (!c->errors)
+		if (e.line && !c->errors)
+			rf_api_fail(c, rc, e.pointer, "%s (line %u, column %u)", e.text, e.line, e.column);
+		else if (!c->errors)
 			add(c, rc == RF_OK ? RF_E_INTERNAL : rc, e.pointer, e.text[0] ? e.text : rf_code_sentence(rc));
 		ret->status = c->status >= 400 ? c->status : rf_code_http(c->first_error);
 		rf_buf_printf(&c->headers, "X-Should-Retry: %s\r\n", temporary(c->first_error) ? "true" : "false");

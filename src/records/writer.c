@@ -22,6 +22,7 @@ enum { PASS_MAX = 1024, NAP_MS = 2, SLEEP_MS = 1000 };
 
 struct rf_writer {
 	struct rf_writer_conf conf;
+	char *paths[3];          /* own copies of the texts in conf: the boot file's go with it at a reload */
 	struct rf_ring *rings[RF_WRITER_RINGS_MAX];
 	struct rf_recent *recent;
 	struct rf_sink file, out, syslog, log;
@@ -54,6 +55,17 @@ static int open_sinks(struct rf_writer *w, struct rf_err *e)
 	return r;
 }
 
+static bool own_paths(struct rf_writer *w)
+{
+	const char **at[] = { &w->conf.file, &w->conf.syslog, &w->conf.log_file };
+	for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+		if (*at[i] && !(w->paths[i] = strdup(*at[i])))
+			return false;
+		*at[i] = w->paths[i];
+	}
+	return true;
+}
+
 int rf_writer_new(const struct rf_writer_conf *conf, struct rf_writer **ret, struct rf_err *e)
 {
 	struct rf_writer *w = calloc(1, sizeof *w);
@@ -68,7 +80,7 @@ int rf_writer_new(const struct rf_writer_conf *conf, struct rf_writer **ret, str
 	rf_sink_init(&w->log);
 	w->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->recent = rf_recent_new(conf->recent);
-	bool ok = w->wake.fd >= 0 && w->recent;
+	bool ok = w->wake.fd >= 0 && w->recent && own_paths(w);
 	for (size_t i = 0; i < conf->rings && ok; i++)
 		ok = (w->rings[i] = rf_ring_new(conf->ring_bytes, &w->wake)) != NULL;
 	int r = ok ? open_sinks(w, e) : rf_fail(e, RF_E_NOMEM, "memory for records is exhausted");
@@ -203,6 +215,8 @@ void rf_writer_free(struct rf_writer *w)
 	for (size_t i = 0; i < w->conf.rings; i++)
 		rf_ring_free(w->rings[i]);
 	rf_recent_free(w->recent);
+	for (size_t i = 0; i < sizeof w->paths / sizeof *w->paths; i++)
+		free(w->paths[i]);
 	if (w->wake.fd >= 0)
 		close(w->wake.fd);
 	free(w);
