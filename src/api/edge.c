@@ -2,13 +2,16 @@
  *
  * All run on the control thread; records are read under their own lock and copied.
  *
- * Not here: explanations and tests of rules (edge_rules.c).
+ * Not here: explanations and tests of rules (ctl/explain).
  */
 #include "api/edge.h"
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/near.h"
 #include "ctl/crl.h"
 #include "ctl/devices.h"
+#include "ctl/explain.h"
 #include "ctl/private.h"
 #include "records/format.h"
 #include "records/metrics.h"
@@ -21,10 +24,81 @@ static bool ready(void *ctx, const char **ret_why)
 	return !(e->draining && *e->draining) && rf_snap_now() != NULL;
 }
 
-static void metrics(void *ctx, struct rf_buf *to)
+static int64_t now_s(const struct rf_ctl *c)
 {
-	(void)ctx;
-	rf_metrics_write(to);
+	return c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S;
+}
+
+static json_t *time_json(int64_t s)
+{
+	char at[RF_RFC3339_SIZE];
+	return s ? json_string(rf_rfc3339(s * (int64_t)RF_NS_S, 0, at)) : json_null();
+}
+
+static int64_t ends(const X509 *x)
+{
+	struct tm tm;
+	return x && ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+static json_t *address(const struct rf_boot_address *a)
+{
+	char ip[RF_IP_TEXT], all[RF_IP_TEXT + 16];
+	rf_ip_str(&a->ip, ip);
+	snprintf(all, sizeof all, a->ip.family == 6 ? "[%s]:%u" : "%s:%u", ip, a->port);
+	return json_string(all);
+}
+
+static json_t *listeners(const struct rf_boot *b)
+{
+	static const char *const protocols[] = { [RF_PROTO_HTTPS] = "https", [RF_PROTO_HTTP] = "http" };
+	json_t *all = json_array();
+	for (size_t i = 0; i < b->listener_count; i++) {
+		const struct rf_boot_listener *l = &b->listeners[i];
+		json_array_append_new(all, json_pack("{s:s, s:o, s:s, s:b}", "name", l->name, "address", address(&l->address),
+						     "protocol", protocols[l->protocol], "proxy_protocol", l->proxy_protocol));
+	}
+	return all;
+}
+
+struct live_sum {
+	json_int_t devices, connected, connections, requests;
+};
+
+static bool add_live(struct rf_device *d, void *arg)
+{
+	struct live_sum *s = arg;
+	const struct rf_device_use *u = rf_device_use(d);
+	s->devices++;
+	s->connected += u->connections > 0;
+	s->connections += u->connections;
+	s->requests += u->requests;
+	return true;
+}
+
+static json_t *live_json(struct rf_ctl *c)
+{
+	struct live_sum s = { 0 };
+	rf_registry_each(c->devices, add_live, &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "devices", s.devices, "devices_connected", s.connected,
+			 "device_connections", s.connections, "requests_in_flight", s.requests, "connections",
+			 (json_int_t)(rf_counter_sum(RF_C_CONN_ACCEPTED) - rf_counter_sum(RF_C_CONN_CLOSED)), "records_dropped",
+			 (json_int_t)rf_counter_sum(RF_C_RECORDS_DROPPED));
+}
+
+static json_t *ca_json(const struct rf_ctl *c)
+{
+	return json_pack("{s:o, s:o, s:I}", "expires_on", time_json(ends(rf_ca_cert(c->ca))), "root_expires_on",
+			 time_json(ends(rf_ca_root(c->ca))), "days_left",
+			 (json_int_t)((ends(rf_ca_cert(c->ca)) - now_s(c)) / 86400));
+}
+
+static json_t *warnings(const struct rf_boot *b)
+{
+	json_t *all = json_array();
+	for (size_t i = 0; i < b->warning_count; i++)
+		json_array_append_new(all, json_string(b->warnings[i]));
+	return all;
 }
 
 static int status(void *ctx, json_t *object, struct rf_err *e)
@@ -34,13 +108,72 @@ static int status(void *ctx, json_t *object, struct rf_err *e)
 	uint64_t up = c->clock.mono(c->clock.ctx) - c->started_mono;
 	json_t *crls = json_array();
 	int rc = rf_crl_status(c, crls, e);
-	json_object_set_new(object, "crls", crls);
-	json_object_set_new(object, "uptime_s", json_integer((json_int_t)(up / RF_NS_S)));
-	json_object_set_new(object, "workers", json_integer((json_int_t)c->worker_count));
-	json_object_set_new(object, "generation", json_integer(s ? (json_int_t)s->generation : 0));
-	json_object_set_new(object, "devices_known", json_integer((json_int_t)rf_registry_count(c->devices)));
+	const struct { const char *name; json_t *value; } rows[] = {
+		{ "uptime_s", json_integer((json_int_t)(up / RF_NS_S)) },
+		{ "workers", json_integer((json_int_t)c->worker_count) },
+		{ "generation", json_integer(s ? (json_int_t)s->generation : 0) },
+		{ "devices_known", json_integer((json_int_t)rf_registry_count(c->devices)) },
+		{ "live", live_json(c) }, { "crls", crls }, { "device_ca", ca_json(c) }, { "listeners", listeners(c->boot) },
+		{ "warnings", warnings(c->boot) },
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (json_object_set_new(object, rows[i].name, rows[i].value) != 0 && rc == RF_OK)
+			rc = rf_fail(e, RF_E_NOMEM, "memory is exhausted");
 	return rc;
 }
+
+/* --- metrics --- */
+
+static double g_devices(struct rf_ctl *c) { return (double)rf_registry_count(c->devices); }
+static double g_workers(struct rf_ctl *c) { return (double)c->worker_count; }
+static double g_generation(struct rf_ctl *c) { (void)c; return (double)rf_snap_now()->generation; }
+static double g_ca_end(struct rf_ctl *c) { return (double)ends(rf_ca_cert(c->ca)); }
+
+static double g_uptime(struct rf_ctl *c)
+{
+	return (double)(c->clock.mono(c->clock.ctx) - c->started_mono) / 1e9;
+}
+
+static double g_connections(struct rf_ctl *c)
+{
+	(void)c;
+	return (double)(rf_counter_sum(RF_C_CONN_ACCEPTED) - rf_counter_sum(RF_C_CONN_CLOSED));
+}
+
+static double g_crls_stale(struct rf_ctl *c)
+{
+	json_t *crls = json_array();
+	struct rf_err e;
+	size_t n = 0;
+	if (rf_crl_status(c, crls, &e) == RF_OK)
+		for (size_t i = 0; i < json_array_size(crls); i++)
+			n += strcmp(json_string_value(json_object_get(json_array_get(crls, i), "state")), "fresh") != 0;
+	json_decref(crls);
+	return (double)n;
+}
+
+static const struct {
+	const char *name, *help;
+	double (*read)(struct rf_ctl *c);
+} gauges[] = {
+	{ "ringfence_devices", "Devices in the registry", g_devices },
+	{ "ringfence_connections", "Connections of clients that are open", g_connections },
+	{ "ringfence_workers", "Worker threads", g_workers },
+	{ "ringfence_uptime_seconds", "Time since the start", g_uptime },
+	{ "ringfence_snapshot_generation", "Number of the snapshot in force", g_generation },
+	{ "ringfence_ca_expiry_timestamp_seconds", "End of the device CA's intermediate certificate, since 1970", g_ca_end },
+	{ "ringfence_crls_not_fresh", "Revocation lists of uploaded roots that are missing or have expired", g_crls_stale },
+};
+
+static void metrics(void *ctx, struct rf_buf *to)
+{
+	rf_metrics_write(to);
+	for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
+		rf_buf_printf(to, "# HELP %s %s\n# TYPE %s gauge\n%s %.3f\n", gauges[i].name, gauges[i].help, gauges[i].name,
+			      gauges[i].name, gauges[i].read(((struct rf_api_edge *)ctx)->ctl));
+}
+
+/* --- devices --- */
 
 static void live(void *ctx, const char *device_id, json_t *object)
 {
@@ -65,73 +198,107 @@ static int unknown(void *ctx, size_t limit, json_t *array, struct rf_err *e)
 	return rf_devices_unknown(((struct rf_api_edge *)ctx)->ctl->priv->devices, limit, array, e);
 }
 
-struct reading {
-	json_t *array;
-	struct rf_buf text;
-	bool lost; /* memory ran out */
+/* --- records --- */
+
+struct filtering {
+	struct rf_recent_filter f;
+	int64_t from_s;     /* "since" as a time: only records from then on; 0: any */
+	json_t *kept;       /* oldest first */
+	bool bad;
 };
 
-/* They come oldest first and are given newest first. */
-static void take(void *arg, uint64_t id, const struct rf_record *rec)
+static const char *const filter_names[] = { "since", "before", "kind", "device", "class", "action", "host", "rule" };
+
+static struct rf_str *text_filter(struct rf_recent_filter *f, const char *name)
 {
-	struct reading *r = arg;
-	rf_buf_clear(&r->text);
-	rf_record_json(&r->text, rec, id);
-	json_t *j = r->text.bad ? NULL : json_loadb(r->text.p, r->text.n, 0, NULL);
-	if (json_array_append_new(r->array, j) != 0)
-		r->lost = true;
+	const struct { const char *name, *json; struct rf_str *to; } rows[] = {
+		{ "device", "DeviceID", &f->device }, { "device", "DeviceName", &f->device }, { "class", "Class", &f->class_name },
+		{ "action", "Action", &f->action },   { "host", "Host", &f->host },           { "rule", "PolicyID", &f->rule_id },
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (strcmp(rows[i].name, name) == 0 || strcmp(rows[i].json, name) == 0)
+			return rows[i].to;
+	return NULL;
 }
 
-static int read_filter(const json_t *filter, struct rf_recent_filter *f, struct rf_err *e)
+static int one_filter(struct filtering *g, const char *name, const char *value, struct rf_err *e)
 {
-	const struct { const char *name; struct rf_str *to; } texts[] = {
-		{ "device", &f->device }, { "DeviceID", &f->device }, { "DeviceName", &f->device }, { "class", &f->class_name },
-		{ "Class", &f->class_name }, { "action", &f->action }, { "Action", &f->action }, { "host", &f->host },
-		{ "Host", &f->host }, { "rule", &f->rule_id }, { "PolicyID", &f->rule_id },
-	};
-	static const char *const kinds[] = { [RF_REC_CONNECTION] = "connection", [RF_REC_REQUEST] = "request",
-					     [RF_REC_EVENT] = "event" };
-	struct rf_str since = rf_str_z(json_string_value(json_object_get(filter, "since")));
-	struct rf_str before = rf_str_z(json_string_value(json_object_get(filter, "before")));
-	const char *type = json_string_value(json_object_get(filter, "type"));
-	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-		if (json_object_get(filter, texts[i].name))
-			*texts[i].to = rf_str_z(json_string_value(json_object_get(filter, texts[i].name)));
-	if (since.n && !rf_str_u64(since, &f->since))
-		return rf_fail_ptr(e, RF_E_INVALID, "/since", "since is the ID of a record");
-	if (before.n && !rf_str_u64(before, &f->before))
-		return rf_fail_ptr(e, RF_E_INVALID, "/before", "before is the ID of a record");
-	for (int k = 0; type && k < 3; k++)
-		if (strcmp(type, kinds[k]) == 0)
-			f->kind = k;
-	if (type && f->kind < 0)
-		return rf_fail_ptr(e, RF_E_INVALID, "/type", "type is connection, request or event");
-	return RF_OK;
+	static const char *const kinds[] = { [RF_REC_CONNECTION] = "connection", [RF_REC_REQUEST] = "request", [RF_REC_EVENT] = "event" };
+	struct rf_str *to = text_filter(&g->f, name);
+	char pointer[64];
+	snprintf(pointer, sizeof pointer, "/%.50s", name);
+	if (to) {
+		*to = rf_str_z(value);
+		return RF_OK;
+	}
+	if (strcmp(name, "since") == 0 || strcmp(name, "before") == 0) {
+		bool since = name[0] == 's';
+		if (rf_str_u64(rf_str_z(value), since ? &g->f.since : &g->f.before) ||
+		    (since && rf_rfc3339_parse(value, &g->from_s) == 0))
+			return RF_OK;
+		return rf_fail_ptr(e, RF_E_INVALID, pointer, since ? "should be an ID of a record or a time" : "should be an ID of a record");
+	}
+	bool kind = strcmp(name, "kind") == 0 || strcmp(name, "type") == 0 || strcmp(name, "Type") == 0;
+	for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++)
+		if (strcasecmp(value, kinds[i]) == 0) {
+			g->f.kind = (int)i;
+			return RF_OK;
+		}
+	if (kind)
+		return rf_fail_ptr(e, RF_E_INVALID, pointer, "should be connection, request or event");
+	const char *near = rf_near(rf_str_z(name), filter_names, sizeof filter_names / sizeof *filter_names);
+	return rf_fail_ptr(e, RF_E_UNKNOWN, pointer, near ? "records cannot be filtered by this; did you mean %s?"
+			   : "records cannot be filtered by this", near);
+}
+
+static void keep(void *arg, uint64_t id, const struct rf_record *rec)
+{
+	struct filtering *g = arg;
+	RF_BUF_AUTO b = { 0 };
+	if (g->from_s && rec->at < g->from_s * (int64_t)RF_NS_S)
+		return;
+	rf_record_json(&b, rec, id);
+	json_t *one = b.bad ? NULL : json_loadb(b.p, b.n, 0, NULL);
+	if (!one || json_array_append_new(g->kept, one) != 0)
+		g->bad = true;
 }
 
 static int records(void *ctx, const json_t *filter, size_t limit, json_t *array, struct rf_err *e)
 {
 	struct rf_recent *recent = ((struct rf_api_edge *)ctx)->recent;
-	struct rf_recent_filter f = { .kind = -1, .limit = limit };
-	struct reading r = { .array = json_array() };
-	if (!recent)
-		return rf_fail(e, RF_E_UNSUPPORTED, "no records are kept in memory (records.recent is 0)");
-	int rc = read_filter(filter, &f, e);
-	f.newest = !f.since; /* whoever goes on from a record wants the next ones */
-	if (rc == RF_OK && r.array)
-		rf_recent_read(recent, &f, take, &r);
-	for (size_t i = json_array_size(r.array); i-- > 0;)
-		r.lost |= json_array_append(array, json_array_get(r.array, i)) != 0;
-	rf_buf_fini(&r.text);
-	if (rc == RF_OK && (r.lost || !r.array))
-		rc = rf_fail(e, RF_E_NOMEM, "memory is exhausted");
-	json_decref(r.array);
-	return rc;
+	struct filtering g = { .f = { .kind = -1, .limit = limit, .newest = true }, .kept = json_array() };
+	const char *name;
+	json_t *value;
+	int rc = recent ? RF_OK : rf_fail(e, RF_E_UNSUPPORTED, "no records are kept (records.recent is 0)");
+	json_object_foreach((json_t *)(uintptr_t)filter, name, value)
+		if (rc == RF_OK)
+			rc = one_filter(&g, name, json_string_value(value) ? json_string_value(value) : "", e);
+	g.f.newest = !g.f.since; /* who follows by id misses nothing */
+	if (rc == RF_OK)
+		rf_recent_read(recent, &g.f, keep, &g);
+	for (size_t i = json_array_size(g.kept); rc == RF_OK && i-- > 0;)
+		g.bad |= json_array_append(array, json_array_get(g.kept, i)) != 0;
+	json_decref(g.kept);
+	return rc == RF_OK && g.bad ? rf_fail(e, RF_E_NOMEM, "memory is exhausted") : rc;
+}
+
+/* --- judging --- */
+
+static int explain(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e)
+{
+	(void)account_id;
+	return rf_ctl_explain(((struct rf_api_edge *)ctx)->ctl, body, ret, e);
+}
+
+static int rules_test(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e)
+{
+	(void)account_id;
+	return rf_ctl_rules_test(((struct rf_api_edge *)ctx)->ctl, body, ret, e);
 }
 
 struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e)
 {
 	return (struct rf_api_hooks){ .ctx = e, .ready = ready, .metrics = metrics, .status = status, .live = live,
-				      .records = records, .unknown = unknown, .explain = rf_edge_explain,
-				      .rules_test = rf_edge_rules_test };
+				      .records = records, .unknown = unknown, .explain = explain,
+				      .rules_test = rules_test };
 }

@@ -1,4 +1,4 @@
-/* api/edge: what the API asks of the running edge: records, devices as they are, rules in force. */
+/* api/edge: what the API asks of the running edge: status, metrics, records, devices as they are, explanations. */
 #pragma once
 #include "api/api.h"
 
@@ -13,7 +13,3 @@ struct rf_api_edge {
 
 /* The hooks over `e`, which outlives the API. */
 struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e);
-
-/* For POST explain and rules/test (edge_rules.c). */
-int rf_edge_explain(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
-int rf_edge_rules_test(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);

@@ -1,0 +1,17 @@
+/* ctl/explain: a request of a device, judged without sending it; and an operator's table of requests held against rules.
+ *
+ * Over what is in force now: the published snapshot, the registry, the certificates in the state. Nothing is changed or counted.
+ */
+#pragma once
+#include <jansson.h>
+#include "ctl/control.h"
+
+/* body {device, request} ->
+ * {identity: {device, certificate}, checks: [{phase, check, result, because}], rules: [...], verdict: {...},
+ *  outcome: {outcome, status, layer, reason, app, would_refuse}}.
+ * `device`: id or name, "" for none. What the request says of device and tls goes before what is known of them.
+ * result: passed, refused, reported (the host is in report mode), not_reached, not_asked. */
+int rf_ctl_explain(struct rf_ctl *c, const json_t *body, json_t **ret, struct rf_err *e);
+
+/* body {tests, zone_id, rulesets} -> {passed, failed, tests: [{name, passed, why}]}. */
+int rf_ctl_rules_test(struct rf_ctl *c, const json_t *body, json_t **ret, struct rf_err *e);
