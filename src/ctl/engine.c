@@ -20,6 +20,7 @@
 #include "ctl/crl.h"
 #include "ctl/devices.h"
 #include "ctl/engine.h"
+#include "ctl/local.h"
 #include "ctl/plan.h"
 #include "ctl/private.h"
 #include "ctl/worker.h"
@@ -42,6 +43,7 @@ struct engine {
 	struct rf_writer *writer;
 	struct rf_plan *plan;
 	struct rf_health *health;
+	struct rf_local *local;
 	struct rf_api_edge edge;
 	struct rf_api *api;
 	struct rf_api_server *server;
@@ -274,11 +276,22 @@ static void health_down(struct engine *g)
 
 /* --- workers --- */
 
+static int local_up(struct engine *g, struct rf_err *e)
+{
+	return rf_local_new(&g->ctl, &g->local, e);
+}
+
+static void local_down(struct engine *g)
+{
+	rf_local_free(g->local);
+}
+
 static int worker_up(struct engine *g, unsigned i, struct rf_err *e)
 {
 	struct rf_worker_spec spec = {
 		.ctl = &g->ctl, .index = i, .ring = rf_writer_ring(g->writer, i),
 		.identity = { .registry = g->ctl.devices, .event = rf_devices_event, .arg = g->ctl.priv->devices },
+		.local = rf_local_handle, .local_arg = g->local,
 	};
 	int rc = rf_worker_new(&spec, &g->ctl.workers[i], e);
 	return rc == RF_OK ? rf_worker_start(g->ctl.workers[i], e) : rc;
@@ -556,7 +569,8 @@ static const struct step {
 	{ "ca", ca_up, ca_down },                  { "plan", plan_up, plan_down },
 	{ "control", control_up, control_down },   { "tls", tls_up, tls_down },
 	{ "health", health_up, health_down },      { "api", api_up, api_down },
-	{ "workers", workers_up, workers_down },   { "listeners", listeners_up, NULL },
+	{ "local", local_up, local_down },         { "workers", workers_up, workers_down },
+	{ "listeners", listeners_up, NULL },
 	{ "server", server_up, server_down },      { "crl", crl_up, crl_down },
 	{ "monitor", monitor_up, monitor_down },
 };
