@@ -70,15 +70,18 @@ static int print_record(struct cli *c, const json_t *record)
 
 static int path_of(struct cli *c, struct rf_buf *path, unsigned long long limit)
 {
-	static const char *const filters[] = { "device", "class", "action", "host", "rule", "kind" };
+	static const struct { const char *option, *parameter; } filters[] = {
+		{ "device", "device" }, { "class", "class" }, { "action", "action" }, { "host", "host" }, { "rule", "rule" },
+		{ "kind", "type" },
+	};
 	rf_buf_clear(path);
 	int rc = cli_path(c, c->command->path, NULL, NULL, path);
 	rf_buf_printf(path, "?limit=%llu", limit);
 	for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
-		const char *v = cli_get(c, filters[i]);
+		const char *v = cli_get(c, filters[i].option);
 		if (!v)
 			continue;
-		rf_buf_printf(path, "&%s=", filters[i]);
+		rf_buf_printf(path, "&%s=", filters[i].parameter);
 		cli_escape(path, v);
 	}
 	return rc;
