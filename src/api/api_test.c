@@ -657,6 +657,10 @@ static void client_certificates_are_issued_and_revoked(void **state)
 	join(path, "Z/client_certificates/", id, "");
 	assert_int_equal(DELETE(path), 200);
 	assert_string_equal(text(f, "result.status"), "revoked");
+	assert_int_equal(GET("A/client_certificates?status=revoked"), 200);
+	assert_string_equal(text(f, "result.0.status"), "revoked");
+	assert_int_equal(GET("A/device_ca"), 200);
+	assert_non_null(strstr(text(f, "result.certificates"), "BEGIN CERTIFICATE"));
 	assert_int_equal(GET("Z/client_certificates?status=revoked"), 200);
 	assert_int_equal(number(f, "result_info.count"), 1);
 	assert_int_equal(PATCH(path, "{\"reactivate\":true}"), 200);

@@ -45,13 +45,36 @@ static int load(struct rf_api_call *c, struct rf_object *ret)
 	return RF_OK;
 }
 
+static int list(struct rf_api_call *c, struct rf_store_query *q, size_t matches)
+{
+	const char *status = rf_api_param(c, "status");
+	if (status && *status && strcmp(status, "all") != 0)
+		q->match[matches].field = "status", q->match[matches].value = status;
+	return rf_api_list(c, RF_KIND_CLIENT_CERT, q, show, RF_API_PER_PAGE);
+}
+
 int rf_api_client_certs_list(struct rf_api_call *c)
 {
 	struct rf_store_query q = { .parent = c->account.id, .match = { { "zone_id", c->zone.id } } };
-	const char *status = rf_api_param(c, "status");
-	if (status && *status && strcmp(status, "all") != 0)
-		q.match[1].field = "status", q.match[1].value = status;
-	return rf_api_list(c, RF_KIND_CLIENT_CERT, &q, show, RF_API_PER_PAGE);
+	return list(c, &q, 1);
+}
+
+int rf_api_issued_list(struct rf_api_call *c)
+{
+	struct rf_store_query q = { .parent = c->account.id };
+	return list(c, &q, 0);
+}
+
+int rf_api_device_ca(struct rf_api_call *c)
+{
+	RF_BUF_AUTO root = { 0 };
+	RF_BUF_AUTO chain = { 0 };
+	const struct rf_ca *ca = c->api->conf.ca;
+	if (!ca)
+		return rf_fail(&c->err, RF_E_UNSUPPORTED, "this process has no device CA");
+	if (rf_ca_root_pem(ca, &root) != RF_OK || rf_ca_chain_pem(ca, &chain) != RF_OK)
+		return rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
+	return rf_api_result(c, json_pack("{s:s, s:s}", "certificates", rf_buf_z(&root), "chain", rf_buf_z(&chain)), 0);
 }
 
 int rf_api_client_certs_get(struct rf_api_call *c)

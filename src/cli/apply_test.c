@@ -217,12 +217,38 @@ static void tests_rules_without_a_daemon(void **s)
 	unlink(rules);
 }
 
+/* Over the rules in force the tests go to the zones of their hosts. */
+static void tests_rules_in_force_by_zone(void **s)
+{
+	(void)s;
+	static const struct canned answers[] = {
+		{ "GET", V4 "/accounts?*", 200, MANY("[{\"id\":\"" A "\",\"name\":\"home\"}]") },
+		{ "GET", V4 "/zones?*", 200, MANY("[{\"id\":\"" S1 "\",\"name\":\"com\"},{\"id\":\"" Z1 "\",\"name\":\"example.com\"}]") },
+		{ "POST", AC "/rules/test", 200,
+		  OK("{\"passed\":1,\"failed\":1,\"tests\":[{\"name\":\"a\",\"passed\":true,\"why\":\"\"},{\"name\":\"b\",\"passed\":false,\"why\":\"no\"}]}") },
+		{ NULL, NULL, 0, NULL },
+	};
+	struct api_double d;
+	const char *path = file_of("tests:\n- {name: a, request: {host: api.example.com}, expect: {action: pass}}\n"
+		"- {name: b, request: {host: elsewhere.org}, expect: {action: pass}}\n");
+	double_start(&d, answers);
+	struct ran r = RUN(&d, "rule", "test", path);
+	assert_int_equal(r.status, 1);
+	assert_string_equal(r.out, "2 of 4 tests of rules passed\n");
+	has(r.err, "FAILED b: no");
+	has(d.asked[2].body, "\"zone_id\":\"" Z1 "\"");
+	assert_null(strstr(d.asked[3].body, "zone_id"));
+	ran_free(&r);
+	double_stop(&d);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(export_changes_nothing), cmocka_unit_test(applies_what_differs),
 		cmocka_unit_test(refuses_a_file_that_breaks_a_test), cmocka_unit_test(refuses_wrong_files_and_says_where),
-		cmocka_unit_test(tests_rules_without_a_daemon),
+		cmocka_unit_test(tests_rules_without_a_daemon), cmocka_unit_test(tests_rules_in_force_by_zone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ static const struct kind {
 	{ "root", "/accounts/{account}/mtls_certificates", NULL, { "name", "ski" } },
 	{ "token", "/accounts/{account}/tokens", NULL, { "name" } },
 	{ "enrolment", "/accounts/{account}/provisioning_tokens", NULL, { "description" } },
-	{ "issued", "/zones/{zone}/client_certificates", NULL, { "serial_number", "common_name" } },
+	{ "issued", "/accounts/{account}/client_certificates", NULL, { "serial_number", "common_name" } },
 	{ "certificate", "/zones/{zone}/custom_certificates", NULL, { "fingerprint" } },
 };
 
