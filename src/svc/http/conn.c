@@ -26,8 +26,6 @@
 #include <stdlib.h>
 #include "net/addr.h"
 
-enum { TALLY_KEYS = 65536 };
-
 const struct rf_http_conf rf_http_conf_default = {
 	.connections = 100000,
 	.handshakes = 2048,
@@ -287,10 +285,6 @@ struct rf_http_edge *rf_http_edge_new(const struct rf_http_edge_spec *s)
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		rf_list_init(lists[i]);
 	e->live = &e->live_one;
-	if (rf_tally_init(&e->by_address, TALLY_KEYS) || rf_tally_init(&e->hs_by_address, TALLY_KEYS)) {
-		rf_http_edge_free(e);
-		return NULL;
-	}
 	return e;
 }
 

@@ -15,6 +15,7 @@
 #include "wire/proxy.h"
 
 enum { PROXY_V1_LEAST = 15, PROXY_V2_HEAD = 16, PROXY_V1_TCP = 24 };
+enum { TALLY_KEYS = 65536 }; /* addresses with connections at a time, where they are bounded */
 
 /* How many bytes may be read without taking any of what follows the header. */
 static size_t proxy_needs(struct rf_str got)
@@ -69,19 +70,26 @@ static int proxy_read(struct rf_http_conn *c, struct rf_proxy *ret)
 	}
 }
 
+/* One more of this address. The table is made at first use: most edges have no such bound. */
+static int tally(struct rf_http_conn *c, struct rf_tally *t, uint32_t most, struct rf_tally_entry **ret)
+{
+	if (!t->entries && rf_tally_init(t, TALLY_KEYS))
+		return RF_E_NOMEM;
+	return rf_tally_get(t, (struct rf_str){ (const char *)c->src.b, sizeof c->src.b }, most, ret);
+}
+
 /* Count it for its address; then TLS or the first request. */
 static enum step admit(struct rf_http_conn *c)
 {
 	struct rf_http_edge *e = c->edge;
 	const struct rf_http_conf *k = &e->conf;
-	struct rf_str ip = { (const char *)c->src.b, sizeof c->src.b };
 	int r = RF_OK;
 	if (k->connections_per_address)
-		r = rf_tally_get(&e->by_address, ip, k->connections_per_address, &c->tally_conn);
+		r = tally(c, &e->by_address, k->connections_per_address, &c->tally_conn);
 	if (r)
 		rf_count(RF_C_LIMIT_CONN_ADDRESS);
 	if (!r && c->listener->tls && k->handshakes_per_address) {
-		r = rf_tally_get(&e->hs_by_address, ip, k->handshakes_per_address, &c->tally_hs);
+		r = tally(c, &e->hs_by_address, k->handshakes_per_address, &c->tally_hs);
 		if (r)
 			rf_count(RF_C_LIMIT_HANDSHAKES_ADDRESS);
 	}
