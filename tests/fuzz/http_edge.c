@@ -69,30 +69,33 @@ static void play(struct rf_replay *r, int fd, struct rf_str in)
 {
 	struct rf_peer *c = rf_replay_connect(r, fd, NULL), *o = NULL;
 	struct rf_str piece;
-	bool looked = false;
+	bool looked = false, client_over = false, origin_over = false;
 	while (rf_str_split(&in, (char)0xff, &piece)) {
 		char who = piece.n ? piece.p[0] : 't';
 		piece = rf_str_skip(piece, 1);
-		if (who == 'c' && !rf_replay_closed(c))
+		if (who == 'c' && !client_over && !rf_replay_closed(c))
 			rf_replay_send(c, piece);
-		else if (who == 'o' && o && !rf_replay_closed(o))
+		else if (who == 'o' && o && !origin_over && !rf_replay_closed(o))
 			rf_replay_send(o, piece);
-		else if (who == 'x')
+		else if (who == 'x' && !client_over)
 			rf_replay_close(c);
-		else if (who == 'y' && o)
+		else if (who == 'y' && o && !origin_over)
 			rf_replay_close(o);
+		client_over |= who == 'x';
+		origin_over |= who == 'y';
 		need(rf_replay_run(r, who == 't' ? RF_NS_S : 0) == RF_OK);
 		struct rf_peer *fresh = rf_replay_accept(r, NULL, RF_REPLAY_ACCEPT);
 		if (fresh) {
 			o = fresh;
-			looked = false;
+			looked = origin_over = false;
 		}
 		need(rf_replay_run(r, 0) == RF_OK);
 		if (o)
 			look(o, &looked);
 	}
-	rf_replay_close(c);
-	if (o)
+	if (!client_over)
+		rf_replay_close(c);
+	if (o && !origin_over)
 		rf_replay_close(o);
 	need(rf_replay_run(r, 4000 * RF_NS_S) == RF_OK);
 }

@@ -229,12 +229,13 @@ static void written(struct rf_flow *f, size_t n)
 	f->wrote += n;
 	while (f->out_at < f->out_n) {
 		struct iovec *v = &f->out[f->out_at];
-		size_t take = n < v->iov_len ? n : v->iov_len;
-		v->iov_base = (char *)v->iov_base + take;
-		v->iov_len -= take;
-		n -= take;
-		if (v->iov_len)
+		if (n < v->iov_len) {
+			v->iov_base = (char *)v->iov_base + n;
+			v->iov_len -= n;
 			break;
+		}
+		n -= v->iov_len;
+		v->iov_len = 0; /* a head is written once */
 		f->out_at++;
 	}
 }
