@@ -71,7 +71,7 @@ void rf_api_free(struct rf_api *a);
 struct rf_api_request {
 	enum rf_http_method method;
 	struct rf_str target;        /* path and query as sent */
-	struct rf_str authorization, auth_email, auth_key, if_match, if_none_match, content_type; /* "" where absent */
+	struct rf_str authorization, auth_email, auth_key, if_match, if_none_match, content_type, prefer; /* "" where absent */
 	struct rf_str body;
 	const char *local;           /* not NULL: a local administrator, who may do all; named so in the audit */
 	struct rf_ip src;            /* family 0: local */

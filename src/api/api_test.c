@@ -536,7 +536,7 @@ static void errors_of_the_compiler_point_into_the_body(void **state)
 	assert_string_equal(text(f, "result.kind"), "zone");
 	snprintf(path, sizeof path, "Z/rulesets/%s/rules", text(f, "result.id"));
 	f->fail_commit = RF_E_UNKNOWN;
-	f->fail_pointer = "/rules/1/expression";
+	f->fail_pointer = "/expression";
 	assert_int_equal(POST(path, "{\"action\":\"block\",\"expression\":\"http.hots eq 1\"}"), 400);
 	assert_string_equal(pointer(f), "/expression");
 	f->fail_commit = 0;

@@ -23,6 +23,7 @@ struct fixture {
 	unsigned touched[RF_KIND_COUNT];
 	int fail_commit;       /* code that the next commit fails with */
 	const char *fail_pointer;
+	char last[33];         /* id of the last object that was touched */
 	/* the last answer */
 	int status;
 	json_t *body;
@@ -41,16 +42,20 @@ static int double_begin(void *ctx, const char *actor, struct rf_err *e)
 
 static int double_touch(void *ctx, enum rf_kind kind, const char *id, struct rf_err *e)
 {
-	(void)id, (void)e;
-	((struct fixture *)ctx)->touched[kind]++;
+	struct fixture *f = ctx;
+	(void)e;
+	f->touched[kind]++;
+	snprintf(f->last, sizeof f->last, "%s", id);
 	return RF_OK;
 }
 
 static int double_commit(void *ctx, bool dry_run, struct rf_err *e)
 {
 	struct fixture *f = ctx;
+	char pointer[128];
+	snprintf(pointer, sizeof pointer, "/rules/%s%s", f->last, f->fail_pointer ? f->fail_pointer : "");
 	if (f->fail_commit)
-		return rf_fail_ptr(e, f->fail_commit, f->fail_pointer, "refused by the test");
+		return rf_fail_ptr(e, f->fail_commit, pointer, "refused by the test");
 	if (!dry_run)
 		return rf_store_commit(f->store, e);
 	rf_store_rollback(f->store);

@@ -25,11 +25,22 @@ static void put_app(const char *auth)
 static void put_rules(const char *phase, const char *json)
 {
 	char id[33] = "", name[64];
-	snprintf(name, sizeof name, "root:%s", phase);
-	json_t *rules = json_loads(json, 0, NULL);
+	size_t i;
+	json_t *rules = json_loads(json, 0, NULL), *rule;
 	assert_non_null(rules);
+	snprintf(name, sizeof name, "root:%s", phase);
 	world_put(RF_KIND_RULESET, w.ctl.account_id, name,
-		  json_pack("{s:s, s:s, s:s, s:o}", "kind", "root", "phase", phase, "name", "all", "rules", rules), id);
+		  json_pack("{s:s, s:s, s:s}", "kind", "root", "phase", phase, "name", "all"), id);
+	GOOD(rf_ctl_begin(&w.ctl, "test", &w.e));
+	json_array_foreach(rules, i, rule) {
+		RF_OBJECT_AUTO o = { .doc = json_incref(rule), .place = (int64_t)i };
+		memcpy(o.parent, id, sizeof o.parent);
+		snprintf(o.id, sizeof o.id, "%s", json_string_value(json_object_get(rule, "id")));
+		GOOD(rf_store_put(w.ctl.store, RF_KIND_RULE, &o, 0, &w.e));
+		GOOD(rf_ctl_touch(&w.ctl, RF_KIND_RULE, o.id, &w.e));
+	}
+	json_decref(rules);
+	GOOD(rf_ctl_commit(&w.ctl, false, &w.e));
 }
 
 static void put_device(const char *state)

@@ -14,25 +14,35 @@ static bool refers(const char *expression, const char *name)
 }
 
 struct referrers {
+	struct rf_api_call *c;
 	const char *name;
 	size_t count;
 };
 
-static int count_rules(const struct rf_object *o, void *arg)
+/* Of millions of rules few name a list: only those are parsed. */
+static int count_rule(const struct rf_raw_object *o, void *arg)
 {
 	struct referrers *r = arg;
-	size_t i;
-	json_t *rule;
-	json_array_foreach(json_object_get(o->doc, "rules"), i, rule)
-		r->count += refers(rf_json_text(rule, "expression"), r->name);
+	if (!memchr(o->doc.p, '$', o->doc.n))
+		return RF_OK;
+	json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
+	r->count += refers(rf_json_text(doc, "expression"), r->name);
+	json_decref(doc);
 	return RF_OK;
+}
+
+static int count_rules(const struct rf_raw_object *o, void *arg)
+{
+	struct referrers *r = arg;
+	struct rf_store_query rules = { .parent = o->id };
+	return rf_store_scan(r->c->store, RF_KIND_RULE, &rules, count_rule, r, &r->c->err);
 }
 
 static size_t referrers(struct rf_api_call *c, const struct rf_object *o)
 {
-	struct referrers r = { o->name, 0 };
+	struct referrers r = { c, o->name, 0 };
 	struct rf_store_query q = { .parent = o->parent };
-	rf_store_list(c->store, RF_KIND_RULESET, &q, count_rules, &r, NULL, &c->err);
+	rf_store_scan(c->store, RF_KIND_RULESET, &q, count_rules, &r, &c->err);
 	return r.count;
 }
 

@@ -1,6 +1,6 @@
-/* api/rules: one rule of a ruleset: added, changed, moved, deleted; and rules tried without being in force.
+/* api/rules: one rule of a ruleset: added, changed, moved, deleted, at a cost that does not grow with the ruleset.
  *
- * Not here: numbering and storing (rulesets.c).
+ * Not here: places (rule_place.c), what a change writes besides (ruleset_change.c).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,136 +11,116 @@ static int no_memory(struct rf_api_call *c)
 	return rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
 }
 
-static int index_of(const json_t *rules, const char *id)
+/* The ref names a rule: no other of the ruleset may have it. */
+static int check_ref(struct rf_api_call *c, const struct rf_ruleset_change *ch, const json_t *rule, const char *self)
 {
-	size_t i;
-	json_t *r;
-	json_array_foreach(rules, i, r)
-		if (strcmp(rf_json_text(r, "id"), id) == 0)
-			return (int)i;
-	return -1;
-}
-
-/* Where `position` puts a rule among `rules`, in which it is not. */
-static int place(struct rf_api_call *c, const json_t *rules, const json_t *position, int *ret)
-{
-	int n = (int)json_array_size(rules);
-	const char *anchor = json_string_value(json_object_get(position, "before"));
-	const char *after = json_string_value(json_object_get(position, "after"));
-	const json_t *index = json_object_get(position, "index");
-	if (!!anchor + !!after + !!index > 1)
-		return rf_api_fail(c, RF_E_INVALID, "/position", "give one of before, after and index");
-	*ret = n;
-	if (index) {
-		json_int_t i = json_integer_value(index) - 1;
-		*ret = i > n ? n : (int)i;
-	} else if (anchor && !anchor[0]) {
-		*ret = 0;
-	} else if (anchor || (after && after[0])) {
-		int at = index_of(rules, anchor ? anchor : after);
-		if (at < 0)
-			return rf_api_fail(c, RF_E_INVALID, anchor ? "/position/before" : "/position/after",
-					   "there is no rule %s in this ruleset", anchor ? anchor : after);
-		*ret = anchor ? at : at + 1;
-	}
-	return RF_OK;
-}
-
-/* The ruleset of the path with a copy of what it was. */
-static int open_ruleset(struct rf_api_call *c, struct rf_object *o, json_t **ret_old)
-{
-	int rc = rf_api_begin(c);
-	if (rc == RF_OK)
-		rc = rf_ruleset_load(c, c->params.id, o);
-	if (rc == RF_OK && !(*ret_old = json_deep_copy(o->doc)))
-		rc = no_memory(c);
-	return rc;
-}
-
-static int finish(struct rf_api_call *c, struct rf_object *o, const json_t *old, int at)
-{
-	int rc = rf_ruleset_number(c, o->doc, old);
-	return rc == RF_OK ? rf_ruleset_save(c, o, old, at) : rc;
+	RF_OBJECT_AUTO there = { 0 };
+	const char *ref = rf_json_text(rule, "ref");
+	if (!ref[0])
+		return RF_OK;
+	int rc = rf_store_find(c->store, RF_KIND_RULE, ch->head.id, ref, &there, &c->err);
+	if (rc == RF_E_NOT_FOUND || (rc == RF_OK && strcmp(there.id, self) == 0))
+		return RF_OK;
+	return rc != RF_OK ? rc : rf_api_fail(c, RF_E_INVALID, "/ref", "the rule %s of this ruleset has the ref %s", there.id, ref);
 }
 
 int rf_api_rules_create(struct rf_api_call *c)
 {
-	RF_OBJECT_AUTO o = { 0 };
-	json_t *old = NULL;
-	int at = 0, rc = open_ruleset(c, &o, &old);
-	json_t *rules = json_object_get(o.doc, "rules");
-	json_object_del(c->body, "id");
+	RF_CHANGE_AUTO ch = { 0 };
+	RF_OBJECT_AUTO row = { .doc = json_incref(c->body) };
+	const struct rf_placed nobody = { 0 };
+	int rc = rf_change_open(c, &ch);
 	if (rc == RF_OK)
-		rc = place(c, rules, json_object_get(c->body, "position"), &at);
-	if (rc == RF_OK && json_array_insert(rules, (size_t)at, c->body) != 0)
-		rc = no_memory(c);
+		rc = check_ref(c, &ch, c->body, "");
 	if (rc == RF_OK)
-		rc = finish(c, &o, old, at);
-	json_decref(old);
-	return rc;
+		rc = rf_rule_place(c, &ch, json_object_get(c->body, "position"), &nobody, &row.place);
+	if (rc == RF_OK)
+		rc = rf_store_draw_id(c->store, row.id, &c->err);
+	if (rc != RF_OK)
+		return rc;
+	rf_rule_number(row.doc, row.id, NULL, ch.now);
+	rc = rf_change_put(c, &ch, &row, NULL, 0);
+	if (rc == RF_OK)
+		rc = rf_change_finish(c, &ch, row.id, NULL);
+	return rc == RF_OK ? rf_change_result(c, &ch, row.doc, NULL) : rc;
 }
 
-static int find(struct rf_api_call *c, const json_t *rules, int *ret)
+/* The rule of the path. */
+static int open_rule(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row)
 {
-	*ret = index_of(rules, c->params.rule);
-	return *ret >= 0 ? RF_OK : rf_fail(&c->err, RF_E_NOT_FOUND, "there is no rule %s in this ruleset", c->params.rule);
+	struct rf_object o = { 0 };
+	int rc = rf_change_open(c, ch);
+	if (rc == RF_OK)
+		rc = rf_store_get(c->store, RF_KIND_RULE, c->params.rule, &o, &c->err);
+	if (rc == RF_E_NOT_FOUND && ch->head.id[0])
+		return rf_fail(&c->err, rc, "there is no rule %s in this ruleset", c->params.rule);
+	if (rc != RF_OK)
+		return rc;
+	if (strcmp(o.parent, ch->head.id) != 0) {
+		rf_object_fini(&o);
+		return rf_fail(&c->err, RF_E_NOT_FOUND, "there is no rule %s in this ruleset", c->params.rule);
+	}
+	*row = o;
+	return RF_OK;
 }
 
-/* Take the rule out and put it where the request wants it, changed. */
-static int change(struct rf_api_call *c, json_t *rules, int *at)
+/* Members of the request over those of the rule; null takes one away. */
+static int merge(struct rf_api_call *c, json_t *rule)
 {
-	json_t *rule = json_incref(json_array_get(rules, (size_t)*at));
-	json_t *position = json_incref(json_object_get(c->body, "position"));
 	const char *name;
 	json_t *v;
-	int rc = RF_OK;
-	json_object_del(c->body, "position");
-	json_object_del(c->body, "id");
 	json_object_foreach(c->body, name, v) {
+		if (strcmp(name, "id") == 0 || strcmp(name, "position") == 0)
+			continue;
 		if (json_is_null(v))
 			json_object_del(rule, name);
 		else if (json_object_set(rule, name, v) != 0)
-			rc = no_memory(c);
+			return no_memory(c);
 	}
-	if (rc == RF_OK && position) {
-		json_array_remove(rules, (size_t)*at);
-		rc = place(c, rules, position, at);
-		if (rc == RF_OK && json_array_insert(rules, (size_t)*at, rule) != 0)
-			rc = no_memory(c);
-	}
-	json_decref(position);
-	json_decref(rule);
-	return rc;
+	return RF_OK;
+}
+
+static int write_back(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row, const json_t *old)
+{
+	const json_t *position = json_object_get(c->body, "position");
+	struct rf_placed self = { .place = row->place };
+	memcpy(self.id, row->id, sizeof self.id);
+	int rc = check_ref(c, ch, row->doc, row->id);
+	if (rc == RF_OK && position)
+		rc = rf_rule_place(c, ch, position, &self, &row->place);
+	if (rc != RF_OK)
+		return rc;
+	if (rf_rule_number(row->doc, row->id, old, ch->now))
+		return rf_change_put(c, ch, row, old, self.place);
+	return row->place != self.place ? rf_change_move(c, ch, row->id, self.place, row->place) : RF_OK;
 }
 
 int rf_api_rules_edit(struct rf_api_call *c)
 {
-	RF_OBJECT_AUTO o = { 0 };
+	RF_CHANGE_AUTO ch = { 0 };
+	RF_OBJECT_AUTO row = { 0 };
 	json_t *old = NULL;
-	int at = 0, rc = open_ruleset(c, &o, &old);
-	json_t *rules = json_object_get(o.doc, "rules");
+	int rc = open_rule(c, &ch, &row);
+	if (rc == RF_OK && !(old = json_deep_copy(row.doc)))
+		rc = no_memory(c);
 	if (rc == RF_OK)
-		rc = find(c, rules, &at);
+		rc = merge(c, row.doc);
 	if (rc == RF_OK)
-		rc = change(c, rules, &at);
+		rc = write_back(c, &ch, &row, old);
 	if (rc == RF_OK)
-		rc = finish(c, &o, old, at);
+		rc = rf_change_finish(c, &ch, row.id, NULL);
 	json_decref(old);
-	return rc;
+	return rc == RF_OK ? rf_change_result(c, &ch, row.doc, NULL) : rc;
 }
 
 int rf_api_rules_delete(struct rf_api_call *c)
 {
-	RF_OBJECT_AUTO o = { 0 };
-	json_t *old = NULL;
-	int at = 0, rc = open_ruleset(c, &o, &old);
-	json_t *rules = json_object_get(o.doc, "rules");
+	RF_CHANGE_AUTO ch = { 0 };
+	RF_OBJECT_AUTO row = { 0 };
+	int rc = open_rule(c, &ch, &row);
 	if (rc == RF_OK)
-		rc = find(c, rules, &at);
-	if (rc == RF_OK) {
-		json_array_remove(rules, (size_t)at);
-		rc = finish(c, &o, old, -1);
-	}
-	json_decref(old);
-	return rc;
+		rc = rf_change_del(c, &ch, row.id, row.doc, row.place);
+	if (rc == RF_OK)
+		rc = rf_change_finish(c, &ch, row.id, NULL);
+	return rc == RF_OK ? rf_change_result(c, &ch, NULL, NULL) : rc;
 }

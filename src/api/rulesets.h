@@ -1,14 +1,66 @@
-/* api/rulesets: a ruleset being changed: loaded, edited, numbered, stored with its earlier version. */
+/* api/rulesets: a ruleset being changed, shared by its handlers (rulesets.c), single rules (rules.c), the replacement of
+ * all (rule_diff.c), places (rule_place.c) and earlier versions (ruleset_versions.c).
+ *
+ * A ruleset's row is its head: what it is, its version, how many rules it has, and what earlier versions are kept. Each
+ * rule is a row of its own. A change writes the rows that differ, notes for each how to undo it, and ends with
+ * rf_change_finish, which stores the notes as the earlier version, puts the head and commits.
+ */
 #pragma once
 #include "api/call.h"
 
-enum { RF_RULESET_VERSIONS = 20 }; /* earlier ones that are kept */
+enum {
+	RF_RULESET_VERSIONS = 20,         /* earlier ones that are kept */
+	RF_RULESET_VERSION_RULES = 400000, /* and rules that all of them hold; the last is always kept */
+	RF_RULESET_EACH = 512,            /* rules that are announced to ctl one by one; beyond it, the ruleset */
+};
+
+struct rf_ruleset_change {
+	struct rf_object head;
+	json_t *undo;             /* array; see ruleset_versions.c */
+	bool fresh;               /* the ruleset is being made */
+	bool whole;               /* announce the ruleset, not each rule */
+	char now[RF_RFC3339_SIZE];
+};
 
 /* The ruleset of the path, of the account or the zone that the path names. */
 int rf_ruleset_load(struct rf_api_call *c, const char *id, struct rf_object *ret);
-/* Number the rules of o->doc against those of `old` (NULL: none): ids, refs, versions, times. */
-int rf_ruleset_number(struct rf_api_call *c, json_t *doc, const json_t *old);
-/* Keep `old` as an earlier version, store and commit, and make the ruleset the result. `rule`: index of the one
- * rule that the request is about, so that pointers fit its body; -1: all. Takes no reference. */
-int rf_ruleset_save(struct rf_api_call *c, struct rf_object *o, const json_t *old, int rule);
-json_t *rf_ruleset_show(struct rf_api_call *c, const struct rf_object *o);
+/* Begin a transaction on it. rf_change_fini in any case. */
+int rf_change_open(struct rf_api_call *c, struct rf_ruleset_change *ch);
+int rf_change_begin(struct rf_api_call *c, struct rf_ruleset_change *ch);
+void rf_change_fini(struct rf_ruleset_change *ch);
+#define RF_CHANGE_AUTO __attribute__((cleanup(rf_change_fini))) struct rf_ruleset_change
+
+/* Write a rule's row whose document has changed, or that is new: `old` is its document before, or NULL. */
+int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row, const json_t *old, int64_t old_place);
+/* Give a rule another place. */
+int rf_change_move(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, int64_t old_place, int64_t place);
+int rf_change_del(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const json_t *old, int64_t old_place);
+/* Keep what was, put the head, commit. Errors of the compiler point into the request: `one` is the id of the rule that it
+ * is about, or `all` the rules of its body. */
+int rf_change_finish(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *one, const json_t *all);
+/* The result: the whole ruleset (`rules`, or as stored where it is NULL), or by the client's wish (Prefer: return=minimal)
+ * its id, version and time, with the one rule where there is one. */
+int rf_change_result(struct rf_api_call *c, const struct rf_ruleset_change *ch, json_t *rule, json_t *rules);
+
+/* Id, ref, version and time of a rule's document whose older one is `old` (NULL: new). True when its content differs. */
+bool rf_rule_number(json_t *rule, const char *id, const json_t *old, const char *now);
+uint64_t rf_rule_content(const json_t *rule); /* digest of what is not computed */
+
+/* Replace all rules by those of the array, which is numbered and becomes what is stored. */
+int rf_rules_replace(struct rf_api_call *c, struct rf_ruleset_change *ch, json_t *rules);
+/* The place that a position of a request means; rule `self` (a row with its place; id "": none) is not counted. Makes
+ * room by moving neighbours where there is none. */
+int rf_rule_place(struct rf_api_call *c, struct rf_ruleset_change *ch, const json_t *position, const struct rf_placed *self,
+		  int64_t *ret);
+enum { RF_RULE_GAP = 1 << 24 }; /* between the places of neighbours that were not squeezed */
+
+/* The ruleset without and with its rules. NULL without memory; `rules` is taken. */
+json_t *rf_ruleset_brief(const struct rf_object *head);
+json_t *rf_ruleset_full(const struct rf_object *head, json_t *rules);
+/* Its rules in order as an array. */
+int rf_ruleset_rules(struct rf_api_call *c, const struct rf_object *head, json_t **ret);
+
+/* ruleset_versions.c */
+int rf_version_keep(struct rf_api_call *c, struct rf_ruleset_change *ch, const json_t *old_head);
+int rf_versions_list(struct rf_api_call *c, const struct rf_object *head);
+int rf_versions_show(struct rf_api_call *c, const struct rf_object *head);

@@ -130,6 +130,7 @@ static void make_request(const struct conn *c, struct rf_str body, struct rf_api
 		.authorization = header(c, "authorization"), .auth_email = header(c, "x-auth-email"),
 		.auth_key = header(c, "x-auth-key"), .if_match = header(c, "if-match"),
 		.if_none_match = header(c, "if-none-match"), .content_type = header(c, "content-type"),
+		.prefer = header(c, "prefer"),
 		.local = c->local[0] ? c->local : NULL, .src = c->src,
 	};
 }

@@ -10,6 +10,7 @@ unsigned rf_build_needs(enum rf_kind kind)
 	case RF_KIND_LIST_ITEM:
 		return RF_PART_LISTS;
 	case RF_KIND_RULESET:
+	case RF_KIND_RULE:
 		return RF_PART_RULES;
 	case RF_KIND_ZONE:
 	case RF_KIND_CLASS:
@@ -91,7 +92,9 @@ int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct
 		rc = what & RF_PART_LISTS ? rf_build_lists(c, old, &p, e) : keep_lists(old, &p, e);
 	bool afresh = rc == RF_OK && list_gone(old, &p);
 	if (rc == RF_OK)
-		rc = what & RF_PART_RULES || afresh ? rf_build_rules(c, old, afresh, &p, e) : keep_rules(old, &p, e);
+		rc = keep_rules(old, &p, e);
+	if (rc == RF_OK && (what & RF_PART_RULES || afresh))
+		rc = rf_build_rules(c, afresh, &p, e);
 	if (rc == RF_OK && what & RF_PART_SITE)
 		rc = rf_build_site(c, old->site, p.trust, &p.site, e);
 	else if (rc == RF_OK)
@@ -113,7 +116,7 @@ static int phase_of(const struct rf_parts *p, enum rf_phase phase, const char *z
 		for (size_t i = 0; i < p->rules_count && n < RF_PHASE_SETS; i++) {
 			const struct rf_built_rules *r = &p->rules[i];
 			bool here = of_zone ? zone[0] && strcmp(r->zone, zone) == 0 : !r->zone[0];
-			if (here && r->set->phase == phase)
+			if (here && r->entry && r->set->phase == phase)
 				sets[n++] = r->set;
 		}
 	return n ? rf_phase_set_make(phase, sets, n, ret) : RF_OK;

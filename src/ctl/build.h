@@ -4,7 +4,7 @@
  *
  *   trust  roots and their revocation lists            (mtls_certificates)
  *   lists  named lists                                 (lists, their items)
- *   rules  rulesets, compiled rule by rule, reused     (rulesets, lists)
+ *   rules  rulesets, compiled rule by rule, reused     (rulesets, rules, lists)
  *   site   zones, classes, apps, certificates, origins (all else; and trust, whose bits it holds)
  *
  * struct rf_parts holds the parts in force. A build fills a copy; on any error the copy is put away and the
@@ -17,7 +17,7 @@
 struct rf_built_rules {
 	char id[RF_ID_LEN + 1];
 	char zone[RF_ID_LEN + 1]; /* "": of the account */
-	uint64_t revision;
+	bool entry;               /* evaluated in its phase; else a custom one, which is only held ready */
 	struct rf_ruleset *set;
 };
 
@@ -32,7 +32,7 @@ struct rf_parts {
 	struct rf_lists *lists;
 	struct rf_built_list *list_names;
 	size_t list_count;
-	struct rf_built_rules *rules; /* entry points, in order of creation */
+	struct rf_built_rules *rules; /* in order of creation */
 	size_t rules_count;
 	struct rf_site *site;
 };
@@ -51,8 +51,9 @@ void rf_parts_put(struct rf_parts *p);
 /* One part each; build.c calls them. */
 int rf_build_trust(struct rf_ctl *c, struct rf_trust **ret, struct rf_err *e);
 int rf_build_lists(struct rf_ctl *c, const struct rf_parts *old, struct rf_parts *ret, struct rf_err *e);
-/* `afresh`: a list has gone, compile every rule again to find those that name it. */
-int rf_build_rules(struct rf_ctl *c, const struct rf_parts *old, bool afresh, struct rf_parts *ret, struct rf_err *e);
+/* Bring p->rules, a copy of those in force, in line with the open transaction's touches, or with the whole state where it
+ * has none. `afresh`: a list has gone, compile every rule again to find those that name it. */
+int rf_build_rules(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_err *e);
 int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_trust *trust, struct rf_site **ret,
 		  struct rf_err *e);
 

@@ -1,205 +1,316 @@
-/* ctl/build_rules: named lists and rulesets. What did not change since the last build is taken from it:
- * a list by its revision, a ruleset by its revision, a rule of a changed ruleset by its content.
+/* ctl/build_rules: rulesets, compiled rule by rule; what did not change is not compiled again.
+ *
+ * One rule that changed: its row -> compiled -> where its priority and place put it (a search among compiled rules) ->
+ * a ruleset that shares all blocks but that one with the old. A ruleset that was touched as a whole, and all at the
+ * start and at a reload: its rows in order of place, each compiled unless the index has its revision.
+ *
+ * Invariants: rules of a ruleset stand by priority, then place, and rf_rule.order is the place; the index is only
+ * noted in, its owner settles it when the build is in force. Errors point to "/rules/ID/...": the id of a rule, which
+ * the API turns into what its request said.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include "ctl/build.h"
 #include "ctl/doc.h"
+#include "ctl/private.h"
+#include "records/counters.h"
 
-/* --- lists --- */
+enum { EACH_MAX = 1024 }; /* rules of a change that are brought in one by one; beyond it, all are compared */
 
-struct items {
-	struct rf_str *v;
-	size_t n, cap;
-	struct rf_arena text;
-	struct rf_err *e;
-};
-
-enum { ITEM_TEXT = 512 << 20 };
-
-static bool room(struct items *t)
-{
-	if (t->n < t->cap)
-		return true;
-	size_t cap = t->cap ? t->cap * 2 : 64;
-	struct rf_str *v = realloc(t->v, cap * sizeof *v);
-	if (v) {
-		t->v = v;
-		t->cap = cap;
-	}
-	return v;
-}
-
-/* The text of an item in the grammar of rf_list_make. */
-static struct rf_str item_text(const json_t *doc, struct rf_arena *a)
-{
-	const json_t *hostname = json_object_get(doc, "hostname"), *asn = json_object_get(doc, "asn");
-	if (json_is_object(hostname))
-		return rf_arena_dup(a, doc_str(hostname, "url_hostname"));
-	if (json_is_integer(asn))
-		return rf_arena_printf(a, "%lld", (long long)json_integer_value(asn));
-	struct rf_str ip = doc_str(doc, "ip");
-	return rf_arena_dup(a, ip.n ? ip : doc_str(doc, "string"));
-}
-
-static int each_item(const struct rf_object *o, void *arg)
-{
-	struct items *t = arg;
-	struct rf_str text = item_text(o->doc, &t->text);
-	if (!text.p || !room(t))
-		return rf_fail(t->e, RF_E_NOMEM, "no memory for the entries of a list");
-	if (text.n) /* a redirect has nothing that rules compare */
-		t->v[t->n++] = text;
-	return RF_OK;
-}
-
-struct making_lists {
+struct making {
 	struct rf_ctl *c;
-	const struct rf_parts *old;
-	struct rf_parts *made; /* its lists and names */
-	size_t cap;
-	struct rf_err *e;
-};
-
-static int put_list(struct making_lists *m, struct rf_str name, struct rf_list *list)
-{
-	struct rf_lists *with = NULL;
-	int rc = rf_lists_with(m->made->lists, name, list, &with);
-	if (rc != RF_OK)
-		return rf_fail(m->e, rc, "the table of lists is full: at most %d lists", RF_LISTS);
-	rf_lists_put(m->made->lists);
-	m->made->lists = with;
-	return RF_OK;
-}
-
-static int compile_list(struct making_lists *m, const struct rf_object *o, enum rf_list_kind kind)
-{
-	struct items t = { .e = m->e };
-	struct rf_store_query q = { .parent = o->id };
-	struct rf_list *list = NULL;
-	rf_arena_init(&t.text, ITEM_TEXT);
-	int rc = rf_store_list(m->c->store, RF_KIND_LIST_ITEM, &q, each_item, &t, NULL, m->e);
-	if (rc == RF_OK)
-		rc = rf_list_make(kind, t.v, t.n, &list, m->e);
-	if (rc == RF_OK)
-		rc = put_list(m, rf_str_z(o->name), list);
-	rf_list_put(list);
-	rf_arena_fini(&t.text);
-	free(t.v);
-	return rc;
-}
-
-static const struct rf_built_list *list_before(const struct rf_parts *p, const char *name)
-{
-	for (size_t i = 0; i < p->list_count; i++)
-		if (strcmp(p->list_names[i].name, name) == 0)
-			return &p->list_names[i];
-	return NULL;
-}
-
-static int note_list(struct making_lists *m, const struct rf_object *o)
-{
-	struct rf_parts *p = m->made;
-	if (p->list_count == m->cap) {
-		size_t cap = m->cap ? m->cap * 2 : 16;
-		struct rf_built_list *v = realloc(p->list_names, cap * sizeof *v);
-		if (!v)
-			return rf_fail(m->e, RF_E_NOMEM, "no memory for lists");
-		p->list_names = v;
-		m->cap = cap;
-	}
-	struct rf_built_list *l = &p->list_names[p->list_count++];
-	*l = (struct rf_built_list){ 0 };
-	memcpy(l->name, o->name, strnlen(o->name, sizeof l->name - 1)); /* rf_list_name_ok: at most 50 */
-	l->revision = o->revision;
-	return RF_OK;
-}
-
-static int each_list(const struct rf_object *o, void *arg)
-{
-	struct making_lists *m = arg;
-	enum rf_list_kind kind;
-	if (!rf_list_kind_find(doc_str(o->doc, "kind"), &kind))
-		return RF_OK; /* redirects are kept, and mean nothing to rules */
-	const struct rf_built_list *was = list_before(m->old, o->name);
-	int rc = note_list(m, o);
-	return rc != RF_OK || (was && was->revision == o->revision) ? rc : compile_list(m, o, kind);
-}
-
-/* An entry's change also changes its list (number of entries, time), so the list's revision tells. */
-int rf_build_lists(struct rf_ctl *c, const struct rf_parts *old, struct rf_parts *ret, struct rf_err *e)
-{
-	struct making_lists m = { .c = c, .old = old, .made = ret, .e = e };
-	struct rf_store_query all = { 0 };
-	ret->lists = old->lists ? rf_lists_get(old->lists) : NULL;
-	int rc = rf_store_list(c->store, RF_KIND_LIST, &all, each_list, &m, NULL, e);
-	for (size_t i = 0; rc == RF_OK && i < old->list_count; i++)
-		if (!list_before(ret, old->list_names[i].name))
-			rc = put_list(&m, rf_str_z(old->list_names[i].name), NULL);
-	return rc;
-}
-
-/* --- rulesets --- */
-
-struct making_rules {
-	struct rf_ctl *c;
-	const struct rf_parts *old;
+	struct rf_rule_index *index;
 	struct rf_rule_env env;
 	bool afresh;
 	struct rf_parts *made;
-	size_t cap;
 	struct rf_err *e;
 };
 
-static const struct rf_built_rules *before(const struct making_rules *m, const char *id)
+static int no_memory(struct rf_err *e)
 {
-	for (size_t i = 0; i < m->old->rules_count; i++)
-		if (strcmp(m->old->rules[i].id, id) == 0)
-			return &m->old->rules[i];
-	return NULL;
+	return rf_fail(e, RF_E_NOMEM, "no memory for rules");
 }
 
-static struct rf_built_rules *next(struct making_rules *m)
+/* Row to rule. */
+static int compile(struct making *m, enum rf_phase phase, const char *id, const json_t *doc, int64_t place, struct rf_rule **ret)
 {
-	struct rf_parts *p = m->made;
-	if (p->rules_count == m->cap) {
-		size_t cap = m->cap ? m->cap * 2 : 16;
-		struct rf_built_rules *v = realloc(p->rules, cap * sizeof *v);
-		if (!v)
-			return NULL;
-		p->rules = v;
-		m->cap = cap;
-	}
-	return &p->rules[p->rules_count];
+	char at[48];
+	snprintf(at, sizeof at, "/rules/%s", id);
+	int rc = rf_rule_make(&m->env, phase, doc, at, ret, m->e);
+	if (rc != RF_OK)
+		return rc;
+	rf_count(RF_C_RULES_COMPILED);
+	(*ret)->order = place;
+	return RF_OK;
 }
 
-static int each_ruleset(const struct rf_object *o, void *arg)
-{
-	struct making_rules *m = arg;
-	const struct rf_built_rules *was = before(m, o->id);
+/* --- a whole ruleset --- */
+
+struct scanning {
+	struct making *m;
+	const char *set;
 	enum rf_phase phase;
-	if (!doc_is(o->doc, "kind", "root") && !doc_is(o->doc, "kind", "zone"))
-		return RF_OK; /* a custom ruleset applies only where an entry point executes it */
-	struct rf_built_rules *r = next(m);
-	if (!r)
-		return rf_fail(m->e, RF_E_NOMEM, "no memory for rulesets");
-	*r = (struct rf_built_rules){ .revision = o->revision };
-	memcpy(r->id, o->id, sizeof r->id);
-	snprintf(r->zone, sizeof r->zone, "%.*s", RF_ARG(doc_str(o->doc, "zone_id")));
-	int rc = RF_OK;
-	if (was && was->revision == o->revision && !m->afresh)
-		r->set = rf_ruleset_get(was->set);
-	else if ((rc = rf_phase_find(doc_str(o->doc, "phase"), &phase, m->e)) == RF_OK)
-		rc = rf_ruleset_make(&m->env, phase, rf_str_z(o->id), doc_str(o->doc, "name"), json_object_get(o->doc, "rules"),
-				     was && !m->afresh ? was->set : NULL, &r->set, m->e);
-	m->made->rules_count += rc == RF_OK;
+	struct rf_rule **v; /* a reference each */
+	size_t n, cap;
+};
+
+static int compile_text(struct scanning *s, const struct rf_raw_object *o, struct rf_rule **ret)
+{
+	json_error_t why;
+	json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, &why);
+	if (!doc)
+		return rf_fail(s->m->e, RF_E_DISK, "the document of rule %s is damaged (%s); restore a backup", o->id, why.text);
+	struct rf_rule *made = NULL;
+	int rc = compile(s->m, s->phase, o->id, doc, o->place, &made);
+	json_decref(doc);
+	if (rc == RF_OK && !rf_str_eq(made->id, rf_str_z(o->id)))
+		rc = rf_fail(s->m->e, RF_E_DISK, "the document of rule %s is another rule's; restore a backup", o->id);
+	if (rc == RF_OK && rf_rule_index_note(s->m->index, o->id, s->set, made, o->revision) != RF_OK)
+		rc = no_memory(s->m->e);
+	if (rc == RF_OK)
+		*ret = made;
+	else
+		rf_rule_put(made);
 	return rc;
 }
 
-int rf_build_rules(struct rf_ctl *c, const struct rf_parts *old, bool afresh, struct rf_parts *ret, struct rf_err *e)
+static int each_rule(const struct rf_raw_object *o, void *arg)
 {
-	struct making_rules m = { .c = c, .old = old, .env = { ret->lists, rf_build_have(c) }, .afresh = afresh,
-				  .made = ret, .e = e };
-	struct rf_store_query all = { 0 };
-	return rf_store_list(c->store, RF_KIND_RULESET, &all, each_ruleset, &m, NULL, e);
+	struct scanning *s = arg;
+	struct rf_indexed_rule *was = rf_rule_index_find(s->m->index, o->id);
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 64;
+		struct rf_rule **v = realloc(s->v, cap * sizeof(struct rf_rule *));
+		if (!v)
+			return no_memory(s->m->e);
+		s->v = v;
+		s->cap = cap;
+	}
+	if (was)
+		was->seen = s->m->index->full_builds;
+	int rc = RF_OK;
+	if (was && was->revision == o->revision && !s->m->afresh)
+		s->v[s->n] = rf_rule_get(was->rule);
+	else
+		rc = compile_text(s, o, &s->v[s->n]);
+	s->n += rc == RF_OK;
+	return rc;
+}
+
+/* Rules of `old` that the last full build did not meet are gone. */
+static int note_gone(struct making *m, const struct rf_ruleset *old)
+{
+	for (size_t b = 0; b < old->nblocks; b++)
+		for (unsigned i = 0; i < old->blocks[b]->count; i++) {
+			const char *id = old->blocks[b]->rules[i]->id.p;
+			const struct rf_indexed_rule *was = rf_rule_index_find(m->index, id);
+			if (was && was->seen != m->index->full_builds &&
+			    rf_rule_index_note(m->index, id, "", NULL, 0) != RF_OK)
+				return no_memory(m->e);
+		}
+	return RF_OK;
+}
+
+static int whole_set(struct making *m, const struct rf_object *o, struct rf_ruleset **ret)
+{
+	struct scanning s = { .m = m, .set = o->id };
+	struct rf_store_query rows = { .parent = o->id, .by_place = true };
+	int rc = rf_phase_find(doc_str(o->doc, "phase"), &s.phase, m->e);
+	if (rc == RF_OK)
+		rc = rf_store_scan(m->c->store, RF_KIND_RULE, &rows, each_rule, &s, m->e);
+	if (rc == RF_OK)
+		rc = rf_ruleset_of(s.phase, rf_str_z(o->id), doc_str(o->doc, "name"), s.v, s.n, ret);
+	if (rc == RF_E_FULL)
+		rf_fail_ptr(m->e, rc, "/rules", "a ruleset takes at most %d rules", RF_RULES);
+	else if (rc == RF_E_NOMEM)
+		no_memory(m->e);
+	for (size_t i = 0; i < s.n; i++)
+		rf_rule_put(s.v[i]);
+	free(s.v);
+	return rc;
+}
+
+static struct rf_built_rules *built(struct rf_parts *p, const char *id)
+{
+	for (size_t i = 0; i < p->rules_count; i++)
+		if (strcmp(p->rules[i].id, id) == 0)
+			return &p->rules[i];
+	return NULL;
+}
+
+static struct rf_built_rules *append(struct making *m, const struct rf_object *o)
+{
+	struct rf_parts *p = m->made;
+	struct rf_built_rules *v = realloc(p->rules, (p->rules_count + 1) * sizeof *v);
+	if (!v)
+		return NULL;
+	p->rules = v;
+	struct rf_built_rules *r = &v[p->rules_count];
+	*r = (struct rf_built_rules){ .entry = doc_is(o->doc, "kind", "root") || doc_is(o->doc, "kind", "zone") };
+	memcpy(r->id, o->id, sizeof r->id);
+	snprintf(r->zone, sizeof r->zone, "%.*s", RF_ARG(doc_str(o->doc, "zone_id")));
+	return r;
+}
+
+static int build_set(struct making *m, const struct rf_object *o)
+{
+	struct rf_ruleset *set = NULL;
+	m->index->full_builds++;
+	int rc = whole_set(m, o, &set);
+	struct rf_built_rules *r = rc == RF_OK ? built(m->made, o->id) : NULL;
+	if (rc == RF_OK && r)
+		rc = note_gone(m, r->set);
+	else if (rc == RF_OK && !(r = append(m, o)))
+		rc = no_memory(m->e);
+	if (rc != RF_OK) {
+		rf_ruleset_put(set);
+		return rc;
+	}
+	m->made->rules_count += r == &m->made->rules[m->made->rules_count];
+	rf_ruleset_put(r->set);
+	r->set = set;
+	return RF_OK;
+}
+
+static int drop_set(struct making *m, struct rf_built_rules *r)
+{
+	struct rf_parts *p = m->made;
+	m->index->full_builds++;
+	int rc = note_gone(m, r->set);
+	if (rc != RF_OK)
+		return rc;
+	rf_ruleset_put(r->set);
+	memmove(r, r + 1, (size_t)(&p->rules[--p->rules_count] - r) * sizeof *r);
+	return RF_OK;
+}
+
+/* --- all --- */
+
+struct all {
+	struct making *m;
+	json_t *ids; /* of the rulesets that are there */
+};
+
+static int each_set(const struct rf_object *o, void *arg)
+{
+	struct all *a = arg;
+	if (json_object_set_new(a->ids, o->id, json_true()) != 0)
+		return no_memory(a->m->e);
+	return build_set(a->m, o);
+}
+
+static int build_all(struct making *m)
+{
+	struct rf_store_query every = { 0 };
+	struct all a = { m, json_object() };
+	int rc = a.ids ? rf_store_list(m->c->store, RF_KIND_RULESET, &every, each_set, &a, NULL, m->e) : no_memory(m->e);
+	for (size_t i = m->made->rules_count; rc == RF_OK && i-- > 0;)
+		if (!json_object_get(a.ids, m->made->rules[i].id))
+			rc = drop_set(m, &m->made->rules[i]);
+	json_decref(a.ids);
+	return rc;
+}
+
+/* --- what was touched --- */
+
+static int touched_set(struct making *m, const char *id)
+{
+	RF_OBJECT_AUTO o = { 0 };
+	int rc = rf_store_get(m->c->store, RF_KIND_RULESET, id, &o, m->e);
+	if (rc == RF_OK)
+		return build_set(m, &o);
+	struct rf_built_rules *r = built(m->made, id);
+	return rc != RF_E_NOT_FOUND ? rc : r ? drop_set(m, r) : RF_OK;
+}
+
+/* `set` with `rule` put where it belongs, or where `at` and `replace` say. */
+static int swap_in(struct rf_built_rules *r, size_t at, bool replace, struct rf_rule *rule, struct rf_err *e)
+{
+	struct rf_ruleset *with = NULL;
+	int rc = rf_ruleset_with(r->set, at, replace, rule, &with);
+	if (rc == RF_E_FULL)
+		return rf_fail_ptr(e, rc, "/rules", "a ruleset takes at most %d rules", RF_RULES);
+	if (rc != RF_OK)
+		return rc == RF_E_NOMEM ? no_memory(e) : rf_fail(e, RF_E_INTERNAL, "a rule could not be put in its place");
+	rf_ruleset_put(r->set);
+	r->set = with;
+	return RF_OK;
+}
+
+static int take_out(struct rf_built_rules *r, const struct rf_rule *rule, struct rf_err *e)
+{
+	size_t at = rf_ruleset_rank(r->set, rule->priority, rule->order);
+	const struct rf_rule *there;
+	while ((there = rf_ruleset_at(r->set, at)) && there != rule && there->order == rule->order)
+		at++; /* one that is moving here */
+	return there == rule ? swap_in(r, at, true, NULL, e) : rf_fail(e, RF_E_INTERNAL, "a rule is not in its place");
+}
+
+static int put_in(struct making *m, struct rf_built_rules *r, const struct rf_object *row, struct rf_rule **ret)
+{
+	struct rf_rule *rule = NULL;
+	int rc = compile(m, r->set->phase, row->id, row->doc, row->place, &rule);
+	if (rc != RF_OK)
+		return rc;
+	rc = swap_in(r, rf_ruleset_rank(r->set, rule->priority, rule->order), false, rule, m->e);
+	if (rc == RF_OK)
+		*ret = rule;
+	else
+		rf_rule_put(rule);
+	return rc;
+}
+
+static int touched_rule(struct making *m, const char *id)
+{
+	RF_OBJECT_AUTO row = { 0 };
+	if (rf_rule_index_noted(m->index, id))
+		return RF_OK; /* touched twice, or its ruleset was built as a whole */
+	const struct rf_indexed_rule *was = rf_rule_index_find(m->index, id);
+	int rc = rf_store_get(m->c->store, RF_KIND_RULE, id, &row, m->e);
+	if (rc != RF_OK && rc != RF_E_NOT_FOUND)
+		return rc;
+	bool there = rc == RF_OK;
+	struct rf_built_rules *r = there ? built(m->made, row.parent) : was ? built(m->made, was->set) : NULL;
+	if (!r || (there && was && was->revision == row.revision))
+		return RF_OK; /* the ruleset went, or holds it as it is */
+	struct rf_rule *rule = NULL;
+	rc = was ? take_out(r, was->rule, m->e) : RF_OK;
+	if (rc == RF_OK && there)
+		rc = put_in(m, r, &row, &rule);
+	if (rc == RF_OK && rf_rule_index_note(m->index, id, r->id, rule, row.revision) != RF_OK)
+		rc = no_memory(m->e);
+	rf_rule_put(rule);
+	return rc;
+}
+
+static size_t touched(const struct rf_ctl_private *p, enum rf_kind kind)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < p->touched_count; i++)
+		n += p->touched[i].kind == kind;
+	return n;
+}
+
+static int build_touched(struct making *m)
+{
+	const struct rf_ctl_private *p = m->c->priv;
+	int rc = RF_OK;
+	for (size_t i = 0; i < p->touched_count && rc == RF_OK; i++)
+		if (p->touched[i].kind == RF_KIND_RULESET)
+			rc = touched_set(m, p->touched[i].id);
+	for (size_t i = 0; i < p->touched_count && rc == RF_OK; i++)
+		if (p->touched[i].kind == RF_KIND_RULE)
+			rc = touched_rule(m, p->touched[i].id);
+	return rc;
+}
+
+int rf_build_rules(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_err *e)
+{
+	struct rf_ctl_private *own = c->priv;
+	struct making m = { .c = c, .index = &own->rules, .env = { p->lists, rf_build_have(c) }, .afresh = afresh,
+			    .made = p, .e = e };
+	size_t rules = touched(own, RF_KIND_RULE);
+	bool some = rules + touched(own, RF_KIND_RULESET) > 0 && rules <= EACH_MAX && !afresh;
+	rf_rule_index_drop(&own->rules);
+	return some ? build_touched(&m) : build_all(&m);
 }

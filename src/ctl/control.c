@@ -8,11 +8,6 @@
 #include "records/counters.h"
 #include "records/log.h"
 
-struct touch {
-	enum rf_kind kind;
-	char id[RF_ID_LEN + 1];
-};
-
 static int account_of(const struct rf_object *o, void *arg)
 {
 	memcpy(arg, o->id, RF_ID_LEN + 1);
@@ -68,9 +63,11 @@ static int publish_all(struct rf_ctl *c, unsigned what, struct rf_err *e)
 		rc = rf_build_snap(c, &made, &snap, e);
 	if (rc != RF_OK) {
 		rf_parts_put(&made);
+		rf_rule_index_drop(&c->priv->rules);
 		rf_count(RF_C_SNAPSHOTS_BAD);
 		return rc;
 	}
+	rf_rule_index_settle(&c->priv->rules);
 	rf_parts_put(&c->priv->parts);
 	c->priv->parts = made;
 	rf_snap_publish(snap);
@@ -102,6 +99,7 @@ void rf_ctl_fini(struct rf_ctl *c)
 		return;
 	rf_devices_free(c->priv->devices);
 	rf_parts_put(&c->priv->parts);
+	rf_rule_index_fini(&c->priv->rules);
 	rf_keypair_put(c->priv->fallback);
 	free(c->priv->touched);
 	free(c->priv);
@@ -215,6 +213,7 @@ static void put_in_force(struct rf_ctl *c, unsigned what, struct rf_parts *made,
 {
 	if (snap) {
 		rf_snap_publish(snap);
+		rf_rule_index_settle(&c->priv->rules);
 		rf_parts_put(&c->priv->parts);
 		c->priv->parts = *made;
 		rf_count(RF_C_SNAPSHOTS);
@@ -239,6 +238,7 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 	if (rc != RF_OK || dry_run) {
 		rf_snap_unpin(snap);
 		rf_parts_put(&made);
+		rf_rule_index_drop(&c->priv->rules);
 		rf_ctl_abort(c);
 		return rc;
 	}

@@ -1,9 +1,15 @@
 /* ctl/private: what the files of the control thread share and nobody else sees. */
 #pragma once
 #include "ctl/build.h"
+#include "ctl/rule_index.h"
 #include "monitor/plan.h"
 
-struct touch;
+/* What the open transaction wrote. */
+struct touch {
+	enum rf_kind kind;
+	char id[RF_ID_LEN + 1];
+};
+
 struct rf_devices;
 struct rf_crl_fetcher;
 
@@ -11,6 +17,7 @@ struct rf_ctl_private {
 	struct rf_parts parts;     /* in force */
 	struct touch *touched;     /* of the open transaction */
 	size_t touched_count, touched_cap;
+	struct rf_rule_index rules; /* compiled rules by id */
 	struct rf_devices *devices;
 	struct rf_keypair *fallback; /* for clients that name no host: of the boot file, or our own CA's */
 	struct rf_crl_fetcher *crl; /* NULL until it runs */

@@ -90,10 +90,12 @@ static void table_sql(struct rf_buf *b, const struct store_kind *k)
 			      rf_store_kinds[k->parent].table);
 	else
 		rf_buf_printf(b, "parent TEXT NOT NULL CHECK (parent = ''), ");
-	rf_buf_printf(b, "name TEXT NOT NULL, doc TEXT NOT NULL, revision INTEGER NOT NULL, created INTEGER NOT NULL, "
-			 "modified INTEGER NOT NULL) STRICT;\n");
-	rf_buf_printf(b, "CREATE INDEX IF NOT EXISTS %s_parent ON %s(parent);\n", k->table, k->table);
-	rf_buf_printf(b, "CREATE %sINDEX IF NOT EXISTS %s_name ON %s(%s);\n", k->unique == UNIQUE_ANY ? "" : "UNIQUE ",
+	rf_buf_printf(b, "name TEXT NOT NULL, doc TEXT NOT NULL, revision INTEGER NOT NULL, place INTEGER NOT NULL, "
+			 "created INTEGER NOT NULL, modified INTEGER NOT NULL) STRICT;\n");
+	rf_buf_printf(b, "CREATE INDEX IF NOT EXISTS %s_parent ON %s(%s);\n", k->table, k->table,
+		      k->unique == UNIQUE_PLACED ? "parent, place" : "parent");
+	rf_buf_printf(b, "CREATE %sINDEX IF NOT EXISTS %s_name ON %s(%s);\n",
+		      k->unique == UNIQUE_ANY || k->unique == UNIQUE_PLACED ? "" : "UNIQUE ",
 		      k->table, k->table, k->unique == UNIQUE_PARENT ? "parent, name" : "name");
 }
 

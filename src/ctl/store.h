@@ -7,7 +7,7 @@
  * what it did not is absent. Used by the control thread only (one writer).
  *
  * Every write is audited in the same transaction: who, when, what, old and new revision. (Items of lists are
- * not, one by one: whoever changes them also puts their list, which is.) The newest RF_STORE_AUDIT_MAX
+ * not, one by one, nor are rules: whoever changes them also puts their list or ruleset, which is.) The newest RF_STORE_AUDIT_MAX
  * entries are kept.
  *
  * The file is made with mode 0600: private keys that operators upload are in it as they came.
@@ -29,6 +29,7 @@ struct rf_object {
 	char parent[33];    /* "" for a root */
 	char name[320];     /* unique within (kind, parent) where the table says so; "" allowed elsewhere */
 	uint64_t revision;  /* grows with every write of the whole store; the ETag */
+	int64_t place;      /* among the parent's children, for kinds that are PLACED; else 0 */
 	int64_t created_s, modified_s;
 	json_t *doc;        /* owned by the object; rf_object_fini */
 };
@@ -65,9 +66,10 @@ struct rf_store_query {
 	const char *search;   /* NULL; else a substring of the name */
 	struct { const char *field, *value; } match[RF_STORE_MATCH_MAX]; /* top-level texts of the document; NULL: end */
 	size_t offset, limit; /* limit 0: all */
-	bool descending;      /* by creation; ascending by default */
+	bool descending;      /* ascending by default */
+	bool by_place;        /* in order of place (with parent); by creation by default */
 };
-/* Calls `each` in order of creation (then id); it may keep nothing of the object but by json_incref. Stops on != 0 and returns it.
+/* Calls `each` in the order of the query; it may keep nothing of the object but by json_incref. Stops on != 0 and returns it.
  * *ret_total (may be NULL): how many there are without offset and limit. */
 int rf_store_list(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q,
 		  int (*each)(const struct rf_object *o, void *arg), void *arg, size_t *ret_total, struct rf_err *e);
@@ -77,6 +79,7 @@ struct rf_raw_object {
 	const char *id, *parent, *name; /* valid during the call */
 	struct rf_str doc;
 	uint64_t revision;
+	int64_t place;
 	int64_t created_s, modified_s;
 };
 int rf_store_scan(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q,
@@ -88,6 +91,18 @@ int rf_store_count(struct rf_store *s, enum rf_kind k, const struct rf_store_que
  * is there; else RF_E_STALE unless it is the present one. RF_E_EXISTS on a name that is taken, RF_E_CONFLICT on a parent that is absent. */
 int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64_t if_revision, struct rf_err *e);
 int rf_store_del(struct rf_store *s, enum rf_kind k, const char *id, uint64_t if_revision, struct rf_err *e);
+
+/* A child of a placed kind, without its document. */
+struct rf_placed {
+	char id[33];
+	int64_t place;
+};
+/* The children of `parent` next to a place, nearest first: those before it (place < `place`) or after it (place > `place`).
+ * At most `room`; *ret_count says how many there are. */
+int rf_store_beside(struct rf_store *s, enum rf_kind k, const char *parent, int64_t place, bool before, struct rf_placed *ret,
+		    size_t room, size_t *ret_count, struct rf_err *e);
+/* Give an object another place, in a transaction: its revision grows, its document stays. RF_E_NOT_FOUND. */
+int rf_store_move(struct rf_store *s, enum rf_kind k, const char *id, int64_t place, struct rf_err *e);
 
 uint64_t rf_store_revision(struct rf_store *s); /* of the last write */
 

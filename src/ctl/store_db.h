@@ -3,7 +3,8 @@
 #include <sqlite3.h>
 #include "ctl/store.h"
 
-enum store_op { OP_GET, OP_FIND, OP_FIND_IN, OP_INSERT, OP_UPDATE, OP_DELETE, OP_COUNT_ };
+enum store_op { OP_GET, OP_FIND, OP_FIND_IN, OP_INSERT, OP_UPDATE, OP_DELETE, OP_BEFORE, OP_AFTER, OP_MOVE,
+		OP_COUNT_ };
 
 struct rf_store {
 	sqlite3 *db;
@@ -22,7 +23,7 @@ struct rf_store {
 struct store_kind {
 	const char *table;
 	enum rf_kind parent;   /* RF_KIND_COUNT: none */
-	enum { UNIQUE_ANY, UNIQUE_PARENT, UNIQUE_GLOBAL } unique;
+	enum { UNIQUE_ANY, UNIQUE_PARENT, UNIQUE_GLOBAL, UNIQUE_PLACED } unique;
 };
 extern const struct store_kind rf_store_kinds[RF_KIND_COUNT];
 

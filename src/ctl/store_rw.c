@@ -11,7 +11,7 @@
 #include "base/enc.h"
 #include "ctl/store_db.h"
 
-#define COLUMNS "id, parent, name, doc, revision, created, modified"
+#define COLUMNS "id, parent, name, doc, revision, created, modified, place"
 
 void rf_object_fini(struct rf_object *o)
 {
@@ -23,9 +23,12 @@ static const char *const op_sql[OP_COUNT_] = {
 	[OP_GET] = "SELECT " COLUMNS " FROM %s WHERE id = ?1",
 	[OP_FIND] = "SELECT " COLUMNS " FROM %s WHERE name = ?1 ORDER BY seq LIMIT 1",
 	[OP_FIND_IN] = "SELECT " COLUMNS " FROM %s WHERE name = ?1 AND parent = ?2 ORDER BY seq LIMIT 1",
-	[OP_INSERT] = "INSERT INTO %s (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-	[OP_UPDATE] = "UPDATE %s SET parent = ?2, name = ?3, doc = ?4, revision = ?5, modified = ?7 WHERE id = ?1",
+	[OP_INSERT] = "INSERT INTO %s (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[OP_UPDATE] = "UPDATE %s SET parent = ?2, name = ?3, doc = ?4, revision = ?5, modified = ?7, place = ?8 WHERE id = ?1",
 	[OP_DELETE] = "DELETE FROM %s WHERE id = ?1",
+	[OP_BEFORE] = "SELECT id, place FROM %s WHERE parent = ?1 AND place < ?2 ORDER BY place DESC LIMIT ?3",
+	[OP_AFTER] = "SELECT id, place FROM %s WHERE parent = ?1 AND place > ?2 ORDER BY place LIMIT ?3",
+	[OP_MOVE] = "UPDATE %s SET place = ?2, revision = ?3 WHERE id = ?1",
 };
 
 sqlite3_stmt *rf_store_cached(struct rf_store *s, enum rf_kind k, enum store_op op, struct rf_err *e)
@@ -60,6 +63,7 @@ static struct rf_raw_object raw_row(sqlite3_stmt *st)
 		.revision = (uint64_t)sqlite3_column_int64(st, 4),
 		.created_s = sqlite3_column_int64(st, 5),
 		.modified_s = sqlite3_column_int64(st, 6),
+		.place = sqlite3_column_int64(st, 7),
 	};
 }
 
@@ -73,7 +77,7 @@ static int parse_row(struct rf_store *s, const struct rf_raw_object *raw, struct
 		return rf_fail(e, RF_E_DISK, "the document of %s in the state file %s is damaged (%s); restore a backup",
 			       raw->id, s->path, why.text);
 	*ret = (struct rf_object){ .revision = raw->revision, .created_s = raw->created_s,
-				   .modified_s = raw->modified_s, .doc = doc };
+				   .modified_s = raw->modified_s, .place = raw->place, .doc = doc };
 	snprintf(ret->id, sizeof ret->id, "%s", raw->id);
 	snprintf(ret->parent, sizeof ret->parent, "%s", raw->parent);
 	snprintf(ret->name, sizeof ret->name, "%s", raw->name);
@@ -180,8 +184,8 @@ int rf_store_scan(struct rf_store *s, enum rf_kind k, const struct rf_store_quer
 		  int (*each)(const struct rf_raw_object *o, void *arg), void *arg, struct rf_err *e)
 {
 	char tail[96];
-	snprintf(tail, sizeof tail, " ORDER BY seq%s LIMIT %lld OFFSET %zu", q->descending ? " DESC" : "",
-		 q->limit ? (long long)q->limit : -1ll, q->offset);
+	snprintf(tail, sizeof tail, " ORDER BY %s%s LIMIT %lld OFFSET %zu", q->by_place ? "place" : "seq",
+		 q->descending ? " DESC" : "", q->limit ? (long long)q->limit : -1ll, q->offset);
 	sqlite3_stmt *st = prepare_query(s, k, q, COLUMNS, tail, e);
 	if (!st)
 		return e->code;
@@ -242,7 +246,7 @@ static int in_transaction(struct rf_store *s, struct rf_err *e)
 
 static int audit(struct rf_store *s, enum rf_kind k, const char *id, uint64_t old, uint64_t new, struct rf_err *e)
 {
-	if (k == RF_KIND_LIST_ITEM)
+	if (k == RF_KIND_LIST_ITEM || k == RF_KIND_RULE)
 		return RF_OK;
 	if (!s->audit) {
 		int rc = sqlite3_prepare_v3(s->db, "INSERT INTO audit (at, actor, kind, id, action, old, new) "
@@ -323,6 +327,7 @@ static int write_row(struct rf_store *s, enum rf_kind k, enum store_op op, const
 	if (op == OP_INSERT)
 		sqlite3_bind_int64(st, 6, o->created_s);
 	sqlite3_bind_int64(st, 7, o->modified_s);
+	sqlite3_bind_int64(st, 8, o->place);
 	sqlite3_step(st);
 	int rc = sqlite3_reset(st);
 	if (rc != SQLITE_OK)
@@ -386,6 +391,52 @@ int rf_store_del(struct rf_store *s, enum rf_kind k, const char *id, uint64_t if
 	if (rc == RF_OK)
 		s->revision++;
 	return rc;
+}
+
+int rf_store_beside(struct rf_store *s, enum rf_kind k, const char *parent, int64_t place, bool before, struct rf_placed *ret,
+		    size_t room, size_t *ret_count, struct rf_err *e)
+{
+	sqlite3_stmt *st = rf_store_cached(s, k, before ? OP_BEFORE : OP_AFTER, e);
+	if (!st)
+		return e->code;
+	bind_text(st, 1, parent);
+	sqlite3_bind_int64(st, 2, place);
+	sqlite3_bind_int64(st, 3, (int64_t)room);
+	size_t n = 0;
+	int rc;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW && n < room) {
+		const char *id = (const char *)sqlite3_column_text(st, 0);
+		if (!id) {
+			rc = SQLITE_NOMEM;
+			break;
+		}
+		snprintf(ret[n].id, sizeof ret[n].id, "%s", id);
+		ret[n++].place = sqlite3_column_int64(st, 1);
+	}
+	rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? RF_OK : rf_store_failed(s, rc, "read the state", e);
+	sqlite3_reset(st);
+	if (rc == RF_OK)
+		*ret_count = n;
+	return rc;
+}
+
+int rf_store_move(struct rf_store *s, enum rf_kind k, const char *id, int64_t place, struct rf_err *e)
+{
+	int rc = in_transaction(s, e);
+	sqlite3_stmt *st = rc == RF_OK ? rf_store_cached(s, k, OP_MOVE, e) : NULL;
+	if (!st)
+		return e->code;
+	bind_text(st, 1, id);
+	sqlite3_bind_int64(st, 2, place);
+	sqlite3_bind_int64(st, 3, (int64_t)s->revision + 1);
+	sqlite3_step(st);
+	rc = sqlite3_reset(st);
+	if (rc != SQLITE_OK)
+		return rf_store_failed(s, rc, "write an object", e);
+	if (!sqlite3_changes(s->db))
+		return rf_fail(e, RF_E_NOT_FOUND, "there is no %s in %s", id, rf_store_kinds[k].table);
+	s->revision++;
+	return RF_OK;
 }
 
 static int audit_total(struct rf_store *s, size_t *ret, struct rf_err *e)

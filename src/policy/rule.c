@@ -183,8 +183,15 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
+static bool among(const char *key, const char *const *names)
+{
+	while (*names && strcmp(*names, key) != 0)
+		names++;
+	return *names;
+}
+
 /* Depth is what the JSON parser admits. */
-static uint64_t digest(const json_t *v, bool top)
+static uint64_t digest(const json_t *v, const char *const *without)
 {
 	uint64_t h = (uint64_t)json_typeof(v);
 	double real;
@@ -193,12 +200,12 @@ static uint64_t digest(const json_t *v, bool top)
 	switch (json_typeof(v)) {
 	case JSON_OBJECT:
 		json_object_foreach((json_t *)v, key, item)
-			if (!top || strcmp(key, "last_updated") != 0)
-				h += mix(rf_hash(rf_str_z(key)), digest(item, false));
+			if (!without || !among(key, without))
+				h += mix(rf_hash(rf_str_z(key)), digest(item, NULL));
 		return h;
 	case JSON_ARRAY:
 		for (size_t i = 0; i < json_array_size(v); i++)
-			h = mix(h + i, digest(json_array_get(v, i), false));
+			h = mix(h + i, digest(json_array_get(v, i), NULL));
 		return h;
 	case JSON_STRING:
 		return mix(h, rf_hash((struct rf_str){ json_string_value(v), json_string_length(v) }));
@@ -212,9 +219,15 @@ static uint64_t digest(const json_t *v, bool top)
 	}
 }
 
+uint64_t rf_rule_digest(const json_t *doc, const char *const *without)
+{
+	return digest(doc, without);
+}
+
 uint64_t rule_digest(const json_t *doc)
 {
-	return digest(doc, true);
+	static const char *const time[] = { "last_updated", NULL };
+	return digest(doc, time);
 }
 
 int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_t *doc, const char *at,

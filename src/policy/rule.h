@@ -64,6 +64,7 @@ struct rf_rule {
 	const struct rf_edit_spec *path, *query; /* NULL: untouched */
 	unsigned nwarnings;
 	const char *warnings[RF_RULE_WARNINGS]; /* a sentence each */
+	int64_t order;             /* among rules of one priority; set by whoever makes it, before it is shared */
 	uint64_t digest;           /* private: of the document that was compiled */
 	void *mem;                 /* private: owns all of the above */
 };
@@ -98,6 +99,9 @@ struct rf_phase_set {
  * ("/rules/3" gives "/rules/3/expression"), and line and column inside an expression. */
 int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_t *doc, const char *at,
 	struct rf_rule **ret, struct rf_err *e);
+/* A digest of a rule's document without its top-level members `without` (a list that NULL ends). Keyed, so the
+ * same only within a process; the order of members is nothing. */
+uint64_t rf_rule_digest(const json_t *doc, const char *const *without);
 struct rf_rule *rf_rule_get(struct rf_rule *r);
 void rf_rule_put(struct rf_rule *r);
 
@@ -111,6 +115,12 @@ int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct r
  * its priority. References are taken, none are consumed. Costs one block, whatever the size. */
 int rf_ruleset_with(const struct rf_ruleset *old, size_t at, bool replace, struct rf_rule *rule,
 	struct rf_ruleset **ret);
+/* A ruleset of compiled rules, by priority, then order. References are taken. RF_E_FULL beyond RF_RULES, RF_E_INVALID for
+ * a rule of another phase. */
+int rf_ruleset_of(enum rf_phase phase, struct rf_str id, struct rf_str name, struct rf_rule *const *rules, size_t count,
+	struct rf_ruleset **ret);
+/* How many rules of a ruleset in which they stand by priority, then order, come before one of this priority and order. */
+size_t rf_ruleset_rank(const struct rf_ruleset *s, int64_t priority, int64_t order);
 struct rf_rule *rf_ruleset_at(const struct rf_ruleset *s, size_t i); /* borrowed; NULL past the end */
 struct rf_ruleset *rf_ruleset_get(struct rf_ruleset *s);
 void rf_ruleset_put(struct rf_ruleset *s);

@@ -17,7 +17,7 @@ int rule_fail(struct rule_read *in, int code, const char *below, const char *fmt
 int rule_expr(struct rule_read *in, const json_t *text, const char *below, bool condition, struct rf_expr **ret);
 void rule_warn(struct rf_rule *r, const char *sentence);
 int rule_parameters(struct rule_read *in, const json_t *params); /* NULL or null: none */
-/* A keyed digest of a rule's document without its time of change; the order of members is nothing. */
+/* The digest of a rule's document without its time of change. */
 uint64_t rule_digest(const json_t *doc);
 
 /* Whether bytes may stand in a header's value; in a path or query. */

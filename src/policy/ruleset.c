@@ -217,6 +217,78 @@ int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct r
 	return RF_OK;
 }
 
+static int by_order(const void *a, const void *b)
+{
+	const struct rf_rule *x = *(struct rf_rule *const *)a, *y = *(struct rf_rule *const *)b;
+	if (x->priority != y->priority)
+		return x->priority < y->priority ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+static bool in_order(struct rf_rule *const *rules, size_t count)
+{
+	for (size_t i = 1; i < count; i++)
+		if (by_order(&rules[i - 1], &rules[i]) > 0)
+			return false;
+	return true;
+}
+
+int rf_ruleset_of(enum rf_phase phase, struct rf_str id, struct rf_str name, struct rf_rule *const *rules, size_t count,
+	struct rf_ruleset **ret)
+{
+	if (count > RF_RULES)
+		return RF_E_FULL;
+	for (size_t i = 0; i < count; i++)
+		if (rules[i]->phase != phase)
+			return RF_E_INVALID;
+	struct rf_rule **sorted = malloc((count + 1) * sizeof *sorted);
+	struct rf_ruleset *s = empty(phase, count / RF_RULE_BLOCK + 1);
+	if (sorted && count)
+		memcpy(sorted, rules, count * sizeof *sorted);
+	if (sorted && !in_order(sorted, count))
+		qsort(sorted, count, sizeof *sorted, by_order);
+	bool done = sorted && s && append(s, sorted, count, RF_RULE_BLOCK);
+	free(sorted);
+	if (!done) {
+		rf_ruleset_put(s);
+		return RF_E_NOMEM;
+	}
+	for (size_t i = 0; i < count; i++)
+		uses_of(rf_rule_get(rules[i]), s->uses);
+	snprintf(s->id, sizeof s->id, "%.*s", RF_ARG(id));
+	snprintf(s->name, sizeof s->name, "%.*s", RF_ARG(name));
+	*ret = s;
+	return RF_OK;
+}
+
+size_t rf_ruleset_rank(const struct rf_ruleset *s, int64_t priority, int64_t order)
+{
+	struct rf_rule key = { .priority = priority, .order = order };
+	const struct rf_rule *at = &key;
+	size_t lo = 0, hi = s->nblocks, rank = 0;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		const struct rf_rule_block *k = s->blocks[mid];
+		if (by_order(&k->rules[k->count - 1], &at) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (size_t b = 0; b < lo; b++)
+		rank += s->blocks[b]->count;
+	if (lo == s->nblocks)
+		return rank;
+	const struct rf_rule_block *in = s->blocks[lo];
+	for (lo = 0, hi = in->count; lo < hi;) {
+		size_t mid = (lo + hi) / 2;
+		if (by_order(&in->rules[mid], &at) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return rank + lo;
+}
+
 /* Where a rule goes that is wanted before `at`, its priority permitting. */
 static size_t place(const struct rf_ruleset *s, size_t at, const struct rf_rule *r)
 {
