@@ -649,7 +649,9 @@ static int apply_all(struct apply *a)
 int cli_run_apply(struct cli *c)
 {
 	json_t *doc = NULL;
-	const char *file = cli_get(c, "file");
+	const char *file = cli_get(c, "file") ? cli_get(c, "file") : cli_get(c, "FILE");
+	if (!file)
+		return cli_wrong(c, RF_E_MISSING, "name a file, or \"-\" for the input; see ringfence apply --help");
 	int rc = cli_file_json(c, file, &doc);
 	if (rc == RF_OK)
 		rc = cli_apply_check(c, doc);

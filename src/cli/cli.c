@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -92,6 +93,17 @@ int cli_file_json(struct cli *c, const char *path, json_t **ret)
 	return rc == RF_OK ? cli_yaml_read(rf_buf_str(&b), path, ret, &c->e) : rc;
 }
 
+int cli_wrong(struct cli *c, int code, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	c->usage = true;
+	return rf_fail(&c->e, code, "%s", text);
+}
+
 static int token_file(struct cli *c, const char *path)
 {
 	static char token[512]; /* lives as long as the run */
@@ -177,12 +189,16 @@ static int run(struct cli *c, int argc, char **argv)
 		return RF_OK;
 	}
 	int rc = cli_args(c, argc, argv, &noun);
+	c->usage = rc != RF_OK;
 	if (rc == RF_OK && (c->help || !c->command)) {
 		cli_help(c->help ? c->out : c->err, noun, c->command ? c->command->verb : NULL);
+		c->usage = !c->help;
 		return c->help ? RF_OK : RF_E_MISSING;
 	}
-	if (rc == RF_OK)
+	if (rc == RF_OK) {
 		rc = set_globals(c);
+		c->usage = rc != RF_OK;
+	}
 	if (rc == RF_OK)
 		rc = c->command->run(c);
 	if (rc == RF_OK && (fflush(c->out) != 0 || ferror(c->out)))
@@ -198,5 +214,5 @@ int cli_main(struct cli *c, int argc, char **argv)
 	cli_http_close(c);
 	json_decref(c->errors);
 	c->errors = NULL;
-	return rc == RF_OK ? 0 : rf_code_exit(rc);
+	return rc == RF_OK ? 0 : c->usage ? 2 : rc == RF_E_NOT_FOUND ? 3 : 1;
 }

@@ -85,6 +85,7 @@ struct cli {
 	unsigned width;              /* columns; 0: never cut */
 	enum cli_format format;
 	bool quiet, dry_run, help;
+	bool usage;                  /* the failure is one of the command line */
 	const char *socket, *url, *token, *ca, *account;
 	const struct cli_command *command;
 	struct cli_value values[CLI_VALUES_MAX + CLI_REPEATS_MAX];
@@ -102,6 +103,8 @@ void cli_init(struct cli *c);
 
 /* args: fill the command and values. RF_E_UNKNOWN, RF_E_MISSING, RF_E_SYNTAX with the reason in c->e. */
 int cli_args(struct cli *c, int argc, char **argv, const char **ret_noun);
+/* Fail because of the command line: exit status 2. */
+int cli_wrong(struct cli *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The value of an option or argument, NULL where it was not given; the i-th of a repeated one. */
 const char *cli_get(const struct cli *c, const char *name);
 const char *cli_get_nth(const struct cli *c, const char *name, size_t i);

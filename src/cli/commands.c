@@ -9,6 +9,7 @@
 #define OPTS(...) (const struct cli_option[]){ __VA_ARGS__, { .name = NULL } }
 #define OPTION(n, v, u, t, d, ...) { .name = n, .value = v, .use = u, .to = t, .doc = d, __VA_ARGS__ }
 #define ARG(n, u, t, d) OPTION(n, NULL, u, t, d, .required = true)
+#define ARG_OPT(n, u, t, d) OPTION(n, NULL, u, t, d, .required = false)
 #define ARGS(n, u, t, d) OPTION(n, NULL, u, t, d, .required = true, .many = true)
 #define ARGS_OPT(n, u, t, d) OPTION(n, NULL, u, t, d, .many = true)
 #define OPT(n, v, u, t, d) OPTION(n, v, u, t, d, .required = false)
@@ -292,7 +293,7 @@ const struct cli_command cli_commands[] = {
 
 	{ "reload", "", "Read boot file, certificates, keys and lists again", cli_run_generic, "POST", "/reload", NULL, "reloaded%s", NULL, "ringfence reload" },
 	{ "apply", "", "Bring the state in line with a file", cli_run_apply, NULL, NULL, NULL, NULL,
-	  OPTS(OPT_REQ("file", "FILE", CLI_LOCAL, NULL, "YAML or JSON, -f in short; \"-\" is the input"), SWITCH("prune", CLI_LOCAL, NULL, "delete what the file does not name"), DRY),
+	  OPTS(ARG_OPT("FILE", CLI_LOCAL, NULL, "YAML or JSON; \"-\" is the input"), OPT("file", "FILE", CLI_LOCAL, NULL, "the same, -f in short"), SWITCH("prune", CLI_LOCAL, NULL, "delete what the file does not name"), DRY),
 	  "ringfence apply -f fleet.yaml --dry-run\nringfence export | ringfence apply -f -" },
 	{ "export", "", "The state as a file for apply", cli_run_export, NULL, NULL, NULL, NULL,
 	  OPTS(SWITCH("no-devices", CLI_LOCAL, NULL, "leave devices out")), "ringfence export > fleet.yaml" },

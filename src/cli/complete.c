@@ -89,6 +89,6 @@ int cli_run_completion(struct cli *c)
 	else if (strcmp(shell, "fish") == 0)
 		fish(c->out);
 	else
-		return rf_fail(&c->e, RF_E_UNKNOWN, "there is no completion for \"%s\"; bash, zsh and fish have one", shell);
+		return cli_wrong(c, RF_E_UNKNOWN, "there is no completion for \"%s\"; bash, zsh and fish have one", shell);
 	return RF_OK;
 }

@@ -55,7 +55,7 @@ static void print_curl(struct cli *c, const char *certificate, const char *key, 
 	RF_BUF_AUTO host = { 0 };
 	if (cli_each(c, "/zones", first_host, &host) != RF_OK || !host.n)
 		rf_buf_printf(&host, "HOST");
-	fprintf(c->err, "Call the edge with it:\n  curl --cert %s --key %s --cacert %s https://%s/\n"
+	fprintf(c->out, "Call the edge with it:\n  curl --cert %s --key %s --cacert %s https://%s/\n"
 		"(--cacert where the edge's own certificate comes from this CA; add --connect-to ::ADDRESS:PORT where names do not lead to the edge)\n",
 		certificate, key, ca, rf_buf_z(&host));
 }
@@ -72,7 +72,9 @@ static int write_bundle(struct cli *c, const char *dir, const char *name, const 
 		rc = write_file(c, dir, "ca", ".crt", 0644, ca, &ca_path);
 	if (rc != RF_OK)
 		return rc;
-	fprintf(c->err, "Wrote %s%s%s and %s.\n", key ? rf_buf_z(&key_path) : "", key ? ", " : "", rf_buf_z(&cert_path), rf_buf_z(&ca_path));
+	if (c->format != CLI_TABLE || c->quiet)
+		return RF_OK;
+	fprintf(c->out, "Wrote %s%s%s and %s.\n", key ? rf_buf_z(&key_path) : "", key ? ", " : "", rf_buf_z(&cert_path), rf_buf_z(&ca_path));
 	print_curl(c, rf_buf_z(&cert_path), key ? rf_buf_z(&key_path) : "KEY", rf_buf_z(&ca_path));
 	return RF_OK;
 }
@@ -115,7 +117,7 @@ int cli_run_device_add(struct cli *c)
 		return rc;
 	rc = show_bundle(c, device);
 	if (rc == RF_OK && c->format == CLI_TABLE && !c->quiet)
-		fprintf(c->err, "Device %s added (%s)%s.\n", cli_get(c, "NAME"),
+		fprintf(cli_has(c, "out") ? c->out : c->err, "Device %s added (%s)%s.\n", cli_get(c, "NAME"),
 			json_string_value(json_object_get(device, "id")) ? json_string_value(json_object_get(device, "id")) : "no id",
 			c->dry_run ? "; this was a dry run" : "");
 	else if (rc == RF_OK)
@@ -146,7 +148,7 @@ int cli_run_device_bind(struct cli *c)
 		if (!text)
 			continue;
 		if (kind)
-			return rf_fail(&c->e, RF_E_INVALID, "give one of --ski, --fingerprint, --cert-name and --serial at a time");
+			return cli_wrong(c, RF_E_INVALID, "give one of --ski, --fingerprint, --cert-name and --serial at a time");
 		kind = ways[i].kind;
 		if (strcmp(kind, "name") == 0)
 			rf_buf_printf(&value, "%s", text);
@@ -154,7 +156,7 @@ int cli_run_device_bind(struct cli *c)
 			clean_hex(text, &value);
 	}
 	if (!kind)
-		return rf_fail(&c->e, RF_E_MISSING, "say what to bind: --ski, --fingerprint, --cert-name or --serial");
+		return cli_wrong(c, RF_E_MISSING, "say what to bind: --ski, --fingerprint, --cert-name or --serial");
 	int rc = cli_resolve(c, "device", cli_get(c, "DEVICE"), id);
 	if (rc == RF_OK)
 		rc = cli_path(c, c->command->path, "device", id, &path);

@@ -10,7 +10,7 @@ static int header(struct cli *c, json_t *headers, const char *line)
 	struct rf_str v = rf_str_trim(rf_str_skip(all, colon + 1));
 	char name[256];
 	if (colon == 0 || colon >= all.n || colon >= sizeof name)
-		return rf_fail(&c->e, RF_E_SYNTAX, "a header is written \"name: value\", not \"%s\"", line);
+		return cli_wrong(c, RF_E_SYNTAX, "a header is written \"name: value\", not \"%s\"", line);
 	snprintf(name, sizeof name, "%.*s", (int)colon, line);
 	json_t *value = json_stringn(v.p, v.n), *old = json_object_get(headers, name);
 	if (!value)
@@ -162,6 +162,21 @@ static int print_explained(struct cli *c, const json_t *result)
 	return RF_OK;
 }
 
+static void print_asked(struct cli *c, const char *device, const json_t *request)
+{
+	static const struct { const char *before, *name; } parts[] = { { ": ", "method" }, { " ", "host" }, { "", "path" } };
+	RF_BUF_AUTO line = { 0 };
+	json_t *name = json_string(device);
+	cli_cell(&line, name);
+	json_decref(name);
+	for (size_t i = 0; i < 3; i++)
+		if (json_object_get(request, parts[i].name)) {
+			rf_buf_printf(&line, "%s", parts[i].before);
+			cli_cell(&line, json_object_get(request, parts[i].name));
+		}
+	fprintf(c->out, "%s\n", rf_buf_z(&line));
+}
+
 int cli_run_explain(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
@@ -176,6 +191,8 @@ int cli_run_explain(struct cli *c)
 	}
 	body = json_pack("{s:s, s:o}", "device", strcmp(device, "-") == 0 ? "" : device, "request", request);
 	rc = cli_result(c, "POST", rf_buf_z(&path), body, &result);
+	if (rc == RF_OK && c->format == CLI_TABLE && !c->quiet)
+		print_asked(c, device, json_object_get(body, "request"));
 	if (rc == RF_OK)
 		rc = print_explained(c, result);
 	json_decref(body);

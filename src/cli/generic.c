@@ -40,7 +40,7 @@ static int integer(struct cli *c, const struct cli_value *v, json_t **ret)
 	char *end;
 	long long n = strtoll(v->text, &end, 10);
 	if (!v->text[0] || *end)
-		return rf_fail(&c->e, RF_E_TYPE, "--%s wants a whole number, not \"%s\"", v->option->name, v->text);
+		return cli_wrong(c, RF_E_TYPE, "--%s wants a whole number, not \"%s\"", v->option->name, v->text);
 	*ret = json_integer(n);
 	return RF_OK;
 }

@@ -116,7 +116,7 @@ int cli_run_list_put(struct cli *c)
 	if (rc == RF_OK && file)
 		rc = from_file(c, items, kind, file);
 	if (rc == RF_OK && json_array_size(items) == 0 && !(file && replace))
-		rc = rf_fail(&c->e, RF_E_MISSING, "give entries, or a file of them with --file");
+		rc = cli_wrong(c, RF_E_MISSING, "give entries, or a file of them with --file");
 	if (rc == RF_OK)
 		rc = cli_result(c, replace ? "PUT" : "POST", rf_buf_z(&path), items, &operation);
 	if (rc == RF_OK && !c->quiet)

@@ -92,7 +92,7 @@ static int number(struct cli *c, const char *option, unsigned long long most, un
 	const char *z = cli_get(c, option);
 	uint64_t v = def;
 	if (z && (!rf_str_u64(rf_str_z(z), &v) || v > most))
-		return rf_fail(&c->e, RF_E_RANGE, "--%s is a number up to %llu", option, most);
+		return cli_wrong(c, RF_E_RANGE, "--%s is a number up to %llu", option, most);
 	*ret = v;
 	return RF_OK;
 }
@@ -130,7 +130,7 @@ int cli_run_record_list(struct cli *c)
 	int64_t since = 0;
 	const char *z = cli_get(c, "since");
 	if (z && cli_since(z, c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S, &since) != RF_OK)
-		return rf_fail(&c->e, RF_E_SYNTAX, "--since wants a time such as 2026-01-31T12:00:00Z, or 90s, 15m, 2h, 1d; not \"%s\"", z);
+		return cli_wrong(c, RF_E_SYNTAX, "--since wants a time such as 2026-01-31T12:00:00Z, or 90s, 15m, 2h, 1d; not \"%s\"", z);
 	int rc = number(c, "limit", 10000, z ? 10000 : LIST_LIMIT, &limit);
 	if (rc == RF_OK)
 		rc = path_of(c, &path, limit);

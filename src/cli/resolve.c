@@ -145,7 +145,7 @@ static int only_one(struct cli *c, const char *collection, const char *what, con
 	else if (json_array_size(all) == 0)
 		rc = rf_fail(&c->e, RF_E_NOT_FOUND, "there is no %s yet", what);
 	else
-		rc = rf_fail(&c->e, RF_E_MISSING, "there are %zu %ss; say which one with --%s", json_array_size(all), what, option);
+		rc = cli_wrong(c, RF_E_MISSING, "there are %zu %ss; say which one with --%s", json_array_size(all), what, option);
 	json_decref(all);
 	return rc;
 }

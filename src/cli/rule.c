@@ -234,7 +234,7 @@ int cli_run_rule_add(struct cli *c)
 	json_t *rule = NULL;
 	int rc = rule_body(c, &rule);
 	if (rc == RF_OK && !json_object_get(rule, "action"))
-		rc = rf_fail(&c->e, RF_E_MISSING, "--action is missing: block, allow, log, skip or rewrite");
+		rc = cli_wrong(c, RF_E_MISSING, "--action is missing: block, allow, log, skip or rewrite");
 	if (rc == RF_OK)
 		rc = add_to_phase(c, rule);
 	json_decref(rule);
@@ -252,7 +252,7 @@ int cli_run_rule_edit(struct cli *c)
 	if (rc == RF_OK && strcmp(verb, "edit") != 0)
 		json_object_set_new(body, "enabled", json_boolean(strcmp(verb, "enable") == 0));
 	if (rc == RF_OK && json_object_size(body) == 0)
-		rc = rf_fail(&c->e, RF_E_MISSING, "say what to change; see ringfence rule edit --help");
+		rc = cli_wrong(c, RF_E_MISSING, "say what to change; see ringfence rule edit --help");
 	const char *id = json_string_value(json_object_get(json_array_get(w.found, 0), "id"));
 	if (rc == RF_OK)
 		rc = finish(c, rf_buf_z(&w.path), "PATCH", body, id);

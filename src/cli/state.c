@@ -240,9 +240,7 @@ int cli_run_export(struct cli *c)
 	if (c->format == CLI_JSON) {
 		rc = cli_print(c, doc);
 	} else {
-		char at[RF_RFC3339_SIZE];
-		fprintf(c->out, "# State of a Ringfence edge, %s. ringfence apply -f FILE brings an edge to it.\n",
-			rf_rfc3339(c->clock.wall(c->clock.ctx), 0, at));
+		fprintf(c->out, "# State of a Ringfence edge. ringfence apply -f FILE brings an edge to it.\n");
 		rc = cli_yaml_write(doc, c->out);
 	}
 	json_decref(doc);
