@@ -419,6 +419,19 @@ static int own_certificate(struct making *m, const json_t *list, struct rf_app *
 	return rf_ctl_keypair(m->c, &req, &a->keypair[0], m->e);
 }
 
+/* The certificate that the boot file gives a listener is for hosts that have none of their own. */
+static bool listener_certificate(const struct making *m, struct rf_app *a)
+{
+	const struct rf_boot *b = m->c->boot;
+	struct rf_keypair *pair = m->c->priv->fallback;
+	for (size_t i = 0; i < b->listener_count; i++)
+		if (b->listeners[i].certificate[0]) {
+			a->keypair[rf_keypair_is_ecdsa(pair) ? 0 : 1] = rf_keypair_get(pair);
+			return true;
+		}
+	return false;
+}
+
 static int hosts(struct making *m, const struct rf_object *o, struct rf_app *a)
 {
 	const json_t *list = json_object_get(o->doc, "hosts");
@@ -439,7 +452,7 @@ static int hosts(struct making *m, const struct rf_object *o, struct rf_app *a)
 	}
 	for (int k = 0; k < 2 && json_array_size(list); k++)
 		a->keypair[k] = choose(m, doc_at(list, 0), k == 0);
-	return a->keypair[0] || a->keypair[1] ? RF_OK : own_certificate(m, list, a);
+	return a->keypair[0] || a->keypair[1] || listener_certificate(m, a) ? RF_OK : own_certificate(m, list, a);
 }
 
 static int each_app(const struct rf_object *o, void *arg)

@@ -21,7 +21,6 @@
 #include "records/log.h"
 
 enum { PATH = 4200, OCSP_VALID_MAX_S = 3600 };
-#define NO_CACHE "Cache-Control: no-cache\r\n" /* what was revoked a moment ago is to be seen */
 
 /* --- our lists --- */
 
@@ -232,7 +231,6 @@ static void give_crl(struct rf_local *l, struct rf_local_request *q, bool delta)
 	q->status = 200;
 	q->answer_type = RF_STR("application/pkix-crl");
 	rf_buf_add(&q->answer, rf_buf_str(der));
-	rf_buf_printf(&q->headers, NO_CACHE);
 }
 
 static void crl(struct rf_local *l, struct rf_local_request *q, struct rf_str rest)
@@ -293,7 +291,6 @@ static void ocsp(struct rf_local *l, struct rf_local_request *q, struct rf_str r
 	q->status = 200;
 	q->answer_type = RF_STR(RF_OCSP_RESPONSE_TYPE);
 	rf_count(RF_C_OCSP);
-	rf_buf_printf(&q->headers, NO_CACHE);
 }
 
 /* --- certificates --- */

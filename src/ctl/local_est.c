@@ -333,7 +333,6 @@ static void send_back(struct rf_local_request *q, struct rf_est_response *r)
 	if (r->authenticate)
 		rf_buf_printf(&q->headers, "WWW-Authenticate: Basic realm=\"enrolment\", charset=\"UTF-8\"\r\n"
 					   "WWW-Authenticate: Bearer realm=\"enrolment\"\r\n");
-	rf_buf_printf(&q->headers, "Cache-Control: no-store\r\n");
 }
 
 void local_est(struct rf_local *l, struct rf_local_request *q, struct rf_str path)

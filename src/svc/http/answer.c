@@ -69,22 +69,53 @@ static struct content content_of(struct request *q)
 	return (struct content){ html ? RF_STR("text/html; charset=utf-8") : RF_STR("application/json"), builtin(q, html) };
 }
 
-/* The whole answer in one piece. */
-static struct rf_str compose(struct rf_http_conn *c, int status, struct content body, struct rf_str more)
+static struct rf_str head(struct rf_http_conn *c, int status, const struct content *body, struct rf_str more)
 {
 	struct request *q = c->req;
 	char date[RF_HTTP_DATE_SIZE];
-	bool head_only = q->head.method == RF_HTTP_HEAD && q->snap;
-	const char *allow = status == 405 ? "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n" : "";
+	const char *allow = status == 405 && q->refusal.set ? "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n" : "";
 	struct rf_str retry = q->retry_after ? rf_arena_printf(&q->arena, "Retry-After: %u\r\n", q->retry_after) : RF_STR("");
 	bool old = q->snap && !q->head.minor;
 	const char *conn = c->last ? "Connection: close\r\n" : old ? "Connection: keep-alive\r\n" : "";
 	return rf_arena_printf(&q->arena,
 		"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
-		"X-Request-Id: %016llx\r\n%s%.*s%.*s%s\r\n%.*s",
-		status, phrase(status), rf_http_date(q->wall / (int64_t)RF_NS_S, date), RF_ARG(body.type), body.bytes.n,
-		(unsigned long long)q->ray, allow, RF_ARG(retry), RF_ARG(more), conn, head_only ? 0 : (int)body.bytes.n,
-		body.bytes.p ? body.bytes.p : "");
+		"X-Request-Id: %016llx\r\n%s%.*s%.*s%s\r\n",
+		status, phrase(status), rf_http_date(q->wall / (int64_t)RF_NS_S, date), RF_ARG(body->type), body->bytes.n,
+		(unsigned long long)q->ray, allow, RF_ARG(retry), RF_ARG(more), conn);
+}
+
+static bool head_only(const struct request *q)
+{
+	return q->head.method == RF_HTTP_HEAD && q->snap;
+}
+
+/* The whole answer in one piece, in the request's arena. */
+static struct rf_str compose(struct rf_http_conn *c, int status, struct content body)
+{
+	struct request *q = c->req;
+	struct rf_str h = head(c, status, &body, RF_STR(""));
+	size_t n = head_only(q) ? 0 : body.bytes.n;
+	char *all = h.p ? rf_arena_array(&q->arena, h.n + n, 1) : NULL;
+	if (!all)
+		return (struct rf_str){ NULL, 0 };
+	memcpy(all, h.p, h.n);
+	if (n)
+		memcpy(all + h.n, body.bytes.p, n);
+	return (struct rf_str){ all, h.n + n };
+}
+
+/* The local service's answer, which may be larger than a request's memory: it stays in its own. */
+static struct rf_str compose_local(struct rf_http_conn *c)
+{
+	struct request *q = c->req;
+	struct rf_local_request *l = q->q;
+	struct content body = { l->answer_type, rf_buf_str(&l->answer) };
+	struct rf_str h = head(c, l->status, &body, rf_buf_str(&l->headers));
+	rf_buf_clear(&l->headers);
+	rf_buf_add(&l->headers, h);
+	if (!head_only(q))
+		rf_buf_add(&l->headers, body.bytes);
+	return h.p && !l->headers.bad ? rf_buf_str(&l->headers) : (struct rf_str){ NULL, 0 };
 }
 
 /* Can what is left of the body be read away? Not where the client waits to be told to send it. */
@@ -146,11 +177,10 @@ static enum step lay_answer(struct rf_http_conn *c)
 		if (!body_small(q))
 			c->last = true;
 		q->status = (uint16_t)q->refusal.status;
-		q->out = compose(c, q->refusal.status, content_of(q), RF_STR(""));
+		q->out = compose(c, q->refusal.status, content_of(q));
 	} else { /* of the local service */
-		struct content body = { q->q->answer_type, rf_buf_str(&q->q->answer) };
 		q->status = (uint16_t)q->q->status;
-		q->out = compose(c, q->q->status, body, rf_buf_str(&q->q->headers));
+		q->out = compose_local(c);
 	}
 	if (!q->out.p) {
 		c->end = "no memory for an answer";
