@@ -132,6 +132,7 @@ static void writes_a_bundle(void **state)
 	(void)state;
 	static const struct canned answers[] = {
 		ACCOUNTS, ZONES,
+		{ "GET", V4 "/accounts/" A "/status", 200, OK("{\"listeners\":[{\"address\":\"0.0.0.0:443\",\"protocol\":\"https\"}]}") },
 		{ "GET", V4 "/zones/" Z1 "/apps?*", 200, MANY("[{\"id\":\"" P1 "\",\"name\":\"api\",\"hosts\":[\"api.example.com\"]}]", "1", "1") },
 		{ "POST", V4 "/accounts/" A "/devices", 200,
 		  OK("{\"id\":\"" D1 "\",\"name\":\"lamp/7\",\"bundle\":{\"private_key\":\"KEY\\n\",\"certificate\":\"CERT\\n\",\"ca\":\"CA\\n\"}}") },
@@ -145,7 +146,7 @@ static void writes_a_bundle(void **state)
 	struct ran r = RUN(&d, "device", "add", "lamp/7", "--class", "lamps", "--out", out);
 	assert_int_equal(r.status, 0);
 	has(r.out, "curl --cert ");
-	has(r.out, "https://api.example.com/");
+	has(r.out, " --connect-to ::127.0.0.1:443 https://api.example.com/");
 	snprintf(path, sizeof path, "%s/lamp_7.key", out);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);

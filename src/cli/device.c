@@ -49,15 +49,41 @@ static int first_host(struct cli *c, json_t *zone, void *arg)
 	return rc;
 }
 
+/* " --connect-to ::127.0.0.1:8443": the way to the first HTTPS listener from here; nothing where it is not known. */
+static void connect_to(struct cli *c, struct rf_buf *to)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *status = NULL, *listener;
+	size_t i;
+	if (cli_path(c, "/accounts/{account}/status", NULL, NULL, &path) != RF_OK ||
+	    cli_result(c, "GET", rf_buf_z(&path), NULL, &status) != RF_OK)
+		return;
+	json_array_foreach(json_object_get(status, "listeners"), i, listener) {
+		const char *at = json_string_value(json_object_get(listener, "address"));
+		const char *protocol = json_string_value(json_object_get(listener, "protocol"));
+		if (!at || to->n || (protocol && strcmp(protocol, "https") != 0))
+			continue;
+		if (strncmp(at, "0.0.0.0:", 8) == 0)
+			rf_buf_printf(to, " --connect-to ::127.0.0.1:%s", at + 8);
+		else if (strncmp(at, "[::]:", 5) == 0)
+			rf_buf_printf(to, " --connect-to '::[::1]:%s'", at + 5);
+		else
+			rf_buf_printf(to, " --connect-to '::%s'", at);
+	}
+	json_decref(status);
+}
+
 /* The line that calls the edge; a host of an app where there is one. */
 static void print_curl(struct cli *c, const char *certificate, const char *key, const char *ca)
 {
 	RF_BUF_AUTO host = { 0 };
+	RF_BUF_AUTO way = { 0 };
 	if (cli_each(c, "/zones", first_host, &host) != RF_OK || !host.n)
 		rf_buf_printf(&host, "HOST");
-	fprintf(c->out, "Call the edge with it:\n  curl --cert %s --key %s --cacert %s https://%s/\n"
-		"(--cacert where the edge's own certificate comes from this CA; add --connect-to ::ADDRESS:PORT where names do not lead to the edge)\n",
-		certificate, key, ca, rf_buf_z(&host));
+	connect_to(c, &way);
+	fprintf(c->out, "Call the edge with it:\n  curl --cert %s --key %s --cacert %s%s https://%s/\n"
+		"(--cacert is for a server certificate of this CA; --connect-to for a name that does not lead to the edge yet)\n",
+		certificate, key, ca, rf_buf_z(&way), rf_buf_z(&host));
 }
 
 static int write_bundle(struct cli *c, const char *dir, const char *name, const char *key, const char *cert, const char *ca)
