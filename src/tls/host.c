@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 #include "tls/layer.h"
+#include "tls/libctx.h"
 
 enum { HOSTS_MAX = 4096 }; /* contexts kept a worker; the least recently used leaves */
 
@@ -44,7 +45,7 @@ static void host_free(struct rf_tls *t, struct host_ctx *h)
 static struct host_ctx *host_new(struct rf_tls *t, const struct rf_keypair *const pair[2])
 {
 	struct host_ctx *h = calloc(1, sizeof *h);
-	bool good = h && (h->ctx = SSL_CTX_new(TLS_server_method())) && tls_server_settings(t, h->ctx) == RF_OK;
+	bool good = h && (h->ctx = SSL_CTX_new_ex(rf_tls_libctx(), NULL, TLS_server_method())) && tls_server_settings(t, h->ctx) == RF_OK;
 	for (int i = 0; good && i < 2; i++)
 		if (pair[i]) {
 			h->pair[i] = rf_keypair_get(pair[i]);

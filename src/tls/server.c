@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include "tls/layer.h"
+#include "tls/libctx.h"
 
 enum { SNI_MAX = 255, EARLY_MAX = 16384, CLIENT_CHAIN_MAX = 32768 };
 
@@ -181,7 +182,9 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 int tls_server_settings(struct rf_tls *t, SSL_CTX *ctx)
 {
 	static const unsigned char id[] = "ringfence";
-	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+	/* A device that loses its link says no good-bye; libssl would take that for an attack and forget its session. What
+	 * was cut short shows in the framing of HTTP [RFC 9112 8]. */
+	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
 			    SSL_OP_NO_TICKET /* stateful sessions */);
 	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -216,7 +219,7 @@ struct rf_tls *rf_tls_new(const struct rf_tls_conf *conf, struct rf_err *e)
 	rf_list_init(&t->hosts_used);
 	t->bio = tls_bio_method();
 	t->peers = rf_peer_cache_new(conf->chain_cache);
-	t->base = SSL_CTX_new(TLS_server_method());
+	t->base = SSL_CTX_new_ex(rf_tls_libctx(), NULL, TLS_server_method());
 	t->client = tls_client_ctx();
 	if (t->bio && t->peers && t->base && t->client && session_peer_index >= 0 &&
 	    tls_server_settings(t, t->base) == RF_OK)
