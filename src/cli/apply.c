@@ -8,9 +8,7 @@
  * time changes nothing. With --dry-run the same lines are printed and nothing is asked but reads.
  */
 #include <stdlib.h>
-#include "base/near.h"
 #include "cli/list.h"
-#include "cli/shape.h"
 #include "cli/state.h"
 #include "cli/try.h"
 
@@ -30,7 +28,9 @@ static const char *text(const json_t *o, const char *name)
 
 static void say(struct apply *a, char sign, const char *kind, const char *name, const char *more)
 {
-	static const struct { char sign; const char *colour; } colours[] = { { '+', "\33[32m" }, { '~', "\33[33m" }, { '-', "\33[31m" } };
+	static const struct { char sign; const char *colour; } colours[] = {
+		{ '+', "\33[32m" }, { '~', "\33[33m" }, { '-', "\33[31m" },
+	};
 	RF_BUF_AUTO clean = { 0 };
 	const char *colour = "";
 	for (size_t i = 0; i < 3; i++)
@@ -41,7 +41,8 @@ static void say(struct apply *a, char sign, const char *kind, const char *name, 
 	json_decref(z);
 	a->changes++;
 	if (!a->c->quiet)
-		fprintf(a->c->out, "%s%c %s %s%s%s%s\n", colour, sign, kind, rf_buf_z(&clean), more[0] ? ": " : "", more, colour[0] ? "\33[0m" : "");
+		fprintf(a->c->out, "%s%c %s %s%s%s%s\n", colour, sign, kind, rf_buf_z(&clean), more[0] ? ": " : "", more,
+			colour[0] ? "\33[0m" : "");
 }
 
 /* Whether `now` has all that `wanted` says; arrays as a whole, objects member by member. */
@@ -267,9 +268,10 @@ static int change(struct apply *a, const struct state_kind *k, const char *path,
 	if (rc != RF_OK)
 		return rc;
 	differences(now, body, &diff);
-	if (diff.n && strcmp(k->kind, "root") == 0 && !holds(json_object_get(now, "certificates"), json_object_get(body, "certificates")) &&
-	    json_object_get(body, "certificates")) {
-		rc = rf_fail(&a->c->e, RF_E_CONFLICT, "root %s is there with other certificates; give the new one another name", text(wanted, "name"));
+	const json_t *pem = json_object_get(body, "certificates");
+	if (diff.n && strcmp(k->kind, "root") == 0 && pem && !holds(json_object_get(now, "certificates"), pem)) {
+		rc = rf_fail(&a->c->e, RF_E_CONFLICT, "root %s is there with other certificates; give the new one another name",
+			     text(wanted, "name"));
 	} else if (diff.n) {
 		say(a, '~', k->kind, text(wanted, "name"), rf_buf_z(&diff));
 		if (strcmp(k->edit, "PATCH") != 0 || strcmp(k->kind, "root") == 0 || strcmp(k->kind, "list") == 0) {
@@ -401,7 +403,8 @@ static void say_rules(struct apply *a, const char *where, const char *phase, con
 		say(a, '~', rf_buf_z(&place), "all", "their order");
 }
 
-static int apply_phase(struct apply *a, const char *zone_id, const char *where, const char *phase, const json_t *now, const json_t *wanted)
+static int apply_phase(struct apply *a, const char *zone_id, const char *where, const char *phase, const json_t *now,
+		       const json_t *wanted)
 {
 	RF_BUF_AUTO path = { 0 };
 	json_t *next = merged(a, now, wanted), *body = json_pack("{s:O}", "rules", next);
@@ -491,90 +494,6 @@ static int prune(struct apply *a)
 
 /* --- the file --- */
 
-static int check_rules(struct cli *c, const json_t *phases, const char *at)
-{
-	const char *phase;
-	json_t *rules, *rule;
-	size_t i;
-	int rc = RF_OK;
-	if (phases && !json_is_object(phases))
-		return rf_fail_ptr(&c->e, RF_E_TYPE, at, "must be a mapping of phases to sequences of rules");
-	json_object_foreach((json_t *)phases, phase, rules) {
-		char pointer[96];
-		if (!json_is_array(rules))
-			return rf_fail_ptr(&c->e, RF_E_TYPE, at, "%s must be a sequence of rules", phase);
-		json_array_foreach(rules, i, rule) {
-			snprintf(pointer, sizeof pointer, "%.40s/%.32s/%zu", at, phase, i);
-			if (rc == RF_OK)
-				rc = cli_shape_check(c, "RULE", rule, pointer, NULL);
-		}
-	}
-	return rc;
-}
-
-static int check_objects(struct cli *c, const struct state_kind *k, const json_t *array, const char *at)
-{
-	size_t i;
-	json_t *one, *names = json_object();
-	int rc = !array || json_is_array(array) ? RF_OK : rf_fail_ptr(&c->e, RF_E_TYPE, at, "must be a sequence");
-	json_array_foreach(array, i, one) {
-		char pointer[96];
-		snprintf(pointer, sizeof pointer, "%.60s/%zu", at, i);
-		if (rc == RF_OK)
-			rc = cli_shape_check(c, k->resource, one, pointer, k->also);
-		if (rc == RF_OK && !text(one, "name")[0])
-			rc = rf_fail_ptr(&c->e, RF_E_MISSING, pointer, "a %s of a file needs a name", k->kind);
-		if (rc == RF_OK && json_object_get(names, text(one, "name")))
-			rc = rf_fail_ptr(&c->e, RF_E_INVALID, pointer, "the %s %s is there already", k->kind, text(one, "name"));
-		if (rc == RF_OK)
-			json_object_set_new(names, text(one, "name"), json_true());
-	}
-	json_decref(names);
-	return rc;
-}
-
-static int check_zones(struct cli *c, const json_t *zones)
-{
-	size_t i;
-	json_t *zone;
-	int rc = RF_OK;
-	json_array_foreach(zones, i, zone) {
-		char at[64];
-		snprintf(at, sizeof at, "/zones/%zu/apps", i);
-		if (rc == RF_OK)
-			rc = check_objects(c, &state_kinds[state_kind_count - 1], json_object_get(zone, "apps"), at);
-		snprintf(at, sizeof at, "/zones/%zu/rules", i);
-		if (rc == RF_OK)
-			rc = check_rules(c, json_object_get(zone, "rules"), at);
-	}
-	return rc;
-}
-
-int cli_apply_check(struct cli *c, const json_t *doc)
-{
-	static const char *const sections[] = { "lists", "roots", "classes", "devices", "zones", "rules", "tests" };
-	const char *name;
-	json_t *v;
-	int rc = json_is_object(doc) ? RF_OK : rf_fail(&c->e, RF_E_TYPE, "a file for apply is a mapping of sections");
-	json_object_foreach((json_t *)doc, name, v) {
-		size_t i = 0;
-		while (i < 7 && strcmp(sections[i], name) != 0)
-			i++;
-		if (rc == RF_OK && i == 7) {
-			const char *near = rf_near(rf_str_z(name), sections, 7);
-			rc = rf_fail(&c->e, RF_E_UNKNOWN, "unknown section \"%s\"%s%s%s", name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-		}
-	}
-	for (size_t i = 0; rc == RF_OK && i + 1 < state_kind_count; i++) {
-		char at[32];
-		snprintf(at, sizeof at, "/%s", state_kinds[i].section);
-		rc = check_objects(c, &state_kinds[i], json_object_get(doc, state_kinds[i].section), at);
-	}
-	if (rc == RF_OK)
-		rc = check_zones(c, json_object_get(doc, "zones"));
-	return rc == RF_OK ? check_rules(c, json_object_get(doc, "rules"), "/rules") : rc;
-}
-
 /* Put `rules` of the file over those of now, phase by phase. */
 static json_t *rules_after(const struct apply *a, const json_t *now, const json_t *wanted)
 {
@@ -614,15 +533,18 @@ static int rehearse(struct apply *a)
 	json_array_foreach(zones, i, zone) {
 		const json_t *old = by_name(json_object_get(now, "zones"), text(zone, "name"));
 		const json_t *wanted = by_name(json_object_get(a->doc, "zones"), text(zone, "name"));
-		json_object_set_new(zone, "rules", rules_after(a, json_object_get(old, "rules"), json_object_get(wanted ? wanted : old, "rules")));
+		json_object_set_new(zone, "rules", rules_after(a, json_object_get(old, "rules"),
+							      json_object_get(wanted ? wanted : old, "rules")));
 	}
-	json_t *after = json_pack("{s:o, s:o, s:o}", "lists", named_after(a, json_object_get(now, "lists"), json_object_get(a->doc, "lists")),
-				  "zones", zones, "rules", rules_after(a, json_object_get(now, "rules"), json_object_get(a->doc, "rules")));
+	json_t *lists = named_after(a, json_object_get(now, "lists"), json_object_get(a->doc, "lists"));
+	json_t *rules = rules_after(a, json_object_get(now, "rules"), json_object_get(a->doc, "rules"));
+	json_t *after = json_pack("{s:o, s:o, s:o}", "lists", lists, "zones", zones, "rules", rules);
 	rc = cli_try_new(c, after, &t);
 	if (rc == RF_OK && tests)
 		rc = cli_try_run(t, tests, NULL, &passed, &failed);
 	if (rc == RF_OK && failed)
-		rc = rf_fail(&c->e, RF_E_CONFLICT, "%zu of %zu tests of rules fail with this file; nothing was changed", failed, passed + failed);
+		rc = rf_fail(&c->e, RF_E_CONFLICT, "%zu of %zu tests of rules fail with this file; nothing was changed", failed,
+			     passed + failed);
 	cli_try_free(t);
 	json_decref(after);
 	json_decref(now);
