@@ -1,0 +1,371 @@
+"""Starting, reloading, dying, draining and being upgraded, with clients at work all the time."""
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from client import Client, Gone, context
+from edge import ACCUSATIONS, free_port, until
+from origin import Origin
+
+
+class Traffic:
+    """Keep-alive clients that never stop; each asks again on a new connection when its own has ended."""
+
+    def __init__(self, edge, host, identity, clients=4):
+        self.edge, self.host, self.identity = edge, host, identity
+        self.good = self.reconnects = 0
+        self.refused = []          # connections that the kernel refused
+        self.bad = []              # answers that were none
+        self.lost = []             # requests without an answer
+        self.gaps = []             # seconds between two good answers of a client
+        self.done = threading.Event()
+        self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(clients)]
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        until(lambda: self.good > 20)
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        for t in self.threads:
+            t.join(20)
+
+    def more(self, count=30):
+        """Until so many more good answers."""
+        goal = self.good + count
+        until(lambda: self.good >= goal, 20)
+
+    def work(self):
+        connection, last = None, time.monotonic()
+        ctx = context(self.identity)
+        while not self.done.is_set():
+            try:
+                if not connection:
+                    connection = Client(self.edge.port, self.host, ctx=ctx, seconds=10)
+                answer = connection.get("/work")
+                if answer.status != 200:
+                    self.bad.append(answer)
+                    continue
+                now = time.monotonic()
+                self.gaps.append(now - last)
+                last = now
+                self.good += 1
+                if (answer.get("connection") or "").lower() == "close":
+                    raise Gone("told to close")
+                time.sleep(0.002)
+            except ConnectionRefusedError as error:
+                self.refused.append(error)
+                connection = None
+                time.sleep(0.01)
+            except (Gone, OSError) as error:
+                if str(error) != "told to close":
+                    self.lost.append(error)
+                if connection:
+                    connection.close()
+                connection = None
+                self.reconnects += 1
+        if connection:
+            connection.close()
+
+
+@pytest.fixture
+def busy(make_edge):
+    """An edge with an app and traffic: busy(**boot) gives (edge, host, device)."""
+    origins = []
+
+    def make(**boot):
+        origins.append(Origin())
+        edge = make_edge(**boot)
+        edge.start()
+        edge.app("life.edge.test", origins[-1])
+        return edge, "life.edge.test", edge.device("worker")
+    yield make
+    for o in origins:
+        o.stop()
+
+
+def test_starts_quickly(make_edge):
+    edge = make_edge()
+    start = time.monotonic()
+    edge.start()
+    assert time.monotonic() - start < 5
+
+
+def test_check_and_version(make_edge):
+    edge = make_edge()
+    edge.write()
+    done = subprocess.run([edge.program("ringfenced"), "--check", "--config", edge.config], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done
+    assert not os.path.exists(edge.data), "a check changes nothing"
+    done = subprocess.run([edge.program("ringfenced"), "--version"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0 and done.stdout.startswith("ringfenced ")
+
+
+@pytest.mark.parametrize("text, words", [
+    ("workrs: 2\n", "workers"), ("workers: many\n", ":1:"), ("workers: [1\n", ":"), ("limits:\n  connections: 0\n", ":2:"),
+    ("listeners:\n  - address: 127.0.0.1:99999\n", ":2:"), ("listeners:\n  - name: x\n", "address"),
+    ("api:\n  certificate: /nonexistent.pem\n", "/nonexistent.pem"), ("workers: 1\nworkers: 2\n", ":2:"), ("\x00\n", ""),
+], ids=["unknown-key", "bad-value", "bad-yaml", "out-of-range", "bad-port", "no-address", "missing-file", "twice", "zero-byte"])
+def test_bad_boot_file_does_not_start(make_edge, text, words):
+    edge = make_edge()
+    edge.write(text)
+    for extra in ([], ["--check"]):
+        done = subprocess.run([edge.program("ringfenced"), *extra, "--config", edge.config], capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode not in (0, -6, -11), done
+        assert edge.config in done.stderr and words in done.stderr, done.stderr
+
+
+def test_no_boot_file(make_edge):
+    edge = make_edge()
+    done = subprocess.run([edge.program("ringfenced"), "--config", edge.dir + "/none.yaml"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode and "none.yaml" in done.stderr
+
+
+def test_port_in_use(make_edge):
+    edge = make_edge()
+    with socket.create_server(("127.0.0.1", edge.port)):
+        edge.write()
+        done = subprocess.run([edge.program("ringfenced"), "--config", edge.config], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode and str(edge.port) in done.stderr, done
+
+
+def test_engine_has_no_privileges(busy):
+    edge, host, device = busy()
+    pid = edge.engine()
+    with open(f"/proc/{pid}/status") as f:
+        status = f.read()
+    assert re.search(r"^CapEff:\s+0+$", status, re.M) and re.search(r"^CapPrm:\s+0+$", status, re.M)
+    assert re.search(r"^NoNewPrivs:\s+1$", status, re.M) and re.search(r"^Seccomp:\s+2$", status, re.M)
+    if os.geteuid() == 0:
+        assert re.search(r"^Uid:\s+(\d+)", status, re.M)[1] != "0"
+
+
+def test_files_are_private(busy):
+    edge, _, _ = busy()
+    open_to_others = []
+    for where, _, files in os.walk(edge.data):
+        for f in files:
+            mode = os.stat(os.path.join(where, f)).st_mode & 0o777
+            if mode & 0o077 and ("key" in f or f.startswith("state.db")):
+                open_to_others.append((f, oct(mode)))
+    assert not open_to_others
+
+
+def test_state_survives_a_restart(busy):
+    edge, host, device = busy()
+    edge.add_rule('http.request.uri.path eq "/no"')
+    edge.signal(signal.SIGTERM)
+    edge.child.wait(20)
+    edge.close_api()
+    edge.start()
+    assert edge.get(host, "/", device).status == 200
+    assert edge.get(host, "/no", device).status == 403
+
+
+def test_reload_good(busy):
+    edge, host, device = busy()
+    with Traffic(edge, host, device) as traffic:
+        edge.boot["listeners"].append({"name": "second", "address": f"127.0.0.1:{(port := free_port())}",
+                                       "tls": {"certificate": edge.server.cert, "key": edge.server.key}})
+        edge.boot["timeouts"] = {"idle": "9s"}
+        edge.write()
+        before = edge.metric("ringfence_reloads_total", result="ok")
+        edge.signal(signal.SIGHUP)
+        until(lambda: edge.metric("ringfence_reloads_total", result="ok") == before + 1)
+        until(lambda: Client(port, host, device).get().status == 200 if listening(port) else False)
+        traffic.more()
+    assert not traffic.lost and not traffic.bad and not traffic.refused and not traffic.reconnects
+
+
+def listening(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def test_reload_bad_keeps_the_old(busy):
+    edge, host, device = busy()
+    with Traffic(edge, host, device) as traffic:
+        edge.write("workers: 2\nlisteners: [\n")
+        done = edge.cli("reload")
+        assert done.returncode == 1 and "ringfence.yaml" in done.stdout + done.stderr, done
+        mark = len(edge.logged())
+        edge.signal(signal.SIGHUP)
+        edge.wait_log("ringfence.yaml:", start=mark)
+        edge.write()
+        os.unlink(edge.server.key)
+        done = edge.cli("reload")
+        assert done.returncode == 1 and os.path.basename(edge.server.key) in done.stdout + done.stderr, done
+        traffic.more()
+    assert not traffic.lost and not traffic.bad and not traffic.refused and not traffic.reconnects
+    assert edge.metric("ringfence_reloads_total", result="failed") >= 2
+    with edge.client(host, device) as c:
+        assert c.get().status == 200
+
+
+def test_certificate_swap(busy):
+    """A new certificate is served to the next handshake; nobody is dropped."""
+    edge, host, device = busy()
+    def served():
+        with edge.client(host) as c:
+            return c.sock.getpeercert(True)
+    before = served()
+    with Traffic(edge, host, device) as traffic:
+        for i in range(3):
+            edge.set_server(edge.server_ca.server(f"again{i}", "edge.test", "*.edge.test"))
+            assert edge.cli("reload").returncode == 0
+            now = served()
+            assert now != before
+            before = now
+        traffic.more()
+    assert not traffic.lost and not traffic.bad and not traffic.refused and not traffic.reconnects
+
+
+@pytest.mark.parametrize("kind", ["asan", "release"])
+def test_engine_killed_under_load(busy, kind):
+    """SIGKILL: serves again within 100 ms (release; sanitizers are slower), and nobody is refused."""
+    from edge import RELEASE
+    edge, host, device = busy(**({} if kind == "asan" else {"build": RELEASE}))
+    with Traffic(edge, host, device) as traffic:
+        for _ in range(3):
+            old = edge.engine()
+            del traffic.gaps[:]
+            os.kill(old, signal.SIGKILL)
+            traffic.more(60)
+            until(lambda: edge.engine() not in (None, old))
+            worst = max(traffic.gaps)
+            assert worst < (0.1 if kind == "release" else 3), f"{worst * 1000:.0f} ms without an answer"
+        assert edge.raw("GET", "/readyz").status == 200
+    assert not traffic.refused and not traffic.bad
+
+
+def test_monitor_killed_takes_the_engine_along(busy):
+    edge, host, device = busy()
+    engine = edge.engine()
+    os.kill(edge.child.pid, signal.SIGKILL)
+    edge.child.wait()
+    until(lambda: not os.path.exists(f"/proc/{engine}") or "Z" in open(f"/proc/{engine}/stat").read().split()[2])
+    edge.close_api()
+    edge.start()
+    assert edge.get(host, "/", device).status == 200
+
+
+def test_sigterm_drains(busy):
+    """What is under way ends well; idle connections close; the exit status is 0."""
+    edge, host, device = busy()
+    slow = edge.client(host, device)
+    slow.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\n12345".encode())
+    idle = edge.client(host, device)
+    assert idle.get().status == 200
+    edge.signal(signal.SIGTERM)
+    assert idle.rest() == b""
+    until(lambda: not listening(edge.port))
+    slow.send(b"67890")
+    answer = slow.read()
+    assert answer.status == 200 and answer.json["body"] == "1234567890"
+    assert edge.child.wait(10) == 0
+
+
+def test_drain_has_a_bound(busy):
+    edge, host, device = busy(shutdown={"drain": "300ms"})
+    with edge.client(host, device) as c:
+        c.write("GET", "/hang")
+        until(lambda: edge.metric("ringfence_connections_accepted_total") >= 1)
+        edge.signal(signal.SIGTERM)
+        start = time.monotonic()
+        edge.child.wait(15)
+        assert time.monotonic() - start < 5
+
+
+def test_second_sigterm_ends_at_once(busy):
+    edge, host, device = busy(shutdown={"drain": "60s"})
+    with edge.client(host, device) as c:
+        c.write("GET", "/hang")
+        edge.signal(signal.SIGTERM)
+        until(lambda: not listening(edge.port))
+        edge.signal(signal.SIGTERM)
+        edge.child.wait(10)
+
+
+def test_upgrade(busy):
+    """SIGUSR2: the program on disk takes over the sockets; nobody is refused, nothing under way is lost."""
+    edge, host, device = busy(shutdown={"drain": "10s"})
+    pid_file = next((os.path.join(edge.run, f) for f in os.listdir(edge.run) if f.endswith(".pid")), None)
+    assert pid_file, os.listdir(edge.run)
+    with open(pid_file) as f:
+        first = int(f.read())
+    assert first == edge.child.pid
+    with Traffic(edge, host, device) as traffic:
+        edge.signal(signal.SIGUSR2)
+
+        def successor():
+            try:
+                with open(pid_file) as f:
+                    return int(f.read() or 0) not in (0, first)
+            except OSError:
+                return False
+        until(successor, 20)
+        edge.child.wait(30)
+        edge.close_api()
+        traffic.more(60)
+        edge.wait_other = True
+        assert edge.raw("GET", "/readyz").status == 200
+    assert not traffic.refused and not traffic.bad
+    assert len(traffic.lost) == 0, traffic.lost[:3]
+    with open(pid_file) as f:
+        second = int(f.read())
+    os.kill(second, signal.SIGTERM)
+    until(lambda: not os.path.exists(f"/proc/{second}") or " Z " in open(f"/proc/{second}/stat").read(), 20)
+
+
+def test_upgrade_to_a_bad_boot_file(busy):
+    """The old one stays."""
+    edge, host, device = busy()
+    with Traffic(edge, host, device) as traffic:
+        edge.write("nonsense: 1\n")
+        mark = len(edge.logged())
+        edge.signal(signal.SIGUSR2)
+        edge.wait_log("nonsense", start=mark)
+        traffic.more()
+    assert edge.child.poll() is None
+    assert not traffic.lost and not traffic.bad and not traffic.refused
+
+
+@pytest.mark.skipif(not shutil.which("faketime"), reason="faketime is not installed")
+def test_clock_steps_back(make_edge, origin):
+    """An hour back while running: timers, sessions, records and the API go on; certificates are judged by the new time."""
+    from edge import RELEASE
+    edge = make_edge(build=RELEASE)
+    stamp = os.path.join(edge.dir, "faketime")
+    with open(stamp, "w") as f:
+        f.write("+0")
+    os.chmod(stamp, 0o644)
+    lib = next((os.path.join(w, "libfaketime.so.1") for w, _, fs in os.walk("/usr/lib") if "libfaketime.so.1" in fs), None)
+    if not lib:
+        pytest.skip("no libfaketime")
+    edge.boot["sandbox"] = {"read": stamp}
+    edge.start(env={"LD_PRELOAD": lib, "FAKETIME_TIMESTAMP_FILE": stamp, "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    app = edge.app("clock.edge.test", origin)
+    device = edge.device("clockwork")
+    assert edge.get("clock.edge.test", "/", device).status == 200
+    with open(stamp, "w") as f:
+        f.write("-3600")
+    for _ in range(3):
+        assert edge.get("clock.edge.test", "/", device).status in (200, 403)
+        edge.edit_app(app, name="clock-" + os.urandom(2).hex())
+    with open(stamp, "w") as f:
+        f.write("+0")
+    assert edge.get("clock.edge.test", "/", device).status == 200
+    assert not ACCUSATIONS.search(edge.logged())

