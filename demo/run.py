@@ -26,6 +26,7 @@ BUILD = os.path.join(ROOT, "build", "release")
 FLEET = {"thermometers": ["thermometer-%d" % i for i in range(1, 6)], "cameras": ["camera-%d" % i for i in range(1, 5)],
          "locks": ["lock-%d" % i for i in range(1, 4)]}
 COMPROMISED = "camera-3"
+HOST = ZONE = "fleet.localhost"
 BOOT = """user: "{user}"
 data_dir: {dir}/data
 run_dir: {dir}/run
@@ -143,7 +144,7 @@ class Demo:
         self.children, self.fleet = [], {}
         self.dir = self.make_directory()
         self.port, self.api = free_port(8443), free_port(8444)
-        self.host = options.host or "fleet.localhost"
+        self.host = options.host or HOST
         self.end = time.monotonic() + options.seconds if options.seconds else None
         self.pause = 1.5 if not options.seconds else max(0.1, min(1.5, options.seconds / 30))
         self.over = threading.Event()
@@ -259,7 +260,7 @@ class Demo:
         url = f"http://127.0.0.1:{int(origin.stdout.readline())}"
         self.start_edge()
         self.places(url)
-        self.ringfence("app", "add", "fleet", "--host", self.host, "--origin", url, "--zone", "localhost")
+        self.ringfence("app", "add", "fleet", "--host", self.host, "--origin", url, "--zone", ZONE)
         self.meet_the_fleet()
         self.wait(self.pause)
         self.strangers()
@@ -301,7 +302,7 @@ class Demo:
 
     def patch(self, exploit):
         start = time.monotonic()
-        self.ringfence("rule", "add", exploit.rule, "--action", "block", "--description", exploit.name, "--zone", "localhost", show=True)
+        self.ringfence("rule", "add", exploit.rule, "--action", "block", "--description", exploit.name, "--zone", ZONE, show=True)
         return time.monotonic() - start
 
     def exploit_and_rule(self):
@@ -336,7 +337,7 @@ class Demo:
             ("enrol a device of your own", f"{tool} device add lock-9 --class locks --out {self.dir}"),
             ("call the edge with it", f"{mine} {at}/readings"),
             ("and without it", f"{curl} {at}/readings"),
-            ("write a rule", f"{tool} rule add 'http.request.uri.path contains \"/admin\"' --action block --description 'no admin pages' --zone localhost"),
+            ("write a rule", f"{tool} rule add 'http.request.uri.path contains \"/admin\"' --action block --description 'no admin pages' --zone {ZONE}"),
             ("see it bite", f"{mine} {at}/admin"),
             ("ask why", f"{tool} explain lock-9 'GET {at}/admin'"),
             (f"revoke the broken {COMPROMISED}; its connection ends at once", f"{tool} device revoke {COMPROMISED} --reason 'broken into'"),

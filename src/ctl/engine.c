@@ -6,6 +6,7 @@
  * Each step is a row of `steps`; a failure undoes the rows before it. While it runs, the monitor speaks by notices
  * (reload, drain), the API by calls, the workers by messages.
  */
+#include <errno.h>
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #include "ctl/worker.h"
 #include "egress/health.h"
 #include "monitor/client.h"
+#include "net/listener.h"
 #include "records/writer.h"
 
 enum { MAX_DEVICES = 4000000, ALIVE_S = 5 };
@@ -360,6 +362,10 @@ static int fetch(struct engine *g, size_t index, int fds[RF_PLAN_SOCKETS_MAX], s
 	int rc = rf_monitor_listen(g->monitor_fd, (unsigned)index, g->plan->listeners[index].name, fds, RF_PLAN_SOCKETS_MAX, &n, e);
 	if (rc != RF_OK)
 		return rc;
+	/* A device comes back to the worker that has its session; behind a proxy all would come to one. */
+	if (n > 1 && !g->ctl.boot->listeners[index].proxy_protocol && rf_listener_spread(fds[0], (unsigned)n) != 0)
+		rf_log(RF_LOG_WARN, "engine", "listener %s: connections cannot be spread by their source: %s",
+		       g->plan->listeners[index].name, strerror(errno));
 	for (size_t i = n; i < g->ctl.worker_count; i++)
 		if ((fds[i] = dup(fds[i % n])) < 0)
 			rc = rf_fail(e, RF_E_FULL, "no descriptor for a listener");

@@ -203,7 +203,8 @@ int rf_store_open(const char *path, const struct rf_clock *clock, struct rf_stor
 	if (rc == RF_OK) {
 		sqlite3_busy_timeout(s->db, BUSY_MS);
 		rc = run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
-			    "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-65536", "open the state", e);
+			    "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-65536; "
+			    "PRAGMA temp_store=MEMORY" /* the sandbox has no place for its files */, "open the state", e);
 	}
 	if (rc == RF_OK)
 		rc = migrate(s, e);

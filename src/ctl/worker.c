@@ -207,14 +207,12 @@ static struct message *message_new(struct rf_worker *w, void (*act)(struct messa
 
 static void recheck(struct message *m)
 {
-	size_t ended = rf_http_recheck(m->worker->edge);
-	rf_count_n(RF_C_CONN_SEVERED, ended);
+	rf_http_recheck(m->worker->edge);
 }
 
 static void sever(struct message *m)
 {
-	size_t ended = rf_http_sever(m->worker->edge, rf_str_z(m->device));
-	rf_count_n(RF_C_CONN_SEVERED, ended);
+	rf_http_sever(m->worker->edge, rf_str_z(m->device));
 }
 
 void rf_worker_recheck(struct rf_worker *w)

@@ -102,7 +102,7 @@ void rf_listener_close(struct rf_listener *l)
 
 /* Choose the socket of a group by the source address: a multiplicative hash of the address, modulo count.
  * Absent or unknown headers give socket 0; the kernel falls back to its own hash past the end of the group. */
-static int spread_by_source(int fd, unsigned count)
+int rf_listener_spread(int fd, unsigned count)
 {
 #define LOAD_NET(offset) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_NET_OFF + (offset)))
 #define MIX_INTO_X BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0), BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1), \
@@ -198,7 +198,7 @@ int rf_listener_open_group(const struct rf_addr *at, int count, int *ret_fds, st
 		if (!n && !local)
 			here = rf_listener_addr(ret_fds[0]);
 	}
-	if (n == count && (count == 1 || spread_by_source(ret_fds[0], (unsigned)count) == 0))
+	if (n == count && (count == 1 || rf_listener_spread(ret_fds[0], (unsigned)count) == 0))
 		return RF_OK;
 	int err = errno;
 	while (n--)

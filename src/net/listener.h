@@ -34,6 +34,8 @@ void rf_listener_close(struct rf_listener *l); /* harmless when closed */
  * same free port for all. A Unix socket: count 1, mode 0600 at most, replacing a stale one.
  * fds are the caller's. RF_E_IO with a reason for the operator, and no descriptor is left open then. */
 int rf_listener_open_group(const struct rf_addr *at, int count, int *ret_fds, struct rf_err *e);
+/* The same spreading for a group of `count` that somebody else opened; fd is any of it. -1 with errno. */
+int rf_listener_spread(int fd, unsigned count);
 static inline int rf_listener_open(const struct rf_addr *at, int *ret_fd, struct rf_err *e)
 {
 	return rf_listener_open_group(at, 1, ret_fd, e);

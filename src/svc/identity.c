@@ -153,7 +153,9 @@ static void judge(const struct rf_identity_env *env, const struct rf_tls_peer *p
 		  struct rf_identity *i)
 {
 	bool pinned_now;
-	if (rf_registry_pin(env->registry, h->kind, rf_credkey_str(&h->key), p->pin, &pinned_now) == RF_E_CONFLICT) {
+	/* An SKI is what its issuer wrote, so the first key holds it; the CA that vouches for a name may renew it with another key. */
+	if (h->kind == RF_CRED_SKI &&
+	    rf_registry_pin(env->registry, h->kind, rf_credkey_str(&h->key), p->pin, &pinned_now) == RF_E_CONFLICT) {
 		/* Somebody else's key under this device's name: who it is, is not known. */
 		i->device = NULL;
 		i->class = NULL;

@@ -4,6 +4,7 @@
  * Invariants: an entry is in the map and in the list of use, or in neither. Peers are shared by
  * sessions and connections of this worker only, so their count of references is plain.
  */
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
@@ -93,6 +94,12 @@ static int count_of(STACK_OF(X509) *others)
 }
 
 /* Append the encoding of x with its length, so that two lists never hash alike. */
+/* libssl's chain begins with the leaf, a renewed peer's does not: where the certificates above the leaf begin. */
+static int above(X509 *leaf, STACK_OF(X509) *others)
+{
+	return count_of(others) > 0 && X509_cmp(leaf, sk_X509_value(others, 0)) == 0;
+}
+
 static bool add_der(struct rf_buf *b, X509 *x)
 {
 	int n = i2d_X509(x, NULL);
@@ -112,7 +119,7 @@ static int key_of(struct rf_peer_cache *c, uint64_t generation, X509 *leaf, STAC
 	unsigned n = 0;
 	rf_buf_clear(&c->der);
 	bool good = add_der(&c->der, leaf);
-	for (int i = 0; good && i < count_of(others); i++)
+	for (int i = above(leaf, others); good && i < count_of(others); i++)
 		good = add_der(&c->der, sk_X509_value(others, i));
 	if (good)
 		good = EVP_DigestInit_ex2(c->hash, c->sha256, NULL) && EVP_DigestUpdate(c->hash, c->der.p, c->der.n) &&
@@ -138,10 +145,10 @@ static int take_subject(struct rf_tls_peer *p, struct rf_err *e)
 
 static int take_facts(struct rf_tls_peer *p, X509 *leaf, STACK_OF(X509) *others, struct rf_err *e)
 {
-	int n = count_of(others);
+	int from = above(leaf, others), n = count_of(others);
 	unsigned digest_len = 0;
 	uint8_t digest[EVP_MAX_MD_SIZE];
-	int rc = rf_cert_from_x509(leaf, n ? sk_X509_value(others, 0) : NULL, 0, &p->cert, e);
+	int rc = rf_cert_from_x509(leaf, from < n ? sk_X509_value(others, from) : NULL, 0, &p->cert, e);
 	if (rc != RF_OK)
 		return rc;
 	if ((rc = take_subject(p, e)) != RF_OK)
@@ -155,8 +162,8 @@ static int take_facts(struct rf_tls_peer *p, X509 *leaf, STACK_OF(X509) *others,
 	p->chain = calloc((size_t)n + 1, sizeof *p->chain);
 	if (!p->chain)
 		return rf_fail(e, RF_E_NOMEM, "no memory for a certificate chain");
-	for (int i = 0; i < n; i++, p->chain_count++) {
-		rc = rf_cert_from_x509(sk_X509_value(others, i), NULL, 0, &p->chain[i], e);
+	for (int i = from; i < n; i++, p->chain_count++) {
+		rc = rf_cert_from_x509(sk_X509_value(others, i), NULL, 0, &p->chain[p->chain_count], e);
 		if (rc != RF_OK)
 			return rc;
 	}
@@ -224,6 +231,7 @@ int rf_peer_verify(struct rf_peer_cache *c, const struct rf_trust *trust, X509 *
 	}
 	c->misses++;
 	rc = make(trust, leaf, others, ret, e);
+	ERR_clear_error(); /* else SSL_get_error takes a bad signature here for the end of a connection */
 	if (rc == RF_OK)
 		remember(c, key, *ret);
 	return rc;

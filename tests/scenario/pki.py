@@ -2,6 +2,7 @@
 import datetime
 import ipaddress
 import os
+import re
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -126,3 +127,9 @@ def csr(key, text):
 
 def new_key():
     return ec.generate_private_key(ec.SECP256R1())
+
+
+def chain(text):
+    """The certificates of a PEM text."""
+    return [x509.load_pem_x509_certificate(part.encode()) for part in
+            re.findall("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", text, re.S)]

@@ -137,8 +137,8 @@ def test_slow_head(edge, origin, app, host, lamp):
         answer = c.rest()
         assert not answer or b" 408 " in answer.split(b"\r\n")[0] + b" "
     assert not origin.requests
-    record = edge.wait_record(Reason="the client sent too slowly")
-    assert record["Action"] == "block"
+    record = edge.wait_record(Reason="the head of the request took too long")
+    assert record["Action"] == "block" and record["Layer"] == "limit"
 
 
 def test_slow_head_drip(edge, origin, app, host, lamp):

@@ -55,9 +55,7 @@ def test_csr_of_the_device(edge, origin, app, host):
     made = edge.api("POST", "/accounts/{account}/devices", {"name": host, "class": edge.klass() and "lamps",
                                                            "csr": pki.csr(key, host)})
     assert "private_key" not in made["bundle"]
-    from cryptography import x509
-    chain = x509.load_pem_x509_certificates(made["bundle"]["certificate"].encode())
-    assert edge.get(host, "/", pki.Identity(edge.dir, host, chain, key)).status == 200
+    assert edge.get(host, "/", pki.Identity(edge.dir, host, pki.chain(made["bundle"]["certificate"]), key)).status == 200
 
 
 def test_no_certificate_json(edge, origin, app, host):
@@ -118,7 +116,8 @@ def test_unknown_device_is_listed(edge, origin, host, plant):
     stranger = ca.issue("unlisted")
     refused(edge, origin, host, stranger, "the certificate belongs to no known device")
     seen = until(lambda: [u for u in edge.api("GET", "/accounts/{account}/devices/unknown") if u["ski"] == stranger.ski])
-    device = edge.device("named-" + host.split(".")[0], issue=False)
+    edge.klass("quiet", roots=[app["roots"][0]])
+    device = edge.device("named-" + host.split(".")[0], "quiet", issue=False)
     edge.api("POST", f"/accounts/{{account}}/devices/{device.id}/credentials", {"kind": "ski", "value": seen[0]["ski"]})
     assert edge.get(host, "/", stranger).status == 200
     edge.delete_app(app)
@@ -126,11 +125,11 @@ def test_unknown_device_is_listed(edge, origin, host, plant):
 
 def test_expired(edge, origin, plant_app, host, plant):
     refused(edge, origin, host, plant.issue("old", start=pki.utcnow() - 20 * DAY, end=pki.utcnow() - DAY),
-            "the client certificate has expired")
+            "certificate has expired")
 
 
 def test_not_yet_valid(edge, origin, plant_app, host, plant):
-    refused(edge, origin, host, plant.issue("early", start=pki.utcnow() + DAY), "the client certificate is not valid yet")
+    refused(edge, origin, host, plant.issue("early", start=pki.utcnow() + DAY), "certificate is not yet valid")
 
 
 def test_signature_broken(edge, origin, plant_app, host, plant):
@@ -140,7 +139,8 @@ def test_signature_broken(edge, origin, plant_app, host, plant):
     good = plant.issue("spoiled")
     der = bytearray(good.leaf.public_bytes(Encoding.DER))
     der[-5] ^= 1
-    refused(edge, origin, host, pki.Identity(edge.dir, "spoilt", [x509.load_der_x509_certificate(bytes(der))], good.private))
+    for _ in range(8):
+        refused(edge, origin, host, pki.Identity(edge.dir, "spoilt", [x509.load_der_x509_certificate(bytes(der))], good.private))
 
 
 def test_server_certificate_as_client(edge, origin, plant_app, host, plant):
@@ -255,14 +255,13 @@ def test_certificate_revoked_by_its_id(edge, origin, app, host):
     made = edge.api("POST", f"/zones/{edge.zone()}/client_certificates", {"csr": pki.csr(key, "by-id"), "validity_days": 30})
     device = edge.device("by-id", issue=False)
     edge.api("POST", f"/accounts/{{account}}/devices/{device.id}/credentials", {"kind": "ski", "value": made["ski"]})
-    from cryptography import x509
-    identity = pki.Identity(edge.dir, "by-id-cert", x509.load_pem_x509_certificates(made["certificate"].encode()), key)
+    identity = pki.Identity(edge.dir, "by-id-cert", pki.chain(made["certificate"]), key)
     with edge.client(host, identity) as c:
         assert c.get().status == 200
         origin.clear()
         edge.api("DELETE", f"/zones/{edge.zone()}/client_certificates/{made['id']}")
         assert c.rest() == b""
-    refused(edge, origin, host, identity, "the client certificate is revoked")
+    refused(edge, origin, host, identity, "certificate revoked")
     edge.api("PATCH", f"/zones/{edge.zone()}/client_certificates/{made['id']}", {"reactivate": True})
     assert edge.get(host, "/", identity).status == 200
 
@@ -285,7 +284,7 @@ def test_crl_of_an_uploaded_root(edge, origin, host):
     edge.klass("listed", roots=[root], first_sight=True)
     app = edge.app(host, origin, roots=[root])
     good, bad = ca.issue("good"), ca.issue("bad")
-    refused(edge, origin, host, good, "the revocation list of the certificate's CA is missing or has expired")
+    refused(edge, origin, host, good, "revocation list missing")
     put = f"/accounts/{{account}}/mtls_certificates/{root}/crl"
     edge.api("PUT", put, {"crls": [ca.crl([bad.leaf])]})
     assert edge.get(host, "/", good).status == 200
@@ -358,7 +357,6 @@ def test_resumption_keeps_identity(edge, origin, app, host, lamp, version):
     with edge.client(host, ctx=ctx) as c:
         assert c.get().status == 200
         session = c.sock.session
-        c.sock.close() if False else None
     resumed = 0
     for _ in range(6):
         with edge.client(host, ctx=ctx, session=session) as c:

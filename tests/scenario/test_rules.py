@@ -128,11 +128,11 @@ def test_disabled(edge, app, host, lamp):
 @pytest.mark.parametrize("expression, words, column", [
     ('http.hots eq "a"', "http.host", 1),
     ('http.host eq "a" adn ssl', "and", 18),
-    ('http.host eq', "end", None),
+    ('http.host eq', "a string in quotes", 13),
     ('http.request.method eq 7', "", 24),
-    ('ip.src in $nosuchlist', "nosuchlist", 11),
+    ('ip.src in $nosuchlist', "nosuchlist", 12),
     ('startswith(http.host, "a")', "starts_with", 1),
-    ('http.host matches "("', "", 19),
+    ('http.host matches "("', "", 20),
 ], ids=lambda v: str(v)[:24].replace("/", ""))
 def test_errors_say_where(edge, expression, words, column):
     reply = edge.reply("PUT", f"/zones/{edge.zone()}/rulesets/phases/http_request/entrypoint",
@@ -142,7 +142,7 @@ def test_errors_say_where(edge, expression, words, column):
     assert error["source"]["pointer"].startswith("/rules/1")
     assert words.lower() in error["message"].lower(), error
     if column:
-        assert f"column {column}" in error["message"] or f":{column}:" in error["message"] or f"1:{column}" in error["message"], error
+        assert f"line 1, column {column})" in error["message"], error
 
 
 def test_bad_change_leaves_the_good_state(edge, app, host, lamp):
@@ -166,8 +166,8 @@ def test_explain(edge, app, host, lamp):
     text = json.dumps(told)
     assert text.index("first") < text.index("second")
     assert "block" in text and "not_matched" not in text.split("second")[1][:400]
-    done = edge.cli("explain", lamp.name, f"GET {host}/a", check=None)
-    assert done.returncode == 0, done
+    done = edge.cli("explain", lamp.name, f"GET https://{host}/a", check=0)
+    assert "evil" in done.stdout and "outcome    pass" in done.stdout
 
 
 def test_operators_tests_gate_apply(edge, app, host, lamp, tmp_path):
@@ -176,10 +176,10 @@ def test_operators_tests_gate_apply(edge, app, host, lamp, tmp_path):
     tests = tmp_path / "tests.json"
     tests.write_text(json.dumps(good))
     edge.add_rule('http.request.uri.path contains "/cgi-bin/"')
-    done = edge.cli("rule", "test", str(tests))
+    done = edge.cli("rule", "test", str(tests), "--zone", "edge.test")
     assert done.returncode == 0, done
     edge.ruleset([{"expression": "true", "action": "block"}])
-    done = edge.cli("rule", "test", str(tests))
+    done = edge.cli("rule", "test", str(tests), "--zone", "edge.test")
     assert done.returncode == 1 and "reading" in done.stdout + done.stderr, done
 
 

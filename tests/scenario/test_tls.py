@@ -138,7 +138,7 @@ def test_proxy_protocol(behind_proxy, header):
     origin.clear()
     with Client(port, "proxied.edge.test", device, before=header) as c:
         assert c.get().status == 200
-    assert origin.requests[0].get("cf-connecting-ip") == "203.0.113.7"
+    assert origin.requests[0].get("x-forwarded-for") == "203.0.113.7"
     assert edge.wait_record(SourceIP="203.0.113.7")["SourcePort"] == 5555
 
 
