@@ -126,7 +126,6 @@ static int tls_version(int choice)
 static void on_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
 {
 	struct listening *at = RF_CONTAINER(l, struct listening, listener);
-	rf_count(RF_C_CONN_ACCEPTED);
 	rf_http_accept(at->worker->edge, &at->facts, fd, peer);
 }
 

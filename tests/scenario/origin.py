@@ -118,6 +118,8 @@ class Origin:
 
     def stop(self):
         """No new connections, and none of the old: the port refuses."""
+        if self.listener.fileno() < 0:
+            return
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.thread.join(5)

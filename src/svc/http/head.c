@@ -146,7 +146,8 @@ static enum step whole(struct rf_http_conn *c)
 	}
 	c->wait[0].what = WAIT_NONE;
 	uint32_t most = c->edge->conf.requests_per_connection;
-	if (c->edge->draining || (most && c->requests >= most))
+	/* What a client sends after it said "close" is no request [RFC 9112 9.6]. */
+	if (!c->req->head.keep_alive || c->edge->draining || (most && c->requests >= most))
 		c->last = true;
 	return STEP_IDENTIFY;
 }
