@@ -32,9 +32,10 @@ struct request *request_new(struct rf_http_conn *c)
 	if (!q)
 		return NULL;
 	q->arena.bound = e->conf.request_memory;
+	/* A request that is refused at once is recorded, and its body read away, without flows of its own. */
+	memset(&q->fup, 0, offsetof(struct rf_flow, chunked));
+	memset(&q->fdown, 0, offsetof(struct rf_flow, chunked));
 	q->fup.bufs = q->fdown.bufs = e->bufs;
-	q->fup.codec = q->fdown.codec = NULL;
-	q->fup.codec_buf = q->fdown.codec_buf = NULL;
 	q->conn = c;
 	q->ray = edge_id(e);
 	q->began = conn_now(c);
