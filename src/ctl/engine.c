@@ -291,7 +291,7 @@ static void local_down(struct engine *g)
 static int worker_up(struct engine *g, unsigned i, struct rf_err *e)
 {
 	struct rf_worker_spec spec = {
-		.ctl = &g->ctl, .index = i, .ring = rf_writer_ring(g->writer, i),
+		.ctl = &g->ctl, .index = i, .ring = rf_writer_wanted(g->writer) ? rf_writer_ring(g->writer, i) : NULL,
 		.identity = { .registry = g->ctl.devices, .event = rf_devices_event, .arg = g->ctl.priv->devices },
 		.local = rf_local_handle, .local_arg = g->local,
 	};

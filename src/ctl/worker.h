@@ -16,7 +16,7 @@ struct rf_worker_listener {
 struct rf_worker_spec {
 	struct rf_ctl *ctl;
 	unsigned index;
-	struct rf_ring *ring;
+	struct rf_ring *ring; /* NULL: nobody reads records */
 	struct rf_identity_env identity;
 	void (*local)(void *arg, struct rf_local_request *q); /* on the worker's thread */
 	void *local_arg;

@@ -225,6 +225,11 @@ void rf_writer_free(struct rf_writer *w)
 struct rf_ring *rf_writer_ring(struct rf_writer *w, size_t i) { return i < w->conf.rings ? w->rings[i] : NULL; }
 struct rf_recent *rf_writer_recent(struct rf_writer *w) { return w->recent; }
 
+bool rf_writer_wanted(const struct rf_writer *w)
+{
+	return w->conf.recent || rf_sink_on(&w->file) || rf_sink_on(&w->out) || rf_sink_on(&w->syslog);
+}
+
 void rf_writer_reopen(struct rf_writer *w) { atomic_store(&w->reopen, true); }
 
 void rf_writer_notify(struct rf_writer *w, void (*added)(void *arg), void *arg)

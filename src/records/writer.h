@@ -37,6 +37,8 @@ void rf_writer_free(struct rf_writer *w);
 
 struct rf_ring *rf_writer_ring(struct rf_writer *w, size_t i);
 struct rf_recent *rf_writer_recent(struct rf_writer *w);
+/* Does anybody read records? Where nobody does, workers need not make them. */
+bool rf_writer_wanted(const struct rf_writer *w);
 /* Any thread: close and open the files again, for logrotate. */
 void rf_writer_reopen(struct rf_writer *w);
 /* Called on the writer's thread after records were added to the recent ones: post a message, do not work there. Set before rf_writer_start. */
