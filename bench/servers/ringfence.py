@@ -51,7 +51,7 @@ class Api(http.client.HTTPConnection):
 
     def send_text(self, method, path, text):
         """The body of the answer, as bytes. Raises where it is an error."""
-        self.request(method, "/client/v4" + path, text, {"Content-Type": "application/json"})
+        self.request(method, "/client/v4" + path, text, {"Content-Type": "application/json", "Prefer": "return=minimal"})
         answer = self.getresponse()
         body = answer.read()
         if answer.status >= 300:

@@ -35,6 +35,8 @@ void rf_api_free(struct rf_api *a)
 	free(a);
 }
 
+size_t rf_api_body_max(const struct rf_api *a) { return a->conf.body_max ? a->conf.body_max : RF_API_BODY_MAX; }
+
 const char *rf_api_openapi(struct rf_api *a) { return a->openapi; }
 
 static int read_query(struct rf_api_call *c, struct rf_str query)
@@ -150,6 +152,9 @@ static int read_body(struct rf_api_call *c)
 		c->body = r->shape == RF_SHAPE_ARRAY ? NULL : json_object();
 	} else if (!is_json(c->req->content_type)) {
 		return rf_fail(&c->err, RF_E_MEDIA, "send the body as Content-Type: application/json");
+	} else if (c->req->body.n > rf_api_body_max(c->api)) {
+		return rf_fail(&c->err, RF_E_TOO_LARGE, "the body has %zu bytes; at most %zu are taken (limits.api_body_bytes)",
+			       c->req->body.n, rf_api_body_max(c->api));
 	} else {
 		int rc = rf_json_read(c->req->body, &c->body, &c->err);
 		if (rc != RF_OK)

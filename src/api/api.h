@@ -16,7 +16,7 @@
 #include "wire/http1_names.h"
 
 enum {
-	RF_API_BODY_MAX = 8 << 20,   /* bytes of a request's body */
+	RF_API_BODY_MAX = 8 << 20,   /* bytes of a request's body, where the configuration does not say */
 	RF_API_DEPTH_MAX = 32,       /* nesting of its JSON */
 	RF_API_PER_PAGE = 20,        /* where the request does not say */
 	RF_API_PER_PAGE_MAX = 1000,
@@ -62,11 +62,13 @@ struct rf_api_conf {
 	struct rf_clock clock;
 	const struct rf_ca *ca;      /* our device CA; NULL: nothing can be issued */
 	unsigned rate;               /* requests of a token in RF_API_RATE_WINDOW_S; 0: no bound */
+	size_t body_max;             /* bytes of a request's body; 0: RF_API_BODY_MAX */
 	const char *version;
 };
 
 struct rf_api *rf_api_new(const struct rf_api_conf *conf, struct rf_err *e);
 void rf_api_free(struct rf_api *a);
+size_t rf_api_body_max(const struct rf_api *a);
 
 struct rf_api_request {
 	enum rf_http_method method;

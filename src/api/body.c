@@ -36,8 +36,6 @@ static unsigned nesting(struct rf_str s)
 
 int rf_json_read(struct rf_str text, json_t **ret, struct rf_err *e)
 {
-	if (text.n > RF_API_BODY_MAX)
-		return rf_fail(e, RF_E_TOO_LARGE, "the body has %zu bytes; at most %d are taken", text.n, RF_API_BODY_MAX);
 	if (nesting(text) > RF_API_DEPTH_MAX)
 		return rf_fail(e, RF_E_TOO_LARGE, "the JSON is nested more than %d deep", RF_API_DEPTH_MAX);
 	json_error_t why;

@@ -39,13 +39,16 @@ void rf_change_fini(struct rf_ruleset_change *ch)
 /* A note: without a place the rule was not there; with a document, it read so. */
 static int note(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const int64_t *place, const json_t *doc)
 {
+	ch->unkept |= json_array_size(ch->undo) >= RF_RULESET_VERSION_RULES;
+	if (ch->fresh || ch->unkept)
+		return RF_OK;
 	json_t *op = json_pack("{s:s}", "id", id);
 	bool good = op && (!place || json_object_set_new(op, "place", json_integer(*place)) == 0);
 	good = good && (!doc || json_object_set(op, "rule", (json_t *)doc) == 0);
-	if (good && !ch->fresh)
+	if (good)
 		return json_array_append_new(ch->undo, op) == 0 ? RF_OK : no_memory(c);
 	json_decref(op);
-	return good ? RF_OK : no_memory(c);
+	return no_memory(c);
 }
 
 static int announce(struct rf_api_call *c, const struct rf_ruleset_change *ch, const char *id)

@@ -4,8 +4,9 @@
  * {"id", "place"} (it stood there) and {"id", "place", "rule"} (and read so). A version is shown by taking the rules as
  * they are and undoing changes from the latest back to it. The head's "history" lists what is kept, oldest first.
  *
- * Bounds: RF_RULESET_VERSIONS, and RF_RULESET_VERSION_RULES over all of them but the last; the oldest go first. A version
- * that is deleted is only hidden while an older one needs its record.
+ * Bounds: RF_RULESET_VERSIONS, and RF_RULESET_VERSION_RULES changed rules in all of them together; the oldest go first,
+ * and a single change of more rules than that leaves no earlier version: what is kept is also what a later push of one
+ * rule has to clear away. A version that is deleted is only hidden while an older one needs its record.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,14 +30,14 @@ static bool over(const json_t *history)
 	json_t *entry;
 	json_array_foreach(history, i, entry)
 		rules += json_integer_value(json_object_get(entry, "rules"));
-	return n > RF_RULESET_VERSIONS || (n > 1 && rules > RF_RULESET_VERSION_RULES) ||
+	return n > RF_RULESET_VERSIONS || rules > RF_RULESET_VERSION_RULES ||
 		(n > 0 && hidden(json_array_get(history, 0)));
 }
 
-static int trim(struct rf_api_call *c, json_t *history)
+static int trim(struct rf_api_call *c, json_t *history, bool all)
 {
 	int rc = RF_OK;
-	while (rc == RF_OK && over(history)) {
+	while (rc == RF_OK && (over(history) || (all && json_array_size(history)))) {
 		rc = rf_store_del(c->store, RF_KIND_RULESET_VERSION, rf_json_text(json_array_get(history, 0), "id"), 0, &c->err);
 		json_array_remove(history, 0);
 	}
@@ -55,6 +56,8 @@ int rf_version_keep(struct rf_api_call *c, struct rf_ruleset_change *ch, const j
 	RF_OBJECT_AUTO v = { 0 };
 	json_t *history = own_history(ch->head.doc);
 	const char *version = rf_json_text(old_head, "version");
+	if (history && ch->unkept)
+		return trim(c, history, true);
 	int rc = history ? rf_api_object(c, &v, ch->head.id, version, json_pack("{s:O}", "undo", ch->undo)) : no_memory(c);
 	if (rc == RF_OK)
 		rc = rf_store_put(c->store, RF_KIND_RULESET_VERSION, &v, 0, &c->err);
@@ -63,7 +66,7 @@ int rf_version_keep(struct rf_api_call *c, struct rf_ruleset_change *ch, const j
 	json_t *entry = json_pack("{s:s, s:s, s:I, s:O?, s:O?, s:O?}", "version", version, "id", v.id, "rules",
 				  (json_int_t)json_array_size(ch->undo), "last_updated", json_object_get(old_head, "last_updated"),
 				  "name", json_object_get(old_head, "name"), "description", json_object_get(old_head, "description"));
-	return json_array_append_new(history, entry) == 0 ? trim(c, history) : no_memory(c);
+	return json_array_append_new(history, entry) == 0 ? trim(c, history, false) : no_memory(c);
 }
 
 static size_t find(const json_t *history, const char *version)
@@ -89,7 +92,8 @@ int rf_api_versions_delete(struct rf_api_call *c)
 	if (rc == RF_OK && at == json_array_size(history))
 		rc = rf_fail(&c->err, RF_E_NOT_FOUND, "the ruleset has no version %s", c->params.version);
 	if (rc == RF_OK)
-		rc = json_object_set_new(json_array_get(history, at), "hidden", json_true()) == 0 ? trim(c, history) : no_memory(c);
+		rc = json_object_set_new(json_array_get(history, at), "hidden", json_true()) == 0 ?
+			trim(c, history, false) : no_memory(c);
 	if (rc == RF_OK)
 		rc = rf_store_put(c->store, RF_KIND_RULESET, &o, c->if_revision, &c->err);
 	if (rc == RF_OK)

@@ -10,7 +10,7 @@
 
 enum {
 	RF_RULESET_VERSIONS = 20,         /* earlier ones that are kept */
-	RF_RULESET_VERSION_RULES = 400000, /* and rules that all of them hold; the last is always kept */
+	RF_RULESET_VERSION_RULES = 20000, /* and rules that changed in all of them together; see ruleset_versions.c */
 	RF_RULESET_EACH = 512,            /* rules that are announced to ctl one by one; beyond it, the ruleset */
 };
 
@@ -19,6 +19,7 @@ struct rf_ruleset_change {
 	json_t *undo;             /* array; see ruleset_versions.c */
 	bool fresh;               /* the ruleset is being made */
 	bool whole;               /* announce the ruleset, not each rule */
+	bool unkept;              /* too much changes for a way back */
 	char now[RF_RFC3339_SIZE];
 };
 

@@ -6,7 +6,7 @@
  * chunked; a large body is refused before it is received unless its sender may make the request. Then the
  * API answers at once, and WRITE sends that. One timer bounds each state.
  *
- * Invariants: memory for requests is bounded for each connection (RF_API_BODY_MAX) and over all
+ * Invariants: memory for requests is bounded for each connection (rf_api_body_max) and over all
  * (RF_API_BUFFERED_MAX); a head that the strict parser refuses ends the connection.
  *
  * Not here: what requests mean (api/api).
@@ -23,6 +23,8 @@
 #include "net/stream.h"
 #include "tls/tls.h"
 #include "wire/http1_body.h"
+
+#define TOO_LARGE "the body is larger than limits.api_body_bytes allows"
 
 enum state { HANDSHAKE, HEAD, BODY, WRITE };
 enum { READ_SIZE = 16384, ARENA_MAX = 65536 };
@@ -192,8 +194,8 @@ static int on_head(struct conn *c)
 	}
 	c->keep = c->head.keep_alive;
 	bool length = c->head.body == RF_BODY_LENGTH;
-	if (length && c->head.content_length > RF_API_BODY_MAX) {
-		refuse(c, 413, "the body is larger than 8 MiB");
+	if (length && c->head.content_length > rf_api_body_max(c->server->conf.api)) {
+		refuse(c, 413, TOO_LARGE);
 		return RF_OK;
 	}
 	if ((!length && c->head.body == RF_BODY_CHUNKED) || (length && c->head.content_length > RF_API_EARLY_BODY))
@@ -216,14 +218,14 @@ static int on_chunks(struct conn *c)
 	while ((rc = rf_chunked_feed(&c->chunked, &in, &data)) == RF_OK) {
 		rf_buf_add(&c->chunks, data);
 		c->server->buffered += data.n;
-		if (c->chunks.n > RF_API_BODY_MAX || c->chunks.bad)
+		if (c->chunks.n > rf_api_body_max(c->server->conf.api) || c->chunks.bad)
 			break;
 	}
 	c->decoded = c->in.n - in.n;
 	if (rc == RF_E_AGAIN)
 		return rc;
 	if (rc != RF_E_EOF || !parse_head(c)) {
-		refuse(c, rc == RF_OK ? 413 : 400, rc == RF_OK ? "the body is larger than 8 MiB" : "the chunks are malformed");
+		refuse(c, rc == RF_OK ? 413 : 400, rc == RF_OK ? TOO_LARGE : "the chunks are malformed");
 		return RF_OK;
 	}
 	answer(c, rf_buf_str(&c->chunks));
@@ -251,8 +253,8 @@ static int on_body(struct conn *c)
 static int fill(struct conn *c)
 {
 	struct rf_api_server *s = c->server;
-	size_t most = RF_API_BODY_MAX + 2 * RF_API_EARLY_BODY + (c->state == BODY ? RF_API_BODY_MAX : 0);
-	if (c->in.n >= most || s->buffered >= RF_API_BUFFERED_MAX) {
+	size_t body = rf_api_body_max(s->conf.api), most = body + 2 * RF_API_EARLY_BODY + (c->state == BODY ? body : 0);
+	if (c->in.n >= most || s->buffered >= RF_API_BUFFERED_MAX + body) {
 		refuse(c, c->in.n >= most ? 413 : 503, "too much is being received");
 		return RF_OK;
 	}

@@ -15,7 +15,7 @@ enum rf_api_listen { RF_API_UNIX, RF_API_PLAIN, RF_API_TLS };
 enum {
 	RF_API_CONNECTIONS = 256,
 	RF_API_LISTENERS = 8,
-	RF_API_BUFFERED_MAX = 128 << 20, /* bytes of requests being received, all connections together */
+	RF_API_BUFFERED_MAX = 128 << 20, /* bytes of requests being received, all connections together, besides one largest body */
 	RF_API_EARLY_BODY = 64 << 10,    /* a larger body is not received before its sender is known */
 };
 

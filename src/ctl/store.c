@@ -96,7 +96,8 @@ static void table_sql(struct rf_buf *b, const struct store_kind *k)
 		      k->unique == UNIQUE_PLACED ? "parent, place" : "parent");
 	rf_buf_printf(b, "CREATE %sINDEX IF NOT EXISTS %s_name ON %s(%s);\n",
 		      k->unique == UNIQUE_ANY || k->unique == UNIQUE_PLACED ? "" : "UNIQUE ",
-		      k->table, k->table, k->unique == UNIQUE_PARENT ? "parent, name" : "name");
+		      k->table, k->table,
+		      k->unique == UNIQUE_PARENT || k->unique == UNIQUE_PLACED ? "parent, name" : "name");
 }
 
 /* The tables of every kind: those that a release adds appear by themselves. */
@@ -224,17 +225,41 @@ void rf_store_close(struct rf_store *s)
 	for (size_t k = 0; k < RF_KIND_COUNT; k++)
 		for (size_t op = 0; op < OP_COUNT_; op++)
 			sqlite3_finalize(s->cached[k][op]);
+	for (size_t i = 0; i < TX_COUNT_; i++)
+		sqlite3_finalize(s->tx[i]);
 	sqlite3_finalize(s->audit);
 	sqlite3_close(s->db);
 	free(s->path);
 	free(s);
 }
 
+/* A step of every transaction, prepared once. */
+static int step(struct rf_store *s, enum store_tx which, const char *doing, struct rf_err *e)
+{
+	static const char *const sql[TX_COUNT_] = {
+		[TX_BEGIN] = "BEGIN IMMEDIATE",
+		[TX_REVISION] = "INSERT INTO meta VALUES ('revision', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+		[TX_TRIM] = "DELETE FROM audit WHERE seq <= (SELECT max(seq) FROM audit) - ?1",
+		[TX_COMMIT] = "COMMIT",
+	};
+	sqlite3_stmt **st = &s->tx[which];
+	int rc = *st ? SQLITE_OK : sqlite3_prepare_v3(s->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, st, NULL);
+	if (rc != SQLITE_OK)
+		return rf_store_failed(s, rc, doing, e);
+	if (which == TX_REVISION)
+		sqlite3_bind_int64(*st, 1, (int64_t)s->revision);
+	if (which == TX_TRIM)
+		sqlite3_bind_int64(*st, 1, RF_STORE_AUDIT_MAX);
+	sqlite3_step(*st);
+	rc = sqlite3_reset(*st);
+	return rc == SQLITE_OK ? RF_OK : rf_store_failed(s, rc, doing, e);
+}
+
 int rf_store_begin(struct rf_store *s, const char *actor, struct rf_err *e)
 {
 	if (s->open_tx)
 		return rf_fail(e, RF_E_INTERNAL, "a transaction is open already");
-	int rc = run(s, "BEGIN IMMEDIATE", "begin a change", e);
+	int rc = step(s, TX_BEGIN, "begin a change", e);
 	if (rc != RF_OK)
 		return rc;
 	s->open_tx = true;
@@ -246,16 +271,12 @@ int rf_store_commit(struct rf_store *s, struct rf_err *e)
 {
 	if (!s->open_tx)
 		return rf_fail(e, RF_E_INTERNAL, "no transaction is open");
-	char sql[320];
-	snprintf(sql, sizeof sql, "INSERT INTO meta VALUES ('revision', %llu) ON CONFLICT (key) DO UPDATE SET "
-		 "value = excluded.value; DELETE FROM audit WHERE seq <= (SELECT max(seq) FROM audit) - %d; COMMIT",
-		 (unsigned long long)s->revision, RF_STORE_AUDIT_MAX);
-	int rc;
+	int rc = RF_OK;
 	if (sqlite3_get_autocommit(s->db))
 		rc = rf_fail(e, RF_E_DISK, "the change was undone because %s could not be written; nothing was changed",
 			     s->path);
-	else
-		rc = run(s, sql, "store the change", e);
+	for (enum store_tx t = TX_REVISION; t <= TX_COMMIT && rc == RF_OK; t++)
+		rc = step(s, t, "store the change", e);
 	if (rc != RF_OK) {
 		rf_store_rollback(s);
 		return rc;

@@ -6,6 +6,8 @@
 enum store_op { OP_GET, OP_FIND, OP_FIND_IN, OP_INSERT, OP_UPDATE, OP_DELETE, OP_BEFORE, OP_AFTER, OP_MOVE,
 		OP_COUNT_ };
 
+enum store_tx { TX_BEGIN, TX_REVISION, TX_TRIM, TX_COMMIT, TX_COUNT_ };
+
 struct rf_store {
 	sqlite3 *db;
 	struct rf_clock clock;
@@ -17,7 +19,7 @@ struct rf_store {
 	int (*fill)(void *ctx, void *to, size_t n);
 	void *fill_ctx;
 	sqlite3_stmt *cached[RF_KIND_COUNT][OP_COUNT_];
-	sqlite3_stmt *audit;
+	sqlite3_stmt *audit, *tx[TX_COUNT_];
 };
 
 struct store_kind {
