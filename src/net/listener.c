@@ -8,6 +8,7 @@
  * it again: the task, the timer, or resume.
  */
 #include "net/listener.h"
+#include "records/counters.h"
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
@@ -22,6 +23,7 @@ static void rest(struct rf_listener *l)
 {
 	l->resting = true;
 	l->exhausted++;
+	rf_count(RF_C_ACCEPT_PAUSED);
 	rf_timer_set(l->loop, &l->rest, rf_loop_now(l->loop) + RF_LISTENER_REST_NS);
 }
 

@@ -5,6 +5,7 @@
  */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include "base/ip.h"
 #include "tls/layer.h"
 
@@ -17,10 +18,26 @@ SSL_CTX *tls_client_ctx(void)
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
-	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) && SSL_CTX_set_default_verify_paths(ctx))
+	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION))
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;
+}
+
+/* The system's roots, read when an origin first needs them and shared by all workers: reading them takes tens of
+ * milliseconds, which nobody shall wait for when the engine starts again. NULL without memory. */
+static X509_STORE *system_roots(void)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	static X509_STORE *store;
+	pthread_mutex_lock(&mutex);
+	if (!store && (store = X509_STORE_new()) && !X509_STORE_set_default_paths(store)) {
+		X509_STORE_free(store);
+		store = NULL;
+	}
+	ERR_clear_error(); /* a system without roots verifies nothing */
+	pthread_mutex_unlock(&mutex);
+	return store;
 }
 
 static const char *verify_words(const SSL *ssl)
@@ -85,8 +102,9 @@ int rf_tls_connect(struct rf_tls *t, struct rf_stream *s, const struct rf_tls_cl
 	SSL_set_verify(conn->ssl, c->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	if (c->trust)
 		conn->trust = rf_trust_get(c->trust);
-	if (!set_name(conn->ssl, c) || (c->keypair && !show(conn->ssl, c->keypair)) ||
-	    (c->trust && !SSL_set1_verify_cert_store(conn->ssl, rf_trust_store(c->trust)))) {
+	X509_STORE *roots = c->trust ? rf_trust_store(c->trust) : c->verify ? system_roots() : NULL;
+	if (!set_name(conn->ssl, c) || (c->keypair && !show(conn->ssl, c->keypair)) || (c->verify && !roots) ||
+	    (roots && !SSL_set1_verify_cert_store(conn->ssl, roots))) {
 		conn->error = "the origin's name or certificate settings cannot be used";
 		conn->phase = FAILED;
 		return RF_E_CRYPTO;

@@ -30,7 +30,7 @@ def test_bytes_that_are_not_utf8(edge):
 
 
 def test_too_deep(edge):
-    errors(edge.reply("POST", CLASSES, '{"name": ' + "[" * 100000 + "]" * 100000 + "}"), 400)
+    errors(edge.reply("POST", CLASSES, '{"name": ' + "[" * 100000 + "]" * 100000 + "}"), 413)
 
 
 def test_too_large(edge):

@@ -278,6 +278,14 @@ def test_not_asked_for_not_compressed(edge, app, host, lamp):
     assert edge.get(host, "/big/60000", lamp, [("Accept-Encoding", "gzip;q=0, identity")]).get("content-encoding") is None
 
 
+def test_not_compressed_for_other_sites(edge, app, host, lamp):
+    """The length of what another site's page made a browser ask for must tell it nothing."""
+    def coding(referer):
+        return edge.get(host, "/big/60000", lamp, [("Accept-Encoding", "gzip"), ("Referer", referer)]).get("content-encoding")
+    assert coding(f"https://{host}/page") == "gzip" == coding(f"https://{host}:8443/")
+    assert coding("https://elsewhere.test/") is None is coding(f"https://{host}.elsewhere.test/") is coding("nonsense")
+
+
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
 def test_request_bodies_are_decompressed(edge, origin, host, lamp, coding):
     app = edge.app(host, origin, decompress_requests=True)

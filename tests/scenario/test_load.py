@@ -121,8 +121,8 @@ def test_10000_half_open_handshakes(edge, origin, app, host, lamp):
 
 def test_descriptors_run_out(make_edge, origin):
     """No spinning, no crash; those who are in go on, and new ones get in when there is room."""
-    edge = make_edge(limits={"descriptors": 260}, timeouts={"handshake": "60s", "idle": "60s"})
-    edge.start()
+    edge = make_edge(timeouts={"handshake": "60s", "idle": "60s"})
+    edge.start(wrapper=["prlimit", "--nofile=300:300"])
     edge.app("full.edge.test", origin)
     device = edge.device("insider")
     with edge.client("full.edge.test", device) as inside:
@@ -131,9 +131,9 @@ def test_descriptors_run_out(make_edge, origin):
         for _ in range(400):
             crowd.append(socket.create_connection(("127.0.0.1", edge.port), 5))
         assert inside.get().status == 200
-        before = os.times()
-        cpu = engine_cpu(edge)
-        until(lambda: inside.get().status == 200 and time.monotonic() - start > 1, 10) if (start := time.monotonic()) else None
+        cpu, start = engine_cpu(edge), time.monotonic()
+        until(lambda: inside.get().status == 200 and time.monotonic() > start + 1, every=0.05)
+        assert engine_cpu(edge) - cpu < 0.8, "it spins"
         for s in crowd:
             s.close()
         assert inside.get().status == 200
@@ -143,8 +143,7 @@ def test_descriptors_run_out(make_edge, origin):
         except (Gone, OSError):
             return False
     until(gets_in, 20)
-    assert edge.metric("ringfence_accept_pauses_total") > 0 or edge.metric("ringfence_limit_hits_total") > 0
-    assert engine_cpu(edge) - cpu < 20 and before
+    assert edge.metric("ringfence_accept_pauses_total") > 0
 
 
 def engine_cpu(edge):

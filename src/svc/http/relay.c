@@ -112,11 +112,24 @@ static void wait_down(struct rf_http_conn *c)
 		c->wait[1].what = WAIT_NONE;
 }
 
+/* Has a page of another site asked for this? Then the length of a compressed answer could tell it what a secret in the
+ * answer is (BREACH). Devices send no Referer. */
+static bool from_elsewhere(const struct request *q)
+{
+	struct rf_str r = rf_http_value(&q->head, RF_HDR_REFERER);
+	if (!r.n)
+		return false;
+	r = rf_str_skip(r, rf_str_search(r, RF_STR("://")));
+	r = rf_str_skip(r, 3);
+	size_t n = q->host.n;
+	return !(r.n >= n && rf_str_ieq((struct rf_str){ r.p, n }, q->host) && (r.n == n || r.p[n] == '/' || r.p[n] == ':'));
+}
+
 /* Is it worth compressing, and allowed [RFC 9110 8.4, 7.7]? */
 static enum rf_coding coding_for(const struct request *q)
 {
 	const struct rf_http_head *h = &q->answer;
-	if (!q->app->compress || q->head.method == RF_HTTP_HEAD || h->status != 200 || h->body == RF_BODY_NONE ||
+	if (!q->app->compress || from_elsewhere(q) || q->head.method == RF_HTTP_HEAD || h->status != 200 || h->body == RF_BODY_NONE ||
 	    h->first[RF_HDR_CONTENT_ENCODING] || h->first[RF_HDR_CONTENT_RANGE] ||
 	    (h->body == RF_BODY_LENGTH && h->content_length < COMPRESS_LEAST) ||
 	    rf_str_search(rf_http_value(h, RF_HDR_CACHE_CONTROL), RF_STR("no-transform")) <
