@@ -20,8 +20,8 @@ struct gap {
 };
 
 /* The nearest rule to a place on one side, but not `self`. */
-static int nearest(struct rf_api_call *c, const char *set, int64_t place, bool before, const char *self, struct rf_placed *ret,
-		   bool *ret_has)
+static int nearest(struct rf_api_call *c, const char *set, int64_t place, bool before, const char *self,
+		   struct rf_placed *ret, bool *ret_has)
 {
 	struct rf_placed two[2];
 	size_t n = 0;
@@ -34,8 +34,8 @@ static int nearest(struct rf_api_call *c, const char *set, int64_t place, bool b
 }
 
 /* The gap on one side of a rule. */
-static int gap_beside(struct rf_api_call *c, const char *set, const struct rf_placed *anchor, bool before, const char *self,
-		      struct gap *g)
+static int gap_beside(struct rf_api_call *c, const char *set, const struct rf_placed *anchor, bool before,
+		      const char *self, struct gap *g)
 {
 	if (before) {
 		g->hi = *anchor;
@@ -47,7 +47,8 @@ static int gap_beside(struct rf_api_call *c, const char *set, const struct rf_pl
 	return nearest(c, set, anchor->place, false, self, &g->hi, &g->has_hi);
 }
 
-static int gap_at_rule(struct rf_api_call *c, const char *set, const char *id, bool before, const char *self, struct gap *g)
+static int gap_at_rule(struct rf_api_call *c, const char *set, const char *id, bool before, const char *self,
+		       struct gap *g)
 {
 	RF_OBJECT_AUTO o = { 0 };
 	int rc = rf_store_get(c->store, RF_KIND_RULE, id, &o, &c->err);
@@ -70,8 +71,8 @@ static int take_row(const struct rf_raw_object *o, void *arg)
 }
 
 /* Where the rule becomes number `index`, from 1. Walks to it. */
-static int gap_at_index(struct rf_api_call *c, const struct rf_object *head, json_int_t index, const struct rf_placed *self,
-			struct gap *g)
+static int gap_at_index(struct rf_api_call *c, const struct rf_object *head, json_int_t index,
+			const struct rf_placed *self, struct gap *g)
 {
 	json_int_t count = json_integer_value(json_object_get(head->doc, "rule_count"));
 	bool far = index > count / 2 && index <= count;
@@ -90,8 +91,8 @@ static int gap_at_index(struct rf_api_call *c, const struct rf_object *head, jso
 	return gap_beside(c, head->id, &at, !self->id[0] || self->place > at.place, self->id, g);
 }
 
-static int find_gap(struct rf_api_call *c, const struct rf_object *head, const json_t *position, const struct rf_placed *self,
-		    struct gap *g)
+static int find_gap(struct rf_api_call *c, const struct rf_object *head, const json_t *position,
+		    const struct rf_placed *self, struct gap *g)
 {
 	const char *before = json_string_value(json_object_get(position, "before"));
 	const char *after = json_string_value(json_object_get(position, "after"));
@@ -192,8 +193,8 @@ static int spread(struct rf_api_call *c, struct rf_ruleset_change *ch, const str
 	return rc;
 }
 
-int rf_rule_place(struct rf_api_call *c, struct rf_ruleset_change *ch, const json_t *position, const struct rf_placed *self,
-		  int64_t *ret)
+int rf_rule_place(struct rf_api_call *c, struct rf_ruleset_change *ch, const json_t *position,
+		  const struct rf_placed *self, int64_t *ret)
 {
 	struct gap g = { 0 };
 	int rc = find_gap(c, &ch->head, position, self, &g);

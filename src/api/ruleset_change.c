@@ -1,6 +1,7 @@
 /* api/ruleset_change: the steps of a change that all writers of rules share.
  *
- * rf_change_open -> rf_change_put, _move and _del, each a row and a note of how to undo it -> rf_change_finish -> rf_change_result
+ * rf_change_open -> rf_change_put, _move and _del, each a row and a note of how to undo it -> rf_change_finish ->
+ * rf_change_result
  *
  * Invariants: the head's rule_count is the number of its rows; a rule's name is its ref; every row that is written is
  * announced, by itself or with its ruleset.
@@ -37,7 +38,8 @@ void rf_change_fini(struct rf_ruleset_change *ch)
 }
 
 /* A note: without a place the rule was not there; with a document, it read so. */
-static int note(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const int64_t *place, const json_t *doc)
+static int note(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const int64_t *place,
+		const json_t *doc)
 {
 	ch->unkept |= json_array_size(ch->undo) >= RF_RULESET_VERSION_RULES;
 	if (ch->fresh || ch->unkept)
@@ -63,7 +65,8 @@ static void count(struct rf_ruleset_change *ch, int by)
 	json_object_set_new(ch->head.doc, "rule_count", json_integer(n + by));
 }
 
-int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row, const json_t *old, int64_t old_place)
+int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row, const json_t *old,
+		  int64_t old_place)
 {
 	int rc = note(c, ch, row->id, old ? &old_place : NULL, old);
 	snprintf(row->name, sizeof row->name, "%s", rf_json_text(row->doc, "ref"));

@@ -32,7 +32,8 @@ void rf_change_fini(struct rf_ruleset_change *ch);
 #define RF_CHANGE_AUTO __attribute__((cleanup(rf_change_fini))) struct rf_ruleset_change
 
 /* Write a rule's row whose document has changed, or that is new: `old` is its document before, or NULL. */
-int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row, const json_t *old, int64_t old_place);
+int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row, const json_t *old,
+		  int64_t old_place);
 /* Give a rule another place. */
 int rf_change_move(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, int64_t old_place, int64_t place);
 int rf_change_del(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const json_t *old, int64_t old_place);
@@ -51,8 +52,8 @@ uint64_t rf_rule_content(const json_t *rule); /* digest of what is not computed 
 int rf_rules_replace(struct rf_api_call *c, struct rf_ruleset_change *ch, json_t *rules);
 /* The place that a position of a request means; rule `self` (a row with its place; id "": none) is not counted. Makes
  * room by moving neighbours where there is none. */
-int rf_rule_place(struct rf_api_call *c, struct rf_ruleset_change *ch, const json_t *position, const struct rf_placed *self,
-		  int64_t *ret);
+int rf_rule_place(struct rf_api_call *c, struct rf_ruleset_change *ch, const json_t *position,
+		  const struct rf_placed *self, int64_t *ret);
 enum { RF_RULE_GAP = 1 << 24 }; /* between the places of neighbours that were not squeezed */
 
 /* The ruleset without and with its rules. NULL without memory; `rules` is taken. */

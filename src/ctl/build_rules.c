@@ -32,7 +32,8 @@ static int no_memory(struct rf_err *e)
 }
 
 /* Row to rule. */
-static int compile(struct making *m, enum rf_phase phase, const char *id, const json_t *doc, int64_t place, struct rf_rule **ret)
+static int compile(struct making *m, enum rf_phase phase, const char *id, const json_t *doc, int64_t place,
+		   struct rf_rule **ret)
 {
 	char at[48];
 	snprintf(at, sizeof at, "/rules/%s", id);
