@@ -159,8 +159,8 @@ static ssize_t send_io(struct rf_loop *loop, struct rf_io *io, const struct iove
 	(void)loop;
 	struct msghdr m = { .msg_iov = (struct iovec *)v, .msg_iovlen = (size_t)count };
 	ssize_t r;
-	do
-		r = sendmsg(io->fd, &m, MSG_NOSIGNAL);
+	do /* one piece, the usual case, is cheaper without a header for the kernel to check */
+		r = count == 1 ? send(io->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL) : sendmsg(io->fd, &m, MSG_NOSIGNAL);
 	while (r < 0 && errno == EINTR);
 	return r >= 0 ? r : code_of(errno);
 }

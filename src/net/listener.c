@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include "net/addr.h"
 
-enum { BATCH = 64, BACKLOG = 4096 };
+enum { BATCH = 16 /* a turn: each costs a TLS state, and requests under way wait meanwhile */, BACKLOG = 4096 };
 
 static void rest(struct rf_listener *l)
 {
