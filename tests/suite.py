@@ -162,9 +162,22 @@ def client(count):
         if status:
             count.add(False, "npm ci in tests/client", words)
             return
-    say("  tests/client with node")
-    status, words = run(["node", "--test", "--test-reporter=tap"], "client.log", 300, cwd=where,
-                        env={"RINGFENCED": os.path.join(ROOT, ASAN, "ringfenced")})
+    say("  tests/client with node, against build/asan/ringfenced")
+    sys.path.insert(0, os.path.join(ROOT, "tests", "scenario"))
+    from edge import Edge
+    edge = Edge()
+    try:
+        edge.start()
+        scope = {"effect": "allow", "permission_groups": [{"id": "*"}],
+                 "resources": {f"com.ringfence.api.account.{edge.account}": "*"}}
+        token = edge.api("POST", "/user/tokens", {"name": "client", "policies": [scope]})["value"]
+        roots = os.path.join(edge.dir, "api-ca.crt")
+        with open(roots, "w") as f:
+            f.write(edge.cli("ca", "show", check=0).stdout)
+        status, words = run(["node", "--test", "--test-reporter=tap"], "client.log", 300, cwd=where, env={
+            "BASE_URL": f"https://127.0.0.1:{edge.api_port}/client/v4", "TOKEN": token, "NODE_EXTRA_CA_CERTS": roots})
+    finally:
+        edge.stop()
     passed = [int(n) for n in re.findall(r"^# pass (\d+)", words, re.M)]
     failed = [int(n) for n in re.findall(r"^# (?:fail|cancelled) (\d+)", words, re.M)]
     count.passed += sum(passed)
