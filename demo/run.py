@@ -288,12 +288,21 @@ class Demo:
         status, _ = self.connection().ask("GET", "/readings")
         self.wait(0.3)
         self.screen.expect(status == 403, f"no certificate: refused at the edge with {status}")
-        cert, key = os.path.join(self.dir, "stranger.crt"), os.path.join(self.dir, "stranger.key")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                        "-subj", "/CN=lock-1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+        cert, key = self.foreign_certificate("lock-1")
         status, _ = self.connection(cert=cert, key=key).ask("GET", "/readings")
         self.wait(0.3)
         self.screen.expect(status == 403, f"a certificate that only calls itself lock-1: refused with {status}")
+
+    def foreign_certificate(self, name):
+        """A certificate and key of a CA that the edge has never heard of."""
+        files = {f: os.path.join(self.dir, "foreign-" + f) for f in ("ca.crt", "ca.key", "device.csr", "device.crt", "device.key")}
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        for command in (["req", "-x509", *new_key, "-days", "2", "-subj", "/CN=Foreign CA", "-keyout", files["ca.key"], "-out", files["ca.crt"]],
+                        ["req", "-new", *new_key, "-subj", f"/CN={name}", "-keyout", files["device.key"], "-out", files["device.csr"]],
+                        ["x509", "-req", "-in", files["device.csr"], "-CA", files["ca.crt"], "-CAkey", files["ca.key"], "-CAcreateserial",
+                         "-days", "2", "-out", files["device.crt"]]):
+            subprocess.run(["openssl", *command], check=True, capture_output=True)
+        return files["device.crt"], files["device.key"]
 
     def attack(self, exploit):
         status, _ = self.fleet[COMPROMISED].ask(exploit.method, exploit.path, exploit.headers, exploit.body)

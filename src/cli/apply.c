@@ -323,10 +323,11 @@ static int apply_kind(struct apply *a, const struct state_kind *k, const json_t 
 
 /* --- rules --- */
 
+/* A rule without a name of its own has its id for one, which means nothing to a file. */
 static const char *rule_name(const json_t *rule)
 {
 	static const char *const members[] = { "ref", "description", "expression" };
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = strcmp(text(rule, "ref"), text(rule, "id")) == 0; i < 3; i++)
 		if (text(rule, members[i])[0])
 			return text(rule, members[i]);
 	return "";
