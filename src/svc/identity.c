@@ -148,14 +148,28 @@ static void refuse(struct rf_identity *i, enum rf_reason reason, const char *wor
 	i->refusal = words;
 }
 
+/* Does another key stand for the identifier? One that no key holds yet is this key's from now on: ask only for certificates of
+ * a CA of the device's class, else a stranger under any other trusted CA could shut the device out. */
+static bool key_conflicts(const struct rf_identity_env *env, const struct rf_tls_peer *p, const struct handle *h)
+{
+	bool pinned_now;
+	/* An SKI is what its issuer wrote, so the first key holds it; the CA that vouches for a name may renew it with another key. */
+	return h->kind == RF_CRED_SKI &&
+	       rf_registry_pin(env->registry, h->kind, rf_credkey_str(&h->key), p->pin, &pinned_now) == RF_E_CONFLICT;
+}
+
 /* What the device itself says against it. */
 static void judge(const struct rf_identity_env *env, const struct rf_tls_peer *p, const struct handle *h,
 		  struct rf_identity *i)
 {
-	bool pinned_now;
-	/* An SKI is what its issuer wrote, so the first key holds it; the CA that vouches for a name may renew it with another key. */
-	if (h->kind == RF_CRED_SKI &&
-	    rf_registry_pin(env->registry, h->kind, rf_credkey_str(&h->key), p->pin, &pinned_now) == RF_E_CONFLICT) {
+	if (i->class && i->class->roots && !(i->class->roots & p->roots)) {
+		/* A CA that does not stand for this device may write what it likes: who it is, is not known. */
+		i->device = NULL;
+		i->class = NULL;
+		refuse(i, RF_REASON_CERT_UNKNOWN_CA, "the certificate's CA does not stand for devices of this class");
+		return;
+	}
+	if (key_conflicts(env, p, h)) {
 		/* Somebody else's key under this device's name: who it is, is not known. */
 		i->device = NULL;
 		i->class = NULL;
@@ -164,8 +178,6 @@ static void judge(const struct rf_identity_env *env, const struct rf_tls_peer *p
 	}
 	if (rf_device_state(i->device) == RF_DEVICE_REVOKED)
 		refuse(i, RF_REASON_DEVICE_REVOKED, rf_reason_words(RF_REASON_DEVICE_REVOKED));
-	else if (i->class && i->class->roots && !(i->class->roots & p->roots))
-		refuse(i, RF_REASON_CERT_UNKNOWN_CA, "the certificate's CA does not stand for devices of this class");
 	else if (rf_device_state(i->device) == RF_DEVICE_QUARANTINED)
 		refuse(i, RF_REASON_DEVICE_QUARANTINED, rf_reason_words(RF_REASON_DEVICE_QUARANTINED));
 }

@@ -146,6 +146,26 @@ static void a_second_key_under_one_identifier_is_refused(void **state)
 	assert_int_equal(i.reason, RF_REASON_CERT_INVALID);
 }
 
+static void another_ca_takes_no_identifier(void **state)
+{
+	(void)state;
+	struct rf_err e;
+	char owner[RF_ID_LEN + 1];
+	struct rf_tls_peer genuine = peer(), stranger = peer();
+	struct rf_device_spec spec = { .name = RF_STR("camera-7") };
+	strcpy(spec.id, "fedcba9876543210fedcba9876543210");
+	assert_int_equal(rf_registry_put(registry, &spec, &e), RF_OK);
+	assert_int_equal(rf_registry_bind(registry, spec.id, RF_CRED_SKI, rf_credkey_str(&genuine.ski), owner), RF_OK);
+	memcpy(stranger.pin, "other key", 9);
+	stranger.roots = 2; /* trusted, but not for this class */
+	struct rf_identity i = identify(&stranger, RF_CERT_VALID);
+	assert_null(i.device);
+	assert_int_equal(i.reason, RF_REASON_CERT_UNKNOWN_CA);
+	i = identify(&genuine, RF_CERT_VALID);
+	assert_non_null(i.device);
+	assert_null(i.refusal);
+}
+
 static void states_refuse(void **state)
 {
 	(void)state;
@@ -200,7 +220,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_unknown_certificate_is_refused_and_told), TEST(first_sight_creates_once),
 		TEST(an_expired_certificate_creates_nothing), TEST(a_second_key_under_one_identifier_is_refused),
-		TEST(states_refuse), TEST(a_template_binds_by_name), TEST(hosts_match_exactly_or_by_one_label),
+		TEST(another_ca_takes_no_identifier), TEST(states_refuse), TEST(a_template_binds_by_name), TEST(hosts_match_exactly_or_by_one_label),
 	};
 	rf_registry_thread_start();
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
