@@ -179,6 +179,8 @@ static bool sync_entries(struct rf_ctl *c)
 			sync_device(c, t->id);
 		else if (t->kind == RF_KIND_CREDENTIAL && rf_store_get(c->store, t->kind, t->id, &o, &e) == RF_OK)
 			sync_device(c, o.parent);
+		else if (t->kind == RF_KIND_CREDENTIAL)
+			recheck = true; /* deleted: what it let in must go */
 		else if (t->kind == RF_KIND_CLIENT_CERT) {
 			recheck = true;
 			p->certificates++;

@@ -153,6 +153,7 @@ int rf_devices_load(struct rf_ctl *c, struct rf_err *e)
 struct credentials {
 	struct rf_cred_ref refs[CREDENTIALS_MAX];
 	uint8_t keys[CREDENTIALS_MAX][RF_CRED_MAX];
+	char pins[CREDENTIALS_MAX][2 * RF_PIN_LEN + 1]; /* hex, "" where the first key that comes is to hold it */
 	size_t n;
 };
 
@@ -162,6 +163,9 @@ static int collect(const struct rf_raw_object *o, void *arg)
 	size_t len;
 	if (v->n < CREDENTIALS_MAX && read_credential(o->name, &v->refs[v->n].kind, v->keys[v->n], &len)) {
 		v->refs[v->n].key = (struct rf_str){ (const char *)v->keys[v->n], len };
+		json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
+		snprintf(v->pins[v->n], sizeof v->pins[0], "%s", doc_str(doc, "pin").p);
+		json_decref(doc);
 		v->n++;
 	}
 	return RF_OK;
@@ -183,6 +187,8 @@ int rf_devices_sync(struct rf_ctl *c, const char *id, bool *ret_sever, struct rf
 		rc = rf_store_scan(c->store, RF_KIND_CREDENTIAL, &of_device, collect, &v, e);
 	if (rc == RF_OK && rf_registry_credentials(c->devices, id, v.refs, v.n) != RF_OK)
 		rc = rf_fail(e, RF_E_NOMEM, "no memory for the credentials of device %s", id);
+	for (size_t i = 0; rc == RF_OK && i < v.n; i++)
+		pin(c, v.refs[i].kind, v.refs[i].key, rf_str_z(v.pins[i]));
 	*ret_sever = rc != RF_OK || doc_is(o.doc, "state", "revoked");
 	return rc;
 }

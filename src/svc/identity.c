@@ -65,6 +65,13 @@ static struct rf_device *find(const struct rf_identity_env *env, const struct rf
 	return d;
 }
 
+bool rf_identity_holds(const struct rf_identity_env *env, const struct rf_snap *s, const struct rf_tls_peer *p,
+		       const struct rf_device *d)
+{
+	struct handle h;
+	return find(env, s, p, &h) == d;
+}
+
 static void describe(const struct rf_tls_peer *p, int64_t now_s, struct rf_identity_event *ev)
 {
 	struct rf_arena a;

@@ -41,5 +41,9 @@ struct rf_identity {
 void rf_identify(const struct rf_identity_env *env, const struct rf_snap *s, const struct rf_tls_info *info,
 		 int64_t now_s, struct rf_identity *ret);
 
+/* Does the certificate still lead to this device? Changes nothing; false once its credential was taken away. */
+bool rf_identity_holds(const struct rf_identity_env *env, const struct rf_snap *s, const struct rf_tls_peer *p,
+		       const struct rf_device *d);
+
 /* Is the key, fingerprint or serial denied right now? For rf_tls_conf.denied. */
 bool rf_identity_denied(struct rf_registry *r, const struct rf_tls_peer *p);

@@ -250,6 +250,33 @@ def test_revoke_ends_what_is_live(edge, origin, app, host):
     until(lambda: edge.metric("ringfence_connections_severed_total") >= 1)
 
 
+def test_a_credential_taken_away_ends_what_is_live(edge, origin, app, host):
+    device = edge.device("stripped")
+    path = f"/accounts/{{account}}/devices/{device.id}/credentials"
+    with edge.client(host, device) as c:
+        assert c.get().status == 200
+        for credential in edge.api("GET", path):
+            edge.api("DELETE", f"{path}/{credential['id']}")
+        assert c.rest() == b""
+    origin.clear()
+    refused(edge, origin, host, device)
+
+
+def test_another_ca_cannot_take_a_devices_identifier(edge, origin, host, plant):
+    """A CA that is trusted too signs for an SKI that no key has shown yet."""
+    edge.klass("owned")
+    genuine = pki.Ca(edge.dir, "owner").issue("owned-1")
+    app = edge.app(host, origin, roots=["device_ca", plant.id])
+    device = edge.device("owned-1", "owned", issue=False)
+    edge.api("POST", f"/accounts/{{account}}/devices/{device.id}/credentials", {"kind": "ski", "value": genuine.ski})
+    refused(edge, origin, host, plant.issue("thief", ski=bytes.fromhex(genuine.ski)), "the certificate's CA does not stand for devices of this class")
+    made = edge.api("POST", f"/zones/{edge.zone()}/client_certificates",
+                    {"csr": pki.csr(genuine.private, "owned-1"), "validity_days": 30})
+    assert made["ski"] == genuine.ski
+    assert edge.get(host, "/", pki.Identity(edge.dir, "owned-real", pki.chain(made["certificate"]), genuine.private)).status == 200
+    edge.delete_app(app)
+
+
 def test_certificate_revoked_by_its_id(edge, origin, app, host):
     key = pki.new_key()
     made = edge.api("POST", f"/zones/{edge.zone()}/client_certificates", {"csr": pki.csr(key, "by-id"), "validity_days": 30})

@@ -234,14 +234,21 @@ size_t rf_http_sever(struct rf_http_edge *e, struct rf_str device_id)
 	return n;
 }
 
-static bool still_good(struct rf_http_conn *c)
+/* NULL, or why a connection that was good may not go on. */
+static const char *gone_bad(struct rf_http_conn *c)
 {
 	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
 	if (!info || !info->peer)
-		return true;
+		return NULL;
 	bool was = info->verified && !info->revoked;
 	rf_tls_recheck(&c->stream);
-	return !was || (info->verified && !info->revoked);
+	if (was && info->revoked)
+		return "the certificate was revoked";
+	if (was && !info->verified)
+		return "the certificate is no longer trusted";
+	if (c->device && !rf_identity_holds(&c->edge->identity, c->edge->snap(), info->peer, c->device))
+		return "the certificate is no longer that of the device";
+	return NULL;
 }
 
 size_t rf_http_recheck(struct rf_http_edge *e)
@@ -249,13 +256,13 @@ size_t rf_http_recheck(struct rf_http_edge *e)
 	size_t n = 0;
 	RF_LIST_EACH(node, &e->conns) {
 		struct rf_http_conn *c = RF_CONTAINER(node, struct rf_http_conn, all);
-		if (still_good(c))
+		const char *why = gone_bad(c);
+		if (!why)
 			continue;
 		c->refused = true;
 		c->end_reason = RF_REASON_CERT_REVOKED;
 		rf_count(RF_C_CONN_SEVERED);
-		conn_close(c, rf_tls_info(&c->stream)->revoked ? "the certificate was revoked"
-							       : "the certificate is no longer trusted");
+		conn_close(c, why);
 		n++;
 	}
 	e->stats.severed += n;
