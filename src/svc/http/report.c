@@ -15,7 +15,7 @@ static void emit(struct rf_http_edge *e, const struct rf_record *rec)
 /* What request and connection have in common. */
 static void common(struct rf_http_conn *c, struct rf_record *r)
 {
-	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
+	const struct rf_tls_info *info = rf_tls_info(&c->stream); /* also of a handshake that was refused: who it was */
 	r->src = c->src;
 	r->src_port = c->src_port;
 	r->dst = c->dst;
