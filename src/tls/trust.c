@@ -207,6 +207,51 @@ static void check_lists(const struct rf_trust *t, STACK_OF(X509) *chain, struct 
 	}
 }
 
+static bool issued(X509 *issuer, X509 *x)
+{
+	return X509_cmp(issuer, x) != 0 && X509_check_issued(issuer, x) == X509_V_OK &&
+	       X509_verify(x, X509_get0_pubkey(issuer)) == 1;
+}
+
+/* A certificate of r that issued x and lives at least as long as the chain found, else NULL. */
+static X509 *parent_in(const struct root *r, X509 *x, const struct rf_trust_verdict *v)
+{
+	for (int i = 0; i < sk_X509_num(r->certs); i++) {
+		X509 *up = sk_X509_value(r->certs, i);
+		if (epoch(X509_get0_notBefore(up), INT64_MAX) <= v->valid_from &&
+		    epoch(X509_get0_notAfter(up), 0) >= v->valid_until && rf_x509_is_ca(up) && issued(up, x))
+			return up;
+	}
+	return NULL;
+}
+
+/* Can the lists of r tell of each certificate of the chain? Where they cannot, r does not vouch for it. */
+static bool lists_know(const struct root *r, STACK_OF(X509) *chain)
+{
+	for (int k = 0; k < sk_X509_num(chain); k++)
+		if (r->crl_mode != RF_CRL_NONE && !list_of(r, sk_X509_value(chain, k)))
+			return false;
+	return true;
+}
+
+/* The chain ends at the first certificate that is trusted. Where that is an intermediate one, the roots above it, uploaded
+ * by themselves for other hosts, still stand for what is below it. Also what they have on their lists is told. */
+static void add_above(const struct rf_trust *t, STACK_OF(X509) *chain, struct rf_trust_verdict *v)
+{
+	X509 *anchor = sk_X509_value(chain, sk_X509_num(chain) - 1);
+	if (X509_check_issued(anchor, anchor) == X509_V_OK)
+		return;
+	for (size_t i = 0; i < t->count; i++) {
+		const struct root *r = &t->roots[i];
+		if (v->roots >> i & 1 || !parent_in(r, anchor, v) || !lists_know(r, chain))
+			continue;
+		v->roots |= 1ull << i;
+		for (int k = 0; r->crl_mode != RF_CRL_NONE && k < sk_X509_num(chain); k++)
+			look_up(r, sk_X509_value(chain, k), v);
+		v->crl_closed |= r->crl_mode == RF_CRL_CLOSED;
+	}
+}
+
 static void found(const struct rf_trust *t, STACK_OF(X509) *chain, struct rf_trust_verdict *v)
 {
 	int n = sk_X509_num(chain);
@@ -215,6 +260,7 @@ static void found(const struct rf_trust *t, STACK_OF(X509) *chain, struct rf_tru
 	v->roots = roots_of(t, sk_X509_value(chain, n - 1));
 	v->root = v->roots ? __builtin_ctzll(v->roots) : -1;
 	check_lists(t, chain, v);
+	add_above(t, chain, v);
 }
 
 int rf_trust_verify(const struct rf_trust *t, X509 *leaf, STACK_OF(X509) *others, struct rf_trust_verdict *ret)

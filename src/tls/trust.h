@@ -41,7 +41,7 @@ int rf_trust_find(const struct rf_trust *t, const char *id); /* index or -1 */
 struct rf_trust_verdict {
 	int error;          /* X509_V_OK, or why no chain was found; times are not looked at */
 	int root;           /* index of the anchor, -1; the first where the same CA was uploaded twice */
-	uint64_t roots;     /* all roots that hold this anchor, as bits */
+	uint64_t roots;     /* all roots that hold this anchor or have issued it, as bits */
 	int64_t valid_from, valid_until; /* of the chain found, or of the leaf */
 	bool revoked;
 	bool crl_closed;

@@ -227,6 +227,13 @@ def test_refused_in_the_handshake(edge, origin, host, lamp):
         Client(edge.port, host, ctx=context(high=ssl.TLSVersion.TLSv1_2)).get()
     assert edge.get(host, "/", lamp).status == 200
     assert len(origin.requests) == 1
+    revoked = edge.device("handshake-revoked")
+    edge.revoke(revoked)
+    with pytest.raises((Gone, OSError)):
+        edge.get(host, "/", revoked)
+    told = edge.wait_record(SNI=host, Reason="certificate revoked")
+    assert told["ClientCertStatus"] == "revoked" and told["ClientCertSubject"], told
+    assert edge.records(SNI=host, Reason="peer did not return a certificate")
     edge.delete_app(app)
 
 
@@ -248,6 +255,27 @@ def test_revoke_ends_what_is_live(edge, origin, app, host):
         edge.revoke(device)
         assert c.rest() == b""
     until(lambda: edge.metric("ringfence_connections_severed_total") >= 1)
+
+
+def test_an_intermediate_uploaded_beside_its_root(edge, origin, host):
+    """A CA below a root, uploaded for another host, does not take its devices from the hosts of the root."""
+    top = pki.Ca(edge.dir, "top")
+    middle = pki.Ca(edge.dir, "middle", top)
+    root = edge.root(top)
+    edge.klass("tree", roots=[root], first_sight=True)
+    app, device = edge.app(host, origin, roots=[root]), middle.issue("leaf")
+    assert edge.get(host, "/", device).status == 200
+    below = edge.root(middle)
+    assert edge.get(host, "/", device).status == 200
+    origin.clear()
+    refused(edge, origin, host, pki.Ca(edge.dir, "middle").issue("forged"))
+    other = edge.app("x-" + host, origin, roots=[below])
+    assert edge.get("x-" + host, "/", top.issue("not-below")).status == 403
+    edge.api("PUT", f"/accounts/{{account}}/mtls_certificates/{root}/crl", {"crls": [top.crl([middle.cert])]})
+    edge.api("PATCH", f"/accounts/{{account}}/mtls_certificates/{root}", {"crl_mode": "closed"})
+    assert edge.get(host, "/", device).status == 403
+    edge.delete_app(other)
+    edge.delete_app(app)
 
 
 def test_a_credential_taken_away_ends_what_is_live(edge, origin, app, host):
