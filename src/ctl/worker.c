@@ -56,6 +56,17 @@ struct rf_worker {
 
 /* --- what TLS asks --- */
 
+/* Does a rule ask for a fingerprint of the handshake? */
+static bool wants_hello(const struct rf_policy *p)
+{
+	static const enum rf_field prints[] = { RF_F_JA3, RF_F_JA4, RF_F_TLS_CIPHERS_SHA1, RF_F_TLS_EXT_SHA1, RF_F_TLS_EXT_SHA1_LE };
+	for (size_t i = 0; i < RF_PHASE_COUNT; i++)
+		for (size_t k = 0; p->phase[i] && k < sizeof prints / sizeof *prints; k++)
+			if (rf_phase_set_uses(p->phase[i], prints[k]))
+				return true;
+	return false;
+}
+
 static bool tls_host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
 {
 	(void)arg;
@@ -63,9 +74,11 @@ static bool tls_host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
 	const struct rf_app *a = sni.n ? rf_snap_app(s, sni) : NULL;
 	if (sni.n && !a)
 		return false;
-	*ret = (struct rf_tls_host){ .keypair = { s->site->fallback }, .ask_client = true, .roots = UINT64_MAX };
+	*ret = (struct rf_tls_host){ .keypair = { s->site->fallback }, .ask_client = true, .roots = UINT64_MAX,
+				     .keep_hello = true };
 	if (!a)
 		return true; /* which host is meant, the request will say */
+	ret->keep_hello = wants_hello(rf_snap_policy(s, a));
 	ret->keypair[0] = a->keypair[0];
 	ret->keypair[1] = a->keypair[1];
 	ret->ask_client = a->auth != RF_AUTH_OFF;

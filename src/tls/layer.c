@@ -48,6 +48,7 @@ static void conn_free(struct tls_conn *c)
 	rf_trust_put(c->trust);
 	SSL_free(c->ssl);
 	free(c->sni);
+	free(c->hello);
 	free(c->early);
 	free(c);
 }

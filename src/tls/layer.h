@@ -13,6 +13,7 @@ struct rf_tls {
 	struct rf_node hosts_used; /* least recently first */
 	struct rf_peer_cache *peers;
 	BIO_METHOD *bio;
+	struct rf_buf hello;       /* the ClientHello that is being read */
 	struct rf_tls_stats stats;
 };
 
@@ -33,6 +34,7 @@ struct tls_conn {
 	bool refuse;        /* the host wants a handshake without a good certificate to fail */
 	uint16_t hello_length;
 	char *sni;
+	char *hello;        /* the ClientHello where the host wants it kept, hello_length bytes; NULL */
 	char *early;        /* 0-RTT data that was read and not yet taken, NULL */
 	size_t early_n;
 };

@@ -69,8 +69,21 @@ static bool read_sni(SSL *ssl, char to[SNI_MAX + 1])
 static void on_message(int out, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
 {
 	(void)version, (void)arg;
-	if (!out && type == SSL3_RT_HANDSHAKE && n && *(const unsigned char *)p == SSL3_MT_CLIENT_HELLO)
-		tls_conn_of(stream_of(ssl))->hello_length = (uint16_t)(n < UINT16_MAX ? n : UINT16_MAX);
+	if (out || type != SSL3_RT_HANDSHAKE || !n || *(const unsigned char *)p != SSL3_MT_CLIENT_HELLO)
+		return;
+	struct tls_conn *c = tls_conn_of(stream_of(ssl));
+	c->hello_length = (uint16_t)(n < UINT16_MAX ? n : UINT16_MAX);
+	rf_buf_clear(&c->tls->hello); /* on_hello follows at once, for the same connection */
+	rf_buf_add(&c->tls->hello, (struct rf_str){ p, c->hello_length });
+}
+
+/* For fingerprints. Without memory it is not kept, and rules that ask see no fingerprint. */
+static void keep_hello(struct tls_conn *c)
+{
+	struct rf_str hello = rf_buf_str(&c->tls->hello);
+	if (c->tls->hello.bad || hello.n != c->hello_length || !(c->hello = malloc(hello.n + 1)))
+		return;
+	memcpy(c->hello, hello.p, hello.n);
 }
 
 /* What the host says of this handshake. */
@@ -115,6 +128,8 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 	}
 	if (!t->conf.host(t->conf.arg, rf_str_z(sni), &host))
 		return refuse_hello(c, alert, SSL_AD_UNRECOGNIZED_NAME, "no host of this name");
+	if (host.keep_hello && !c->hello)
+		keep_hello(c);
 	if (!apply(ssl, c, &host))
 		return refuse_hello(c, alert, SSL_AD_INTERNAL_ERROR, "no memory for the host's certificate");
 	return SSL_CLIENT_HELLO_SUCCESS;
@@ -238,6 +253,7 @@ void rf_tls_free(struct rf_tls *t)
 	SSL_CTX_free(t->client);
 	rf_peer_cache_free(t->peers);
 	BIO_meth_free(t->bio);
+	rf_buf_fini(&t->hello);
 	free(t);
 }
 
@@ -390,6 +406,12 @@ void rf_tls_client_random(const struct rf_stream *s, char to[65])
 unsigned rf_tls_hello_length(const struct rf_stream *s)
 {
 	return tls_conn_of(s)->hello_length;
+}
+
+struct rf_str rf_tls_hello(const struct rf_stream *s)
+{
+	const struct tls_conn *c = tls_conn_of(s);
+	return (struct rf_str){ c->hello, c->hello ? c->hello_length : 0 };
 }
 
 struct rf_str rf_tls_alpn(const struct rf_stream *s)

@@ -24,6 +24,7 @@ struct rf_tls_host {
 	const struct rf_keypair *keypair[2]; /* ECDSA first, RSA second; NULL where absent */
 	bool ask_client;       /* send CertificateRequest */
 	bool refuse_handshake; /* fail it unless the client certificate verifies and is not revoked */
+	bool keep_hello;       /* for rf_tls_hello */
 	bool early_data;       /* 0-RTT allowed (for paths marked idempotent) */
 	uint64_t roots;        /* bit set of trusted roots (struct rf_trust index) for refuse_handshake */
 };
@@ -101,6 +102,7 @@ int rf_tls_settle(struct rf_stream *s);
 /* For rules, on demand. Hex needs 65 bytes. */
 void rf_tls_client_random(const struct rf_stream *s, char to[65]);
 unsigned rf_tls_hello_length(const struct rf_stream *s);
+struct rf_str rf_tls_hello(const struct rf_stream *s); /* the ClientHello; p NULL where it was not kept */
 struct rf_str rf_tls_alpn(const struct rf_stream *s);
 
 /* Towards an origin. */

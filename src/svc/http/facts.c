@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include "base/enc.h"
 #include "svc/http/conn.h"
+#include "tls/fingerprint.h"
 #include "wire/accept.h"
 #include "wire/fields.h"
 #include "wire/uri.h"
@@ -289,6 +290,16 @@ static bool client_random(struct rf_http_conn *c, struct rf_arena *a, struct rf_
 	return give_str(ret, s);
 }
 
+/* Absent where no rule asked for one when the connection was made. */
+static bool fingerprint(struct rf_http_conn *c, struct rf_arena *a, enum rf_print which, struct rf_val *ret)
+{
+	RF_BUF_AUTO b = { 0 };
+	struct rf_str hello = rf_tls_hello(&c->stream);
+	if (!hello.n || rf_tls_print(hello, which, &b) != RF_OK)
+		return false;
+	return give_str(ret, rf_arena_dup(a, rf_buf_str(&b)));
+}
+
 static bool tls(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
 	const struct rf_tls_info *i = c->handshaken ? rf_tls_info(&c->stream) : NULL;
@@ -303,6 +314,11 @@ static bool tls(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, str
 	case RF_F_TLS_EARLY: *ret = rf_val_bool(i->early); return true;
 	case RF_F_TLS_HELLO_LENGTH: *ret = rf_val_int(rf_tls_hello_length(&c->stream)); return true;
 	case RF_F_TLS_RANDOM: return client_random(c, a, ret);
+	case RF_F_JA3: return fingerprint(c, a, RF_PRINT_JA3, ret);
+	case RF_F_JA4: return fingerprint(c, a, RF_PRINT_JA4, ret);
+	case RF_F_TLS_CIPHERS_SHA1: return fingerprint(c, a, RF_PRINT_CIPHERS, ret);
+	case RF_F_TLS_EXT_SHA1: return fingerprint(c, a, RF_PRINT_EXTENSIONS, ret);
+	case RF_F_TLS_EXT_SHA1_LE: return fingerprint(c, a, RF_PRINT_EXTENSIONS_LE, ret);
 	default: return false;
 	}
 }
@@ -416,6 +432,8 @@ static const struct source sources[RF_FIELD_COUNT] = {
 	[RF_F_TLS_VERSION] = { tls, false }, [RF_F_TLS_CIPHER] = { tls, false }, [RF_F_TLS_SNI] = { tls, false },
 	[RF_F_TLS_ALPN] = { tls, false }, [RF_F_TLS_RESUMED] = { tls, false }, [RF_F_TLS_EARLY] = { tls, false },
 	[RF_F_TLS_HELLO_LENGTH] = { tls, false }, [RF_F_TLS_RANDOM] = { tls, false },
+	[RF_F_JA3] = { tls, false }, [RF_F_JA4] = { tls, false }, [RF_F_TLS_CIPHERS_SHA1] = { tls, false },
+	[RF_F_TLS_EXT_SHA1] = { tls, false }, [RF_F_TLS_EXT_SHA1_LE] = { tls, false },
 	[RF_F_CERT_PRESENTED] = { cert, false }, [RF_F_CERT_VERIFIED] = { cert, false },
 	[RF_F_CERT_REVOKED] = { cert, false }, [RF_F_CERT_ISSUER_DN] = { cert, false },
 	[RF_F_CERT_SUBJECT_DN] = { cert, false }, [RF_F_CERT_ISSUER_2253] = { cert, false },

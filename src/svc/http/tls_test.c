@@ -34,7 +34,7 @@ static bool host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
 	if (!a)
 		return false;
 	*ret = (struct rf_tls_host){ .keypair = { k.server }, .ask_client = a->auth != RF_AUTH_OFF, .roots = a->roots,
-				     .early_data = a->idempotent_count > 0 };
+				     .early_data = a->idempotent_count > 0, .keep_hello = true };
 	return true;
 }
 
@@ -546,6 +546,22 @@ static void test_rules(void **state)
 	tls_close(&c);
 }
 
+static void test_fingerprints(void **state)
+{
+	(void)state;
+	struct tls_client c;
+	world_start();
+	w.snap->zone_policy[0].phase[RF_PHASE_HTTP_REQUEST] = rule_set(RF_PHASE_HTTP_REQUEST,
+		"http.request.uri.path eq \"/cgi-bin/x\" and cf.bot_management.ja4 matches r\"^t13d[0-9]{4}.._[0-9a-f]{12}_[0-9a-f]{12}$\" "
+		"and cf.bot_management.ja3_hash matches \"^[0-9a-f]{32}$\" and cf.tls_client_hello_length gt 100 and "
+		"len(cf.tls_ciphers_sha1) eq 28 and len(cf.tls_client_extensions_sha1) eq 28 and "
+		"len(cf.tls_client_extensions_sha1_le) eq 28 and len(cf.tls_client_random) eq 44", "block");
+	tls_open(&c, &k.device, "app.test");
+	ask(&c, "/fine", 200);
+	ask(&c, "/cgi-bin/x", 403);
+	tls_close(&c);
+}
+
 static void test_connection_rule(void **state)
 {
 	(void)state;
@@ -705,7 +721,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(test_known), T(test_enforce), T(test_unknown), T(test_other_root), T(test_report), T(test_operator_body),
 		T(test_quarantine), T(test_sever), T(test_denied_key), T(test_misdirected), T(test_class_limits), T(test_rules),
-		T(test_connection_rule), T(test_handshake_bounds),
+		T(test_fingerprints), T(test_connection_rule), T(test_handshake_bounds),
 		T(test_early_data), T(test_origin_tls), T(test_origin_tls_refused),
 	};
 	return cmocka_run_group_tests(tests, keys_setup, keys_teardown);
