@@ -209,6 +209,9 @@ static void tests_rules_without_a_daemon(void **s)
 	assert_int_equal(r.status, 1);
 	has(r.err, "1:22: ");
 	ran_free(&r);
+	r = RUN(&d, "rule", "lint", "ip.src in $office and ssl"); /* which lists there are, only the daemon knows */
+	assert_int_equal(r.status, 0);
+	ran_free(&r);
 	r = RUN(&d, "rule", "lint", "http.host eq \"a\"");
 	assert_int_equal(r.status, 0);
 	ran_free(&r);

@@ -143,7 +143,7 @@ int cli_run_rule_test(struct cli *c)
 int cli_run_rule_lint(struct cli *c)
 {
 	const char *text = cli_get(c, "EXPRESSION"), *phase_name = cli_get(c, "phase");
-	struct rf_rule_env env = { .have = ~0u };
+	struct rf_rule_env env = { .have = ~0u, .any_list = true };
 	struct rf_expr *x = NULL;
 	enum rf_phase phase = RF_PHASE_HTTP_REQUEST;
 	RF_BUF_AUTO file = { 0 };

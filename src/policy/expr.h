@@ -26,6 +26,7 @@ enum {
 struct rf_rule_env {
 	const struct rf_lists *lists; /* NULL: none */
 	unsigned have;                /* 1u << RF_NEED_* that this process can answer */
+	bool any_list;                /* a name that is not in `lists` passes; only to check, never to evaluate */
 };
 
 /* Compile a condition (of type boolean) for a phase. Errors have line, column and, where a name is

@@ -98,6 +98,9 @@ static void bad_operator(struct parser *p)
 		lex_fail(&p->lex, here, RF_E_SYNTAX, "equality is written `eq` or `==`");
 	} else if (lex_name(&p->lex, &name)) {
 		const char *near = rf_near(name, words, sizeof words / sizeof *words);
+		for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+			if (rf_str_ieq(name, rf_str_z(words[i]))) /* AND: all are written in lower case */
+				near = words[i];
 		int shown = name.n < 60 ? (int)name.n : 60;
 		if (func_find(name) >= 0)
 			lex_fail(&p->lex, here, RF_E_SYNTAX, "`%.*s` is a function: %.*s(field, ...)", shown, name.p, shown, name.p);
@@ -202,15 +205,15 @@ static int parse_named_list(struct parser *p, enum rf_type t, struct node *n)
 	if (!rf_list_name_ok(name))
 		return lex_fail(&p->lex, at, RF_E_SYNTAX, "a list's name is 1 to 50 lower-case letters, digits and `_`");
 	int slot = rf_lists_find(p->env->lists, name);
-	if (slot < 0) {
+	if (slot < 0 && !p->env->any_list) {
 		const char *near = rf_lists_near(p->env->lists, name);
 		return lex_fail(&p->lex, at, RF_E_UNKNOWN, near ? "there is no list `%.*s`, did you mean `%s`?" :
 			"there is no list `%.*s`", RF_ARG(name), near);
 	}
-	enum rf_list_kind kind = rf_list_kind(rf_lists_at(p->env->lists, slot));
-	if (!list_fits(kind, t))
+	const struct rf_list *list = rf_lists_at(p->env->lists, slot);
+	if (list && !list_fits(rf_list_kind(list), t))
 		return lex_fail(&p->lex, at, RF_E_TYPE, "the list `%.*s` is of kind %s and cannot hold a value of type %s",
-			RF_ARG(name), rf_list_kind_name(kind), rf_type_name(t));
+			RF_ARG(name), rf_list_kind_name(rf_list_kind(list)), rf_type_name(t));
 	p->lex.at += len;
 	n->op = N_LIST;
 	n->sub = (unsigned)slot;
@@ -254,9 +257,24 @@ static int parse_right(struct parser *p, unsigned op, enum rf_type t, struct nod
 	}
 }
 
+static const struct {
+	enum node_op op;
+	const char *word, *mark;
+} levels[] = { { N_OR, "or", "||" }, { N_XOR, "xor", "^^" }, { N_AND, "and", "&&" } };
+
+enum { LEVELS = sizeof levels / sizeof *levels };
+
+static bool at_connective(struct parser *p, unsigned level)
+{
+	return lex_word(&p->lex, levels[level].word) || lex_mark(&p->lex, levels[level].mark);
+}
+
 static void not_boolean(struct parser *p, const struct node *left)
 {
-	if (lex_end(&p->lex) || lex_peek_mark(&p->lex, ")") || lex_peek_mark(&p->lex, ","))
+	bool over = lex_end(&p->lex) || lex_peek_mark(&p->lex, ")") || lex_peek_mark(&p->lex, ",");
+	for (unsigned i = 0; !over && i < LEVELS; i++)
+		over = at_connective(p, i);
+	if (over)
 		lex_fail(&p->lex, left->at, RF_E_TYPE, "this is of type %s: compare it with something",
 			rf_type_name(left->type));
 	else
@@ -342,18 +360,6 @@ static struct node *parse_unary(struct parser *p)
 		return NULL;
 	}
 	return n;
-}
-
-static const struct {
-	enum node_op op;
-	const char *word, *mark;
-} levels[] = { { N_OR, "or", "||" }, { N_XOR, "xor", "^^" }, { N_AND, "and", "&&" } };
-
-enum { LEVELS = sizeof levels / sizeof *levels };
-
-static bool at_connective(struct parser *p, unsigned level)
-{
-	return lex_word(&p->lex, levels[level].word) || lex_mark(&p->lex, levels[level].mark);
 }
 
 static struct node *parse_level(struct parser *p, unsigned level)
