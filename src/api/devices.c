@@ -14,6 +14,7 @@
 #include "base/enc.h"
 #include "pki/ca.h"
 #include "pki/credkey.h"
+#include "pki/pem.h"
 
 static int no_memory(struct rf_api_call *c)
 {
@@ -196,7 +197,7 @@ static json_t *certify(struct rf_api_call *c, struct rf_issue *issue, struct rf_
 	if (rf_ca_issue(c->api->conf.ca, issue, rf_api_now(c), ret, &c->err) != RF_OK)
 		return NULL;
 	rf_cert_pem(*ret, &cert);
-	if (rf_ca_chain_pem(c->api->conf.ca, &cert) != RF_OK || rf_ca_root_pem(c->api->conf.ca, &ca) != RF_OK)
+	if (rf_pem_add(&cert, rf_ca_cert(c->api->conf.ca)) != RF_OK || rf_ca_root_pem(c->api->conf.ca, &ca) != RF_OK)
 		return NULL;
 	return json_pack("{s:s, s:s}", "certificate", rf_buf_z(&cert), "ca", rf_buf_z(&ca));
 }

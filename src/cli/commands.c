@@ -191,7 +191,7 @@ const struct cli_command cli_commands[] = {
 
 	{ "cert", "list", "List server certificates of a zone", cli_run_generic, "GET", "/zones/{zone}/custom_certificates",
 	  "hosts status expires_on issuer id", NULL, OPTS(ZONE), "ringfence cert list --zone example.com" },
-	{ "cert", "add", "Upload a server certificate and its key", cli_run_generic, "POST", "/zones/{zone}/custom_certificates", NULL, "certificate added%s",
+	{ "cert", "add", "Upload a server certificate and its key", cli_run_generic, "POST", "/zones/{zone}/custom_certificates", NULL, "certificate %s added",
 	  OPTS(OPT_REQ("certificate", "FILE", CLI_FILE, "certificate", "PEM: the leaf, then its chain"),
 	       OPT_REQ("key", "FILE", CLI_FILE, "private_key", "PEM"), ZONE, DRY),
 	  "ringfence cert add --zone example.com --certificate chain.pem --key key.pem" },

@@ -14,7 +14,7 @@ static int write_file(struct cli *c, const char *dir, const char *name, const ch
 		      struct rf_buf *path)
 {
 	rf_buf_clear(path);
-	rf_buf_printf(path, "%s/", dir);
+	rf_buf_printf(path, "%s%s", dir, *dir && dir[strlen(dir) - 1] == '/' ? "" : "/");
 	for (const char *p = name; *p; p++)
 		rf_buf_addc(path, *p == '/' || (unsigned char)*p < 0x21 || (*p == '.' && p == name) ? '_' : *p);
 	rf_buf_printf(path, "%s", ending);
@@ -197,7 +197,7 @@ int cli_run_device_bind(struct cli *c)
 	rc = cli_result(c, "POST", rf_buf_z(&path), body, &result);
 	json_decref(body);
 	if (rc == RF_OK)
-		rc = cli_print_done(c, "bound%s", result);
+		rc = cli_print_done(c, "credential %s bound", result);
 	json_decref(result);
 	return rc;
 }

@@ -275,6 +275,8 @@ int cli_print_done(struct cli *c, const char *sentence, const json_t *object)
 		name = json_object_get(object, names[i]);
 	if (name)
 		cli_cell(&cell, name);
+	else if (id)
+		rf_buf_printf(&cell, "%s", id);
 	const char *at = strstr(sentence, "%s");
 	int before = at ? (int)(at - sentence) : (int)strlen(sentence);
 	fprintf(c->out, "%.*s%s%s", before, sentence, at ? rf_buf_z(&cell) : "", at ? at + 2 : "");
