@@ -274,7 +274,7 @@ static void errors_have_places(void **state)
 		{ "http.hots eq \"a\"", 1, 1, "did you mean `http.host`" }, { "", 1, 1, "ends where" },
 		{ "http.host eq", 1, 13, "string" }, { "http.host eq 5", 1, 14, "string" }, { "ssl and\n  (tcp.dstport eq \"a\")", 2, 19, "integer" },
 		{ "http.host = \"a\"", 1, 11, "`eq` or `==`" }, { "http.host equals \"a\"", 1, 11, "unknown operator" },
-		{ "http.host and ssl", 1, 1, "compare it with something" }, { "http.host eq \"a\" AND ssl", 1, 18, "did you mean `and`" },
+		{ "http.host and ssl", 1, 1, "compare it with something" }, { "http.host AND ssl", 1, 11, "did you mean `and`" },
 		{ "http.host contain \"a\"", 1, 11, "did you mean `contains`" }, { "http.host starts_with \"a\"", 1, 11, "is a function" },
 		{ "http.host", 1, 1, "compare it" }, { "(ssl", 1, 1, "not closed" }, { "ssl)", 1, 4, "not opened" }, { "ssl ssl", 1, 5, "operator" },
 		{ "ip.src eq 10.0.0.0/8", 1, 11, "in {10.0.0.0/8}" }, { "ip.src in {10.0.0.1/8}", 1, 12, "did you mean `10.0.0.0/8`" },
