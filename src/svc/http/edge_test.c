@@ -99,7 +99,7 @@ static void test_smuggling(void **state)
 		"GET / HTTP/1.1\r\nHost: app.test\r\nHost: other.test\r\n\r\n",
 		"GET http://other.test/ HTTP/1.1\r\nHost: app.test\r\n\r\n",
 		"GET / HTTP/1.1\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: app.test\r\nX: a\x01" "b\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: app.test\r\nX: a\001b\r\n\r\n",
 		"GET / HTTP/3.0\r\nHost: app.test\r\n\r\n",
 		"CONNECT app.test:443 HTTP/1.1\r\nHost: app.test:443\r\n\r\n",
 		"TRACE / HTTP/1.1\r\nHost: app.test\r\n\r\n",
