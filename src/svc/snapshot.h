@@ -71,7 +71,7 @@ struct rf_app {
 	uint64_t header_timeout_ns, body_timeout_ns, response_timeout_ns, idle_timeout_ns;
 	uint32_t min_body_rate;          /* bytes a second that a sender must keep up; 0: none */
 	unsigned retries;
-	const struct rf_str *idempotent_paths; /* prefixes for which 0-RTT is taken */
+	const struct rf_str *idempotent_paths; /* for these and all below them 0-RTT is taken */
 	size_t idempotent_count;
 	struct rf_error_body error_body;  /* for 4xx and 5xx of the edge itself */
 };

@@ -10,6 +10,7 @@
  * check refuses.
  */
 #include "svc/http/conn.h"
+#include "wire/uri.h"
 
 static const struct rf_tls_info *info_of(const struct rf_http_conn *c)
 {
@@ -87,6 +88,20 @@ static enum step check_host(struct rf_http_conn *c)
 	return STEP_WAIT;
 }
 
+/* Is the path one of those, or below one? As an origin reads it, so that no dot segments lead elsewhere. */
+static bool idempotent(struct request *q)
+{
+	struct rf_str path;
+	if (rf_uri_path(q->path, false, &q->arena, &path) != RF_OK)
+		return false;
+	for (size_t i = 0; i < q->app->idempotent_count; i++) {
+		struct rf_str p = q->app->idempotent_paths[i];
+		if (p.n && rf_str_starts(path, p) && (path.n == p.n || p.p[p.n - 1] == '/' || path.p[p.n] == '/'))
+			return true;
+	}
+	return false;
+}
+
 /* 0-RTT may be a replay: only what the operator says is harmless; the client repeats the rest [RFC 8470 5.2]. */
 static enum step check_early(struct rf_http_conn *c)
 {
@@ -95,11 +110,9 @@ static enum step check_early(struct rf_http_conn *c)
 	if (!info || !info->early || rf_tls_settle(&c->stream) == RF_OK)
 		return STEP_WAIT;
 	bool safe = rf_http_method_flags(q->head.method) & RF_METHOD_SAFE;
-	for (size_t i = 0; safe && i < q->app->idempotent_count; i++) {
-		if (rf_str_starts(q->path, q->app->idempotent_paths[i])) {
-			rf_count(RF_C_TLS_EARLY);
-			return STEP_WAIT;
-		}
+	if (safe && idempotent(q)) {
+		rf_count(RF_C_TLS_EARLY);
+		return STEP_WAIT;
 	}
 	return refuse(c, 425, RF_REASON_MALFORMED, "early data is not taken for this request; send it again");
 }

@@ -656,6 +656,14 @@ static void test_early_data(void **state)
 	assert_null(early("GET /door/open HTTP/1.1\r\nHost: app.test\r\n\r\n", &c)); /* may be a replay */
 	assert_true(has(tls_heard(&c), "HTTP/1.1 425 "));
 	tls_close(&c);
+	static const char *const elsewhere[] = { "/statusboard", "/status/../door", "/status/%2e%2e/door" };
+	for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
+		char text[128];
+		snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: app.test\r\n\r\n", elsewhere[i]);
+		assert_null(early(text, &c));
+		assert_true(has(tls_heard(&c), "HTTP/1.1 425 "));
+		tls_close(&c);
+	}
 	assert_null(early("POST /status HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\n\r\n", &c));
 	assert_true(has(tls_heard(&c), "HTTP/1.1 425 "));
 	tls_close(&c);
