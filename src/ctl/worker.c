@@ -115,6 +115,7 @@ static struct rf_http_conf conf_of(const struct rf_ctl *c)
 	conf.handshakes = (uint32_t)b->limits_handshakes;
 	conf.handshakes_per_address = (uint32_t)b->limits_handshakes_per_address;
 	conf.requests_per_connection = (uint32_t)b->limits_requests_per_connection;
+	conf.requests_per_address = (uint32_t)b->limits_requests_per_address;
 	conf.request_memory = b->limits_request_memory;
 	conf.max_body = b->limits_body_bytes;
 	conf.handshake_ns = b->timeout_handshake;

@@ -33,6 +33,7 @@ struct rf_class {
 	uint64_t request_rate_ns;     /* credit a request costs; 0: no rate */
 	uint32_t request_burst;
 	uint32_t class_max_connections; /* all devices of the class together; 0: no bound */
+	uint32_t class_max_requests;  /* the same, in flight */
 };
 
 struct rf_zone {

@@ -324,6 +324,28 @@ def test_rate_of_a_device(edge, origin, app, host):
     assert len(origin.requests) == 5
 
 
+def test_requests_of_a_class(edge, app, host):
+    edge.klass("queuers", class_max_requests=1)
+    a, b = edge.device("queuer-a", "queuers"), edge.device("queuer-b", "queuers")
+    with edge.client(host, a) as one, edge.client(host, b) as two:
+        one.send(f"POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\nx".encode())
+        until(lambda: two.get().status == 429)
+        one.send(b"y")
+        assert one.read().status == 200
+        until(lambda: two.get().status == 200)
+
+
+def test_rate_of_an_address(make_edge, origin):
+    edge = make_edge(workers=1, limits={"requests_per_address": 3})
+    edge.start()
+    edge.app("edge.test", origin, client_auth="off")
+    with edge.client("edge.test") as c:
+        answers = [c.get() for _ in range(8)]
+    assert [r.status for r in answers[:3]] == [200] * 3
+    assert answers[-1].status == 429 and answers[-1].get("retry-after") == "1"
+    assert edge.metric("ringfence_limit_hits_total", limit="requests_per_address") >= 4
+
+
 def test_connections_of_a_device(edge, app, host):
     edge.klass("loners", max_connections=2)
     device = edge.device("loner", "loners")

@@ -102,6 +102,8 @@ struct request {
 	struct refusal refusal;
 	unsigned retry_after;             /* seconds, with a refusal for a rate */
 	bool counted;                     /* in device->use.requests */
+	bool class_counted;               /* among those of class_slot */
+	uint16_t class_slot;
 	bool forwarding, answered;        /* up and down are in use; the head of an answer was written */
 	bool upgraded, local, expect_sent;
 	bool broken;                      /* it ended without (all of) its answer */
@@ -149,6 +151,7 @@ struct rf_http_edge {
 	struct rf_identity_env identity;
 	struct rf_limiter *limiters;      /* request rates by class slot (limits.c) */
 	size_t limiter_count;
+	struct rf_limiter *address_rate;  /* made at first use */
 	const struct rf_snap *(*snap)(void);
 	void (*emit)(void *arg, const struct rf_record *rec);
 	void (*local)(void *arg, struct rf_local_request *q);
@@ -248,6 +251,9 @@ const struct rf_class *who_class(const struct rf_http_conn *c, const struct rf_s
 int limits_rate(struct rf_http_conn *c, const struct rf_class *class, unsigned *ret_wait_s);
 bool limits_class_enter(uint16_t slot, uint32_t max);
 void limits_class_leave(uint16_t slot);
+int limits_address(struct rf_http_conn *c, unsigned *ret_wait_s);
+bool limits_requests_enter(struct request *q, uint16_t slot, uint32_t max);
+void limits_requests_leave(struct request *q);
 void limits_fini(struct rf_http_edge *e);
 
 /* local.c */

@@ -37,6 +37,7 @@ struct rf_http_conf {
 	uint32_t handshakes_per_address;   /* 0: no bound */
 	uint32_t handshakes_per_turn;      /* steps of handshakes between two looks at the other connections */
 	uint32_t requests_per_connection;  /* 0: no bound */
+	uint32_t requests_per_address;     /* a second; 0: no bound */
 	size_t request_memory;             /* arena of one request */
 	size_t local_body;                 /* body of a request to the local service */
 	size_t rule_body;                  /* bytes of a body that rules can see, where a rule asks for them */

@@ -59,6 +59,7 @@ void request_free(struct request *q)
 	rf_flow_fini(&q->fdown);
 	rf_inbuf_drop(&q->oin, e->bufs);
 	rf_origin_group_put(q->group);
+	limits_requests_leave(q);
 	if (q->counted)
 		rf_use_leave(&rf_device_use(q->conn->device)->requests);
 	if (q->snap)

@@ -1,4 +1,4 @@
-/* svc/http/limits: what a device and a class may do: requests a time, connections of a class.
+/* svc/http/limits: what a device, a class and an address may do: requests a time, connections and requests of a class.
  *
  * Rates are kept by each worker, in a table of buckets a class, keyed by device: a device's
  * connections come to one worker (net/listener). Connections of a class are counted exactly over all
@@ -16,7 +16,7 @@ struct rf_limiter {
 	uint32_t burst;
 };
 
-static _Atomic uint32_t class_connections[CLASS_SLOTS];
+static _Atomic uint32_t class_connections[CLASS_SLOTS], class_requests[CLASS_SLOTS];
 
 bool limits_class_enter(uint16_t slot, uint32_t max)
 {
@@ -26,6 +26,52 @@ bool limits_class_enter(uint16_t slot, uint32_t max)
 void limits_class_leave(uint16_t slot)
 {
 	rf_use_leave(&class_connections[slot]);
+}
+
+/* All requests in flight of a class, over all workers. Counted only where there is a bound. */
+bool limits_requests_enter(struct request *q, uint16_t slot, uint32_t max)
+{
+	if (!max)
+		return true;
+	q->class_slot = slot;
+	q->class_counted = rf_use_enter(&class_requests[slot], max);
+	return q->class_counted;
+}
+
+void limits_requests_leave(struct request *q)
+{
+	if (q->class_counted)
+		rf_use_leave(&class_requests[q->class_slot]);
+	q->class_counted = false;
+}
+
+static struct rf_limiter *address_limiter(struct rf_http_edge *e)
+{
+	uint32_t most = e->conf.requests_per_address;
+	struct rf_limiter *l = e->address_rate;
+	struct rf_rate rate;
+	if (l && l->table.entries && l->burst == most)
+		return l;
+	if (!l && !(l = e->address_rate = calloc(1, sizeof *l)))
+		return NULL;
+	if (rf_rate_make(most, RF_NS_S, most, &rate))
+		return NULL;
+	rf_rate_table_fini(&l->table);
+	*l = (struct rf_limiter){ .burst = most };
+	return rf_rate_table_init(&l->table, &rate, BUCKETS) ? NULL : l;
+}
+
+int limits_address(struct rf_http_conn *c, unsigned *ret_wait_s)
+{
+	if (!c->edge->conf.requests_per_address)
+		return RF_OK;
+	struct rf_limiter *l = address_limiter(c->edge);
+	uint64_t wait = RF_NS_S;
+	struct rf_str key = { (const char *)c->src.b, sizeof c->src.b };
+	int r = l ? rf_rate_take(&l->table, key, conn_now(c), 1, &wait) : RF_E_RATE;
+	if (r)
+		*ret_wait_s = (unsigned)((wait + RF_NS_S - 1) / RF_NS_S);
+	return r;
 }
 
 /* The table of a class, made at first use and anew when the class's rate has changed. */
@@ -70,6 +116,10 @@ void limits_fini(struct rf_http_edge *e)
 {
 	for (size_t i = 0; i < e->limiter_count; i++)
 		rf_rate_table_fini(&e->limiters[i].table);
+	if (e->address_rate)
+		rf_rate_table_fini(&e->address_rate->table);
+	free(e->address_rate);
+	e->address_rate = NULL;
 	free(e->limiters);
 	e->limiters = NULL;
 	e->limiter_count = 0;

@@ -99,7 +99,7 @@ static void report_request(struct rf_http_conn *c)
 	verdict(q, &r);
 	if (q->snap && r.cert_status.n) {
 		r.cert_status = rf_str_z(q->cert_status);
-		r.cert_reason = rf_str_z(q->cert_reason);
+		r.cert_reason = q->cert_reason[0] ? rf_str_z(q->cert_reason) : r.cert_reason;
 	}
 	r.ray = edge_id_text(q->ray, ray);
 	r.session = edge_id_text(c->id, session);

@@ -165,6 +165,17 @@ static enum step check_identity(struct rf_http_conn *c)
 	return refuse(c, q->app->deny_status ? (int)q->app->deny_status : 403, reason, words);
 }
 
+/* Before anything that costs: strangers are held to it too. */
+static enum step check_address(struct rf_http_conn *c)
+{
+	unsigned wait_s = 0;
+	if (limits_address(c, &wait_s) == RF_OK)
+		return STEP_WAIT;
+	rf_count(RF_C_LIMIT_REQUESTS_ADDRESS);
+	c->req->retry_after = wait_s;
+	return refuse(c, 429, RF_REASON_RATE, NULL);
+}
+
 static enum step check_limits(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
@@ -179,6 +190,8 @@ static enum step check_limits(struct rf_http_conn *c)
 	q->counted = rf_use_enter(&rf_device_use(c->device)->requests, max);
 	if (!q->counted)
 		return refuse(c, 429, RF_REASON_REQUESTS, NULL);
+	if (!limits_requests_enter(q, rf_device_class_slot(c->device), q->class ? q->class->class_max_requests : 0))
+		return refuse(c, 429, RF_REASON_REQUESTS, "all devices of the class together have too many requests under way");
 	if (limits_rate(c, q->class, &wait_s)) {
 		q->retry_after = wait_s;
 		return refuse(c, 429, RF_REASON_RATE, NULL);
@@ -204,7 +217,7 @@ static enum step check_body(struct rf_http_conn *c)
 }
 
 static enum step (*const checks[])(struct rf_http_conn *) = {
-	check_method, check_host, check_early, check_identity, check_limits, check_body,
+	check_address, check_method, check_host, check_early, check_identity, check_limits, check_body,
 };
 
 /* The body's way to the origin is laid before the rules run, because they may want to look into it. */
