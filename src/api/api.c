@@ -9,6 +9,7 @@
 #include "api/admit.h"
 #include "api/call.h"
 #include "base/enc.h"
+#include "records/counters.h"
 
 enum { ARENA_MAX = 1 << 20 };
 
@@ -211,8 +212,16 @@ static void call_fini(struct rf_api_call *c)
 	rf_arena_fini(&c->arena);
 }
 
+static void counted(const struct rf_api *a, int status, uint64_t began)
+{
+	rf_count(status < 400 ? RF_C_API_OK : status == 401 || status == 403 || status == 429 ? RF_C_API_DENIED
+		 : status < 500 ? RF_C_API_CLIENT : RF_C_API_SERVER);
+	rf_observe(RF_H_API, a->conf.clock.mono(a->conf.clock.ctx) - began);
+}
+
 void rf_api_handle(struct rf_api *a, const struct rf_api_request *q, struct rf_api_answer *ret)
 {
+	uint64_t began = a->conf.clock.mono(a->conf.clock.ctx);
 	struct rf_api_call c = { .api = a, .store = a->conf.store, .req = q };
 	rf_arena_init(&c.arena, ARENA_MAX);
 	int rc = run(&c);
@@ -220,6 +229,7 @@ void rf_api_handle(struct rf_api *a, const struct rf_api_request *q, struct rf_a
 		a->conf.state.abort(a->conf.state.ctx);
 	rf_reply(&c, rc, ret);
 	call_fini(&c);
+	counted(a, ret->status, began);
 }
 
 int rf_api_admit(struct rf_api *a, const struct rf_api_request *q, struct rf_api_answer *ret)
@@ -227,8 +237,10 @@ int rf_api_admit(struct rf_api *a, const struct rf_api_request *q, struct rf_api
 	struct rf_api_call c = { .api = a, .store = a->conf.store, .req = q, .uncounted = true };
 	rf_arena_init(&c.arena, ARENA_MAX);
 	int rc = admit(&c);
-	if (rc != RF_OK)
+	if (rc != RF_OK) {
 		rf_reply(&c, rc, ret);
+		counted(a, ret->status, a->conf.clock.mono(a->conf.clock.ctx));
+	}
 	call_fini(&c);
 	return rc;
 }

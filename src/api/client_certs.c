@@ -9,6 +9,7 @@
 #include "api/clients.h"
 #include "api/x509.h"
 #include "pki/ca.h"
+#include "records/counters.h"
 
 static json_t *show(struct rf_api_call *c, const struct rf_object *o)
 {
@@ -135,6 +136,8 @@ static int set_status(struct rf_api_call *c, const char *status)
 	rc = rf_api_put(c, RF_KIND_CLIENT_CERT, &o, c->if_revision);
 	if (rc == RF_OK)
 		rc = rf_api_commit(c);
+	if (rc == RF_OK && strcmp(status, "revoked") == 0)
+		rf_count(RF_C_REVOKED);
 	return rc == RF_OK ? rf_api_result(c, show(c, &o), o.revision) : rc;
 }
 

@@ -15,6 +15,7 @@
 #include "pki/ca.h"
 #include "pki/credkey.h"
 #include "pki/pem.h"
+#include "records/counters.h"
 
 static int no_memory(struct rf_api_call *c)
 {
@@ -309,6 +310,8 @@ static int set_certs(struct rf_api_call *c, const char *device, bool revoked)
 			json_object_set_new(o.doc, "revoked_with", json_string(device));
 		}
 		rc = rf_api_put(c, RF_KIND_CLIENT_CERT, &o, 0);
+		if (rc == RF_OK && revoked)
+			rf_count(RF_C_REVOKED);
 	}
 	json_decref(ids);
 	return rc;

@@ -21,6 +21,7 @@
 #include "net/addr.h"
 #include "net/listener.h"
 #include "net/stream.h"
+#include "records/counters.h"
 #include "tls/tls.h"
 #include "wire/http1_body.h"
 
@@ -255,6 +256,7 @@ static int fill(struct conn *c)
 	struct rf_api_server *s = c->server;
 	size_t body = rf_api_body_max(s->conf.api), most = body + 2 * RF_API_EARLY_BODY + (c->state == BODY ? body : 0);
 	if (c->in.n >= most || s->buffered >= RF_API_BUFFERED_MAX + body) {
+		rf_count(RF_C_LIMIT_API_BODY);
 		refuse(c, c->in.n >= most ? 413 : 503, "too much is being received");
 		return RF_OK;
 	}
@@ -367,8 +369,10 @@ static void on_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
 {
 	struct listener *own = RF_CONTAINER(l, struct listener, l);
 	struct rf_api_server *s = own->server;
-	struct conn *c = s->conn_count < RF_API_CONNECTIONS ? calloc(1, sizeof *c) : NULL;
+	unsigned most = s->conf.connections ? s->conf.connections : RF_API_CONNECTIONS;
+	struct conn *c = s->conn_count < most ? calloc(1, sizeof *c) : NULL;
 	if (!c) {
+		rf_count(RF_C_LIMIT_API_CONNECTIONS);
 		s->stats.refused++;
 		close(fd);
 		return;

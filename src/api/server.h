@@ -23,6 +23,7 @@ struct rf_api_server_conf {
 	struct rf_loop *loop;
 	struct rf_api *api;
 	struct rf_tls *tls;      /* for RF_API_TLS; outlives the server */
+	unsigned connections;    /* at once; 0: RF_API_CONNECTIONS */
 	gid_t admin_gid;         /* (gid_t)-1: none */
 };
 

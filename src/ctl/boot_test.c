@@ -28,7 +28,7 @@ static void values(void **state)
 		"workers: 3\n"
 		"shutdown: {drain: 1m30s}\n"
 		"records: {file: log/records.jsonl, stdout: json}\n"
-		"limits:\n  memory: 2GB\n  connections: 500\n"
+		"limits:\n  body_bytes: 2GB\n  connections: 500\n"
 		"ca: {base_url: \"http://ca.example/\"}\n"
 		"listeners:\n"
 		"- address: 0.0.0.0:443\n"
@@ -39,7 +39,7 @@ static void values(void **state)
 	assert_int_equal(b->drain_timeout, 90 * RF_NS_S);
 	assert_string_equal(b->records_file, "./log/records.jsonl");
 	assert_int_equal(b->records_stdout, RF_STDOUT_JSON);
-	assert_int_equal(b->limits_memory, 2ull << 30);
+	assert_int_equal(b->limits_body_bytes, 2ull << 30);
 	assert_int_equal(b->timeout_idle, 75 * RF_NS_S);
 	assert_string_equal(b->store_file, "/var/lib/ringfence/state.db");
 	assert_string_equal(b->api_socket, "/run/ringfence/api.sock");
@@ -83,11 +83,11 @@ static const struct {
 	{ "timeouts:\n  header: 10\n", RF_E_TYPE, 2, 11, "a duration such as 10s" },
 	{ "timeouts:\n  header: 10 s\n", RF_E_TYPE, 2, 11, "a duration" },
 	{ "timeouts:\n  header: 1ms\n", RF_E_RANGE, 2, 11, "between 100ms and 10m" },
-	{ "limits: {memory: 5XB}\n", RF_E_TYPE, 1, 18, "a size such as 256MB" },
-	{ "limits: {memory: 99999999999999TB}\n", RF_E_TYPE, 1, 18, "a size" },
+	{ "limits: {body_bytes: 5XB}\n", RF_E_TYPE, 1, 22, "a size such as 256MB" },
+	{ "limits: {body_bytes: 99999999999999TB}\n", RF_E_TYPE, 1, 22, "a size" },
 	{ "records: {stdout: loud}\n", RF_E_TYPE, 1, 19, "one of auto|off|json|human, not \"loud\"" },
 	{ "workers: 1\nuser: a\nworkers: 2\n", RF_E_EXISTS, 3, 1, "\"workers\" is set already, in line 1" },
-	{ "limits: {memory: 1GB}\nlimits: {headers: 9}\n", RF_E_EXISTS, 2, 1, "\"limits\" is set already" },
+	{ "limits: {body_bytes: 1GB}\nlimits: {headers: 9}\n", RF_E_EXISTS, 2, 1, "\"limits\" is set already" },
 	{ "listeners:\n- address: 0.0.0.0\n", RF_E_TYPE, 2, 12, "an address and a port" },
 	{ "listeners:\n- address: 0.0.0.0:70000\n", RF_E_RANGE, 2, 12, "a port between 1 and 65535" },
 	{ "listeners:\n- address: ::1:443\n", RF_E_TYPE, 2, 12, "\"[::]:443\"" },
@@ -150,7 +150,7 @@ static void environment(void **state)
 static void dump_reads_back(void **state)
 {
 	(void)state;
-	struct rf_boot *b = parse("user: 'a\"b$${c}'\ntimeouts: {header: 1500ms, min_rate: 1KB}\nlimits: {memory: 1536MB}\n"
+	struct rf_boot *b = parse("user: 'a\"b$${c}'\ntimeouts: {header: 1500ms, min_rate: 1KB}\nlimits: {body_bytes: 1536MB}\n"
 				  "listeners:\n- {address: '[::]:1', trusted_proxies: [10.0.0.0/8], tls: {min_version: 1.3}}\n"
 				  "- {address: '1.2.3.4:5', protocol: http}\n");
 	RF_BUF_AUTO first = { 0 };
@@ -160,7 +160,7 @@ static void dump_reads_back(void **state)
 	assert_non_null(strstr(rf_buf_z(&first), "    tls:\n      min_version: \"1.3\"  # boot.yaml:5\n"));
 	struct rf_boot *again = parse(rf_buf_z(&first));
 	assert_string_equal(again->user, b->user);
-	assert_int_equal(again->limits_memory, b->limits_memory);
+	assert_int_equal(again->limits_body_bytes, b->limits_body_bytes);
 	rf_boot_dump(again, &second);
 	RF_BUF_AUTO changed = { 0 };
 	rf_boot_restart_needed(b, again, &changed);

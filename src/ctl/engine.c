@@ -440,6 +440,7 @@ static int server_up(struct engine *g, struct rf_err *e)
 {
 	const struct rf_boot *b = g->ctl.boot;
 	struct rf_api_server_conf conf = { .loop = g->ctl.loop, .api = g->api, .tls = g->tls,
+					   .connections = (unsigned)b->limits_api_connections,
 					   .admin_gid = admin_group(b->api_group) };
 	g->server = rf_api_server_new(&conf, e);
 	int rc = g->server ? api_listen(g, rf_plan_listener_api_socket(b), RF_API_UNIX, e) : e->code;

@@ -372,9 +372,10 @@ int rf_pool_take(struct rf_pool *p, const struct rf_origin *o, bool fresh, void 
 		return RF_E_NOMEM;
 	struct rf_upstream *u = fresh ? NULL : idle_take(s);
 	int r = RF_OK;
-	if (!u && s->max_open && s->open >= s->max_open)
+	if (!u && s->max_open && s->open >= s->max_open) {
+		rf_count(RF_C_LIMIT_ORIGIN_CONNECTIONS);
 		r = RF_E_FULL;
-	else if (!u)
+	} else if (!u)
 		r = upstream_new(p, s, o, &u);
 	if (r)
 		return r;
@@ -444,6 +445,7 @@ int rf_pool_queue(struct rf_pool *p, const struct rf_origin *o, struct rf_pool_w
 		return RF_E_NOMEM;
 	if (s->wait_count >= o->group->spec.max_queue) {
 		p->stats.queue_full++;
+		rf_count(RF_C_LIMIT_ORIGIN_QUEUE);
 		return RF_E_FULL;
 	}
 	w->slot = s;

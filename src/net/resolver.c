@@ -16,6 +16,7 @@
 #include "net/addr.h"
 #include "net/ares.h"
 #include "net/hosts.h"
+#include "records/counters.h"
 
 struct rf_name {
 	struct rf_map_node node;
@@ -177,12 +178,14 @@ static uint64_t settle(struct rf_name *n, int status, const struct ares_addrinfo
 	unsigned count = status == ARES_SUCCESS && info ? collect(r, info, addrs, &ttl) : 0;
 	if (count) {
 		r->stats.answered++;
+		rf_count(RF_C_RESOLVE_OK);
 		good(n, addrs, count);
 		uint64_t ns = ttl * RF_NS_S;
 		return ns < r->opts.ttl_min_ns ? r->opts.ttl_min_ns : ns > r->opts.ttl_max_ns ? r->opts.ttl_max_ns : ns;
 	}
 	int code = status == ARES_SUCCESS ? RF_E_NOT_FOUND : code_of(status);
 	*(code == RF_E_NOT_FOUND ? &r->stats.absent : &r->stats.failed) += 1;
+	rf_count(RF_C_RESOLVE_BAD);
 	bad(n, code);
 	return r->opts.retry_ns;
 }

@@ -226,10 +226,12 @@ int rf_peer_verify(struct rf_peer_cache *c, const struct rf_trust *trust, X509 *
 		rf_list_del(&en->use);
 		rf_list_push(&c->use, &en->use);
 		c->hits++;
+		rf_count(RF_C_CHAIN_HIT);
 		*ret = rf_peer_get(en->peer);
 		return RF_OK;
 	}
 	c->misses++;
+	rf_count(RF_C_CHAIN_MISS);
 	rc = make(trust, leaf, others, ret, e);
 	ERR_clear_error(); /* else SSL_get_error takes a bad signature here for the end of a connection */
 	if (rc == RF_OK)

@@ -139,6 +139,10 @@ enum step refuse(struct rf_http_conn *c, int status, enum rf_reason reason, cons
 	r->words = words ? words : rf_reason_words(reason);
 	r->set = true;
 	rf_count_refused(reason, false);
+	if (reason == RF_REASON_BODY_SIZE)
+		rf_count(RF_C_LIMIT_BODY);
+	else if (reason == RF_REASON_MEMORY)
+		rf_count(RF_C_LIMIT_REQUEST_MEMORY);
 	c->wait[0].what = c->wait[1].what = WAIT_NONE;
 	upstream_drop(q, false);
 	rf_pool_unqueue(&q->queue);

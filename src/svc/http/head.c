@@ -114,6 +114,10 @@ static enum step rejected(struct rf_http_conn *c)
 	q->reject = why;
 	c->last = true;
 	int status = rf_http_reject_status(why);
+	if (why == RF_REJECT_HEAD_LENGTH)
+		rf_count(RF_C_LIMIT_HEADER_BYTES);
+	else if (why == RF_REJECT_HEADER_COUNT)
+		rf_count(RF_C_LIMIT_HEADERS);
 	if (why == RF_REJECT_NO_MEMORY)
 		return refuse(c, 503, RF_REASON_MEMORY, rf_http_reject_sentence(why));
 	return refuse(c, status, RF_REASON_MALFORMED, rf_http_reject_sentence(why));
@@ -149,7 +153,10 @@ static enum step whole(struct rf_http_conn *c)
 	c->wait[0].what = WAIT_NONE;
 	uint32_t most = c->edge->conf.requests_per_connection;
 	/* What a client sends after it said "close" is no request [RFC 9112 9.6]. */
-	if (!c->req->head.keep_alive || c->edge->draining || (most && c->requests >= most))
+	bool full = most && c->requests >= most;
+	if (full)
+		rf_count(RF_C_LIMIT_REQUESTS_CONN);
+	if (!c->req->head.keep_alive || c->edge->draining || full)
 		c->last = true;
 	return STEP_IDENTIFY;
 }
