@@ -26,6 +26,7 @@ struct making {
 	const struct rf_trust *trust;
 	struct rf_site *site;
 	struct rf_err *e;
+	struct rf_trust *origin_trust; /* of the boot file; NULL: the system's CAs */
 	size_t zones_cap, apps_cap;
 	/* of the zone at hand */
 	struct rf_zone *zone;
@@ -323,6 +324,8 @@ static int origins(struct making *m, const struct rf_object *o, struct rf_app *a
 		endpoint(json_array_get(list, i), &specs[i]);
 	if (root.pem.n && rf_trust_new(&root, 1, &trust, m->e) != RF_OK)
 		return m->e->code;
+	if (!root.pem.n && m->origin_trust)
+		trust = rf_trust_get(m->origin_trust);
 	const struct rf_boot *boot = m->c->boot;
 	struct rf_origin_group_spec g = {
 		.origins = specs, .count = n, .trust = trust, .keypair = origin_keypair(m, o->doc),
@@ -520,6 +523,18 @@ static int settle(struct making *m, void *array, size_t n)
 	return kept ? RF_OK : no_memory(m);
 }
 
+static int origin_cas(struct making *m)
+{
+	RF_BUF_AUTO pem = { 0 };
+	struct rf_trust_root root = { .id = "origins" };
+	const char *path = m->c->boot->system_ca;
+	if (!path[0])
+		return RF_OK;
+	int rc = rf_ctl_read_file(m->c, path, &pem, m->e);
+	root.pem = rf_buf_str(&pem);
+	return rc == RF_OK ? rf_trust_new(&root, 1, &m->origin_trust, m->e) : rc;
+}
+
 int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_trust *trust, struct rf_site **ret,
 		  struct rf_err *e)
 {
@@ -528,9 +543,12 @@ int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_t
 	if (!m.site)
 		return no_memory(&m);
 	m.site->fallback = rf_keypair_get(c->priv->fallback);
-	int rc = classes(&m);
+	int rc = origin_cas(&m);
+	if (rc == RF_OK)
+		rc = classes(&m);
 	if (rc == RF_OK)
 		rc = rf_store_list(c->store, RF_KIND_ZONE, &all, each_zone, &m, NULL, e);
+	rf_trust_put(m.origin_trust);
 	size_t apps = m.site->app_count;
 	if (settle(&m, &m.site->zones, m.site->zone_count) != RF_OK || settle(&m, &m.site->apps, apps) != RF_OK) {
 		m.site->app_count = m.site->apps ? apps : 0;

@@ -24,7 +24,7 @@ static int open_file(struct rf_ctl *c, const char *path, int *ret, struct rf_err
 	return rf_monitor_open(c->priv->monitor_fd, (unsigned)index, path, ret, e);
 }
 
-static int read_file(struct rf_ctl *c, const char *path, struct rf_buf *to, struct rf_err *e)
+int rf_ctl_read_file(struct rf_ctl *c, const char *path, struct rf_buf *to, struct rf_err *e)
 {
 	int fd = -1;
 	int rc = open_file(c, path, &fd, e);
@@ -50,9 +50,9 @@ int rf_ctl_keypair_files(struct rf_ctl *c, const char *certificate, const char *
 {
 	RF_BUF_AUTO cert_pem = { 0 };
 	RF_BUF_AUTO key_pem = { 0 };
-	int rc = read_file(c, certificate, &cert_pem, e);
+	int rc = rf_ctl_read_file(c, certificate, &cert_pem, e);
 	if (rc == RF_OK)
-		rc = read_file(c, key, &key_pem, e);
+		rc = rf_ctl_read_file(c, key, &key_pem, e);
 	if (rc == RF_OK && (rc = rf_keypair_from_pem(rf_buf_str(&cert_pem), rf_buf_str(&key_pem), ret, e)) != RF_OK)
 		snprintf(e->file, sizeof e->file, "%.*s", (int)sizeof e->file - 1, certificate);
 	if (key_pem.p)

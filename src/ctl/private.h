@@ -35,7 +35,9 @@ void rf_ctl_fini(struct rf_ctl *c);
 /* A key and certificate of our own CA, ready to be shown. */
 int rf_ctl_keypair(struct rf_ctl *c, const struct rf_issue *req, struct rf_keypair **ret, struct rf_err *e);
 
-/* The same from two PEM files that the boot file names, read through the monitor. */
+/* A file that the boot file names, at most 1 MiB, appended to *to. */
+int rf_ctl_read_file(struct rf_ctl *c, const char *path, struct rf_buf *to, struct rf_err *e);
+/* A key and certificate from two PEM files that it names, read through the monitor. */
 int rf_ctl_keypair_files(struct rf_ctl *c, const char *certificate, const char *key, struct rf_keypair **ret, struct rf_err *e);
 /* Everything from files and state again; on any error all stays as it was. */
 int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e);

@@ -49,7 +49,7 @@ static const struct rf_trust *trust(void *arg) { (void)arg; return w.trust; }
 static bool denied(void *arg, const struct rf_tls_peer *peer) { (void)arg; (void)peer; return w.deny; }
 
 /* A self-signed certificate for a server of this name. */
-static struct rf_keypair *self_signed(const char *name)
+static struct rf_keypair *self_signed(const char *name, long days_left)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *x = X509_new();
@@ -57,8 +57,8 @@ static struct rf_keypair *self_signed(const char *name)
 	snprintf(san, sizeof san, "DNS:%s", name);
 	X509_set_version(x, 2);
 	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-	X509_gmtime_adj(X509_getm_notBefore(x), -DAY);
-	X509_gmtime_adj(X509_getm_notAfter(x), 3650L * DAY);
+	X509_gmtime_adj(X509_getm_notBefore(x), -10L * DAY);
+	X509_gmtime_adj(X509_getm_notAfter(x), days_left * DAY);
 	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
 	X509_set_issuer_name(x, X509_get_subject_name(x));
 	X509_set_pubkey(x, key);
@@ -119,7 +119,7 @@ static int setup(void **state)
 	struct rf_issue req = { .days = 10, .cn = RF_STR("camera-1") };
 	assert_int_equal(rf_ca_bundle(w.ca, &req, NOW, &w.device, &e), RF_OK);
 	assert_int_equal(rf_ca_bundle(w.other, &req, NOW, &w.stranger, &e), RF_OK);
-	w.server = self_signed("edge.example");
+	w.server = self_signed("edge.example", 3650);
 	w.trust = trust_of(w.ca, RF_CRL_NONE, NULL, 0);
 	w.loop = rf_loop_epoll(&e);
 	struct rf_tls_conf conf = { .host = host, .trust = trust, .denied = denied, .session_cache = 100, .chain_cache = 4, .session_timeout_s = 3600,
@@ -550,6 +550,21 @@ static void an_origin_is_verified_by_name(void **state)
 	rf_trust_put(t);
 }
 
+static void an_expired_origin_is_refused(void **state)
+{
+	(void)state;
+	RF_BUF_AUTO pem = { 0 };
+	struct rf_err e;
+	struct rf_trust *t = NULL;
+	rf_keypair_put(w.server);
+	w.server = self_signed("edge.example", -1);
+	rf_pem_add(&pem, rf_keypair_leaf(w.server));
+	struct rf_trust_root root = { .id = "1", .pem = rf_buf_str(&pem) };
+	assert_int_equal(rf_trust_new(&root, 1, &t, &e), RF_OK);
+	assert_int_equal(origin("edge.example", true, t), RF_E_CRYPTO);
+	rf_trust_put(t);
+}
+
 static void a_key_must_belong_to_its_certificate(void **state)
 {
 	(void)state;
@@ -572,7 +587,7 @@ int main(void)
 		TEST(a_known_chain_is_verified_once), TEST(a_host_may_refuse_in_the_handshake),
 		TEST(an_unknown_host_has_no_certificate), TEST(older_versions),
 		TEST(early_data_is_marked_and_single_use), TEST(garbage_fails_the_handshake),
-		TEST(an_origin_is_verified_by_name), TEST(a_key_must_belong_to_its_certificate),
+		TEST(an_origin_is_verified_by_name), TEST(an_expired_origin_is_refused), TEST(a_key_must_belong_to_its_certificate),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

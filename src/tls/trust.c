@@ -24,7 +24,8 @@ struct root {
 struct rf_trust {
 	_Atomic unsigned refs;
 	uint64_t generation;
-	X509_STORE *store;
+	X509_STORE *store;   /* for clients: times are judged by rf_peer_judge */
+	X509_STORE *origins; /* for origins: libssl judges all at once */
 	size_t count;
 	struct root roots[RF_TRUST_MAX];
 };
@@ -38,7 +39,9 @@ static int add_root(struct rf_trust *t, const struct rf_trust_root *from, struct
 	if (rc != RF_OK)
 		return rc;
 	for (int i = 0; i < sk_X509_num(r->certs); i++)
-		if (rf_x509_is_ca(sk_X509_value(r->certs, i)) && !X509_STORE_add_cert(t->store, sk_X509_value(r->certs, i)))
+		if (rf_x509_is_ca(sk_X509_value(r->certs, i)) &&
+		    (!X509_STORE_add_cert(t->store, sk_X509_value(r->certs, i)) ||
+		     !X509_STORE_add_cert(t->origins, sk_X509_value(r->certs, i))))
 			return rf_fail(e, RF_E_NOMEM, "no memory for the trusted roots");
 	r->crls = calloc(from->crl_count + 1, sizeof *r->crls);
 	if (!r->crls)
@@ -48,12 +51,14 @@ static int add_root(struct rf_trust *t, const struct rf_trust_root *from, struct
 	return RF_OK;
 }
 
-static bool settings(X509_STORE *store)
+static bool settings(X509_STORE *store, unsigned long flags)
 {
+	if (!store)
+		return false;
 	X509_VERIFY_PARAM *p = X509_STORE_get0_param(store);
 	X509_VERIFY_PARAM_set_depth(p, DEPTH_MAX);
 	X509_VERIFY_PARAM_set_auth_level(p, 1);
-	return X509_VERIFY_PARAM_set_flags(p, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME);
+	return X509_VERIFY_PARAM_set_flags(p, X509_V_FLAG_PARTIAL_CHAIN | flags);
 }
 
 int rf_trust_new(const struct rf_trust_root *roots, size_t count, struct rf_trust **ret, struct rf_err *e)
@@ -62,7 +67,8 @@ int rf_trust_new(const struct rf_trust_root *roots, size_t count, struct rf_trus
 	if (count > RF_TRUST_MAX)
 		return rf_fail(e, RF_E_FULL, "at most %d roots can be trusted at once", RF_TRUST_MAX);
 	struct rf_trust *t = calloc(1, sizeof *t);
-	if (!t || !(t->store = X509_STORE_new()) || !settings(t->store)) {
+	if (!t || !settings(t->store = X509_STORE_new(), X509_V_FLAG_NO_CHECK_TIME) ||
+	    !settings(t->origins = X509_STORE_new(), 0)) {
 		rf_trust_put(t);
 		return rf_fail(e, RF_E_NOMEM, "no memory for the trusted roots");
 	}
@@ -97,13 +103,14 @@ void rf_trust_put(struct rf_trust *t)
 		free(t->roots[i].crls);
 	}
 	X509_STORE_free(t->store);
+	X509_STORE_free(t->origins);
 	free(t);
 }
 
 uint64_t rf_trust_generation(const struct rf_trust *t) { return t->generation; }
 size_t rf_trust_count(const struct rf_trust *t) { return t->count; }
 const char *rf_trust_id(const struct rf_trust *t, int root) { return t->roots[root].id; }
-X509_STORE *rf_trust_store(const struct rf_trust *t) { return t->store; }
+X509_STORE *rf_trust_store(const struct rf_trust *t) { return t->origins; }
 
 int rf_trust_find(const struct rf_trust *t, const char *id)
 {
