@@ -30,7 +30,7 @@ int rf_client_keep(struct rf_api_call *c, const struct rf_cert *cert, const char
 	return rc == RF_OK ? rf_api_put(c, RF_KIND_CLIENT_CERT, ret, 0) : rc;
 }
 
-/* Those of the zone, and those that belong to no zone because a device of the account has them. */
+/* Those of the zone, and those that belong to no zone because a device of the account has them; of the account: all. */
 static int load(struct rf_api_call *c, struct rf_object *ret)
 {
 	struct rf_object o = { 0 };
@@ -38,7 +38,7 @@ static int load(struct rf_api_call *c, struct rf_object *ret)
 	if (rc != RF_OK)
 		return rc;
 	const char *zone = rf_json_text(o.doc, "zone_id");
-	if (zone[0] && strcmp(zone, c->zone.id) != 0) {
+	if (zone[0] && c->zone.id[0] && strcmp(zone, c->zone.id) != 0) {
 		rf_object_fini(&o);
 		return rf_fail(&c->err, RF_E_NOT_FOUND, "there is no client certificate %s in this zone", c->params.id);
 	}
@@ -142,6 +142,11 @@ static int set_status(struct rf_api_call *c, const char *status)
 }
 
 int rf_api_client_certs_revoke(struct rf_api_call *c)
+{
+	return set_status(c, "revoked");
+}
+
+int rf_api_issued_revoke(struct rf_api_call *c)
 {
 	return set_status(c, "revoked");
 }

@@ -1,6 +1,6 @@
-/* The way of a device seen first: a worker creates it in the registry and calls rf_devices_event -> the
- * event waits under a lock, one message wakes the control loop -> all that wait become objects in one
- * transaction. What belongs to no device is only listed, in memory, by certificate.
+/* The way of a device seen first, or of the first key under a device's identifier: a worker puts it into the registry and
+ * calls rf_devices_event -> the event waits under a lock, one message wakes the control loop -> all that wait become
+ * objects in one transaction. What belongs to no device is only listed, in memory, by certificate.
  *
  * Invariants: the registry may hold a device that the state does not have yet, never the reverse for longer than a
  * commit takes.
@@ -11,6 +11,7 @@
 #include "base/enc.h"
 #include "ctl/devices.h"
 #include "ctl/doc.h"
+#include "ctl/flat.h"
 #include "records/log.h"
 
 struct waiting {
@@ -57,38 +58,73 @@ static bool read_credential(const char *name, enum rf_cred_kind *ret_kind, uint8
 	return false;
 }
 
-enum { TAGS_MAX = 64, CREDENTIALS_MAX = 64 };
+enum { TAGS_MAX = 64, CREDENTIALS_MAX = 64, PIN_HEX = 2 * RF_PIN_LEN + 1 };
 
-static int put_device(struct rf_ctl *c, const char *id, const char *name, int64_t created_s, const json_t *doc,
+/* What the document says, beside what spec has already. */
+static int put_device(struct rf_ctl *c, struct rf_device_spec *spec, struct rf_str class_id, struct rf_str state, struct rf_err *e)
+{
+	rf_device_state_parse(state, &spec->state);
+	if (class_id.n == RF_ID_LEN) {
+		char class[RF_ID_LEN + 1] = "";
+		memcpy(class, class_id.p, RF_ID_LEN);
+		if (rf_registry_class_slot(c->devices, class, &spec->class_slot) != RF_OK)
+			return rf_fail(e, RF_E_FULL, "too many classes");
+	}
+	return rf_registry_put(c->devices, spec, e);
+}
+
+static struct rf_device_spec new_spec(const char *id, const char *name, int64_t created_s, const struct rf_str *tags)
+{
+	struct rf_device_spec spec = { .class_slot = UINT16_MAX, .name = rf_str_z(name), .tags = tags, .created_s = created_s };
+	memcpy(spec.id, id, strnlen(id, RF_ID_LEN));
+	return spec;
+}
+
+static int put_parsed(struct rf_ctl *c, const char *id, const char *name, int64_t created_s, const json_t *doc,
 		      struct rf_err *e)
 {
 	struct rf_str tags[TAGS_MAX];
 	const json_t *list = json_object_get(doc, "tags");
-	struct rf_str class_id = doc_str(doc, "class_id");
-	struct rf_device_spec spec = {
-		.class_slot = UINT16_MAX, .name = rf_str_z(name), .model = doc_str(doc, "model"),
-		.firmware = doc_str(doc, "firmware"), .owner = doc_str(doc, "owner"), .tags = tags, .created_s = created_s,
-	};
-	snprintf(spec.id, sizeof spec.id, "%s", id);
+	struct rf_device_spec spec = new_spec(id, name, created_s, tags);
+	spec.model = doc_str(doc, "model");
+	spec.firmware = doc_str(doc, "firmware");
+	spec.owner = doc_str(doc, "owner");
 	for (size_t i = 0; i < json_array_size(list) && i < TAGS_MAX; i++)
 		tags[spec.tag_count++] = doc_at(list, i);
-	rf_device_state_parse(doc_str(doc, "state"), &spec.state);
-	if (class_id.n == RF_ID_LEN && rf_registry_class_slot(c->devices, class_id.p, &spec.class_slot) != RF_OK)
-		return rf_fail(e, RF_E_FULL, "too many classes");
-	return rf_registry_put(c->devices, &spec, e);
+	return put_device(c, &spec, doc_str(doc, "class_id"), doc_str(doc, "state"), e);
 }
 
 struct loading {
 	struct rf_ctl *c;
 	struct rf_err *e;
 	uint64_t collisions;
+	size_t rows;
 };
+
+/* No pointer of the registry is held between rows: memory and tables that wait for this thread may go on. */
+static void breathe(struct loading *l)
+{
+	if (++l->rows % 1024)
+		return;
+	rf_registry_quiet(NULL, false);
+	rf_registry_quiet(NULL, true);
+}
 
 static int load_device(const struct rf_raw_object *o, void *arg)
 {
 	struct loading *l = arg;
+	breathe(l);
+	struct rf_str tags[TAGS_MAX] = { 0 }, class_id = { 0 }, state = { 0 };
+	struct rf_device_spec spec = new_spec(o->id, o->name, o->created_s, tags);
+	const struct rf_flat_want wants[] = {
+		{ .name = "class_id", .text = &class_id }, { .name = "state", .text = &state }, { .name = "model", .text = &spec.model },
+		{ .name = "firmware", .text = &spec.firmware }, { .name = "owner", .text = &spec.owner },
+		{ .name = "tags", .items = tags, .max = TAGS_MAX, .count = &spec.tag_count },
+	};
+	if (rf_flat_read(o->doc, wants, sizeof wants / sizeof *wants))
+		return put_device(l->c, &spec, class_id, state, l->e);
 	json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
-	int rc = put_device(l->c, o->id, o->name, o->created_s, doc, l->e);
+	int rc = put_parsed(l->c, o->id, o->name, o->created_s, doc, l->e);
 	json_decref(doc);
 	return rc;
 }
@@ -101,6 +137,24 @@ static void pin(struct rf_ctl *c, enum rf_cred_kind kind, struct rf_str key, str
 		rf_registry_pin(c->devices, kind, key, bytes, &new);
 }
 
+/* The key that a credential is pinned to; "" where none has been seen yet. */
+static struct rf_str read_pin(struct rf_str text, char to[PIN_HEX])
+{
+	struct rf_str hex = { 0 };
+	const struct rf_flat_want want = { .name = "pin", .text = &hex };
+	json_t *doc = NULL;
+	if (!rf_flat_read(text, &want, 1)) {
+		doc = json_loadb(text.p, text.n, 0, NULL);
+		hex = doc_str(doc, "pin");
+	}
+	if (hex.n >= PIN_HEX)
+		hex.n = 0;
+	memcpy(to, hex.n ? hex.p : "", hex.n);
+	to[hex.n] = '\0';
+	json_decref(doc);
+	return rf_str_z(to);
+}
+
 static int load_credential(const struct rf_raw_object *o, void *arg)
 {
 	struct loading *l = arg;
@@ -108,16 +162,14 @@ static int load_credential(const struct rf_raw_object *o, void *arg)
 	uint8_t key[RF_CRED_MAX];
 	char owner[RF_ID_LEN + 1];
 	size_t n;
+	breathe(l);
 	if (!read_credential(o->name, &kind, key, &n))
 		return RF_OK;
 	struct rf_str k = { (const char *)key, n };
 	int rc = rf_registry_bind(l->c->devices, o->parent, kind, k, owner);
 	l->collisions += rc == RF_E_EXISTS;
-	if (memmem(o->doc.p, o->doc.n, "\"pin\"", 5)) {
-		json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
-		pin(l->c, kind, k, doc_str(doc, "pin"));
-		json_decref(doc);
-	}
+	char hex[PIN_HEX];
+	pin(l->c, kind, k, read_pin(o->doc, hex));
 	return rc == RF_E_NOMEM ? rf_fail(l->e, rc, "no memory for the credentials of devices") : RF_OK;
 }
 
@@ -142,7 +194,14 @@ int rf_devices_load(struct rf_ctl *c, struct rf_err *e)
 {
 	struct loading l = { .c = c, .e = e };
 	struct rf_store_query all = { 0 }, revoked = { .match = { { "status", "revoked" } } };
-	int rc = rf_store_scan(c->store, RF_KIND_DEVICE, &all, load_device, &l, e);
+	size_t devices = 0, credentials = 0;
+	int rc = rf_store_count(c->store, RF_KIND_DEVICE, &all, &devices, e);
+	if (rc == RF_OK)
+		rc = rf_store_count(c->store, RF_KIND_CREDENTIAL, &all, &credentials, e);
+	if (rc == RF_OK) {
+		rf_registry_reserve(c->devices, devices, credentials);
+		rc = rf_store_scan(c->store, RF_KIND_DEVICE, &all, load_device, &l, e);
+	}
 	if (rc == RF_OK)
 		rc = rf_store_scan(c->store, RF_KIND_CREDENTIAL, &all, load_credential, &l, e);
 	if (rc == RF_OK)
@@ -153,7 +212,7 @@ int rf_devices_load(struct rf_ctl *c, struct rf_err *e)
 struct credentials {
 	struct rf_cred_ref refs[CREDENTIALS_MAX];
 	uint8_t keys[CREDENTIALS_MAX][RF_CRED_MAX];
-	char pins[CREDENTIALS_MAX][2 * RF_PIN_LEN + 1]; /* hex, "" where the first key that comes is to hold it */
+	char pins[CREDENTIALS_MAX][PIN_HEX];
 	size_t n;
 };
 
@@ -163,9 +222,7 @@ static int collect(const struct rf_raw_object *o, void *arg)
 	size_t len;
 	if (v->n < CREDENTIALS_MAX && read_credential(o->name, &v->refs[v->n].kind, v->keys[v->n], &len)) {
 		v->refs[v->n].key = (struct rf_str){ (const char *)v->keys[v->n], len };
-		json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
-		snprintf(v->pins[v->n], sizeof v->pins[0], "%s", doc_str(doc, "pin").p);
-		json_decref(doc);
+		read_pin(o->doc, v->pins[v->n]);
 		v->n++;
 	}
 	return RF_OK;
@@ -182,7 +239,7 @@ int rf_devices_sync(struct rf_ctl *c, const char *id, bool *ret_sever, struct rf
 		return RF_OK;
 	}
 	if (rc == RF_OK)
-		rc = put_device(c, o.id, o.name, o.created_s, o.doc, e);
+		rc = put_parsed(c, o.id, o.name, o.created_s, o.doc, e);
 	if (rc == RF_OK)
 		rc = rf_store_scan(c->store, RF_KIND_CREDENTIAL, &of_device, collect, &v, e);
 	if (rc == RF_OK && rf_registry_credentials(c->devices, id, v.refs, v.n) != RF_OK)
@@ -202,29 +259,57 @@ int rf_devices_sync_certificate(struct rf_ctl *c, const char *id, struct rf_err 
 
 /* --- from workers to the state --- */
 
+static const char *const kinds[] = { "ski", "fingerprint", "name" }; /* of enum rf_bind */
+
+/* The credential's name; false: it has none. */
+static bool credential_of(const struct rf_identity_event *ev, struct rf_object *ret)
+{
+	struct rf_credkey key;
+	int rc = ev->bind == RF_BIND_SKI ? rf_credkey_ski(rf_str_z(ev->bind_value), &key)
+		 : ev->bind == RF_BIND_FINGERPRINT ? rf_credkey_fingerprint(rf_str_z(ev->bind_value), &key)
+		 : rf_credkey_name(rf_str_z(ev->root_id), rf_str_z(ev->bind_value), &key);
+	char hex[2 * RF_CREDKEY_MAX + 1];
+	if (rc != RF_OK)
+		return false;
+	rf_hex(key.b, key.n, hex);
+	snprintf(ret->name, sizeof ret->name, "%s:%s", kinds[ev->bind], hex);
+	return true;
+}
+
+/* The first key under an identifier that was bound without one. Who is gone meanwhile needs none. */
+static int keep_pin(struct rf_ctl *c, const struct rf_identity_event *ev, struct rf_err *e)
+{
+	RF_OBJECT_AUTO o = { 0 };
+	struct rf_object named = { 0 };
+	if (!credential_of(ev, &named))
+		return RF_OK;
+	int rc = rf_store_find(c->store, RF_KIND_CREDENTIAL, NULL, named.name, &o, e);
+	if (rc == RF_E_NOT_FOUND || (rc == RF_OK && strcmp(o.parent, ev->device) != 0))
+		return RF_OK;
+	if (rc == RF_OK && json_object_set_new(o.doc, "pin", json_string(ev->pin)) != 0)
+		rc = rf_fail(e, RF_E_NOMEM, "no memory for the key of a device");
+	return rc == RF_OK ? rf_store_put(c->store, RF_KIND_CREDENTIAL, &o, 0, e) : rc;
+}
+
 static int keep_one(struct rf_ctl *c, const struct rf_identity_event *ev, struct rf_err *e)
 {
 	RF_OBJECT_AUTO device = { 0 };
 	RF_OBJECT_AUTO cred = { 0 };
-	struct rf_credkey key;
-	static const char *const kinds[] = { "ski", "fingerprint", "name" };
-	int rc = ev->bind == RF_BIND_SKI ? rf_credkey_ski(rf_str_z(ev->bind_value), &key)
-		 : ev->bind == RF_BIND_FINGERPRINT ? rf_credkey_fingerprint(rf_str_z(ev->bind_value), &key)
-		 : rf_credkey_name(rf_str_z(ev->root_id), rf_str_z(ev->bind_value), &key);
-	if (rc != RF_OK)
-		return rf_fail(e, rc, "a device seen first has no usable identifier");
-	char hex[2 * RF_CREDKEY_MAX + 1];
-	rf_hex(key.b, key.n, hex);
+	if (ev->pinned)
+		return keep_pin(c, ev, e);
+	if (!credential_of(ev, &cred))
+		return rf_fail(e, RF_E_INVALID, "a device seen first has no usable identifier");
 	memcpy(device.id, ev->device, sizeof device.id);
 	memcpy(device.parent, c->account_id, sizeof device.parent);
 	snprintf(device.name, sizeof device.name, "%s", ev->name);
 	device.doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:[], s:s}", "name", ev->name, "class_id", ev->class_id, "state", "active", "model", "",
 			       "firmware", "", "owner", "", "tags", "reason", "first sight");
-	rc = rf_store_put(c->store, RF_KIND_DEVICE, &device, 0, e);
-	snprintf(cred.name, sizeof cred.name, "%s:%s", kinds[ev->bind], hex);
+	int rc = rf_store_put(c->store, RF_KIND_DEVICE, &device, 0, e);
 	memcpy(cred.parent, ev->device, sizeof cred.parent);
 	cred.doc = json_pack("{s:s, s:s, s:s, s:s}", "kind", kinds[ev->bind], "value", ev->bind_value, "root_id",
 			     strcmp(ev->root_id, RF_TRUST_OWN) == 0 ? "" : ev->root_id, "comment", "first sight");
+	if (ev->bind == RF_BIND_SKI)
+		json_object_set_new(cred.doc, "pin", json_string(ev->pin));
 	return rc == RF_OK ? rf_store_put(c->store, RF_KIND_CREDENTIAL, &cred, 0, e) : rc;
 }
 
@@ -317,7 +402,7 @@ static void list_unknown(struct rf_devices *d, const struct rf_identity_event *e
 void rf_devices_event(void *devices, const struct rf_identity_event *ev)
 {
 	struct rf_devices *d = devices;
-	struct waiting *w = ev->created ? malloc(sizeof *w) : NULL;
+	struct waiting *w = ev->created || ev->pinned ? malloc(sizeof *w) : NULL;
 	bool post = false;
 	pthread_mutex_lock(&d->mutex);
 	if (ev->unknown)

@@ -22,11 +22,11 @@ static const char *parent(struct making *k, const char *path)
 
 static struct rf_plan_listener *listener(struct making *k, const char *name)
 {
-	struct rf_plan_listener *l = &k->p->listeners[k->p->listener_count++]; /* RF_BOOT_LISTENERS_MAX and three */
+	struct rf_plan_listener *l = &k->p->listeners[k->p->listener_count++]; /* RF_BOOT_LISTENERS_MAX and two */
 	*l = (struct rf_plan_listener){ .name = keep(k, name), .group = "", .sockets = 1, .backlog = 256 };
 	return l;
 }
-_Static_assert(RF_BOOT_LISTENERS_MAX + 3 <= RF_PLAN_LISTENERS_MAX, "listeners of a plan");
+_Static_assert(RF_BOOT_LISTENERS_MAX + 2 <= RF_PLAN_LISTENERS_MAX, "listeners of a plan");
 
 static void listeners(struct making *k, const struct rf_boot *b)
 {
@@ -41,14 +41,11 @@ static void listeners(struct making *k, const struct rf_boot *b)
 	struct rf_plan_listener *local = listener(k, "api.socket");
 	local->path = keep(k, b->api_socket);
 	local->group = keep(k, b->api_group);
-	const struct { const char *name; const struct rf_boot_address *at; } more[] = { { "api.listen", &b->api_listen },
-										       { "ca.est_listen", &b->est_listen } };
-	for (size_t i = 0; i < 2; i++)
-		if (more[i].at->ip.family) {
-			struct rf_plan_listener *l = listener(k, more[i].name);
-			l->ip = more[i].at->ip;
-			l->port = more[i].at->port;
-		}
+	if (b->api_listen.ip.family) {
+		struct rf_plan_listener *l = listener(k, "api.listen");
+		l->ip = b->api_listen.ip;
+		l->port = b->api_listen.port;
+	}
 }
 
 static void file(struct making *k, const char *path)
@@ -159,11 +156,6 @@ int rf_plan_listener_api_socket(const struct rf_boot *b) { return (int)b->listen
 int rf_plan_listener_api(const struct rf_boot *b)
 {
 	return b->api_listen.ip.family ? (int)b->listener_count + 1 : -1;
-}
-
-int rf_plan_listener_est(const struct rf_boot *b)
-{
-	return b->est_listen.ip.family ? (int)b->listener_count + 1 + (b->api_listen.ip.family != 0) : -1;
 }
 
 int rf_plan_file(const struct rf_plan *p, const char *path)

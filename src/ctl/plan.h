@@ -1,6 +1,6 @@
 /* ctl/plan: the monitor's plan as it follows from the boot file; both sides compute it, so that an index means the same to both.
  *
- * Listeners: those of the boot file in order, then the API's Unix socket, the API's TLS address, the EST address (where set).
+ * Listeners: those of the boot file in order, then the API's Unix socket, the API's TLS address (where set).
  */
 #pragma once
 #include "ctl/boot.h"
@@ -13,5 +13,4 @@ unsigned rf_boot_workers(const struct rf_boot *b);
 /* Index of a listener or file in the plan; -1: not in it. */
 int rf_plan_listener_api_socket(const struct rf_boot *b);
 int rf_plan_listener_api(const struct rf_boot *b);
-int rf_plan_listener_est(const struct rf_boot *b);
 int rf_plan_file(const struct rf_plan *p, const char *path);

@@ -22,12 +22,12 @@ static void in_order(void **state)
 	struct rf_boot *b, *again;
 	struct rf_err e = { 0 };
 	struct rf_plan *p = plan("workers: 3\nshutdown: {drain: 2s}\nuser: fence\n"
-				 "api: {group: adm}\nca: {est_listen: '127.0.0.1:9000'}\nrecords: {file: /var/log/x/r.jsonl}\n"
+				 "api: {group: adm}\nrecords: {file: /var/log/x/r.jsonl}\n"
 				 "sandbox: {read: '/a:/b', write: /c}\nmmdb: {geo: /g.mmdb}\n"
 				 "listeners:\n- {address: '[::]:443', tls: {certificate: /c.pem, key: /k.pem}}\n"
 				 "- {name: two, address: '1.2.3.4:80', protocol: http, backlog: 7}\n"
 				 "- {address: '1.2.3.4:81', tls: {certificate: /c.pem, key: /k2.pem}}\n", &b);
-	assert_int_equal(p->listener_count, 6);
+	assert_int_equal(p->listener_count, 5);
 	assert_string_equal(p->listeners[0].name, "[::]:443");
 	assert_int_equal(p->listeners[0].sockets, 3);
 	assert_int_equal(p->listeners[1].backlog, 7);
@@ -35,7 +35,6 @@ static void in_order(void **state)
 	assert_string_equal(p->listeners[3].path, "/run/ringfence/api.sock");
 	assert_string_equal(p->listeners[3].group, "adm");
 	assert_int_equal(p->listeners[rf_plan_listener_api(b)].port, 8443);
-	assert_int_equal(p->listeners[rf_plan_listener_est(b)].port, 9000);
 	assert_int_equal(p->file_count, 4);
 	assert_int_equal(rf_plan_file(p, "/k2.pem"), 3);
 	assert_int_equal(rf_plan_file(p, "/etc/shadow"), -1);
@@ -59,7 +58,6 @@ static void without_api(void **state)
 	struct rf_plan *p = plan("api: {listen: ''}\nlisteners: [{address: '127.0.0.1:1'}]\n", &b);
 	assert_int_equal(p->listener_count, 2);
 	assert_int_equal(rf_plan_listener_api(b), -1);
-	assert_int_equal(rf_plan_listener_est(b), -1);
 	assert_true(rf_boot_workers(b) >= 1 && p->listeners[0].sockets == rf_boot_workers(b));
 	rf_plan_free(p);
 	rf_boot_free(b);

@@ -48,7 +48,7 @@ struct text_block { /* so that texts can be freed after a grace period */
 	struct rf_device_text text;
 };
 
-enum { MAX_CLASSES = 4096 };
+enum { MAX_CLASSES = 4096, BUCKETS_MIN = 1024, BUCKETS_MAX = 1 << 22 };
 
 struct rf_registry {
 	pthread_mutex_t mutex;
@@ -83,8 +83,9 @@ struct rf_registry *rf_registry_new(size_t max_devices)
 		return NULL;
 	pthread_mutex_init(&r->mutex, NULL);
 	r->max_devices = max_devices;
-	r->devices = cds_lfht_new(1024, 1024, 0, CDS_LFHT_AUTO_RESIZE, NULL);
-	r->credentials = cds_lfht_new(1024, 1024, 0, CDS_LFHT_AUTO_RESIZE, NULL);
+	/* By count and up to a bound: by the length of chains they would outgrow all memory while a resize waits for us. */
+	r->devices = cds_lfht_new(BUCKETS_MIN, BUCKETS_MIN, BUCKETS_MAX, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
+	r->credentials = cds_lfht_new(BUCKETS_MIN, BUCKETS_MIN, BUCKETS_MAX, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
 	r->classes = calloc(MAX_CLASSES, sizeof *r->classes);
 	if (r->devices && r->credentials && r->classes)
 		return r;
@@ -519,6 +520,21 @@ void rf_registry_free(struct rf_registry *r)
 	pthread_mutex_destroy(&r->mutex);
 	free(r->classes);
 	free(r);
+}
+
+/* The least power of two that has room; a table's size is one. */
+static unsigned long buckets_for(size_t n)
+{
+	unsigned long size = BUCKETS_MIN;
+	while (size < n && size < BUCKETS_MAX)
+		size *= 2;
+	return size;
+}
+
+void rf_registry_reserve(struct rf_registry *r, size_t devices, size_t credentials)
+{
+	cds_lfht_resize(r->devices, buckets_for(devices));
+	cds_lfht_resize(r->credentials, buckets_for(credentials));
 }
 
 size_t rf_registry_count(const struct rf_registry *r) { return atomic_load(&r->count); }

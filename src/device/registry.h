@@ -52,6 +52,8 @@ struct rf_device_text {
 
 struct rf_registry *rf_registry_new(size_t max_devices);
 void rf_registry_free(struct rf_registry *r);
+/* So many are about to come: grow the tables once. Before other threads use the registry. */
+void rf_registry_reserve(struct rf_registry *r, size_t devices, size_t credentials);
 size_t rf_registry_count(const struct rf_registry *r);
 
 /* A small stable number for a class id, so that a snapshot can index its classes by it. */

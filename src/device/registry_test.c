@@ -92,6 +92,20 @@ static void a_denied_key_stays_denied_when_bound(void **state)
 	rf_registry_free(r);
 }
 
+static void room_is_made_for_any_number(void **state)
+{
+	(void)state;
+	struct rf_registry *r = rf_registry_new(10);
+	struct rf_err e;
+	struct rf_device_spec one = spec(1);
+	rf_registry_put(r, &one, &e);
+	static const size_t numbers[] = { 0, 3, 1025, 5000, 7, 70000 };
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		rf_registry_reserve(r, numbers[i], numbers[i] + 1);
+	assert_non_null(rf_device_find(r, rf_str_z(one.id)));
+	rf_registry_free(r);
+}
+
 static void credentials_become_those_given(void **state)
 {
 	(void)state;
@@ -192,7 +206,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_by_id_and_credential), cmocka_unit_test(a_held_device_outlives_its_removal),
 		cmocka_unit_test(refuses_past_its_bound), cmocka_unit_test(a_denied_key_stays_denied_when_bound),
-		cmocka_unit_test(credentials_become_those_given),
+		cmocka_unit_test(room_is_made_for_any_number), cmocka_unit_test(credentials_become_those_given),
 		cmocka_unit_test(a_pin_holds_the_first_key), cmocka_unit_test(limits_are_exact), cmocka_unit_test(readers_walk_while_writers_change),
 	};
 	rf_registry_thread_start();

@@ -83,6 +83,7 @@ static void describe(const struct rf_tls_peer *p, int64_t now_s, struct rf_ident
 	snprintf(ev->root_id, sizeof ev->root_id, "%s", p->root_id);
 	snprintf(ev->ski, sizeof ev->ski, "%s", p->cert->ski);
 	snprintf(ev->sha256, sizeof ev->sha256, "%s", p->cert->sha256);
+	rf_hex(p->pin, RF_PIN_LEN, ev->pin);
 	snprintf(ev->serial, sizeof ev->serial, "%s", p->cert->serial);
 	struct rf_str cn;
 	if (rf_cert_attr(p->cert, false, RF_STR("cn"), 0, &a, &cn))
@@ -118,6 +119,9 @@ static struct rf_device *create(const struct rf_identity_env *env, const struct 
 		return rf_device_find(env->registry, rf_str_z(owner));
 	if (rc != RF_OK)
 		return NULL;
+	bool pinned;
+	if (h->kind == RF_CRED_SKI)
+		rf_registry_pin(env->registry, h->kind, rf_credkey_str(&h->key), p->pin, &pinned);
 	ev->created = true;
 	ev->bind = c->bind;
 	memcpy(ev->device, spec.id, sizeof ev->device);
@@ -155,18 +159,30 @@ static void refuse(struct rf_identity *i, enum rf_reason reason, const char *wor
 	i->refusal = words;
 }
 
-/* Does another key stand for the identifier? One that no key holds yet is this key's from now on: ask only for certificates of
- * a CA of the device's class, else a stranger under any other trusted CA could shut the device out. */
-static bool key_conflicts(const struct rf_identity_env *env, const struct rf_tls_peer *p, const struct handle *h)
+/* Ask only for certificates of a CA of the device's class, else a stranger under any other trusted CA could shut the device out.
+ * An SKI is what its issuer wrote, so the first key holds it, over restarts too; the CA that vouches for a name may renew
+ * it with another key. False: another key holds it. */
+static bool holds(const struct rf_identity_env *env, const struct rf_tls_peer *p, const struct handle *h,
+		  const struct rf_device *d, int64_t now_s)
 {
-	bool pinned_now;
-	/* An SKI is what its issuer wrote, so the first key holds it; the CA that vouches for a name may renew it with another key. */
-	return h->kind == RF_CRED_SKI &&
-	       rf_registry_pin(env->registry, h->kind, rf_credkey_str(&h->key), p->pin, &pinned_now) == RF_E_CONFLICT;
+	bool new = false;
+	if (h->kind != RF_CRED_SKI)
+		return true;
+	int rc = rf_registry_pin(env->registry, h->kind, rf_credkey_str(&h->key), p->pin, &new);
+	if (new && env->event) {
+		struct rf_identity_event ev;
+		describe(p, now_s, &ev);
+		ev.pinned = true;
+		ev.bind = RF_BIND_SKI;
+		snprintf(ev.bind_value, sizeof ev.bind_value, "%s", p->cert->ski);
+		memcpy(ev.device, rf_device_id(d), sizeof ev.device);
+		env->event(env->arg, &ev);
+	}
+	return rc != RF_E_CONFLICT;
 }
 
 /* What the device itself says against it. */
-static void judge(const struct rf_identity_env *env, const struct rf_tls_peer *p, const struct handle *h,
+static void judge(const struct rf_identity_env *env, const struct rf_tls_peer *p, const struct handle *h, int64_t now_s,
 		  struct rf_identity *i)
 {
 	if (i->class && i->class->roots && !(i->class->roots & p->roots)) {
@@ -176,7 +192,7 @@ static void judge(const struct rf_identity_env *env, const struct rf_tls_peer *p
 		refuse(i, RF_REASON_CERT_UNKNOWN_CA, "the certificate's CA does not stand for devices of this class");
 		return;
 	}
-	if (key_conflicts(env, p, h)) {
+	if (!holds(env, p, h, i->device, now_s)) {
 		/* Somebody else's key under this device's name: who it is, is not known. */
 		i->device = NULL;
 		i->class = NULL;
@@ -206,7 +222,7 @@ void rf_identify(const struct rf_identity_env *env, const struct rf_snap *s, con
 		ret->device = first_sight(env, s, p, now_s, &h, &ret->created);
 	if (ret->device) {
 		ret->class = rf_snap_class(s, rf_device_class_slot(ret->device));
-		judge(env, p, &h, ret);
+		judge(env, p, &h, now_s, ret);
 	}
 	if (info->status != RF_CERT_VALID)
 		refuse(ret, info->why, info->reason);

@@ -10,8 +10,7 @@
 
 /* A device that a worker has just created: to be kept (control thread). Texts are the event's own. */
 struct rf_identity_event {
-	bool created;              /* else: pinned to a key, or unknown */
-	bool unknown;
+	bool created, pinned, unknown; /* one of them: a new device; the first key of a known one (device, bind_value, pin); neither */
 	char device[RF_ID_LEN + 1];
 	char class_id[RF_ID_LEN + 1];
 	char root_id[RF_ID_LEN + 1];
@@ -19,6 +18,7 @@ struct rf_identity_event {
 	char ski[130], sha256[65], serial[68], subject[256];
 	enum rf_bind bind;
 	char bind_value[256];      /* hex, or the expanded template */
+	char pin[2 * RF_PIN_LEN + 1]; /* hex: the key that stands for the identifier from now on */
 	int64_t at_s;
 };
 

@@ -114,6 +114,7 @@ static void first_sight_creates_once(void **state)
 	assert_int_equal(events, 1);
 	assert_string_equal(last.name, "camera-7");
 	assert_string_equal(last.bind_value, bundle.cert->ski);
+	assert_string_equal(last.pin, "6669727374206b657900000000000000"); /* "first key" */
 	p.roots = 2; /* a root that the class does not take */
 	assert_int_equal(identify(&p, RF_CERT_VALID).reason, RF_REASON_CERT_UNKNOWN_CA);
 }
@@ -164,6 +165,24 @@ static void another_ca_takes_no_identifier(void **state)
 	i = identify(&genuine, RF_CERT_VALID);
 	assert_non_null(i.device);
 	assert_null(i.refusal);
+}
+
+static void the_first_key_of_a_known_device_is_told_once(void **state)
+{
+	(void)state;
+	struct rf_tls_peer p = peer();
+	struct rf_err e;
+	char owner[RF_ID_LEN + 1];
+	struct rf_device_spec spec = { .id = "00112233445566778899aabbccddeeff" };
+	rf_registry_put(registry, &spec, &e);
+	rf_registry_bind(registry, spec.id, RF_CRED_SKI, rf_credkey_str(&p.ski), owner);
+	assert_null(identify(&p, RF_CERT_VALID).refusal);
+	identify(&p, RF_CERT_VALID);
+	assert_int_equal(events, 1);
+	assert_true(last.pinned && !last.created && !last.unknown);
+	assert_string_equal(last.device, spec.id);
+	assert_string_equal(last.bind_value, bundle.cert->ski);
+	assert_string_equal(last.pin, "6669727374206b657900000000000000");
 }
 
 static void states_refuse(void **state)
@@ -220,7 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_unknown_certificate_is_refused_and_told), TEST(first_sight_creates_once),
 		TEST(an_expired_certificate_creates_nothing), TEST(a_second_key_under_one_identifier_is_refused),
-		TEST(another_ca_takes_no_identifier), TEST(states_refuse), TEST(a_template_binds_by_name), TEST(hosts_match_exactly_or_by_one_label),
+		TEST(another_ca_takes_no_identifier), TEST(the_first_key_of_a_known_device_is_told_once), TEST(states_refuse), TEST(a_template_binds_by_name), TEST(hosts_match_exactly_or_by_one_label),
 	};
 	rf_registry_thread_start();
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,5 +214,10 @@ enum step step_handshake(struct rf_http_conn *c)
 	rf_count(info->resumed ? RF_C_HS_RESUMED : RF_C_HS_FULL);
 	rf_observe(RF_H_HANDSHAKE, info->handshake_ns);
 	c->handshaken = true;
+	const struct rf_app *app = info->sni[0] ? rf_snap_app(c->edge->snap(), rf_str_z(info->sni)) : NULL;
+	if (app) { /* its times hold for the first request too; without TLS only from the second */
+		c->idle_ns = app->idle_timeout_ns;
+		c->head_ns = app->header_timeout_ns;
+	}
 	return who_welcome(c);
 }

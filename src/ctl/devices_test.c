@@ -1,0 +1,103 @@
+/* What workers see first outlives a restart, over a real store and registry. */
+#include "ctl/test.h"
+#include "ctl/devices.h"
+#include "ctl/doc.h"
+#include "pki/credkey.h"
+
+#define SKI "00112233445566778899aabbccddeeff00112233"
+
+static char device[33], key_id[33];
+
+static int setup(void **state)
+{
+	(void)state;
+	char name[2 * 20 + 5] = "ski:" SKI;
+	world_open("");
+	device[0] = key_id[0] = '\0';
+	world_put(RF_KIND_DEVICE, w.ctl.account_id, "pump",
+		  json_pack("{s:s, s:s, s:s, s:[s, s]}", "state", "active", "model", "p\"1", "owner", "me", "tags", "a", "b"), device);
+	world_put(RF_KIND_CREDENTIAL, device, name, json_pack("{s:s, s:s}", "kind", "ski", "value", SKI), key_id);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	world_close();
+	return 0;
+}
+
+static struct rf_str key(struct rf_credkey *k)
+{
+	assert_int_equal(rf_credkey_ski(RF_STR(SKI), k), RF_OK);
+	return rf_credkey_str(k);
+}
+
+static void load_again(void)
+{
+	rf_registry_free(w.ctl.devices);
+	assert_non_null(w.ctl.devices = rf_registry_new(10));
+	GOOD(rf_devices_load(&w.ctl, &w.e));
+}
+
+static void a_pin_outlives_a_restart(void **state)
+{
+	(void)state;
+	struct rf_credkey k;
+	RF_OBJECT_AUTO o = { 0 };
+	bool new;
+	struct rf_identity_event ev = { .pinned = true, .bind = RF_BIND_SKI, .bind_value = SKI, .pin = "6669727374206b657900000000000000" };
+	memcpy(ev.device, device, sizeof ev.device);
+	rf_devices_event(w.ctl.priv->devices, &ev);
+	memset(ev.device, 'f', 32); /* of a device that is gone by now: harmless, and the others are kept */
+	rf_devices_event(w.ctl.priv->devices, &ev);
+	rf_loop_turn(w.ctl.loop, 0);
+	GOOD(rf_store_get(w.ctl.store, RF_KIND_CREDENTIAL, key_id, &o, &w.e));
+	assert_true(doc_is(o.doc, "pin", ev.pin));
+	assert_true(doc_is(o.doc, "value", SKI));
+	load_again();
+	assert_int_equal(rf_registry_pin(w.ctl.devices, RF_CRED_SKI, key(&k), (const uint8_t *)"another key\0\0\0\0\0", &new), RF_E_CONFLICT);
+	assert_int_equal(rf_registry_pin(w.ctl.devices, RF_CRED_SKI, key(&k), (const uint8_t *)"first key\0\0\0\0\0\0\0", &new), RF_OK);
+	assert_false(new);
+}
+
+static void a_first_sight_keeps_device_and_pin(void **state)
+{
+	(void)state;
+	struct rf_identity_event ev = { .created = true, .bind = RF_BIND_SKI, .bind_value = "aabb", .name = "new one",
+					.pin = "6669727374206b657900000000000000", .device = "0123456789abcdef0123456789abcdef" };
+	RF_OBJECT_AUTO o = { 0 };
+	rf_devices_event(w.ctl.priv->devices, &ev);
+	rf_loop_turn(w.ctl.loop, 0);
+	GOOD(rf_store_find(w.ctl.store, RF_KIND_CREDENTIAL, NULL, "ski:aabb", &o, &w.e));
+	assert_true(doc_is(o.doc, "pin", ev.pin));
+	load_again();
+	assert_non_null(rf_device_find(w.ctl.devices, rf_str_z(ev.device)));
+}
+
+/* With a text that the quick reader leaves to the parser, and without. */
+static void texts_are_loaded(void **state)
+{
+	(void)state;
+	char other[33] = "";
+	world_put(RF_KIND_DEVICE, w.ctl.account_id, "valve",
+		  json_pack("{s:s, s:s, s:s, s:[s]}", "state", "quarantined", "model", "v1", "firmware", "2", "tags", "c"), other);
+	load_again();
+	const struct rf_device_text *t = rf_device_text(rf_device_find(w.ctl.devices, rf_str_z(device)));
+	assert_true(rf_str_eq(t->model, RF_STR("p\"1")) && rf_str_eq(t->owner, RF_STR("me")));
+	assert_int_equal(t->tag_count, 2);
+	struct rf_device *d = rf_device_find(w.ctl.devices, rf_str_z(other));
+	t = rf_device_text(d);
+	assert_true(rf_str_eq(t->model, RF_STR("v1")) && rf_str_eq(t->firmware, RF_STR("2")) && t->owner.n == 0);
+	assert_true(t->tag_count == 1 && rf_str_eq(t->tags[0], RF_STR("c")));
+	assert_int_equal(rf_device_state(d), RF_DEVICE_QUARANTINED);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { TEST(a_pin_outlives_a_restart), TEST(a_first_sight_keeps_device_and_pin),
+					    TEST(texts_are_loaded) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
