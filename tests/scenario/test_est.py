@@ -5,6 +5,7 @@ Also what our CA says of its certificates: CRL and OCSP, read by openssl(1).
 import base64
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -204,3 +205,35 @@ def test_revoked_at_once_in_crl_and_ocsp(edge, est, tmp_path):
     edge.revoke(type("D", (), {"id": device_named(edge, "est-6")["id"]}))
     assert ": revoked" in ocsp() and serial in crl()
     until(lambda: edge.metric("ringfence_ocsp_responses_total") >= 2)
+
+
+SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
+
+
+@pytest.mark.skipif(not os.path.exists(SOFTHSM), reason="SoftHSM is not installed")
+def test_the_ca_key_in_a_token(make_edge, origin):
+    """The intermediate's key never leaves the token, with the engine confined."""
+    edge = make_edge(sandbox={})
+    tokens = os.path.join(edge.dir, "tokens")
+    conf = os.path.join(edge.dir, "softhsm.conf")
+    os.mkdir(tokens)
+    with open(conf, "w") as f:
+        f.write(f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
+    env = {"SOFTHSM2_CONF": conf}
+    key = os.path.join(edge.dir, "token.pem")
+    for command in (["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key],
+                    ["softhsm2-util", "--init-token", "--free", "--label", "edge", "--pin", "1234", "--so-pin", "5678"],
+                    ["softhsm2-util", "--import", key, "--token", "edge", "--label", "ca", "--id", "01", "--pin", "1234"]):
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, **env})
+    if os.geteuid() == 0:
+        for at, _, files in os.walk(tokens):
+            for path in [at, *(os.path.join(at, f) for f in files)]:
+                shutil.chown(path, "nobody")
+    edge.boot["ca"] = {"intermediate_key": "pkcs11:token=edge;object=ca;type=private?pin-value=1234&module-path=" + SOFTHSM}
+    edge.boot["sandbox"] = {"read": f"{conf}:/usr/lib/softhsm", "write": tokens}
+    edge.start(env=env)
+    edge.app("edge.test", origin)
+    for i in range(3):
+        assert edge.get("edge.test", "/", edge.device(f"tokened-{i}")).status == 200
+    assert not [f for _, _, files in os.walk(edge.data) for f in files if "intermediate" in f and f.endswith(".key")]
+    assert "1234" not in edge.logged()
