@@ -7,6 +7,7 @@
 #include "api/schema.h"
 #include "base/ip.h"
 #include "api/names.h"
+#include "wire/http1_names.h"
 
 static bool all_of(const char *s, const char *set)
 {
@@ -98,7 +99,7 @@ static bool is_origin(const char *s)
 
 static bool is_header(const char *s) /* token [RFC 9110 5.6.2] */
 {
-	return *s && all_of(s, LETTERS DIGITS "!#$%&'*+-.^_`|~");
+	return *s && all_of(s, LETTERS DIGITS "!#$%&'*+-.^_`|~") && !rf_http_name_reserved(rf_str_z(s));
 }
 
 static const struct {
@@ -119,7 +120,7 @@ static const struct {
 	{ "@path", is_path, "a path that begins with / and has no spaces" },
 	{ "@url", is_url, "an http: or https: URL" },
 	{ "@origin", is_origin, "http://host:port or https://host:port, without a path" },
-	{ "@header", is_header, "the name of a header" },
+	{ "@header", is_header, "the name of a header, and of none that the edge writes itself" },
 	{ "@template", rf_name_is_template, "a template over fields of a certificate, such as ${cert.subject.cn}" },
 	{ "@phase", rf_name_is_phase, "a phase of rules, such as http_request" },
 	{ "@scope", rf_name_is_scope, "a scope: *, read, NOUN:read, NOUN:write, or its id" },

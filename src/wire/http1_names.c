@@ -126,3 +126,17 @@ bool rf_http_name_alike(struct rf_str a, struct rf_str b)
 			return false;
 	return true;
 }
+
+bool rf_http_name_reserved(struct rf_str name)
+{
+	static const char *const reserved[] = { "host", "content-length", "transfer-encoding", "content-encoding", "connection",
+		"proxy-connection", "keep-alive", "http2-settings", "te", "trailer", "upgrade", "expect", "via", "early-data",
+		"forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "client-cert",
+		"client-cert-chain", "cf-client-cert-status", "cf-client-cert-reason", "cf-client-cert-ski",
+		"cf-client-cert-der-base64", "cf-client-cert-sha256" };
+	static const struct rf_str ours = RF_STR("ringfence-");
+	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+		if (rf_http_name_alike(name, rf_str_z(reserved[i])))
+			return true;
+	return name.n >= ours.n && rf_http_name_alike((struct rf_str){ name.p, ours.n }, ours);
+}

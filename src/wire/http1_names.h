@@ -47,3 +47,7 @@ unsigned rf_http_header_flags(enum rf_http_header_id id);
 
 /* Would a CGI-like origin take the two for the same? Case is ignored and '_' equals '-'. */
 bool rf_http_name_alike(struct rf_str a, struct rf_str b);
+
+/* Does the name, or one alike, frame a message, concern one hop only, or tell what the edge itself says to origins? Nobody
+ * else, not even an operator by mistake, may write a second one. */
+bool rf_http_name_reserved(struct rf_str name);

@@ -364,6 +364,10 @@ static void names(void **state)
 	assert_true(rf_http_method_flags(RF_HTTP_PUT) == RF_METHOD_IDEM);
 	assert_true(rf_http_name_alike(RF_STR("A_b"), RF_STR("a-B")));
 	assert_false(rf_http_name_alike(RF_STR("ab"), RF_STR("a-b")));
+	assert_true(rf_http_name_reserved(RF_STR("Transfer_Encoding")));
+	assert_true(rf_http_name_reserved(RF_STR("RINGFENCE-Device-Id")));
+	assert_false(rf_http_name_reserved(RF_STR("Cf-Client-Cert-Serial")));
+	assert_false(rf_http_name_reserved(RF_STR("Hosts")));
 }
 
 static void lists(void **state)

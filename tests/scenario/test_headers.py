@@ -132,6 +132,14 @@ def test_bad_template_is_refused(edge, origin, host):
     assert error["source"]["pointer"] == "/headers/0/value" and "cert.subject" in error["message"]
 
 
+@pytest.mark.parametrize("name", ["Content-Length", "transfer_encoding", "Host", "Connection", "Client-Cert", "Cf-Client-Cert-Status"])
+def test_templates_cannot_write_what_the_edge_says(edge, origin, host, name):
+    """A second Content-Length or status would be another message, or another truth, to the origin."""
+    reply = edge.reply("POST", f"/zones/{edge.zone()}/apps", {"name": host, "hosts": [host], "origins": [{"url": origin.url}],
+                       "headers": [{"name": name, "value": "${cert.ski}"}]})
+    assert reply.status == 400 and reply.json["errors"][0]["source"]["pointer"] == "/headers/0/name"
+
+
 def test_expired_certificate_is_not_vouched_for(edge, origin, host, plant):
     """Client-Cert only where the certificate is good: an origin that reads it believes it."""
     app = edge.app(host, origin, roots=[plant.id], client_auth="report")

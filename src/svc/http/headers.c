@@ -228,6 +228,8 @@ static void certificate(struct out *o, struct request *q)
 		good_cert(o, q, info->peer);
 	for (size_t i = 0; i < q->app->header_count; i++) {
 		struct rf_str v;
+		if (rf_http_name_reserved(q->app->headers[i].name))
+			continue;
 		if (rf_cert_tmpl_expand(q->app->headers[i].value, info->peer->cert, &q->arena, &v) == RF_OK)
 			clean_line(o, q->app->headers[i].name, v);
 	}
