@@ -227,8 +227,8 @@ static void files_in_order(void **state)
 	struct rf_boot *b;
 	struct rf_err e = { 0 };
 	char want[256];
-	put("rf.yaml", ONE "workers: 1\nuser: main\nmmdb: {geo: geo.mmdb}\ninclude: [extra.inc, none-*.inc]\n");
-	put("geo.mmdb", "x");
+	put("rf.yaml", ONE "workers: 1\nuser: main\norigin_ca: roots.pem\ninclude: [extra.inc, none-*.inc]\n");
+	put("roots.pem", "x");
 	put("extra.inc", "user: extra\nlisteners: [{address: '127.0.0.1:2'}]\n");
 	put("conf.d/20-b.yaml", "workers: 20\n");
 	put("conf.d/10-a.conf", "workers: 10\nstore: {file: s.db}\n");
@@ -239,8 +239,8 @@ static void files_in_order(void **state)
 	assert_int_equal(b->listener_count, 2);
 	snprintf(want, sizeof want, "%s/conf.d/s.db", dir);
 	assert_string_equal(b->store_file, want);
-	snprintf(want, sizeof want, "%s/geo.mmdb", dir);
-	assert_string_equal(b->mmdb_geo, want);
+	snprintf(want, sizeof want, "%s/roots.pem", dir);
+	assert_string_equal(b->system_ca, want);
 	rf_boot_free(b);
 }
 
@@ -250,9 +250,9 @@ static void files_that_are_wrong(void **state)
 	struct rf_boot *b = NULL;
 	struct rf_err e = { 0 };
 	assert_int_equal(load("absent.yaml", &b, &e), RF_E_NOT_FOUND);
-	put("rf.yaml", ONE "mmdb:\n  geo: gone.mmdb\n");
+	put("rf.yaml", ONE "api:\n  key: gone.pem\n");
 	assert_int_equal(load("rf.yaml", &b, &e), RF_E_NOT_FOUND);
-	assert_true(e.line == 3 && e.column == 8 && strstr(e.text, "gone.mmdb cannot be read"));
+	assert_true(e.line == 3 && e.column == 8 && strstr(e.text, "gone.pem cannot be read"));
 	put("rf.yaml", ONE "include: gone.inc\n");
 	assert_int_equal(load("rf.yaml", &b, &e), RF_E_NOT_FOUND);
 	assert_true(e.line == 2 && e.column == 10);

@@ -27,7 +27,7 @@ unsigned rf_build_needs(enum rf_kind kind)
 unsigned rf_build_have(const struct rf_ctl *c)
 {
 	(void)c;
-	return 0; /* no field of the phases that exist today is answered from an MMDB file */
+	return 0; /* no field that needs a database is answered today */
 }
 
 static void rules_put(struct rf_built_rules *v, size_t n)

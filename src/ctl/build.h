@@ -57,5 +57,5 @@ int rf_build_rules(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_
 int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_trust *trust, struct rf_site **ret,
 		  struct rf_err *e);
 
-/* What rules may refer to here: the MMDB files that the boot file names. */
+/* What rules may refer to here, bits of RF_NEED_*. */
 unsigned rf_build_have(const struct rf_ctl *c);

@@ -105,10 +105,6 @@ static void paths(struct making *k, const struct rf_boot *b)
 	while (rf_str_split(&rest, ':', &part))
 		if (part.n)
 			writable(k, rf_arena_dup(&k->p->arena, part).p, false);
-	const struct { const char *path; } databases[] = { { b->mmdb_geo }, { b->mmdb_asn } };
-	for (size_t i = 0; i < 2; i++)
-		if (*databases[i].path)
-			readable(k, databases[i].path);
 }
 
 static uint64_t descriptors(const struct rf_boot *b)

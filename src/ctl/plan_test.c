@@ -23,7 +23,7 @@ static void in_order(void **state)
 	struct rf_err e = { 0 };
 	struct rf_plan *p = plan("workers: 3\nshutdown: {drain: 2s}\nuser: fence\n"
 				 "api: {group: adm}\nrecords: {file: /var/log/x/r.jsonl}\n"
-				 "sandbox: {read: '/a:/b', write: /c}\nmmdb: {geo: /g.mmdb}\n"
+				 "sandbox: {read: '/a:/b:/g.mmdb', write: /c}\n"
 				 "listeners:\n- {address: '[::]:443', tls: {certificate: /c.pem, key: /k.pem}}\n"
 				 "- {name: two, address: '1.2.3.4:80', protocol: http, backlog: 7}\n"
 				 "- {address: '1.2.3.4:81', tls: {certificate: /c.pem, key: /k2.pem}}\n", &b);
@@ -35,8 +35,8 @@ static void in_order(void **state)
 	assert_string_equal(p->listeners[3].path, "/run/ringfence/api.sock");
 	assert_string_equal(p->listeners[3].group, "adm");
 	assert_int_equal(p->listeners[rf_plan_listener_api(b)].port, 8443);
-	assert_int_equal(p->file_count, 4);
-	assert_int_equal(rf_plan_file(p, "/k2.pem"), 3);
+	assert_int_equal(p->file_count, 3);
+	assert_int_equal(rf_plan_file(p, "/k2.pem"), 2);
 	assert_int_equal(rf_plan_file(p, "/etc/shadow"), -1);
 	assert_int_equal(p->drain_ns, 2 * RF_NS_S);
 	assert_string_equal(p->writable[0].path, "/var/lib/ringfence");

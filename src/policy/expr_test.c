@@ -293,7 +293,7 @@ static void errors_have_places(void **state)
 		{ "http.host[0] eq \"a\"", 1, 11, "works on an array" }, { "device.tags[\"a\"] eq \"a\"", 1, 13, "works on a map" },
 		{ "http.request.headers[\"a\"] eq \"b\"", 1, 27, "does not work" }, { "device.tags[-1] eq \"a\"", 1, 13, "0 or more" },
 		{ "ip.src in $offic", 1, 12, "did you mean `office`" }, { "http.host in $office", 1, 15, "kind ip" }, { "ip.src in $Office", 1, 12, "lower-case" },
-		{ "ip.src.country eq \"DE\"", 1, 1, "mmdb.geo" }, { "ip.geoip.country eq \"DE\"", 1, 1, "MMDB" }, { "ip.src.asnum eq 1", 1, 1, "mmdb.asn" },
+		{ "ip.src.country eq \"DE\"", 1, 1, "database of countries" }, { "ip.geoip.country eq \"DE\"", 1, 1, "database of countries" }, { "ip.src.asnum eq 1", 1, 1, "autonomous systems" },
 		{ "bit_slice(http.host, 0, 1) eq 1", 1, 1, "packet" }, { "http.host eq http.referer", 1, 14, "not with another field" },
 		{ "tcp.dstport eq 99999999999999999999", 1, 16, "64 bits" }, { "tcp.dstport eq 12ab", 1, 18, "does not belong" },
 		{ "split(http.host, \"\", 2)[0] eq \"a\"", 1, 18, "not empty" }, { "split(http.host, \",\", 200)[0] eq \"a\"", 1, 23, "1 to 128" },
