@@ -168,13 +168,21 @@ def test_testssl(make_edge, origin, tmp_path):
     edge = make_edge(build=RELEASE)
     edge.start()
     edge.app("edge.test", origin, client_auth="off")
-    report = tmp_path / "testssl.json"
-    subprocess.run([shutil.which("testssl") or "testssl.sh", "--quiet", "--color", "0", "--warnings", "batch", "--ip", "127.0.0.1",
-                    "--add-ca", edge.server_ca.path, "--severity", "LOW", "--jsonfile", str(report), "--nodns", "none",
-                    "-p", "-s", "-f", "-P", "-S", "-U", "--openssl", "/usr/bin/openssl", f"edge.test:{edge.port}"],
-                   capture_output=True, text=True, timeout=280, check=False)
-    findings = json.loads(report.read_text())
-    serious = [f for f in findings if f["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL", "WARN")]
     known = ("cert_revocation", "OCSP_stapling", "cert_crlDistributionPoints", "cert_ocspURL", "cert_chain_of_trust",
              "DNS_CAArecord", "engine_problem", "cert_caIssuers", "cert_validityPeriod", "scanTime", "clientProblem1", "optimal_proto")
-    assert not [f for f in serious if not any(f["id"].startswith(k) for k in known)], serious
+
+    def findings(attempt):
+        report = tmp_path / f"testssl-{attempt}.json"
+        subprocess.run([shutil.which("testssl") or "testssl.sh", "--quiet", "--color", "0", "--warnings", "batch", "--ip", "127.0.0.1",
+                        "--add-ca", edge.server_ca.path, "--severity", "LOW", "--jsonfile", str(report), "--nodns", "none",
+                        "-p", "-s", "-f", "-P", "-S", "-U", "--openssl", "/usr/bin/openssl", f"edge.test:{edge.port}"],
+                       capture_output=True, text=True, timeout=280, check=False)
+        return [f for f in json.loads(report.read_text()) if not any(f["id"].startswith(k) for k in known)]
+
+    # WARN is a check that testssl could not finish, for which it gets another chance; a finding is final.
+    for attempt in range(3):
+        now = findings(attempt)
+        assert not [f for f in now if f["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")], now
+        if not [f for f in now if f["severity"] == "WARN"]:
+            return
+    assert False, now
