@@ -36,7 +36,6 @@ int rf_expr_compile(const struct rf_rule_env *env, enum rf_phase phase, struct r
 /* The same for an expression that makes a string (rewrites): to_string() is applied where needed. */
 int rf_expr_compile_value(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str text,
 	struct rf_expr **ret, struct rf_err *e);
-struct rf_expr *rf_expr_get(struct rf_expr *x);
 void rf_expr_put(struct rf_expr *x);
 
 /* Evaluate. RF_OK with *ret set; RF_E_NOMEM (arena full), RF_E_TOO_LARGE (a result over its bound, a

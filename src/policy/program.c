@@ -145,12 +145,6 @@ int program_make(struct parser *p, struct node *root, struct rf_expr **ret)
 	return RF_OK;
 }
 
-struct rf_expr *rf_expr_get(struct rf_expr *x)
-{
-	atomic_fetch_add_explicit(&x->refs, 1, memory_order_relaxed);
-	return x;
-}
-
 void rf_expr_put(struct rf_expr *x)
 {
 	if (x && atomic_fetch_sub_explicit(&x->refs, 1, memory_order_acq_rel) == 1)

@@ -128,7 +128,6 @@ void rf_ruleset_put(struct rf_ruleset *s);
 /* The rulesets of one phase in the order given; all of that phase. Takes references. */
 int rf_phase_set_make(enum rf_phase phase, struct rf_ruleset *const *sets, size_t count,
 	struct rf_phase_set **ret);
-struct rf_phase_set *rf_phase_set_get(struct rf_phase_set *s);
 void rf_phase_set_put(struct rf_phase_set *s);
 /* Whether any rule asks for the field: for what is costly to provide (bodies, fingerprints). */
 bool rf_phase_set_uses(const struct rf_phase_set *s, enum rf_field f);

@@ -394,12 +394,6 @@ int rf_phase_set_make(enum rf_phase phase, struct rf_ruleset *const *sets, size_
 	return RF_OK;
 }
 
-struct rf_phase_set *rf_phase_set_get(struct rf_phase_set *s)
-{
-	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-	return s;
-}
-
 void rf_phase_set_put(struct rf_phase_set *s)
 {
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)

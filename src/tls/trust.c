@@ -108,7 +108,6 @@ void rf_trust_put(struct rf_trust *t)
 }
 
 uint64_t rf_trust_generation(const struct rf_trust *t) { return t->generation; }
-size_t rf_trust_count(const struct rf_trust *t) { return t->count; }
 const char *rf_trust_id(const struct rf_trust *t, int root) { return t->roots[root].id; }
 X509_STORE *rf_trust_store(const struct rf_trust *t) { return t->origins; }
 

@@ -34,7 +34,6 @@ int rf_trust_new(const struct rf_trust_root *roots, size_t count, struct rf_trus
 struct rf_trust *rf_trust_get(const struct rf_trust *t);
 void rf_trust_put(struct rf_trust *t);
 uint64_t rf_trust_generation(const struct rf_trust *t); /* unique in the process, for cache keys */
-size_t rf_trust_count(const struct rf_trust *t);
 const char *rf_trust_id(const struct rf_trust *t, int root);
 int rf_trust_find(const struct rf_trust *t, const char *id); /* index or -1 */
 
