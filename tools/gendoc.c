@@ -80,8 +80,12 @@ static void listeners(void)
 
 static void phases_of(const char *letters, char to[64])
 {
-	snprintf(to, 64, "%s%s%s", strchr(letters, 'C') ? "connection" : "", strcmp(letters, "CH") == 0 ? ", " : "",
-		 strchr(letters, 'H') ? "http" : "");
+	static const struct { char letter; const char *words; } known[] = {
+		{ 'C', "connection" }, { 'H', "http" }, { 'B', "http, before it is forwarded" }, { 'R', "response" } };
+	to[0] = '\0';
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (strchr(letters, known[i].letter))
+			snprintf(to + strlen(to), 64 - strlen(to), "%s%s", to[0] ? ", " : "", known[i].words);
 }
 
 static void field(const char *name, const char *type, const char *letters, const char *absent, const char *doc)
@@ -144,14 +148,14 @@ static void functions(void)
 
 static void actions(void)
 {
-#define RF_ACTION(id, name, kind, phases, doc) row(name, strcmp(#kind, "LATER") == 0 ? "not supported by this version" : "", doc);
+#define RF_ACTION(id, name, kind, doc) row(name, strcmp(#kind, "LATER") == 0 ? "not supported by this version" : "", doc);
 #include "tbl/actions.def"
 #undef RF_ACTION
 }
 
 static void phases(void)
 {
-#define RF_PHASE(id, name, letter, supported, doc) row(name, supported ? "" : "not supported by this version", doc);
+#define RF_PHASE(id, name, letters, can, doc) row(name, strcmp(#can, "NOTHING") == 0 ? "not supported by this version" : "", doc);
 #define RF_PHASE_ALIAS(name, id, doc) row(name, "", doc);
 #include "tbl/phases.def"
 #undef RF_PHASE

@@ -5,21 +5,21 @@
 #include "pki/certtmpl.h"
 
 static const char *const phases[] = {
-#define RF_PHASE(id, name, letter, supported, doc) name,
+#define RF_PHASE(id, name, letters, can, doc) name,
 #define RF_PHASE_ALIAS(name, id, doc)
 #include "tbl/phases.def"
 #undef RF_PHASE
 #undef RF_PHASE_ALIAS
 };
 enum {
-#define RF_PHASE(id, name, letter, supported, doc) PHASE_##id,
+#define RF_PHASE(id, name, letters, can, doc) PHASE_##id,
 #define RF_PHASE_ALIAS(name, id, doc)
 #include "tbl/phases.def"
 #undef RF_PHASE
 #undef RF_PHASE_ALIAS
 };
 static const struct { const char *alias; int phase; } aliases[] = {
-#define RF_PHASE(id, name, letter, supported, doc)
+#define RF_PHASE(id, name, letters, can, doc)
 #define RF_PHASE_ALIAS(name, id, doc) { name, PHASE_##id },
 #include "tbl/phases.def"
 #undef RF_PHASE

@@ -44,8 +44,18 @@ static const struct {
 #undef RF_FIELD_ALIAS
 };
 
+#define ACT(name) (1u << RF_ACT_##name)
+
+/* Groups of actions of tbl/phases.def. */
+enum {
+	CAN_NOTHING = 0,
+	CAN_GATE = ACT(BLOCK) | ACT(ALLOW) | ACT(LOG) | ACT(SKIP),
+	CAN_REQUEST = CAN_GATE | ACT(REWRITE) | ACT(CHALLENGE) | ACT(JS_CHALLENGE) | ACT(MANAGED_CHALLENGE),
+	CAN_TRANSFORM = ACT(REWRITE) | ACT(LOG) | ACT(SKIP),
+};
+
 const struct rf_phase_info rf_phases[RF_PHASE_COUNT] = {
-#define RF_PHASE(name, text, letter, supported, doc) { text, RF_ON_##letter, supported, doc },
+#define RF_PHASE(name, text, letters, can, doc) { text, RF_ON_##letters, CAN_##can, doc },
 #define RF_PHASE_ALIAS(alias, name, doc)
 #include "tbl/phases.def"
 #undef RF_PHASE
@@ -56,7 +66,7 @@ static const struct {
 	const char *name;
 	enum rf_phase phase;
 } phase_aliases[] = {
-#define RF_PHASE(name, text, letter, supported, doc)
+#define RF_PHASE(name, text, letters, can, doc)
 #define RF_PHASE_ALIAS(alias, name, doc) { alias, RF_PHASE_##name },
 #include "tbl/phases.def"
 #undef RF_PHASE
@@ -64,7 +74,7 @@ static const struct {
 };
 
 const struct rf_action_info rf_actions[RF_ACTION_COUNT] = {
-#define RF_ACTION(name, text, kind, phases, doc) { text, RF_KIND_##kind, RF_ON_##phases, doc },
+#define RF_ACTION(name, text, kind, doc) { text, RF_KIND_##kind, doc },
 #include "tbl/actions.def"
 #undef RF_ACTION
 };
@@ -136,7 +146,7 @@ int rf_phase_find(struct rf_str name, enum rf_phase *ret, struct rf_err *e)
 		return rf_fail(e, RF_E_UNKNOWN, near ? "unknown phase `%.*s`, did you mean `%s`?" : "unknown phase `%.*s`",
 			name.n < 100 ? (int)name.n : 100, name.p, near);
 	}
-	if (!rf_phases[found].supported)
+	if (!rf_phases[found].actions)
 		return rf_fail(e, RF_E_UNSUPPORTED, "the phase `%s` takes no rules in this version", rf_phases[found].name);
 	*ret = (enum rf_phase)found;
 	return RF_OK;

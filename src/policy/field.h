@@ -27,7 +27,7 @@ enum rf_need {
 };
 
 enum rf_phase {
-#define RF_PHASE(name, text, letter, supported, doc) RF_PHASE_##name,
+#define RF_PHASE(name, text, letters, can, doc) RF_PHASE_##name,
 #define RF_PHASE_ALIAS(alias, name, doc)
 #include "tbl/phases.def"
 #undef RF_PHASE
@@ -36,14 +36,15 @@ enum rf_phase {
 };
 
 enum rf_action {
-#define RF_ACTION(name, text, kind, phases, doc) RF_ACT_##name,
+#define RF_ACTION(name, text, kind, doc) RF_ACT_##name,
 #include "tbl/actions.def"
 #undef RF_ACTION
 	RF_ACTION_COUNT
 };
 
-/* Groups of phases that share fields and actions: the letters of the tables. */
-enum rf_plane { RF_ON_0 = 0, RF_ON_C = 1, RF_ON_H = 2, RF_ON_CH = 3 };
+/* What the letters of the tables stand for: facts of a connection, of a request, of its body while it is held, of a
+ * response. A phase has some, a field is known in a phase that shares a letter with it. */
+enum rf_plane { RF_ON_0 = 0, RF_ON_C = 1, RF_ON_H = 2, RF_ON_CH = 3, RF_ON_B = 4, RF_ON_HB = 6, RF_ON_R = 8, RF_ON_HR = 10 };
 
 struct rf_field_info {
 	const char *name;
@@ -57,7 +58,7 @@ struct rf_field_info {
 struct rf_phase_info {
 	const char *name;
 	enum rf_plane plane;
-	bool supported;
+	uint32_t actions;  /* 1u << RF_ACT_*; none: takes no rules in this version */
 	const char *doc;
 };
 
@@ -66,7 +67,6 @@ enum rf_action_kind { RF_KIND_TERMINAL, RF_KIND_PASS, RF_KIND_CHALLENGE, RF_KIND
 struct rf_action_info {
 	const char *name;
 	enum rf_action_kind kind;
-	enum rf_plane planes;
 	const char *doc;
 };
 

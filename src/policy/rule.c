@@ -136,9 +136,7 @@ static int action(struct rule_read *in, const json_t *doc)
 	const struct rf_action_info *info = &rf_actions[a];
 	if (info->kind == RF_KIND_LATER)
 		return rule_fail(in, RF_E_UNSUPPORTED, "/action", "the action `%s` is not supported in this version", info->name);
-	bool transform = in->rule->phase == RF_PHASE_HTTP_TRANSFORM || in->rule->phase == RF_PHASE_HTTP_LATE;
-	if (!(info->planes & rf_phases[in->rule->phase].plane) ||
-		(transform && a != RF_ACT_REWRITE && a != RF_ACT_SKIP && a != RF_ACT_LOG))
+	if (!(rf_phases[in->rule->phase].actions >> a & 1))
 		return rule_fail(in, RF_E_INVALID, "/action", "the action `%s` does not work in the phase `%s`", info->name,
 			rf_phases[in->rule->phase].name);
 	in->rule->action = (enum rf_action)a;
