@@ -140,7 +140,7 @@ static enum result check_certificate(struct job *j, const char **ret)
 	if (!j->peer)
 		return refuse(j, RF_REASON_CERT_NONE, ret);
 	if (j->info.status == RF_CERT_VALID) {
-		*ret = j->info.warning;
+		*ret = j->info.stale_roots & j->info.roots & j->app->roots ? j->info.stale : "";
 		return PASSED;
 	}
 	enum result r = refuse(j, j->info.why, ret);
@@ -152,18 +152,22 @@ static enum result check_root(struct job *j, const char **ret)
 {
 	if (!j->app || j->app->auth == RF_AUTH_OFF || (!j->peer && !j->assumed))
 		return NOT_ASKED;
-	uint64_t roots = j->peer ? j->peer->roots : j->class ? j->class->roots : 0;
-	return (j->assumed && !roots) || roots & j->app->roots ? PASSED : refuse(j, RF_REASON_CERT_UNKNOWN_CA, ret);
+	uint64_t roots = j->peer ? j->info.roots : j->class ? j->class->roots : 0;
+	if ((j->assumed && !roots) || roots & j->app->roots)
+		return PASSED;
+	return refuse(j, j->peer ? rf_tls_unvouched(&j->info, j->app->roots) : RF_REASON_CERT_UNKNOWN_CA, ret);
 }
 
 static enum result check_class(struct job *j, const char **ret)
 {
 	if (!j->app || j->app->auth == RF_AUTH_OFF || !j->peer || !j->class || !j->class->roots)
 		return NOT_ASKED;
-	if (j->class->roots & j->peer->roots)
+	if (j->class->roots & j->info.roots)
 		return PASSED;
-	enum result r = refuse(j, RF_REASON_CERT_UNKNOWN_CA, ret);
-	*ret = "the certificate's CA does not stand for devices of this class";
+	enum rf_reason why = rf_tls_unvouched(&j->info, j->class->roots);
+	enum result r = refuse(j, why, ret);
+	if (why == RF_REASON_CERT_UNKNOWN_CA)
+		*ret = "the certificate's CA does not stand for devices of this class";
 	return r;
 }
 
@@ -440,7 +444,7 @@ int rf_ctl_explain(struct rf_ctl *c, const json_t *body, json_t **ret, struct rf
 {
 	struct job j = { .c = c, .e = e, .snap = rf_snap_now(), .request = json_object_get(body, "request"),
 			 .now_s = c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S, .checks = json_array(),
-			 .info = { .reason = "", .warning = "" } };
+			 .info = { .reason = "", .stale = "" } };
 	if (!json_is_object(j.request)) {
 		json_decref(j.checks);
 		return rf_fail_ptr(e, RF_E_TYPE, "/request", "a request should be an object");

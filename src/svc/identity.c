@@ -40,9 +40,9 @@ static bool handle_of(const struct rf_class *c, const struct rf_tls_peer *p, str
 	return good;
 }
 
-static bool takes(const struct rf_class *c, const struct rf_tls_peer *p)
+static bool takes(const struct rf_class *c, uint64_t roots)
 {
-	return c && (c->roots & p->roots);
+	return c && (c->roots & roots);
 }
 
 /* The device and the credential that led to it. */
@@ -59,7 +59,7 @@ static struct rf_device *find(const struct rf_identity_env *env, const struct rf
 	if ((d = rf_device_by_cred(env->registry, ret->kind, rf_credkey_str(&ret->key))))
 		return d;
 	for (size_t i = 0; i < s->site->class_slots && !d; i++)
-		if (takes(s->site->classes[i], p) && s->site->classes[i]->bind == RF_BIND_TEMPLATE &&
+		if (takes(s->site->classes[i], p->roots) && s->site->classes[i]->bind == RF_BIND_TEMPLATE &&
 		    handle_of(s->site->classes[i], p, ret))
 			d = rf_device_by_cred(env->registry, ret->kind, rf_credkey_str(&ret->key));
 	return d;
@@ -133,14 +133,15 @@ static struct rf_device *create(const struct rf_identity_env *env, const struct 
 }
 
 static struct rf_device *first_sight(const struct rf_identity_env *env, const struct rf_snap *s,
-				     const struct rf_tls_peer *p, int64_t now_s, struct handle *h, bool *ret_created)
+				     const struct rf_tls_info *info, int64_t now_s, struct handle *h, bool *ret_created)
 {
+	const struct rf_tls_peer *p = info->peer;
 	struct rf_identity_event ev;
 	struct rf_device *d = NULL;
 	describe(p, now_s, &ev);
 	for (size_t i = 0; i < s->site->class_slots && !d; i++) {
 		const struct rf_class *c = s->site->classes[i];
-		if (takes(c, p) && c->first_sight && handle_of(c, p, h))
+		if (takes(c, info->roots) && c->first_sight && handle_of(c, p, h))
 			d = create(env, c, (uint16_t)i, p, h, &ev);
 	}
 	*ret_created = ev.created;
@@ -182,14 +183,17 @@ static bool holds(const struct rf_identity_env *env, const struct rf_tls_peer *p
 }
 
 /* What the device itself says against it. */
-static void judge(const struct rf_identity_env *env, const struct rf_tls_peer *p, const struct handle *h, int64_t now_s,
+static void judge(const struct rf_identity_env *env, const struct rf_tls_info *info, const struct handle *h, int64_t now_s,
 		  struct rf_identity *i)
 {
-	if (i->class && i->class->roots && !(i->class->roots & p->roots)) {
+	const struct rf_tls_peer *p = info->peer;
+	if (i->class && i->class->roots && !(i->class->roots & info->roots)) {
 		/* A CA that does not stand for this device may write what it likes: who it is, is not known. */
+		enum rf_reason why = rf_tls_unvouched(info, i->class->roots);
 		i->device = NULL;
 		i->class = NULL;
-		refuse(i, RF_REASON_CERT_UNKNOWN_CA, "the certificate's CA does not stand for devices of this class");
+		refuse(i, why, why == RF_REASON_CRL_STALE ? rf_reason_words(why)
+							  : "the certificate's CA does not stand for devices of this class");
 		return;
 	}
 	if (!holds(env, p, h, i->device, now_s)) {
@@ -219,10 +223,10 @@ void rf_identify(const struct rf_identity_env *env, const struct rf_snap *s, con
 	if (p->roots)
 		ret->device = find(env, s, p, &h);
 	if (p->roots && !ret->device && info->status == RF_CERT_VALID)
-		ret->device = first_sight(env, s, p, now_s, &h, &ret->created);
+		ret->device = first_sight(env, s, info, now_s, &h, &ret->created);
 	if (ret->device) {
 		ret->class = rf_snap_class(s, rf_device_class_slot(ret->device));
-		judge(env, p, &h, now_s, ret);
+		judge(env, info, &h, now_s, ret);
 	}
 	if (info->status != RF_CERT_VALID)
 		refuse(ret, info->why, info->reason);

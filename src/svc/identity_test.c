@@ -41,7 +41,7 @@ static struct rf_tls_peer peer(void)
 static struct rf_identity identify(const struct rf_tls_peer *p, enum rf_cert_status status)
 {
 	struct rf_tls_info info = { .status = status, .reason = "certificate has expired", .why = RF_REASON_CERT_EXPIRED,
-				    .verified = status == RF_CERT_VALID, .peer = p };
+				    .verified = status == RF_CERT_VALID, .peer = p, .roots = p->roots };
 	struct rf_identity_env e = env();
 	struct rf_identity i;
 	rf_identify(&e, snap, &info, 1000, &i);

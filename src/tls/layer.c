@@ -68,7 +68,7 @@ int tls_attach(struct rf_tls *t, struct rf_stream *s, SSL_CTX *ctx, const struct
 	SSL_set_app_data(ssl, (char *)s);
 	c->tls = t;
 	c->ssl = ssl;
-	c->info = (struct rf_tls_info){ .version = "", .cipher = "", .sni = "", .reason = "", .warning = "" };
+	c->info = (struct rf_tls_info){ .version = "", .cipher = "", .sni = "", .reason = "", .stale = "" };
 	c->begun_ns = t->conf.clock.mono(t->conf.clock.ctx);
 	rf_stream_layer(s, layer, c);
 	return RF_OK;

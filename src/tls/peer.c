@@ -83,6 +83,7 @@ void rf_peer_put(struct rf_tls_peer *p)
 	for (size_t i = 0; i < p->chain_count; i++)
 		rf_cert_put(p->chain[i]);
 	free(p->chain);
+	free(p->crl_until);
 	free((char *)p->subject.p);
 	free(p);
 }
@@ -170,6 +171,29 @@ static int take_facts(struct rf_tls_peer *p, X509 *leaf, STACK_OF(X509) *others,
 	return RF_OK;
 }
 
+/* What the trust set found out; kept small, for there are many peers and few roots with lists. */
+static int take_verdict(struct rf_tls_peer *p, const struct rf_trust *trust, const struct rf_trust_verdict *v, struct rf_err *e)
+{
+	size_t n = 0;
+	p->crl_until = v->crl_expected ? calloc((size_t)__builtin_popcountll(v->crl_expected), sizeof *p->crl_until) : NULL;
+	if (v->crl_expected && !p->crl_until)
+		return rf_fail(e, RF_E_NOMEM, "no memory for a client certificate");
+	for (uint64_t left = v->crl_expected; left; left &= left - 1)
+		p->crl_until[n++] = v->crl_until[__builtin_ctzll(left)];
+	p->crl_expected = v->crl_expected;
+	p->crl_closed = v->crl_closed;
+	p->generation = rf_trust_generation(trust);
+	p->chain_error = v->error;
+	p->root = v->root;
+	p->roots = v->roots;
+	p->valid_from = v->valid_from;
+	p->valid_until = v->valid_until;
+	p->revoked = v->revoked;
+	if (v->root >= 0)
+		memcpy(p->root_id, rf_trust_id(trust, v->root), sizeof p->root_id);
+	return RF_OK;
+}
+
 static int make(const struct rf_trust *trust, X509 *leaf, STACK_OF(X509) *others, struct rf_tls_peer **ret,
 		struct rf_err *e)
 {
@@ -181,21 +205,12 @@ static int make(const struct rf_trust *trust, X509 *leaf, STACK_OF(X509) *others
 	int rc = take_facts(p, leaf, others, e);
 	if (rc == RF_OK && rf_trust_verify(trust, leaf, others, &v) != RF_OK)
 		rc = rf_fail(e, RF_E_NOMEM, "no memory to verify a client certificate");
+	if (rc == RF_OK)
+		rc = take_verdict(p, trust, &v, e);
 	if (rc != RF_OK) {
 		rf_peer_put(p);
 		return rc;
 	}
-	p->generation = rf_trust_generation(trust);
-	p->chain_error = v.error;
-	p->root = v.root;
-	p->roots = v.roots;
-	p->valid_from = v.valid_from;
-	p->valid_until = v.valid_until;
-	p->revoked = v.revoked;
-	p->crl_closed = v.crl_closed;
-	p->crl_until = v.crl_until;
-	if (v.root >= 0)
-		memcpy(p->root_id, rf_trust_id(trust, v.root), sizeof p->root_id);
 	*ret = p;
 	return RF_OK;
 }
@@ -294,9 +309,26 @@ static void refuse(struct rf_tls_info *info, enum rf_reason why, const char *wor
 	info->reason = words;
 }
 
+/* Each root answers for its own lists: a closed one whose lists are stale vouches for nothing. */
+static void judge_lists(const struct rf_tls_peer *p, int64_t now_s, struct rf_tls_info *info)
+{
+	const int64_t *until = p->crl_until;
+	info->roots = p->roots;
+	info->stale = "";
+	info->stale_roots = 0;
+	for (uint64_t left = p->crl_expected; left; left &= left - 1, until++) {
+		uint64_t bit = left & -left;
+		if (*until >= 0 && now_s <= *until)
+			continue;
+		info->stale_roots |= bit;
+		info->stale = *until < 0 ? "revocation list missing" : "revocation list expired";
+		if (p->crl_closed & bit)
+			info->roots &= ~bit;
+	}
+}
+
 void rf_peer_judge(const struct rf_tls_peer *p, int64_t now_s, bool denied, struct rf_tls_info *info)
 {
-	bool stale = p->crl_until < 0 || (p->crl_until > 0 && now_s > p->crl_until);
 	int error = p->chain_error;
 	if (error == X509_V_OK && now_s < p->valid_from)
 		error = X509_V_ERR_CERT_NOT_YET_VALID;
@@ -304,17 +336,15 @@ void rf_peer_judge(const struct rf_tls_peer *p, int64_t now_s, bool denied, stru
 		error = X509_V_ERR_CERT_HAS_EXPIRED;
 	info->verified = error == X509_V_OK;
 	info->revoked = denied || p->revoked;
-	info->warning = "";
-	if (stale && !p->crl_closed)
-		info->warning = p->crl_until < 0 ? "no revocation list of this root was fetched yet"
-						 : "the revocation list of this root has expired";
+	info->peer = p;
+	judge_lists(p, now_s, info);
 	info->reason = "";
 	if (error != X509_V_OK)
 		refuse(info, reason_of(error), X509_verify_cert_error_string(error));
 	else if (info->revoked)
 		refuse(info, RF_REASON_CERT_REVOKED, "certificate revoked");
-	else if (stale && p->crl_closed)
-		refuse(info, RF_REASON_CRL_STALE, p->crl_until < 0 ? "revocation list missing" : "revocation list expired");
+	else if (!info->roots && info->stale_roots)
+		refuse(info, RF_REASON_CRL_STALE, info->stale);
 	info->status = *info->reason ? RF_CERT_INVALID : RF_CERT_VALID;
 }
 

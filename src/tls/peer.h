@@ -23,7 +23,7 @@ int rf_peer_renew(struct rf_peer_cache *c, const struct rf_trust *trust, struct 
 struct rf_tls_peer *rf_peer_get(struct rf_tls_peer *p);
 void rf_peer_put(struct rf_tls_peer *p);
 
-/* Fill verified, revoked, status, reason and warning of `info` from the peer at time now_s. */
+/* Fill verified, revoked, status, reason, peer, roots and what is stale of `info` from the peer at time now_s. */
 void rf_peer_judge(const struct rf_tls_peer *p, int64_t now_s, bool denied, struct rf_tls_info *info);
 
 void rf_peer_cache_stats(const struct rf_peer_cache *c, uint64_t *ret_hits, uint64_t *ret_misses);

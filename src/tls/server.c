@@ -148,12 +148,11 @@ static void judge(struct tls_conn *c)
 	}
 	bool denied = t->conf.denied && t->conf.denied(t->conf.arg, c->peer);
 	rf_peer_judge(c->peer, t->conf.clock.wall(t->conf.clock.ctx) / (int64_t)RF_NS_S, denied, &c->info);
-	c->info.peer = c->peer;
 }
 
 static bool acceptable(const struct tls_conn *c)
 {
-	return c->info.status == RF_CERT_VALID && (c->roots & c->peer->roots);
+	return c->info.status == RF_CERT_VALID && (c->roots & c->info.roots);
 }
 
 /* Called by libssl instead of X509_verify_cert. 1 lets the handshake go on. */
@@ -173,7 +172,7 @@ static int on_certificate(X509_STORE_CTX *store, void *arg)
 	}
 	judge(c);
 	if (c->refuse && !acceptable(c)) {
-		c->error = *c->info.reason ? c->info.reason : "certificate is of a root that this host does not accept";
+		c->error = *c->info.reason ? c->info.reason : rf_reason_words(rf_tls_unvouched(&c->info, c->roots));
 		X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
 		return 0;
 	}

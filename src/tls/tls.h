@@ -61,8 +61,9 @@ struct rf_tls_peer {
 	char root_id[33];
 	int chain_error;           /* X509_V_OK, or what is wrong apart from time */
 	bool revoked;              /* on a revocation list */
-	bool crl_closed;           /* the root's lists must be there and fresh */
-	int64_t crl_until;         /* they are fresh until then; 0: none was expected, -1: one is missing */
+	uint64_t crl_expected;     /* bits of `roots`: those whose lists are looked at */
+	uint64_t crl_closed;       /* those whose lists must be there and fresh */
+	int64_t *crl_until;        /* one for each bit of crl_expected, in order: fresh until then; -1: one is missing */
 	unsigned refs;             /* of one thread */
 };
 
@@ -79,7 +80,9 @@ struct rf_tls_info {
 	enum rf_cert_status status;
 	enum rf_reason why;        /* with RF_CERT_INVALID or RF_CERT_NONE */
 	const char *reason;        /* "" or words such as "certificate has expired"; static */
-	const char *warning;       /* "" or what was let pass, such as an expired list; static */
+	uint64_t roots;            /* those of the peer's that vouch for it now: without the closed ones whose lists are stale */
+	const char *stale;         /* "" or what is the matter with the lists of stale_roots; static */
+	uint64_t stale_roots;      /* those whose lists are missing or expired, open or closed */
 	const struct rf_tls_peer *peer; /* NULL when no certificate was presented */
 	uint64_t handshake_ns;     /* from the first byte to the end */
 };
@@ -95,6 +98,12 @@ const struct rf_tls_info *rf_tls_info(const struct rf_stream *s); /* NULL on a p
 /* Check again what may have changed since the handshake: validity in time, revocation, trust set.
  * Cheap (two look-ups); called once a request. Updates the info. */
 void rf_tls_recheck(struct rf_stream *s);
+
+/* Why none of `roots` vouches for a peer now, where info->roots has none of them: its CA is another, or its lists are stale. */
+static inline enum rf_reason rf_tls_unvouched(const struct rf_tls_info *info, uint64_t roots)
+{
+	return info->peer->roots & roots ? RF_REASON_CRL_STALE : RF_REASON_CERT_UNKNOWN_CA;
+}
 
 /* While info->early: finish the handshake. RF_OK when what is read from now on is not 0-RTT data any more. */
 int rf_tls_settle(struct rf_stream *s);

@@ -84,14 +84,23 @@ static struct rf_keypair *self_signed(const char *name, long days_left)
 	return k;
 }
 
+/* A root of the trust set; *pem is filled once and the caller's to free. */
+static struct rf_trust_root root_of(struct rf_ca *ca, const char *id, enum rf_crl_mode mode, struct rf_crl *const *crls, size_t n,
+				    struct rf_buf *pem)
+{
+	if (!pem->n)
+		rf_ca_chain_pem(ca, pem);
+	struct rf_trust_root root = { .pem = rf_buf_str(pem), .crl_mode = mode, .crls = crls, .crl_count = n };
+	snprintf(root.id, sizeof root.id, "%s", id);
+	return root;
+}
+
 static struct rf_trust *trust_of(struct rf_ca *ca, enum rf_crl_mode mode, struct rf_crl *const *crls, size_t n)
 {
 	RF_BUF_AUTO pem = { 0 };
 	struct rf_err e;
 	struct rf_trust *t = NULL;
-	rf_ca_chain_pem(ca, &pem);
-	struct rf_trust_root root = { .id = RF_TRUST_OWN, .pem = rf_buf_str(&pem), .crl_mode = mode, .crls = crls,
-				      .crl_count = n };
+	struct rf_trust_root root = root_of(ca, RF_TRUST_OWN, mode, crls, n, &pem);
 	assert_int_equal(rf_trust_new(&root, 1, &t, &e), RF_OK);
 	return t;
 }
@@ -312,7 +321,8 @@ static void lists_revoke_and_expire(void **state)
 	rf_trust_put(before);
 	rf_tls_recheck(&l.s); /* the trust set changed under a live connection */
 	assert_true(i->verified && i->revoked);
-	assert_string_equal(i->warning, "no revocation list of this root was fetched yet"); /* of the root CA itself */
+	assert_string_equal(i->stale, "revocation list missing"); /* of the root CA itself */
+	assert_int_equal(i->stale_roots, 1);
 	rf_trust_put(w.trust);
 	w.trust = trust_of(w.ca, RF_CRL_CLOSED, NULL, 0);
 	rf_tls_recheck(&l.s);
@@ -321,6 +331,40 @@ static void lists_revoke_and_expire(void **state)
 	assert_string_equal(i->reason, "revocation list missing");
 	rf_crl_put(crl);
 	link_close(&l);
+}
+
+/* The same CA uploaded three times: each root answers for its own lists and its own way to fail. */
+static void each_root_answers_for_its_own_lists(void **state)
+{
+	(void)state;
+	struct link l;
+	struct rf_err e;
+	RF_BUF_AUTO pem = { 0 };
+	struct rf_crl *other = list_with(w.stranger.cert, NOW);
+	struct rf_trust_root roots[] = {
+		root_of(w.ca, "plain", RF_CRL_NONE, NULL, 0, &pem),
+		root_of(w.ca, "open", RF_CRL_OPEN, &other, 1, &pem),
+		root_of(w.ca, "closed", RF_CRL_CLOSED, NULL, 0, &pem),
+	};
+	rf_trust_put(w.trust);
+	assert_int_equal(rf_trust_new(roots, 3, &w.trust, &e), RF_OK);
+	const struct rf_tls_info *i = shake(&l, &w.device, "edge.example", NULL);
+	assert_int_equal(i->status, RF_CERT_VALID);
+	assert_int_equal(i->peer->roots, 7);
+	assert_int_equal(i->roots, 3);       /* the closed one has no list and vouches for nothing */
+	assert_int_equal(i->stale_roots, 6); /* the open one lacks the root CA's list, and says so */
+	assert_int_equal(rf_tls_unvouched(i, 4), RF_REASON_CRL_STALE);
+	assert_int_equal(rf_tls_unvouched(i, 8), RF_REASON_CERT_UNKNOWN_CA);
+	link_close(&l);
+	struct rf_crl *crl = list_with(w.device.cert, NOW); /* what one list revokes is revoked for every root */
+	roots[1] = root_of(w.ca, "open", RF_CRL_OPEN, &crl, 1, &pem);
+	rf_trust_put(w.trust);
+	assert_int_equal(rf_trust_new(roots, 3, &w.trust, &e), RF_OK);
+	i = shake(&l, &w.device, "edge.example", NULL);
+	assert_true(i->revoked && i->status == RF_CERT_INVALID);
+	link_close(&l);
+	rf_crl_put(other);
+	rf_crl_put(crl);
 }
 
 static void a_resumed_session_is_the_same_device(void **state)
@@ -582,7 +626,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_device_proves_itself), TEST(who_is_refused_and_why), TEST(time_passes_over_a_live_connection),
-		TEST(lists_revoke_and_expire), TEST(a_resumed_session_is_the_same_device),
+		TEST(lists_revoke_and_expire), TEST(each_root_answers_for_its_own_lists),
+		TEST(a_resumed_session_is_the_same_device),
 		TEST(a_lost_link_does_not_lose_the_session), TEST(a_revoked_device_resumes_into_a_refusal), TEST(a_session_of_an_open_host_proves_nothing),
 		TEST(a_known_chain_is_verified_once), TEST(a_host_may_refuse_in_the_handshake),
 		TEST(an_unknown_host_has_no_certificate), TEST(older_versions),

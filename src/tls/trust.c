@@ -164,17 +164,18 @@ static struct rf_str serial_of(X509 *x, unsigned char der[64])
 	return (struct rf_str){ (const char *)der + 2, (size_t)n - 2 };
 }
 
-static void look_up(const struct root *r, X509 *x, struct rf_trust_verdict *v)
+/* What the lists of r say of x. *until: when the first of the lists expires, -1 where one is missing. */
+static void look_up(const struct root *r, X509 *x, int64_t *until, struct rf_trust_verdict *v)
 {
 	unsigned char der[64];
 	const struct rf_crl *list = list_of(r, x);
 	if (!list) {
-		v->crl_until = -1;
+		*until = -1;
 		return;
 	}
-	int64_t until = list->next_update ? list->next_update : list->this_update + 86400;
-	if (v->crl_until == 0 || (v->crl_until > 0 && until < v->crl_until))
-		v->crl_until = until;
+	int64_t end = list->next_update ? list->next_update : list->this_update + 86400;
+	if (end < *until)
+		*until = end;
 	if (rf_crl_find(list, serial_of(x, der)))
 		v->revoked = true;
 }
@@ -191,26 +192,30 @@ static X509 *issuer_in(const struct root *r, X509 *x)
 
 /* The chain ends at the first certificate that is trusted; an intermediate one that was uploaded beside its root
  * can itself be on that root's list. */
-static void look_up_anchor(const struct root *r, X509 *anchor, struct rf_trust_verdict *v)
+static void look_up_anchor(const struct root *r, X509 *anchor, int64_t *until, struct rf_trust_verdict *v)
 {
 	X509 *issuer;
 	for (int depth = 0; depth < DEPTH_MAX && (issuer = issuer_in(r, anchor)); depth++) {
-		look_up(r, anchor, v);
+		look_up(r, anchor, until, v);
 		anchor = issuer;
 	}
 }
 
-static void check_lists(const struct rf_trust *t, STACK_OF(X509) *chain, struct rf_trust_verdict *v)
+/* Root i vouches for the chain only as its lists say. */
+static void check_lists(const struct rf_trust *t, const struct root *r, STACK_OF(X509) *chain, struct rf_trust_verdict *v)
 {
-	for (size_t i = 0; i < t->count; i++) {
-		const struct root *r = &t->roots[i];
-		if (!(v->roots >> i & 1) || r->crl_mode == RF_CRL_NONE)
-			continue;
-		v->crl_closed |= r->crl_mode == RF_CRL_CLOSED;
-		for (int k = 0; k < sk_X509_num(chain) - 1; k++)
-			look_up(r, sk_X509_value(chain, k), v);
-		look_up_anchor(r, sk_X509_value(chain, sk_X509_num(chain) - 1), v);
-	}
+	int last = sk_X509_num(chain) - 1;
+	uint64_t bit = 1ull << (r - t->roots);
+	int64_t *until = &v->crl_until[r - t->roots];
+	if (r->crl_mode == RF_CRL_NONE)
+		return;
+	v->crl_expected |= bit;
+	if (r->crl_mode == RF_CRL_CLOSED)
+		v->crl_closed |= bit;
+	*until = INT64_MAX;
+	for (int k = 0; k < last; k++)
+		look_up(r, sk_X509_value(chain, k), until, v);
+	look_up_anchor(r, sk_X509_value(chain, last), until, v);
 }
 
 static bool issued(X509 *issuer, X509 *x)
@@ -252,9 +257,7 @@ static void add_above(const struct rf_trust *t, STACK_OF(X509) *chain, struct rf
 		if (v->roots >> i & 1 || !parent_in(r, anchor, v) || !lists_know(r, chain))
 			continue;
 		v->roots |= 1ull << i;
-		for (int k = 0; r->crl_mode != RF_CRL_NONE && k < sk_X509_num(chain); k++)
-			look_up(r, sk_X509_value(chain, k), v);
-		v->crl_closed |= r->crl_mode == RF_CRL_CLOSED;
+		check_lists(t, r, chain, v);
 	}
 }
 
@@ -265,7 +268,9 @@ static void found(const struct rf_trust *t, STACK_OF(X509) *chain, struct rf_tru
 		narrow(v, sk_X509_value(chain, i));
 	v->roots = roots_of(t, sk_X509_value(chain, n - 1));
 	v->root = v->roots ? __builtin_ctzll(v->roots) : -1;
-	check_lists(t, chain, v);
+	for (size_t i = 0; i < t->count; i++)
+		if (v->roots >> i & 1)
+			check_lists(t, &t->roots[i], chain, v);
 	add_above(t, chain, v);
 }
 

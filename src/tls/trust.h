@@ -42,9 +42,10 @@ struct rf_trust_verdict {
 	int root;           /* index of the anchor, -1; the first where the same CA was uploaded twice */
 	uint64_t roots;     /* all roots that hold this anchor or have issued it, as bits */
 	int64_t valid_from, valid_until; /* of the chain found, or of the leaf */
-	bool revoked;
-	bool crl_closed;
-	int64_t crl_until;  /* freshness of the root's lists: 0 none expected, -1 missing, else seconds since 1970 */
+	bool revoked;       /* its issuer says so on a list, whichever root that was given with */
+	uint64_t crl_expected;            /* those of roots that expect lists of this chain */
+	uint64_t crl_closed;              /* those of crl_expected that do not vouch without fresh ones */
+	int64_t crl_until[RF_TRUST_MAX];  /* by root of crl_expected: fresh until then, seconds since 1970; -1: one is missing */
 };
 
 /* Build and check the chain of `leaf`. `others`: what the peer sent beside it, may be NULL. */

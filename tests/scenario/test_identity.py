@@ -354,6 +354,23 @@ def test_crl_of_an_uploaded_root(edge, origin, host):
     edge.delete_app(app)
 
 
+def test_each_root_has_its_own_fail_mode(edge, origin, host):
+    """The same CA uploaded alone and behind its root: what one's missing lists close, the other leaves open."""
+    top = pki.Ca(edge.dir, "twofold-top")
+    ca = pki.Ca(edge.dir, "twofold", issuer=top)
+    strict, lax = edge.root(top, certificates=top.pem + ca.pem, crl_mode="closed"), edge.root(ca)
+    edge.klass("twofold", roots=[strict, lax], first_sight=True)
+    device = ca.issue("dev")
+    app = edge.app(host, origin, roots=[lax])
+    assert edge.get(host, "/", device).status == 200
+    edge.edit_app(app, roots=[strict])
+    origin.clear()
+    refused(edge, origin, host, device, "the revocation list of the certificate's CA is missing or has expired")
+    edge.api("PUT", f"/accounts/{{account}}/mtls_certificates/{strict}/crl", {"crls": [top.crl(), ca.crl()]})
+    assert edge.get(host, "/", device).status == 200
+    edge.delete_app(app)
+
+
 def test_crl_upload_severs(edge, origin, host):
     ca = pki.Ca(edge.dir, "severed")
     root = edge.root(ca, crl_mode="open")

@@ -108,7 +108,7 @@ static struct rf_local_request *made(struct rf_http_conn *c, struct rf_str body)
 		l->cert = rf_cert_get(info->peer->cert);
 		l->cert_verified = info->verified;
 		l->cert_revoked = info->revoked;
-		l->cert_trusted = info->peer->roots != 0;
+		l->cert_trusted = info->roots != 0;
 	}
 	if (c->device)
 		memcpy(l->device, rf_device_id(c->device), sizeof l->device);

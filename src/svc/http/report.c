@@ -38,7 +38,10 @@ static void common(struct rf_http_conn *c, struct rf_record *r)
 		return;
 	r->cert_status = info->revoked && info->verified ? RF_STR("revoked") :
 		info->status == RF_CERT_VALID ? RF_STR("valid") : RF_STR("invalid");
-	r->cert_reason = rf_str_z(info->reason[0] ? info->reason : info->warning);
+	/* A list that is stale and let pass is told where the host accepts that root. */
+	const struct rf_app *app = c->req ? c->req->app : NULL;
+	bool let_pass = info->stale_roots & info->roots & (app ? app->roots : UINT64_MAX);
+	r->cert_reason = rf_str_z(info->reason[0] ? info->reason : let_pass ? info->stale : "");
 	r->cert_ski = rf_str_z(info->peer->cert->ski);
 	r->cert_serial = rf_str_z(info->peer->cert->serial);
 	r->cert_subject = info->peer->subject;

@@ -32,9 +32,9 @@ static void cert_words(struct rf_http_conn *c)
 	} else if (info->status != RF_CERT_VALID) {
 		q->cert_status = "invalid";
 		q->cert_reason = info->reason;
-	} else if (q->app && !(info->peer->roots & q->app->roots)) {
+	} else if (q->app && !(info->roots & q->app->roots)) {
 		q->cert_status = "invalid";
-		q->cert_reason = "certificate is of a root that this host does not accept";
+		q->cert_reason = rf_reason_words(rf_tls_unvouched(info, q->app->roots));
 	}
 }
 
@@ -129,9 +129,9 @@ static const char *against(struct rf_http_conn *c, enum rf_reason *ret)
 		*ret = c->who_reason;
 		return c->who;
 	}
-	if (!(info->peer->roots & c->req->app->roots)) {
-		*ret = RF_REASON_CERT_UNKNOWN_CA;
-		return rf_reason_words(RF_REASON_CERT_UNKNOWN_CA);
+	if (!(info->roots & c->req->app->roots)) {
+		*ret = rf_tls_unvouched(info, c->req->app->roots);
+		return rf_reason_words(*ret);
 	}
 	switch (rf_device_state(c->device)) {
 	case RF_DEVICE_ACTIVE:
