@@ -81,7 +81,8 @@ static void listeners(void)
 static void phases_of(const char *letters, char to[64])
 {
 	static const struct { char letter; const char *words; } known[] = {
-		{ 'C', "connection" }, { 'H', "http" }, { 'B', "http, before it is forwarded" }, { 'R', "response" } };
+		{ 'C', "connection" }, { 'H', "http" }, { 'B', "http, before it is forwarded" }, { 'R', "response" },
+		{ 'P', "packet" } };
 	to[0] = '\0';
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (strchr(letters, known[i].letter))
@@ -93,6 +94,8 @@ static void field(const char *name, const char *type, const char *letters, const
 	static const struct { const char *type, *words; } types[] = {
 		{ "BOOL", "boolean" }, { "INT", "integer" }, { "STR", "string" }, { "IP", "address" }, { "VERSION", "version" },
 		{ "A_STR", "array of strings" }, { "M_STR", "map of strings" }, { "M_A_STR", "map of arrays of strings" },
+		{ "A_INT", "array of integers" }, { "A_A_STR", "array of arrays of strings" },
+		{ "M_A_INT", "map of arrays of integers" },
 	};
 	char phases[64], what[160];
 	phases_of(letters, phases);

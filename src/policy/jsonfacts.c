@@ -219,20 +219,6 @@ static void split_pairs(struct rf_str text, char between, struct pairs *p)
 	}
 }
 
-static void header_fields(struct rf_json_facts *j, struct rf_str name, struct rf_str value)
-{
-	static const struct { const char *name; enum rf_field f; } known[] = {
-		{ "cookie", RF_F_HTTP_COOKIE }, { "referer", RF_F_HTTP_REFERER }, { "user-agent", RF_F_HTTP_USER_AGENT },
-		{ "x-forwarded-for", RF_F_HTTP_XFF } };
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (rf_str_eq(name, rf_str_z(known[i].name)))
-			set_str(j, known[i].f, value);
-	if (rf_str_eq(name, RF_STR("content-type")))
-		set_str(j, RF_F_HTTP_BODY_MIME, lower(j, rf_str_trim((struct rf_str){ value.p, rf_str_find(value, ';') })));
-	if (rf_str_eq(name, RF_STR("host")))
-		set_str(j, RF_F_HTTP_HOST, lower(j, value));
-}
-
 static int headers(struct rf_json_facts *j, const json_t *o, const char *at, struct pairs *p)
 {
 	const char *key;
@@ -246,12 +232,56 @@ static int headers(struct rf_json_facts *j, const json_t *o, const char *at, str
 		if (!strings(j, v, &values))
 			return rf_fail_ptr(j->e, RF_E_TYPE, pointer, "this should be a string or an array of strings");
 		struct rf_str name = lower(j, rf_str_z(key));
-		for (uint32_t i = 0; i < values.n; i++) {
+		for (uint32_t i = 0; i < values.n; i++)
 			pair(p, name, values.a[i].s);
-			header_fields(j, name, values.a[i].s);
-		}
 	}
 	return RF_OK;
+}
+
+static struct rf_str essence(struct rf_json_facts *j, struct rf_str content_type)
+{
+	return lower(j, rf_str_trim((struct rf_str){ content_type.p, rf_str_find(content_type, ';') }));
+}
+
+/* {code, headers}: what the origin answered. */
+static int response(struct rf_json_facts *j, const json_t *o, const char *at)
+{
+	struct pairs *p = RF_ARENA_NEW(j->arena, struct pairs);
+	const char *key;
+	json_t *v;
+	if (!p)
+		return no_memory(j);
+	if (!json_is_object(o))
+		return rf_fail_ptr(j->e, RF_E_TYPE, at, "this should be an object of code and headers");
+	json_object_foreach((json_t *)o, key, v) {
+		char pointer[POINTER];
+		snprintf(pointer, sizeof pointer, "%.60s/%.50s", at, key);
+		bool code = strcmp(key, "code") == 0;
+		if (!code && strcmp(key, "headers") != 0)
+			return rf_fail_ptr(j->e, RF_E_UNKNOWN, pointer, "a response has `code` and `headers`");
+		int r = code ? set_json(j, RF_F_RESPONSE_CODE, v, pointer) : headers(j, v, pointer, p);
+		if (r)
+			return r;
+	}
+	for (size_t i = 0; i < p->n; i++)
+		if (rf_str_eq(p->at[i].key, RF_STR("content-type")))
+			set_str(j, RF_F_RESPONSE_TYPE, essence(j, p->at[i].value));
+	int r = gather(j, p, RF_F_RESPONSE_HEADERS);
+	return r ? r : listed(j, p, RF_F_RESPONSE_NAMES, RF_F_RESPONSE_VALUES);
+}
+
+static void header_fields(struct rf_json_facts *j, struct rf_str name, struct rf_str value)
+{
+	static const struct { const char *name; enum rf_field f; } known[] = {
+		{ "cookie", RF_F_HTTP_COOKIE }, { "referer", RF_F_HTTP_REFERER }, { "user-agent", RF_F_HTTP_USER_AGENT },
+		{ "x-forwarded-for", RF_F_HTTP_XFF } };
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (rf_str_eq(name, rf_str_z(known[i].name)))
+			set_str(j, known[i].f, value);
+	if (rf_str_eq(name, RF_STR("content-type")))
+		set_str(j, RF_F_HTTP_BODY_MIME, essence(j, value));
+	if (rf_str_eq(name, RF_STR("host")))
+		set_str(j, RF_F_HTTP_HOST, lower(j, value));
 }
 
 static void target(struct rf_json_facts *j, struct rf_str uri)
@@ -272,6 +302,8 @@ static void target(struct rf_json_facts *j, struct rf_str uri)
 
 static int derive(struct rf_json_facts *j, struct pairs *p, const json_t *req)
 {
+	for (size_t i = 0; i < p->n; i++)
+		header_fields(j, p->at[i].key, p->at[i].value);
 	set_str(j, RF_F_HTTP_METHOD, RF_STR("GET"));
 	set_str(j, RF_F_HTTP_VERSION, RF_STR("HTTP/1.1"));
 	set_str(j, RF_F_HTTP_HOST, RF_STR(""));
@@ -332,6 +364,7 @@ static const struct { const char *key; int field; } keys[] = {
 	{ "body", RF_F_HTTP_BODY }, { "src", RF_F_IP_SRC }, { "dst", RF_F_IP_DST }, { "sport", RF_F_TCP_SRCPORT },
 	{ "port", RF_F_TCP_DSTPORT }, { "cookies", RF_F_HTTP_COOKIES }, { "path", -1 }, { "scheme", -1 },
 	{ "headers", -2 }, { "device", -3 }, { "tls", -4 }, { "fields", -5 }, { "time", -6 },
+	{ "response", -7 },
 };
 
 enum { KEYS = sizeof keys / sizeof *keys };
@@ -368,6 +401,8 @@ static int one_key(struct rf_json_facts *j, const char *key, const json_t *v, co
 		return group(j, v, pointer, any);
 	case -6:
 		return at_time(j, v, pointer);
+	case -7:
+		return response(j, v, pointer);
 	default:
 		return set_json(j, (enum rf_field)what, v, pointer);
 	}

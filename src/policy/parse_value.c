@@ -83,7 +83,7 @@ static struct node *by_key(struct parser *p, struct node *v, size_t at)
 	struct node *n = node_new(p, N_KEY, v->type == RF_T_M_STR ? RF_T_STR : RF_T_A_STR, v->at);
 	if (!n || parse_string(p, false, n))
 		return NULL;
-	if (v->field == RF_F_HTTP_HEADERS) {
+	if (v->field == RF_F_HTTP_HEADERS || v->field == RF_F_RESPONSE_HEADERS) {
 		struct rf_str lower = rf_arena_dup(p->arena, n->lit.s);
 		for (size_t i = 0; lower.p && i < lower.n; i++)
 			((char *)lower.p)[i] = (char)rf_lower((unsigned char)lower.p[i]);

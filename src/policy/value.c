@@ -11,7 +11,18 @@ static const char *const names[RF_TYPE_COUNT] = {
 	[RF_T_A_STR] = "array of strings",
 	[RF_T_M_STR] = "map of strings",
 	[RF_T_M_A_STR] = "map of arrays of strings",
+	[RF_T_A_INT] = "array of integers",
+	[RF_T_A_A_STR] = "array of arrays of strings",
+	[RF_T_M_A_INT] = "map of arrays of integers",
 };
+
+enum rf_type rf_type_element(enum rf_type t)
+{
+	static const enum rf_type of[RF_TYPE_COUNT] = { [RF_T_A_STR] = RF_T_STR, [RF_T_A_INT] = RF_T_INT,
+		[RF_T_A_A_STR] = RF_T_A_STR, [RF_T_M_STR] = RF_T_STR, [RF_T_M_A_STR] = RF_T_A_STR,
+		[RF_T_M_A_INT] = RF_T_A_INT };
+	return of[t];
+}
 
 const char *rf_type_name(enum rf_type t)
 {
@@ -29,9 +40,12 @@ struct rf_val rf_type_zero(enum rf_type t)
 	case RF_T_VERSION:
 		return rf_val_str(RF_STR(""));
 	case RF_T_A_STR:
+	case RF_T_A_INT:
+	case RF_T_A_A_STR:
 		return rf_val_array(NULL, 0);
 	case RF_T_M_STR:
 	case RF_T_M_A_STR:
+	case RF_T_M_A_INT:
 		return rf_val_map(NULL, 0);
 	default:
 		return (struct rf_val){ 0 };

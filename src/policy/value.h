@@ -12,6 +12,7 @@ enum rf_type {
 	RF_T_A_STR,   /* array of strings */
 	RF_T_M_STR,   /* map of strings */
 	RF_T_M_A_STR, /* map of arrays of strings */
+	RF_T_A_INT, RF_T_A_A_STR, RF_T_M_A_INT,
 	RF_TYPE_COUNT
 };
 
@@ -51,6 +52,8 @@ static inline struct rf_val rf_val_map(const struct rf_entry *m, uint32_t n)
 	return (struct rf_val){ .tag = RF_V_MAP, .n = n, .m = m };
 }
 
+enum rf_type rf_type_element(enum rf_type t); /* of an array or the values of a map; RF_T_NONE for others */
+static inline bool rf_type_is_map(enum rf_type t) { return t == RF_T_M_STR || t == RF_T_M_A_STR || t == RF_T_M_A_INT; }
 const char *rf_type_name(enum rf_type t); /* "string", "map of arrays of strings" */
 /* The empty value of a type: "", 0, false, an empty array or map. An address has none: missing. */
 struct rf_val rf_type_zero(enum rf_type t);

@@ -33,6 +33,19 @@ static struct rf_str uri(struct rf_arena *a, struct rf_str path, struct rf_str q
 	return has_query ? rf_arena_printf(a, "%.*s?%.*s", RF_ARG(path), RF_ARG(query)) : path;
 }
 
+static struct rf_str lower_of(struct rf_arena *a, struct rf_str text)
+{
+	struct rf_str s = rf_arena_dup(a, text);
+	for (size_t i = 0; s.p && i < s.n; i++)
+		((char *)(uintptr_t)s.p)[i] = (char)rf_lower((unsigned char)s.p[i]);
+	return s;
+}
+
+static struct rf_str media_type(struct rf_arena *a, const struct rf_http_head *h)
+{
+	return lower_of(a, rf_media_essence(rf_http_value(h, RF_HDR_CONTENT_TYPE)));
+}
+
 static struct rf_str extension(struct rf_arena *a, struct rf_str path)
 {
 	size_t at = path.n;
@@ -40,10 +53,7 @@ static struct rf_str extension(struct rf_arena *a, struct rf_str path)
 		at--;
 	if (!at || path.p[at - 1] == '/')
 		return RF_STR("");
-	struct rf_str s = rf_arena_dup(a, rf_str_skip(path, at));
-	for (size_t i = 0; s.p && i < s.n; i++)
-		((char *)(uintptr_t)s.p)[i] = (char)rf_lower((unsigned char)s.p[i]);
-	return s;
+	return lower_of(a, rf_str_skip(path, at));
 }
 
 static bool http_plain(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
@@ -91,10 +101,7 @@ static struct rf_str lower_name(struct rf_arena *a, const struct rf_http_header 
 {
 	if (h->id != RF_HDR_OTHER)
 		return rf_http_header_name((enum rf_http_header_id)h->id);
-	struct rf_str s = rf_arena_dup(a, h->name);
-	for (size_t i = 0; s.p && i < s.n; i++)
-		((char *)(uintptr_t)s.p)[i] = (char)rf_lower((unsigned char)s.p[i]);
-	return s;
+	return lower_of(a, h->name);
 }
 
 /* A list of pairs, from which arrays and maps of any of the sources are made. */
@@ -121,16 +128,23 @@ static bool pair_add(struct rf_arena *a, struct pairs *p, struct rf_str k, struc
 	return true;
 }
 
+static bool headers_of(struct rf_arena *a, const struct rf_http_head *h, struct pairs *p)
+{
+	for (uint16_t i = 0; i < h->count; i++)
+		if (!pair_add(a, p, lower_name(a, &h->headers[i]), h->headers[i].value))
+			return false;
+	return true;
+}
+
 static bool pairs_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct pairs *p)
 {
 	const struct request *q = c->req;
 	struct rf_str rest, k, v;
 	switch (f) {
 	case RF_F_HTTP_HEADERS: case RF_F_HTTP_HEADER_NAMES: case RF_F_HTTP_HEADER_VALUES:
-		for (uint16_t i = 0; i < q->head.count; i++)
-			if (!pair_add(a, p, lower_name(a, &q->head.headers[i]), q->head.headers[i].value))
-				return false;
-		return true;
+		return headers_of(a, &q->head, p);
+	case RF_F_RESPONSE_HEADERS: case RF_F_RESPONSE_NAMES: case RF_F_RESPONSE_VALUES:
+		return headers_of(a, &q->answer, p);
 	case RF_F_HTTP_COOKIES:
 		for (const struct rf_http_header *h = rf_http_header(&q->head, RF_HDR_COOKIE); h;
 		     h = rf_http_header_next(&q->head, h))
@@ -158,7 +172,7 @@ static bool array_of(struct rf_arena *a, const struct rf_str *v, uint32_t n, str
 static bool list_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
 	struct pairs p = { 0 };
-	bool names = f == RF_F_HTTP_HEADER_NAMES || f == RF_F_HTTP_ARG_NAMES;
+	bool names = f == RF_F_HTTP_HEADER_NAMES || f == RF_F_HTTP_ARG_NAMES || f == RF_F_RESPONSE_NAMES;
 	return pairs_of(c, a, f, &p) && array_of(a, names ? p.key : p.value, p.n, ret);
 }
 
@@ -195,6 +209,18 @@ static bool map_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, 
 	return m;
 }
 
+/* Of the origin's answer, once its head is whole. */
+static bool response(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	struct request *q = c->req;
+	switch (f) {
+	case RF_F_RESPONSE_CODE: *ret = rf_val_int(q->answer.status); return q->answer.status;
+	case RF_F_RESPONSE_TYPE: return give_str(ret, media_type(a, &q->answer));
+	case RF_F_ORIGIN_TTFB: *ret = rf_val_int((int64_t)(q->origin_ns / 1000000)); return true;
+	default: return false;
+	}
+}
+
 static bool languages(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
 	struct pairs p = { 0 };
@@ -210,7 +236,6 @@ static bool languages(struct rf_http_conn *c, struct rf_arena *a, enum rf_field 
 
 static bool body(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
-	(void)a;
 	struct request *q = c->req;
 	size_t want = c->edge->conf.rule_body;
 	switch (f) {
@@ -225,7 +250,7 @@ static bool body(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, st
 		*ret = rf_val_bool(q->head.body != RF_BODY_NONE && (!q->fup.in_done || q->fup.batch > want));
 		return true;
 	default:
-		return give_str(ret, rf_media_essence(rf_http_value(&q->head, RF_HDR_CONTENT_TYPE)));
+		return give_str(ret, media_type(a, &q->head));
 	}
 }
 
@@ -423,6 +448,9 @@ static const struct source sources[RF_FIELD_COUNT] = {
 	[RF_F_HTTP_ARG_NAMES] = { list_of, true }, [RF_F_HTTP_ARG_VALUES] = { list_of, true },
 	[RF_F_HTTP_HEADER_NAMES] = { list_of, true }, [RF_F_HTTP_HEADER_VALUES] = { list_of, true },
 	[RF_F_HTTP_LANGUAGES] = { languages, true },
+	[RF_F_RESPONSE_CODE] = { response, true }, [RF_F_RESPONSE_TYPE] = { response, true },
+	[RF_F_ORIGIN_TTFB] = { response, true }, [RF_F_RESPONSE_HEADERS] = { map_of, true },
+	[RF_F_RESPONSE_NAMES] = { list_of, true }, [RF_F_RESPONSE_VALUES] = { list_of, true },
 	[RF_F_HTTP_BODY] = { body, true }, [RF_F_HTTP_BODY_SIZE] = { body, true }, [RF_F_HTTP_BODY_CUT] = { body, true },
 	[RF_F_HTTP_BODY_MIME] = { body, true },
 	[RF_F_SSL] = { address, false }, [RF_F_IP_SRC] = { address, false }, [RF_F_IP_DST] = { address, false },
@@ -464,10 +492,10 @@ static bool get_key(void *ctx, struct rf_arena *arena, enum rf_field f, struct r
 	struct pairs p = { 0 };
 	if (!c->req || sources[f].get != map_of)
 		return false;
-	if (f != RF_F_HTTP_HEADERS)
+	if (f != RF_F_HTTP_HEADERS && f != RF_F_RESPONSE_HEADERS)
 		return pairs_of(c, arena, f, &p) && p.n && values_of(arena, &p, key, ret);
 	enum rf_http_header_id id = rf_http_header_of(key); /* without building the whole map */
-	const struct rf_http_head *h = &c->req->head;
+	const struct rf_http_head *h = f == RF_F_HTTP_HEADERS ? &c->req->head : &c->req->answer;
 	for (uint16_t i = 0; i < h->count; i++)
 		if (h->headers[i].id == id && (id != RF_HDR_OTHER || rf_str_ieq(h->headers[i].name, key)))
 			if (!pair_add(arena, &p, key, h->headers[i].value))
