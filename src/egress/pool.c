@@ -240,7 +240,7 @@ static bool quiet(struct rf_upstream *u)
 	char c;
 	if (!rf_stream_open(st) || st->hup || st->eof)
 		return false;
-	return !st->readable || rf_stream_read(st, &c, 1) == RF_E_AGAIN;
+	return rf_stream_read(st, &c, 1) == RF_E_AGAIN;
 }
 
 static void stream_event(struct rf_stream *st)

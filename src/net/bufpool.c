@@ -10,13 +10,18 @@
 
 void rf_bufpool_init(struct rf_bufpool *pool, uint32_t bound, uint32_t cache_max)
 {
-	*pool = (struct rf_bufpool){ .bound = bound, .cache_max = cache_max };
+	rf_bufpool_init_size(pool, RF_BUFPOOL_SIZE, bound, cache_max);
+}
+
+void rf_bufpool_init_size(struct rf_bufpool *pool, size_t size, uint32_t bound, uint32_t cache_max)
+{
+	*pool = (struct rf_bufpool){ .size = size, .bound = bound, .cache_max = cache_max };
 }
 
 static void *cache_pop(struct rf_bufpool *pool)
 {
 	void *buf = pool->cache;
-	ASAN_UNPOISON_MEMORY_REGION(buf, RF_BUFPOOL_SIZE);
+	ASAN_UNPOISON_MEMORY_REGION(buf, pool->size);
 	memcpy(&pool->cache, buf, sizeof pool->cache);
 	pool->cached--;
 	return buf;
@@ -26,7 +31,7 @@ void *rf_bufpool_get(struct rf_bufpool *pool)
 {
 	void *buf = NULL;
 	if (pool->out < pool->bound)
-		buf = pool->cache ? cache_pop(pool) : malloc(RF_BUFPOOL_SIZE);
+		buf = pool->cache ? cache_pop(pool) : malloc(pool->size);
 	if (!buf) {
 		pool->refused++;
 		return NULL;
@@ -46,7 +51,7 @@ void rf_bufpool_put(struct rf_bufpool *pool, void *buf)
 		return;
 	}
 	memcpy(buf, &pool->cache, sizeof pool->cache);
-	ASAN_POISON_MEMORY_REGION(buf, RF_BUFPOOL_SIZE);
+	ASAN_POISON_MEMORY_REGION(buf, pool->size);
 	pool->cache = buf;
 	pool->cached++;
 }

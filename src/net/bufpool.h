@@ -9,6 +9,7 @@
 #define RF_BUFPOOL_SIZE 16384 /* one TLS record, and a good unit for recv */
 
 struct rf_bufpool {
+	size_t size;         /* of each buffer */
 	void *cache;         /* free buffers, linked through their first word */
 	uint32_t cached, cache_max;
 	uint32_t out, bound; /* handed out, and the most that may be */
@@ -17,7 +18,9 @@ struct rf_bufpool {
 };
 
 void rf_bufpool_init(struct rf_bufpool *pool, uint32_t bound, uint32_t cache_max);
-/* RF_BUFPOOL_SIZE bytes, not cleared; NULL at the bound or without memory. */
+/* The same with buffers of another size, at least that of a pointer; no pipe may use it. */
+void rf_bufpool_init_size(struct rf_bufpool *pool, size_t size, uint32_t bound, uint32_t cache_max);
+/* RF_BUFPOOL_SIZE bytes (or what was asked for), not cleared; NULL at the bound or without memory. */
 void *rf_bufpool_get(struct rf_bufpool *pool);
 void rf_bufpool_put(struct rf_bufpool *pool, void *buf); /* harmless for NULL */
 void rf_bufpool_fini(struct rf_bufpool *pool); /* every buffer must be back */

@@ -18,6 +18,7 @@ SSL_CTX *tls_client_ctx(void)
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
+	tls_watch(ctx);
 	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION))
 		return ctx;
 	SSL_CTX_free(ctx);
@@ -54,6 +55,7 @@ static int client_handshake(struct rf_stream *s)
 	int r = SSL_connect(c->ssl);
 	if (r == 1) {
 		c->phase = OPEN;
+		tls_take_over(s);
 		return RF_OK;
 	}
 	if (SSL_get_verify_mode(c->ssl) != SSL_VERIFY_NONE)
@@ -99,6 +101,7 @@ int rf_tls_connect(struct rf_tls *t, struct rf_stream *s, const struct rf_tls_cl
 		return rc;
 	struct tls_conn *conn = tls_conn_of(s);
 	SSL_set_connect_state(conn->ssl);
+	conn->direct.client = true;
 	SSL_set_verify(conn->ssl, c->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	if (c->trust)
 		conn->trust = rf_trust_get(c->trust);

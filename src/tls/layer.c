@@ -1,4 +1,4 @@
-/* tls/layer: records of an established connection, for both halves.
+/* tls/layer: a connection that libssl has, for both halves.
  *
  * libssl is fed by our BIO and keeps no buffer while a connection is idle. Small pieces of one write
  * are gathered, so that a head and its body leave in one record and one system call.
@@ -46,7 +46,7 @@ static void conn_free(struct tls_conn *c)
 {
 	rf_peer_put(c->peer);
 	rf_trust_put(c->trust);
-	SSL_free(c->ssl);
+	tls_direct_fini(c);
 	free(c->sni);
 	free(c->hello);
 	free(c->early);
@@ -66,15 +66,28 @@ int tls_attach(struct rf_tls *t, struct rf_stream *s, SSL_CTX *ctx, const struct
 	BIO_set_data(bio, s);
 	SSL_set_bio(ssl, bio, bio);
 	SSL_set_app_data(ssl, (char *)s);
+	SSL_set_msg_callback(ssl, tls_on_message);
 	c->tls = t;
 	c->ssl = ssl;
+	c->framed = true;
+	c->direct.most = TLS_PLAIN_MAX;
 	c->info = (struct rf_tls_info){ .version = "", .cipher = "", .sni = "", .reason = "", .stale = "" };
 	c->begun_ns = t->conf.clock.mono(t->conf.clock.ctx);
 	rf_stream_layer(s, layer, c);
 	return RF_OK;
 }
 
-static ssize_t take_early(struct tls_conn *c, void *p, size_t n)
+void tls_on_message(int out, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
+{
+	struct tls_conn *c = tls_conn_of((struct rf_stream *)SSL_get_app_data(ssl));
+	(void)version, (void)arg;
+	if (type == SSL3_RT_HEADER)
+		tls_count_record(c, out);
+	else if (!out && type == SSL3_RT_HANDSHAKE && n && *(const unsigned char *)p == SSL3_MT_CLIENT_HELLO && !c->hello_seen)
+		tls_note_hello(c, p, n);
+}
+
+ssize_t tls_take_early(struct tls_conn *c, void *p, size_t n)
 {
 	if (n > c->early_n)
 		n = c->early_n;
@@ -99,15 +112,17 @@ static ssize_t read_early(struct rf_stream *s, void *p, size_t n)
 		return tls_result(s, 0);
 	c->early_over = true;
 	int rc = rf_tls_settle(s);
-	return rc == RF_OK ? tls_read(s, p, n) : rc;
+	return rc == RF_OK ? s->layer->read(s, p, n) : rc; /* which may be another now */
 }
 
 ssize_t tls_read(struct rf_stream *s, void *p, size_t n)
 {
 	struct tls_conn *c = tls_conn_of(s);
 	size_t got = 0;
+	if (c->phase == FAILED)
+		return RF_E_CRYPTO;
 	if (c->early)
-		return take_early(c, p, n);
+		return tls_take_early(c, p, n);
 	if (c->phase == EARLY)
 		return read_early(s, p, n);
 	int r = SSL_read_ex(c->ssl, p, n, &got);
@@ -156,13 +171,20 @@ int tls_shutdown(struct rf_stream *s)
 	return r >= 0 ? RF_OK : tls_result(s, r);
 }
 
+void tls_ssl_free(struct tls_conn *c)
+{
+	/* libssl takes a session out of its cache when a connection ends without a shutdown; a device that
+	 * lost its radio link is the one that wants to resume. After a TLS error the session does go. */
+	if (c->ssl && c->phase == OPEN)
+		SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	SSL_free(c->ssl);
+	c->ssl = NULL;
+}
+
 void tls_free(struct rf_stream *s)
 {
 	struct tls_conn *c = tls_conn_of(s);
-	/* libssl takes a session out of its cache when a connection ends without a shutdown; a device that
-	 * lost its radio link is the one that wants to resume. After a TLS error the session does go. */
-	if (c->phase == OPEN)
-		SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	tls_ssl_free(c);
 	conn_free(c);
 	ERR_clear_error();
 	s->layer_state = NULL;

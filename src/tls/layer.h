@@ -3,6 +3,7 @@
 #include <openssl/ssl.h>
 #include "base/list.h"
 #include "base/map.h"
+#include "tls/direct.h"
 #include "tls/peer.h"
 
 struct rf_tls {
@@ -15,6 +16,8 @@ struct rf_tls {
 	BIO_METHOD *bio;
 	struct rf_buf hello;       /* the ClientHello that is being read */
 	struct rf_tls_stats stats;
+	struct tls_ciphers ciphers;
+	struct rf_bufpool bufs;    /* of TLS_BUFFER bytes: at most two a connection */
 };
 
 enum phase { HANDSHAKE, EARLY, OPEN, FAILED };
@@ -22,7 +25,8 @@ enum phase { HANDSHAKE, EARLY, OPEN, FAILED };
 /* The state of one stream's layer. */
 struct tls_conn {
 	struct rf_tls *tls;
-	SSL *ssl;
+	SSL *ssl;           /* NULL after the take-over */
+	struct tls_direct direct;
 	struct rf_tls_peer *peer;
 	struct rf_tls_info info;
 	uint64_t begun_ns;
@@ -30,6 +34,12 @@ struct tls_conn {
 	struct rf_trust *trust; /* of a client: what the origin is verified with */
 	uint64_t roots;     /* of the host that was asked for */
 	uint8_t phase;
+	uint8_t random[32]; /* of the client */
+	bool alpn;          /* http/1.1 was agreed */
+	bool hello_seen;
+	bool framed;        /* libssl gets one record at a time, so that what is behind the handshake is not in it */
+	uint8_t frame[TLS_HEADER], frame_n; /* of the record that it is getting */
+	uint16_t frame_left;
 	bool early_over;    /* libssl has said that no (more) 0-RTT data comes */
 	bool refuse;        /* the host wants a handshake without a good certificate to fail */
 	uint16_t hello_length;
@@ -52,6 +62,15 @@ int tls_attach(struct rf_tls *t, struct rf_stream *s, SSL_CTX *ctx, const struct
 
 /* The result of an SSL_* call that did not succeed, in our codes; layer.c. */
 int tls_result(struct rf_stream *s, int ret);
+
+/* 0-RTT data that was kept; layer.c. */
+ssize_t tls_take_early(struct tls_conn *c, void *p, size_t n);
+/* Free libssl's part, and keep its session; layer.c. */
+void tls_ssl_free(struct tls_conn *c);
+/* What libssl sends and reads, in pieces; layer.c. */
+void tls_on_message(int out, int version, int type, const void *p, size_t n, SSL *ssl, void *arg);
+/* The ClientHello as it came; server.c. */
+void tls_note_hello(struct tls_conn *c, const void *p, size_t n);
 
 /* Shared by both halves. */
 ssize_t tls_read(struct rf_stream *s, void *p, size_t n);

@@ -15,7 +15,8 @@
 #include "tls/layer.h"
 #include "tls/libctx.h"
 
-enum { SNI_MAX = 255, EARLY_MAX = 16384, CLIENT_CHAIN_MAX = 32768 };
+enum { SNI_MAX = 255, EARLY_MAX = 16384, CLIENT_CHAIN_MAX = 32768, BUFFERS_CACHED = 64 };
+enum { REKEY_RECORDS = 1 << 24 }; /* below 2^24.5, what AES-GCM is good for with one key [RFC 8446 5.5] */
 
 static int session_peer_index = -1;
 
@@ -66,12 +67,8 @@ static bool read_sni(SSL *ssl, char to[SNI_MAX + 1])
 	return true;
 }
 
-static void on_message(int out, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
+void tls_note_hello(struct tls_conn *c, const void *p, size_t n)
 {
-	(void)version, (void)arg;
-	if (out || type != SSL3_RT_HANDSHAKE || !n || *(const unsigned char *)p != SSL3_MT_CLIENT_HELLO)
-		return;
-	struct tls_conn *c = tls_conn_of(stream_of(ssl));
 	c->hello_length = (uint16_t)(n < UINT16_MAX ? n : UINT16_MAX);
 	rf_buf_clear(&c->tls->hello); /* on_hello follows at once, for the same connection */
 	rf_buf_add(&c->tls->hello, (struct rf_str){ p, c->hello_length });
@@ -118,7 +115,7 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 	struct rf_tls *t = arg;
 	struct rf_tls_host host = { 0 };
 	char sni[SNI_MAX + 1];
-	SSL_set_msg_callback(ssl, NULL);
+	c->hello_seen = true; /* a second one, after a HelloRetryRequest, says nothing new of the client */
 	if (!read_sni(ssl, sni))
 		return refuse_hello(c, alert, SSL_AD_DECODE_ERROR, "malformed server name");
 	if (sni[0]) {
@@ -183,13 +180,14 @@ static int on_certificate(X509_STORE_CTX *store, void *arg)
 
 /* --- contexts --- */
 
+static const char alpn[] = "\x08http/1.1";
+
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
 		       unsigned in_len, void *arg)
 {
 	(void)ssl, (void)arg;
-	static const unsigned char ours[] = "\x08http/1.1";
 	/* A client that offers only what we do not speak is told so [RFC 7301 3.2]. */
-	return SSL_select_next_proto((unsigned char **)out, out_len, ours, sizeof ours - 1, in, in_len) ==
+	return SSL_select_next_proto((unsigned char **)out, out_len, (const unsigned char *)alpn, sizeof alpn - 1, in, in_len) ==
 		       OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
@@ -212,6 +210,7 @@ int tls_server_settings(struct rf_tls *t, SSL_CTX *ctx)
 	SSL_CTX_set_cert_verify_callback(ctx, on_certificate, t);
 	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
 	SSL_CTX_set_max_early_data(ctx, 0);
+	tls_watch(ctx);
 	SSL_CTX_set_recv_max_early_data(ctx, EARLY_MAX);
 	bool good = SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
 		    SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) &&
@@ -235,7 +234,11 @@ struct rf_tls *rf_tls_new(const struct rf_tls_conf *conf, struct rf_err *e)
 	t->peers = rf_peer_cache_new(conf->chain_cache);
 	t->base = SSL_CTX_new_ex(rf_tls_libctx(), NULL, TLS_server_method());
 	t->client = tls_client_ctx();
-	if (t->bio && t->peers && t->base && t->client && session_peer_index >= 0 &&
+	rf_bufpool_init_size(&t->bufs, TLS_BUFFER, UINT32_MAX, BUFFERS_CACHED);
+	if (!t->conf.rekey_records)
+		t->conf.rekey_records = REKEY_RECORDS;
+	bool ciphers = tls_ciphers_init(&t->ciphers, rf_tls_libctx());
+	if (ciphers && t->bio && t->peers && t->base && t->client && session_peer_index >= 0 &&
 	    tls_server_settings(t, t->base) == RF_OK)
 		return t;
 	rf_fail(e, RF_E_CRYPTO, "TLS could not be set up: %s", ERR_reason_error_string(ERR_get_error()));
@@ -252,6 +255,8 @@ void rf_tls_free(struct rf_tls *t)
 	SSL_CTX_free(t->client);
 	rf_peer_cache_free(t->peers);
 	BIO_meth_free(t->bio);
+	tls_ciphers_fini(&t->ciphers);
+	rf_bufpool_fini(&t->bufs);
 	rf_buf_fini(&t->hello);
 	free(t);
 }
@@ -260,11 +265,16 @@ void rf_tls_free(struct rf_tls *t)
 
 static void established(struct rf_stream *s)
 {
+	const unsigned char *proto;
+	unsigned proto_n;
 	struct tls_conn *c = tls_conn_of(s);
 	struct rf_tls *t = c->tls;
 	c->info.resumed = SSL_session_reused(c->ssl);
 	c->info.version = SSL_get_version(c->ssl);
 	c->info.cipher = SSL_get_cipher_name(c->ssl);
+	SSL_get_client_random(c->ssl, c->random, sizeof c->random);
+	SSL_get0_alpn_selected(c->ssl, &proto, &proto_n);
+	c->alpn = proto_n > 0;
 	c->info.handshake_ns = t->conf.clock.mono(t->conf.clock.ctx) - c->begun_ns;
 	if (c->info.resumed) {
 		rf_peer_put(c->peer);
@@ -316,7 +326,10 @@ static int finish(struct rf_stream *s)
 		established(s);
 	c->phase = OPEN;
 	c->info.early = false;
-	return c->refuse && !acceptable(c) ? RF_E_CRYPTO : RF_OK;
+	if (c->refuse && !acceptable(c))
+		return RF_E_CRYPTO;
+	tls_take_over(s);
+	return RF_OK;
 }
 
 static int server_handshake(struct rf_stream *s)
@@ -365,18 +378,23 @@ int rf_tls_accept(struct rf_tls *t, struct rf_stream *s, int min_version)
 	if (!set_version(tls_conn_of(s)->ssl, min_version))
 		return RF_E_CRYPTO; /* the stream's close frees the layer */
 	SSL_set_accept_state(tls_conn_of(s)->ssl);
-	SSL_set_msg_callback(tls_conn_of(s)->ssl, on_message);
 	return RF_OK;
+}
+
+/* Ours towards a client, whoever has its records? */
+static bool of_server(const struct rf_stream *s)
+{
+	return s->layer == &server_layer || (s->layer == &tls_direct_layer && !tls_conn_of(s)->direct.client);
 }
 
 const struct rf_tls_info *rf_tls_info(const struct rf_stream *s)
 {
-	return s->layer == &server_layer ? &tls_conn_of(s)->info : NULL;
+	return of_server(s) ? &tls_conn_of(s)->info : NULL;
 }
 
 void rf_tls_recheck(struct rf_stream *s)
 {
-	struct tls_conn *c = s->layer == &server_layer ? tls_conn_of(s) : NULL;
+	struct tls_conn *c = of_server(s) ? tls_conn_of(s) : NULL;
 	struct rf_err e;
 	if (!c)
 		return;
@@ -393,9 +411,8 @@ void rf_tls_recheck(struct rf_stream *s)
 void rf_tls_client_random(const struct rf_stream *s, char to[65])
 {
 	static const char digits[] = "0123456789abcdef";
-	unsigned char random[32] = { 0 };
-	SSL_get_client_random(tls_conn_of(s)->ssl, random, sizeof random);
-	for (size_t i = 0; i < sizeof random; i++) {
+	const uint8_t *random = tls_conn_of(s)->random;
+	for (size_t i = 0; i < sizeof tls_conn_of(s)->random; i++) {
 		to[2 * i] = digits[random[i] >> 4];
 		to[2 * i + 1] = digits[random[i] & 15];
 	}
@@ -415,10 +432,7 @@ struct rf_str rf_tls_hello(const struct rf_stream *s)
 
 struct rf_str rf_tls_alpn(const struct rf_stream *s)
 {
-	const unsigned char *p;
-	unsigned n;
-	SSL_get0_alpn_selected(tls_conn_of(s)->ssl, &p, &n);
-	return (struct rf_str){ (const char *)p, n };
+	return tls_conn_of(s)->alpn ? (struct rf_str){ alpn + 1, sizeof alpn - 2 } : (struct rf_str){ NULL, 0 };
 }
 
 void rf_tls_stats(const struct rf_tls *t, struct rf_tls_stats *ret)

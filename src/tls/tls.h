@@ -40,6 +40,7 @@ struct rf_tls_conf {
 	unsigned session_cache;  /* sessions kept a worker */
 	unsigned chain_cache;    /* verified chains kept a worker */
 	uint32_t session_timeout_s;
+	uint64_t rekey_records;  /* of TLS 1.3, after which a direction gets new keys; 0: what the ciphers are good for */
 	struct rf_clock clock;
 };
 

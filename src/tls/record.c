@@ -1,0 +1,256 @@
+/* The way of a record: nonce from IV and sequence number -> a cipher with our key, lent -> header as additional data ->
+ * content, its type and the tag.
+ *
+ * Invariants: a lent cipher and its half point at each other. A sequence number is used once: it moves on whatever
+ * becomes of the record.
+ */
+#include "tls/record.h"
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/params.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tls_lent {
+	struct tls_ciphers *of;
+	struct rf_node use;
+	struct tls_half *half; /* whose key it has; NULL */
+	uint8_t suite;         /* index of what it is initialised for */
+	EVP_CIPHER_CTX *ctx;
+};
+
+enum { MAC_SHA256, MAC_SHA384 };
+
+static const struct tls_suite suites[TLS_SUITES] = { /* [RFC 8446 B.4] */
+	{ TLS1_3_CK_AES_128_GCM_SHA256, "AES-128-GCM", "SHA256", 0, MAC_SHA256, 16, 32 },
+	{ TLS1_3_CK_AES_256_GCM_SHA384, "AES-256-GCM", "SHA384", 1, MAC_SHA384, 32, 48 },
+	{ TLS1_3_CK_CHACHA20_POLY1305_SHA256, "ChaCha20-Poly1305", "SHA256", 2, MAC_SHA256, 32, 32 },
+};
+
+const struct tls_suite *tls_suite_of(uint32_t id)
+{
+	for (size_t i = 0; i < TLS_SUITES; i++)
+		if (suites[i].id == id)
+			return &suites[i];
+	return NULL;
+}
+
+static EVP_MAC_CTX *hmac(EVP_MAC *mac, const char *hash)
+{
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)hash, 0), OSSL_PARAM_construct_end() };
+	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
+	if (ctx && EVP_MAC_CTX_set_params(ctx, params))
+		return ctx;
+	EVP_MAC_CTX_free(ctx);
+	return NULL;
+}
+
+bool tls_ciphers_init(struct tls_ciphers *c, OSSL_LIB_CTX *libctx)
+{
+	*c = (struct tls_ciphers){ .max = TLS_LENT_MAX };
+	rf_list_init(&c->used);
+	EVP_MAC *mac = EVP_MAC_fetch(libctx, "HMAC", NULL);
+	bool good = mac != NULL;
+	for (size_t i = 0; good && i < TLS_SUITES; i++) {
+		const struct tls_suite *s = &suites[i];
+		c->cipher[i] = EVP_CIPHER_fetch(libctx, s->cipher, NULL);
+		if (!c->mac[s->mac])
+			c->mac[s->mac] = hmac(mac, s->hash);
+		good = c->cipher[i] && c->mac[s->mac];
+	}
+	EVP_MAC_free(mac);
+	return good;
+}
+
+static void lent_free(struct tls_lent *l)
+{
+	rf_list_del(&l->use);
+	EVP_CIPHER_CTX_free(l->ctx); /* wipes the key */
+	free(l);
+}
+
+void tls_ciphers_fini(struct tls_ciphers *c)
+{
+	while (c->used.next && !rf_list_empty(&c->used))
+		lent_free(RF_CONTAINER(rf_list_first(&c->used), struct tls_lent, use));
+	for (size_t i = 0; i < TLS_SUITES; i++)
+		EVP_CIPHER_free(c->cipher[i]);
+	for (size_t i = 0; i < 2; i++)
+		EVP_MAC_CTX_free(c->mac[i]);
+	*c = (struct tls_ciphers){ 0 };
+}
+
+/* HKDF-Expand-Label(h->secret, label, "", n) for n <= the length of the hash: one block [RFC 8446 7.1, RFC 5869 2.3]. */
+static bool expand(struct tls_ciphers *c, const struct tls_half *h, const char *label, uint8_t *to, size_t n)
+{
+	uint8_t info[32], block[TLS_SECRET_MAX];
+	size_t len = strlen(label), out = 0;
+	EVP_MAC_CTX *mac = c->mac[h->suite->mac];
+	info[0] = 0;
+	info[1] = (uint8_t)n;
+	info[2] = (uint8_t)(6 + len);
+	memcpy(info + 3, "tls13 ", 6);
+	memcpy(info + 9, label, len);
+	info[9 + len] = 0;  /* no context */
+	info[10 + len] = 1; /* the first block */
+	bool good = EVP_MAC_init(mac, h->secret, h->suite->secret_n, NULL) && EVP_MAC_update(mac, info, 11 + len) &&
+		    EVP_MAC_final(mac, block, &out, sizeof block) && out >= n;
+	if (good)
+		memcpy(to, block, n);
+	OPENSSL_cleanse(block, sizeof block);
+	return good;
+}
+
+/* The key is wiped, and the cipher is the first that others get. */
+static void give_back(struct tls_half *h)
+{
+	struct tls_lent *l = h->lent;
+	if (!l)
+		return;
+	h->lent = NULL;
+	l->half = NULL;
+	EVP_CIPHER_CTX_reset(l->ctx);
+	l->suite = TLS_SUITES;
+	rf_list_del(&l->use);
+	rf_list_push_front(&l->of->used, &l->use);
+}
+
+bool tls_half_start(struct tls_ciphers *c, struct tls_half *h, const struct tls_suite *suite)
+{
+	h->suite = suite;
+	give_back(h);
+	return h->secret_n == suite->secret_n && expand(c, h, "key", h->key, suite->key_n) && expand(c, h, "iv", h->iv, TLS_IV);
+}
+
+bool tls_half_update(struct tls_ciphers *c, struct tls_half *h)
+{
+	uint8_t next[TLS_SECRET_MAX];
+	bool good = expand(c, h, "traffic upd", next, h->suite->secret_n);
+	if (good) {
+		memcpy(h->secret, next, h->suite->secret_n);
+		h->seq = 0;
+	}
+	OPENSSL_cleanse(next, sizeof next);
+	return good && tls_half_start(c, h, h->suite);
+}
+
+void tls_half_fini(struct tls_half *h)
+{
+	give_back(h);
+	OPENSSL_cleanse(h, sizeof *h);
+}
+
+/* --- lending --- */
+
+static struct tls_lent *lent_new(struct tls_ciphers *c)
+{
+	struct tls_lent *l = calloc(1, sizeof *l);
+	if (l && !(l->ctx = EVP_CIPHER_CTX_new())) {
+		free(l);
+		l = NULL;
+	}
+	if (!l)
+		return NULL;
+	l->of = c;
+	l->suite = TLS_SUITES;
+	rf_list_push(&c->used, &l->use);
+	c->count++;
+	return l;
+}
+
+/* One that nobody has, or else the one that was not used for longest. */
+static struct tls_lent *lend(struct tls_ciphers *c)
+{
+	struct rf_node *first = rf_list_first(&c->used);
+	struct tls_lent *l = first ? RF_CONTAINER(first, struct tls_lent, use) : NULL;
+	if ((!l || l->half) && c->count < c->max) {
+		struct tls_lent *more = lent_new(c);
+		l = more ? more : l;
+	}
+	if (l && l->half) { /* its key is about to be replaced */
+		l->half->lent = NULL;
+		l->half = NULL;
+	}
+	return l;
+}
+
+/* The cipher for the next record of h, its nonce set [RFC 8446 5.3]; NULL when libcrypto fails. */
+static EVP_CIPHER_CTX *ready(struct tls_ciphers *c, struct tls_half *h, bool encrypt)
+{
+	uint8_t nonce[TLS_IV];
+	memcpy(nonce, h->iv, TLS_IV);
+	for (int i = 0; i < 8; i++)
+		nonce[TLS_IV - 1 - i] ^= (uint8_t)(h->seq >> 8 * i);
+	struct tls_lent *l = h->lent ? h->lent : lend(c);
+	if (!l)
+		return NULL;
+	rf_list_del(&l->use);
+	rf_list_push(&c->used, &l->use);
+	if (l == h->lent)
+		return EVP_CipherInit_ex2(l->ctx, NULL, NULL, nonce, encrypt, NULL) ? l->ctx : NULL;
+	unsigned index = h->suite->index;
+	const EVP_CIPHER *other = l->suite == index ? NULL : c->cipher[index]; /* setting the same would allocate */
+	l->suite = TLS_SUITES;
+	if (!EVP_CipherInit_ex2(l->ctx, other, h->key, nonce, encrypt, NULL))
+		return NULL;
+	c->keyed++;
+	l->suite = (uint8_t)index;
+	l->half = h;
+	h->lent = l;
+	return l->ctx;
+}
+
+/* --- records --- */
+
+static bool encrypt(EVP_CIPHER_CTX *ctx, uint8_t *record, size_t n)
+{
+	int len = 0, end = 0;
+	uint8_t *body = record + TLS_HEADER;
+	return EVP_CipherUpdate(ctx, NULL, &len, record, TLS_HEADER) && EVP_CipherUpdate(ctx, body, &len, body, (int)n) &&
+	       EVP_CipherFinal_ex(ctx, body + len, &end) && len + end == (int)n &&
+	       EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TLS_TAG, body + n) > 0;
+}
+
+size_t tls_seal(struct tls_ciphers *c, struct tls_half *h, enum tls_type type, uint8_t *to, size_t n)
+{
+	size_t length = n + 1 + TLS_TAG;
+	EVP_CIPHER_CTX *ctx = h->seq < UINT64_MAX ? ready(c, h, true) : NULL; /* never wraps [RFC 8446 5.3] */
+	to[0] = TLS_TYPE_DATA;
+	to[1] = to[2] = 3; /* [RFC 8446 5.1] */
+	to[3] = (uint8_t)(length >> 8);
+	to[4] = (uint8_t)length;
+	to[TLS_HEADER + n] = type;
+	h->seq += h->seq < UINT64_MAX;
+	return ctx && encrypt(ctx, to, n + 1) ? TLS_HEADER + length : 0;
+}
+
+static bool decrypt(EVP_CIPHER_CTX *ctx, const uint8_t *record, size_t n, uint8_t *to)
+{
+	int len = 0, end = 0;
+	const uint8_t *body = record + TLS_HEADER;
+	return EVP_CipherUpdate(ctx, NULL, &len, record, TLS_HEADER) && EVP_CipherUpdate(ctx, to, &len, body, (int)n) &&
+	       EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TLS_TAG, (void *)(uintptr_t)(body + n)) > 0 &&
+	       EVP_CipherFinal_ex(ctx, to + len, &end);
+}
+
+int tls_open(struct tls_ciphers *c, struct tls_half *h, const uint8_t *record, size_t length, uint8_t *to, struct tls_plain *ret)
+{
+	size_t n = length - TLS_TAG;
+	if (n > TLS_PLAIN_MAX + 1) /* content, type and padding [RFC 8446 5.4] */
+		return SSL_AD_RECORD_OVERFLOW;
+	EVP_CIPHER_CTX *ctx = h->seq < UINT64_MAX ? ready(c, h, false) : NULL;
+	if (!ctx)
+		return SSL_AD_INTERNAL_ERROR;
+	h->seq++;
+	if (!decrypt(ctx, record, n, to)) {
+		OPENSSL_cleanse(to, n);
+		return SSL_AD_BAD_RECORD_MAC;
+	}
+	while (n && !to[n - 1]) /* padding [RFC 8446 5.4] */
+		n--;
+	if (!n)
+		return SSL_AD_UNEXPECTED_MESSAGE;
+	*ret = (struct tls_plain){ to[n - 1], n - 1 };
+	return 0;
+}
