@@ -53,6 +53,23 @@ struct rf_api_hooks {
 	/* The body of POST explain or rules/test to its result. */
 	int (*explain)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
 	int (*rules_test)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
+	const struct rf_api_patch_hooks *patches;
+};
+
+/* What the running edge says of a virtual patch (ctl/patches). `doc` is its document, `id` "" while it is new. */
+struct rf_api_patch_hooks {
+	/* {attacks, harmless, failed: [{kind, index, why}]}: its own tests. */
+	int (*test)(void *ctx, const json_t *doc, json_t **ret, struct rf_err *e);
+	/* {concerned, fixed, needed, canary, unknown_firmware}: devices of the registry. */
+	int (*fleet)(void *ctx, const json_t *doc, const char *id, json_t **ret, struct rf_err *e);
+	/* Adds what was counted since it was last moved; leaves the object empty where nothing was. */
+	void (*live)(void *ctx, const char *id, json_t *object);
+	/* Start, look at, end a replay. */
+	int (*replay)(void *ctx, const json_t *doc, const char *id, const json_t *body, json_t **ret, struct rf_err *e);
+	int (*replay_get)(void *ctx, const char *id, json_t **ret, struct rf_err *e);
+	int (*replay_cancel)(void *ctx, const char *id, json_t **ret, struct rf_err *e);
+	/* An array, one object a CVE; `devices`: with the devices. */
+	int (*exposure)(void *ctx, bool devices, json_t **ret, struct rf_err *e);
 };
 
 struct rf_api_conf {

@@ -16,7 +16,7 @@
 
 static const char *const nouns[] = {
 	"accounts", "access", "apps", "audit", "classes", "client_certificates", "custom_certificates", "devices", "lists",
-	"mtls_certificates", "provisioning_tokens", "records", "rules", "status", "system", "tokens", "zones",
+	"mtls_certificates", "patches", "provisioning_tokens", "records", "rules", "status", "system", "tokens", "zones",
 };
 
 const char *const *rf_auth_nouns(size_t *ret_count)

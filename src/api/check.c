@@ -53,6 +53,18 @@ static bool is_listname(const char *s)
 	return *s && strlen(s) <= 50 && all_of(s, "abcdefghijklmnopqrstuvwxyz_" DIGITS);
 }
 
+static bool is_slug(const char *s)
+{
+	return *s && *s != '-' && *s != '.' && all_of(s, LOWER_HEX "ghijklmnopqrstuvwxyz-._");
+}
+
+/* CVE-year-number, of four digits or more. */
+static bool is_cve(const char *s)
+{
+	return strncmp(s, "CVE-", 4) == 0 && strspn(s + 4, DIGITS) == 4 && s[8] == '-' && strlen(s + 9) >= 4 &&
+	       strlen(s + 9) <= 19 && all_of(s + 9, DIGITS);
+}
+
 static bool is_visible(const char *s)
 {
 	for (; *s; s++)
@@ -116,6 +128,8 @@ static const struct {
 	{ "@hostpattern", is_hostpattern, "a host name, or *. and a host name" },
 	{ "@prefix", is_prefix, "an address, or a prefix such as 192.0.2.0/24" },
 	{ "@listname", is_listname, "1 to 50 lower-case letters, digits and underscores" },
+	{ "@slug", is_slug, "lower-case letters, digits and - . _, beginning with a letter or digit" },
+	{ "@cve", is_cve, "a name such as CVE-2014-6271" },
 	{ "@tag", is_tag, "a word of 1 to 128 bytes without spaces" },
 	{ "@path", is_path, "a path that begins with / and has no spaces" },
 	{ "@url", is_url, "an http: or https: URL" },

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "api/classes.h"
+#include "api/patches.h"
 
 int rf_roots_exist(struct rf_api_call *c, const json_t *doc)
 {
@@ -22,9 +23,21 @@ int rf_roots_exist(struct rf_api_call *c, const json_t *doc)
 	return RF_OK;
 }
 
+/* A patch knows its classes by name: one that went or was renamed would protect nobody. */
+static int refuse_patched(struct rf_api_call *c, const char *name)
+{
+	RF_OBJECT_AUTO patch = { 0 };
+	int rc = rf_patch_of_class(c, name, &patch);
+	return rc == RF_OK && patch.id[0] ?
+		rf_fail(&c->err, RF_E_CONFLICT, "the patch %s is for the class \"%s\"", patch.name, name) : rc;
+}
+
 static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old)
 {
-	(void)old;
+	const char *was = rf_json_text(old, "name");
+	int rc = was[0] && strcmp(was, o->name) != 0 ? refuse_patched(c, was) : RF_OK;
+	if (rc != RF_OK)
+		return rc;
 	bool template = strcmp(rf_json_text(o->doc, "bind"), "template") == 0;
 	if (template && !rf_json_text(o->doc, "bind_template")[0])
 		return rf_api_fail(c, RF_E_MISSING, "/bind_template", "bind template needs a bind_template");
@@ -38,7 +51,9 @@ static int refuse_used(struct rf_api_call *c, const struct rf_object *o)
 	size_t n = 0;
 	struct rf_store_query q = { .parent = c->account.id, .match = { { "class_id", o->id } } };
 	int rc = rf_store_count(c->store, RF_KIND_DEVICE, &q, &n, &c->err);
-	return rc == RF_OK && n ? rf_fail(&c->err, RF_E_CONFLICT, "%zu devices are of this class", n) : rc;
+	if (rc == RF_OK && n)
+		return rf_fail(&c->err, RF_E_CONFLICT, "%zu devices are of this class", n);
+	return rc == RF_OK ? refuse_patched(c, o->name) : rc;
 }
 
 static const struct rf_api_crud resource = { .kind = RF_KIND_CLASS, .shape = RF_RES_CLASS, .prepare = prepare,

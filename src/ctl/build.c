@@ -12,6 +12,8 @@ unsigned rf_build_needs(enum rf_kind kind)
 	case RF_KIND_RULESET:
 	case RF_KIND_RULE:
 		return RF_PART_RULES;
+	case RF_KIND_PATCH:
+		return RF_PART_PATCHES;
 	case RF_KIND_ZONE:
 	case RF_KIND_CLASS:
 	case RF_KIND_APP:
@@ -37,12 +39,23 @@ static void rules_put(struct rf_built_rules *v, size_t n)
 	free(v);
 }
 
+static void patches_put(struct rf_parts *p)
+{
+	for (size_t i = 0; i < p->patch_count; i++)
+		for (size_t k = 0; k < p->patches[i].count; k++)
+			rf_rule_put(p->patches[i].rules[k]);
+	free(p->patches);
+	for (size_t phase = 0; phase < RF_PHASE_COUNT; phase++)
+		rf_ruleset_put(p->patched[phase]);
+}
+
 void rf_parts_put(struct rf_parts *p)
 {
 	rf_trust_put(p->trust);
 	rf_lists_put(p->lists);
 	free(p->list_names);
 	rules_put(p->rules, p->rules_count);
+	patches_put(p);
 	rf_site_put(p->site);
 	*p = (struct rf_parts){ 0 };
 }
@@ -80,6 +93,21 @@ static int keep_rules(const struct rf_parts *old, struct rf_parts *ret, struct r
 	return RF_OK;
 }
 
+static int keep_patches(const struct rf_parts *old, struct rf_parts *ret, struct rf_err *e)
+{
+	ret->patches = calloc(old->patch_count + 1, sizeof *ret->patches);
+	if (!ret->patches)
+		return rf_fail(e, RF_E_NOMEM, "no memory for patches");
+	for (size_t i = 0; i < old->patch_count; i++, ret->patch_count++) {
+		ret->patches[i] = old->patches[i];
+		for (size_t k = 0; k < old->patches[i].count; k++)
+			rf_rule_get(old->patches[i].rules[k]);
+	}
+	for (size_t phase = 0; phase < RF_PHASE_COUNT; phase++)
+		ret->patched[phase] = old->patched[phase] ? rf_ruleset_get(old->patched[phase]) : NULL;
+	return RF_OK;
+}
+
 int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct rf_parts *ret, struct rf_err *e)
 {
 	struct rf_parts p = { 0 };
@@ -95,6 +123,10 @@ int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct
 		rc = keep_rules(old, &p, e);
 	if (rc == RF_OK && (what & RF_PART_RULES || afresh))
 		rc = rf_build_rules(c, afresh, &p, e);
+	if (rc == RF_OK)
+		rc = keep_patches(old, &p, e);
+	if (rc == RF_OK && (what & RF_PART_PATCHES || afresh))
+		rc = rf_build_patches(c, afresh, &p, e);
 	if (rc == RF_OK && what & RF_PART_SITE)
 		rc = rf_build_site(c, old->site, p.trust, &p.site, e);
 	else if (rc == RF_OK)
@@ -107,11 +139,13 @@ int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct
 	return RF_OK;
 }
 
-/* The rulesets of one phase: the account's, then those of the zone ("" : none). */
+/* The rulesets of one phase: that of patches, the account's, then those of the zone ("" : none). */
 static int phase_of(const struct rf_parts *p, enum rf_phase phase, const char *zone, struct rf_phase_set **ret)
 {
 	struct rf_ruleset *sets[RF_PHASE_SETS];
 	size_t n = 0;
+	if (p->patched[phase])
+		sets[n++] = p->patched[phase];
 	for (int of_zone = 0; of_zone < 2; of_zone++)
 		for (size_t i = 0; i < p->rules_count && n < RF_PHASE_SETS; i++) {
 			const struct rf_built_rules *r = &p->rules[i];

@@ -5,6 +5,7 @@
  *   trust  roots and their revocation lists            (mtls_certificates)
  *   lists  named lists                                 (lists, their items)
  *   rules  rulesets, compiled rule by rule, reused     (rulesets, rules, lists)
+ *   patches  virtual patches, each to its rules        (patches, lists)
  *   site   zones, classes, apps, certificates, origins (all else; and trust, whose bits it holds)
  *
  * struct rf_parts holds the parts in force. A build fills a copy; on any error the copy is put away and the
@@ -12,6 +13,7 @@
  */
 #pragma once
 #include "ctl/control.h"
+#include "policy/patch.h"
 
 /* A compiled ruleset and where it applies. */
 struct rf_built_rules {
@@ -19,6 +21,15 @@ struct rf_built_rules {
 	char zone[RF_ID_LEN + 1]; /* "": of the account */
 	bool entry;               /* evaluated in its phase; else a custom one, which is only held ready */
 	struct rf_ruleset *set;
+};
+
+/* A virtual patch and the rules that it makes. */
+struct rf_built_patch {
+	char id[RF_ID_LEN + 1];
+	uint64_t revision;
+	enum rf_phase phase;
+	size_t count;             /* 0: it is not live */
+	struct rf_rule *rules[RF_PATCH_RULES];
 };
 
 /* A named list and the revision of it that was compiled. */
@@ -34,10 +45,13 @@ struct rf_parts {
 	size_t list_count;
 	struct rf_built_rules *rules; /* in order of creation */
 	size_t rules_count;
+	struct rf_built_patch *patches; /* in order of creation */
+	size_t patch_count;
+	struct rf_ruleset *patched[RF_PHASE_COUNT]; /* theirs, evaluated before all others of the phase; NULL: none */
 	struct rf_site *site;
 };
 
-enum { RF_PART_TRUST = 1, RF_PART_LISTS = 2, RF_PART_RULES = 4, RF_PART_SITE = 8, RF_PART_ALL = 15 };
+enum { RF_PART_TRUST = 1, RF_PART_LISTS = 2, RF_PART_RULES = 4, RF_PART_SITE = 8, RF_PART_PATCHES = 16, RF_PART_ALL = 31 };
 
 /* The parts that a change of this kind of object makes stale. */
 unsigned rf_build_needs(enum rf_kind kind);
@@ -54,6 +68,8 @@ int rf_build_lists(struct rf_ctl *c, const struct rf_parts *old, struct rf_parts
 /* Bring p->rules, a copy of those in force, in line with the open transaction's touches, or with the whole state where it
  * has none. `afresh`: a list has gone, compile every rule again to find those that name it. */
 int rf_build_rules(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_err *e);
+/* Compile the patches whose row is another than that in p->patches, a copy of those in force; all where `afresh`. */
+int rf_build_patches(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_err *e);
 int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_trust *trust, struct rf_site **ret,
 		  struct rf_err *e);
 

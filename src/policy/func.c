@@ -2,6 +2,7 @@
 #include "policy/func.h"
 #include "base/near.h"
 #include "policy/expr.h"
+#include "policy/patch.h"
 #include "policy/regex.h"
 
 const struct func_info func_table[FUNC_COUNT] = {
@@ -88,6 +89,9 @@ int func_call(enum func fn, struct rf_facts *f, const struct rereplace *aux, con
 		return RF_OK;
 	case FN_LEN:
 		*ret = rf_val_int(a[0].tag == RF_V_ARRAY ? (int64_t)a[0].n : (int64_t)a[0].s.n);
+		return RF_OK;
+	case FN_STABLE_SHARE:
+		*ret = rf_val_int(rf_stable_share(a[0].s, a[1].s));
 		return RF_OK;
 	case FN_RE_REPLACE:
 		return replace(f, aux, a, ret);
