@@ -398,7 +398,7 @@ static void app_settings(struct making *m, const json_t *doc, struct rf_app *a)
 	a->retries = (unsigned)doc_int(doc, "retries", 1);
 }
 
-enum { OWN_DAYS = 397, OWN_LEFT = 30 * 86400 };
+enum { OWN_LEFT = 30 * 86400 };
 
 /* A certificate of our own CA for hosts that have none, so that an app serves at once: its clients trust the root of
  * their bundle. Kept while the hosts stay and it has time left. */
@@ -419,8 +419,8 @@ static int own_certificate(struct making *m, const json_t *list, struct rf_app *
 		a->keypair[0] = rf_keypair_get(was->keypair[0]);
 		return RF_OK;
 	}
-	struct rf_issue req = { .days = OWN_DAYS, .cn = RF_STR("Ringfence edge"), .sans = sans, .san_count = n, .server = true };
-	return rf_ctl_keypair(m->c, &req, &a->keypair[0], m->e);
+	struct rf_issue req = { .days = RF_CTL_OWN_DAYS, .cn = RF_STR("Ringfence edge"), .sans = sans, .san_count = n, .server = true };
+	return rf_ctl_own_keypair(m->c, &req, &a->keypair[0], m->e);
 }
 
 /* The certificate that the boot file gives a listener is for hosts that have none of their own. */

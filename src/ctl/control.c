@@ -39,12 +39,12 @@ static int load_fallback(struct rf_ctl *c, struct rf_err *e)
 {
 	struct rf_keypair *made = NULL;
 	struct rf_san sans[] = { { RF_SAN_DNS, RF_STR("localhost") }, { RF_SAN_IP, RF_STR("127.0.0.1") }, { RF_SAN_IP, RF_STR("::1") } };
-	struct rf_issue own = { .days = 397, .cn = RF_STR("Ringfence edge"), .sans = sans, .san_count = 3, .server = true };
+	struct rf_issue own = { .days = RF_CTL_OWN_DAYS, .cn = RF_STR("Ringfence edge"), .sans = sans, .san_count = 3, .server = true };
 	const struct rf_boot_listener *with = NULL;
 	for (size_t i = 0; i < c->boot->listener_count && !with; i++)
 		if (c->boot->listeners[i].certificate[0])
 			with = &c->boot->listeners[i];
-	int rc = with ? rf_ctl_keypair_files(c, with->certificate, with->key, &made, e) : rf_ctl_keypair(c, &own, &made, e);
+	int rc = with ? rf_ctl_keypair_files(c, with->certificate, with->key, &made, e) : rf_ctl_own_keypair(c, &own, &made, e);
 	if (rc != RF_OK)
 		return rc;
 	rf_keypair_put(c->priv->fallback);
@@ -90,6 +90,7 @@ int rf_ctl_init(struct rf_ctl *c, int monitor_fd, const struct rf_plan *plan, st
 		rc = rf_devices_load(c, e);
 	if (rc == RF_OK)
 		rc = load_fallback(c, e);
+	rf_ctl_own_tidy(c);
 	return rc == RF_OK ? publish_all(c, RF_PART_ALL, e) : rc;
 }
 
@@ -104,17 +105,6 @@ void rf_ctl_fini(struct rf_ctl *c)
 	free(c->priv->touched);
 	free(c->priv);
 	c->priv = NULL;
-}
-
-int rf_ctl_keypair(struct rf_ctl *c, const struct rf_issue *req, struct rf_keypair **ret, struct rf_err *e)
-{
-	struct rf_bundle b = { 0 };
-	int rc = rf_ca_bundle(c->ca, req, c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S, &b, e);
-	if (rc != RF_OK)
-		return rc;
-	rc = rf_keypair_from_pem(rf_buf_str(&b.cert_pem), rf_buf_str(&b.key_pem), ret, e);
-	rf_bundle_fini(&b);
-	return rc;
 }
 
 int rf_ctl_begin(struct rf_ctl *c, const char *actor, struct rf_err *e)

@@ -191,11 +191,11 @@ static int api_keypair(struct engine *g, struct rf_err *e)
 	struct rf_keypair *made = NULL;
 	int rc = RF_OK;
 	struct rf_san sans[] = { { RF_SAN_DNS, RF_STR("localhost") }, { RF_SAN_IP, RF_STR("127.0.0.1") }, { RF_SAN_IP, RF_STR("::1") } };
-	struct rf_issue own = { .days = 397, .cn = RF_STR("Ringfence API"), .sans = sans, .san_count = 3, .server = true };
+	struct rf_issue own = { .days = RF_CTL_OWN_DAYS, .cn = RF_STR("Ringfence API"), .sans = sans, .san_count = 3, .server = true };
 	if (b->api_certificate[0])
 		rc = rf_ctl_keypair_files(&g->ctl, b->api_certificate, b->api_key, &made, e);
 	else
-		rc = rf_ctl_keypair(&g->ctl, &own, &made, e);
+		rc = rf_ctl_own_keypair(&g->ctl, &own, &made, e);
 	if (rc != RF_OK)
 		return rc;
 	rf_keypair_put(g->api_pair);

@@ -32,8 +32,13 @@ struct rf_ctl_private {
 int rf_ctl_init(struct rf_ctl *c, int monitor_fd, const struct rf_plan *plan, struct rf_err *e);
 void rf_ctl_fini(struct rf_ctl *c);
 
-/* A key and certificate of our own CA, ready to be shown. */
-int rf_ctl_keypair(struct rf_ctl *c, const struct rf_issue *req, struct rf_keypair **ret, struct rf_err *e);
+/* Server certificates of our own CA live so long. */
+#define RF_CTL_OWN_DAYS 397
+/* A key and certificate of our own CA for these names, ready to be shown: the one kept in the data directory while it has a month
+ * left, else a new one. */
+int rf_ctl_own_keypair(struct rf_ctl *c, const struct rf_issue *req, struct rf_keypair **ret, struct rf_err *e);
+/* Forget those that are kept and have ended. */
+void rf_ctl_own_tidy(struct rf_ctl *c);
 
 /* A file that the boot file names, at most 1 MiB, appended to *to. */
 int rf_ctl_read_file(struct rf_ctl *c, const char *path, struct rf_buf *to, struct rf_err *e);

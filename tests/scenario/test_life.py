@@ -12,7 +12,7 @@ import time
 import pytest
 
 from client import Client, Gone, context
-from edge import ACCUSATIONS, free_port, until
+from edge import ACCUSATIONS, Edge, free_port, until
 from origin import Origin
 
 
@@ -193,6 +193,29 @@ def listening(port):
         return True
     except OSError:
         return False
+
+
+def shown_by(port):
+    """The certificate that a port shows."""
+    return ssl.get_server_certificate(("127.0.0.1", port))
+
+
+def test_own_certificates_stay():
+    """What the API and a host without a certificate of its own show outlives a reload, a crash and a restart."""
+    edge = Edge()
+    del edge.boot["listeners"][0]["tls"]
+    edge.start()
+    try:
+        first = shown_by(edge.api_port), shown_by(edge.port)
+        assert edge.cli("reload").returncode == 0
+        assert (shown_by(edge.api_port), shown_by(edge.port)) == first
+        edge.signal(signal.SIGTERM)
+        edge.child.wait(30)
+        edge.close_api()
+        edge.start()
+        assert (shown_by(edge.api_port), shown_by(edge.port)) == first
+    finally:
+        edge.stop()
 
 
 def test_reload_bad_keeps_the_old(busy):
