@@ -2,7 +2,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-static struct rf_ip unmap(struct rf_ip ip)
+struct rf_ip rf_ip_unmap(struct rf_ip ip)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	if (ip.family != 6 || memcmp(ip.b, mapped, 12) != 0)
@@ -26,7 +26,7 @@ bool rf_ip_parse(struct rf_str s, struct rf_ip *ret)
 		ip.family = 6;
 	else
 		return false;
-	*ret = unmap(ip);
+	*ret = rf_ip_unmap(ip);
 	return true;
 }
 

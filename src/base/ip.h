@@ -25,6 +25,8 @@ bool rf_prefix_parse(struct rf_str s, bool strict, struct rf_prefix *ret);
 char *rf_ip_str(const struct rf_ip *ip, char to[RF_IP_TEXT]);
 char *rf_prefix_str(const struct rf_prefix *p, char to[RF_IP_TEXT]);
 
+/* An IPv4-mapped address as IPv4, any other as it is. */
+struct rf_ip rf_ip_unmap(struct rf_ip ip);
 bool rf_ip_eq(const struct rf_ip *a, const struct rf_ip *b);
 int rf_ip_cmp(const struct rf_ip *a, const struct rf_ip *b); /* by family, then bytes */
 bool rf_prefix_has(const struct rf_prefix *p, const struct rf_ip *ip);

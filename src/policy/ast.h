@@ -56,6 +56,7 @@ struct parser {
 struct node *parse_condition(struct parser *p);   /* with and, or, xor, not */
 struct node *parse_value(struct parser *p);       /* a field or a function, with its indexes */
 struct node *parse_argument(struct parser *p, enum func fn, unsigned i, char letter);
+int check_call(struct parser *p, enum func fn, const struct node *call); /* what its arguments say together */
 struct node *node_new(struct parser *p, enum node_op op, enum rf_type type, size_t at);
 void node_add(struct node *parent, struct node *kid);
 struct node *gathered(struct parser *p, struct node *v); /* an array of a mapped value */

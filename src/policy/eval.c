@@ -84,6 +84,8 @@ static struct rf_val apply(struct eval *e, const struct pnode *n)
 	for (unsigned i = 0; i < n->nkids; i++) {
 		struct rf_val room;
 		arg[i] = *value(e, &e->x->node[n->kid + i], &room);
+		if (arg[i].tag == RF_V_MISSING && n->sub == FN_CONCAT)
+			arg[i] = rf_val_str(RF_STR(""));
 		if (arg[i].tag == RF_V_MISSING)
 			return missing;
 	}

@@ -155,9 +155,7 @@ void rf_explain(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict
 	const struct rf_trace trace = { tell_rule, w };
 	rf_verdict_init(v);
 	rf_jw_open(w, key, '[');
-	rf_phase_eval(p->phase[RF_PHASE_CONNECTION], f, v, &trace);
-	if (v->outcome != RF_BLOCK)
-		rf_http_eval(p, f, v, &trace);
+	rf_policy_eval(p, f, v, &trace);
 	rf_jw_close(w, ']');
 }
 

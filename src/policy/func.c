@@ -4,6 +4,7 @@
 #include "policy/expr.h"
 #include "policy/patch.h"
 #include "policy/regex.h"
+#include "wire/packet.h"
 
 const struct func_info func_table[FUNC_COUNT] = {
 #define RF_FUNC(name, text, returns, signature, doc) { text, RF_T_##returns, signature, doc },
@@ -57,6 +58,14 @@ static int cidr(const struct rf_val *a, bool six_only, struct rf_val *ret)
 	return RF_OK;
 }
 
+static int bit_slice(const struct rf_val *a, struct rf_val *ret)
+{
+	uint32_t bits;
+	if (rf_bits(a[0].s, (unsigned)a[1].i, (unsigned)a[2].i, &bits))
+		*ret = rf_val_int(bits);
+	return RF_OK;
+}
+
 static int replace(struct rf_facts *f, const struct rereplace *aux, const struct rf_val *a, struct rf_val *ret)
 {
 	struct rf_str s;
@@ -75,7 +84,7 @@ int func_call(enum func fn, struct rf_facts *f, const struct rereplace *aux, con
 		[FN_LOWER] = fn_lower, [FN_REMOVE_BYTES] = fn_remove_bytes, [FN_REMOVE_ARGS] = fn_remove_query_args,
 		[FN_SPLIT] = fn_split, [FN_SUBSTRING] = fn_substring, [FN_TO_STRING] = fn_to_string, [FN_UPPER] = fn_upper,
 		[FN_URL_DECODE] = fn_url_decode, [FN_UUIDV4] = fn_uuidv4, [FN_WILD_REPLACE] = fn_wildcard_replace,
-		[FN_HMAC] = fn_hmac, [FN_SHA256] = fn_sha256,
+		[FN_HMAC] = fn_hmac, [FN_SHA256] = fn_sha256, [FN_VALUES] = fn_values, [FN_FLATTEN] = fn_flatten,
 	};
 	switch (fn) {
 	case FN_CIDR:
@@ -93,6 +102,8 @@ int func_call(enum func fn, struct rf_facts *f, const struct rereplace *aux, con
 	case FN_STABLE_SHARE:
 		*ret = rf_val_int(rf_stable_share(a[0].s, a[1].s));
 		return RF_OK;
+	case FN_BIT_SLICE:
+		return bit_slice(a, ret);
 	case FN_RE_REPLACE:
 		return replace(f, aux, a, ret);
 	default:

@@ -30,9 +30,9 @@ struct rereplace;
 int func_call(enum func fn, struct rf_facts *f, const struct rereplace *aux, const struct rf_val *a, unsigned n,
 	struct rf_val *ret);
 
-/* In func_text.c and func_json.c. */
+/* In func_text.c, func_code.c, func_json.c and func_array.c. */
 typedef int func_impl(struct rf_facts *f, const struct rf_val *a, unsigned n, struct rf_val *ret);
 func_impl fn_url_decode, fn_remove_query_args, fn_wildcard_replace, fn_substring, fn_split, fn_join, fn_concat;
 func_impl fn_to_string, fn_remove_bytes, fn_lower, fn_upper;
 func_impl fn_lookup_json_integer, fn_lookup_json_string, fn_hmac, fn_sha256, fn_uuidv4, fn_encode_base64;
-func_impl fn_decode_base64;
+func_impl fn_decode_base64, fn_values, fn_flatten;

@@ -6,7 +6,9 @@
  */
 #include <stdio.h>
 #include "base/clock.h"
+#include "base/enc.h"
 #include "base/near.h"
+#include "policy/packet.h"
 #include "policy/ruletest.h"
 
 enum { PAIRS = 1024, POINTER = 120 };
@@ -63,21 +65,23 @@ static struct rf_str lower(struct rf_json_facts *j, struct rf_str s)
 	return low;
 }
 
-static bool strings(struct rf_json_facts *j, const json_t *v, struct rf_val *ret)
+static bool convert(struct rf_json_facts *j, enum rf_type t, const json_t *v, struct rf_val *ret);
+
+/* One value stands for an array of it. */
+static bool array(struct rf_json_facts *j, enum rf_type t, const json_t *v, struct rf_val *ret)
 {
 	size_t n = json_is_array(v) ? json_array_size(v) : 1;
 	struct rf_val *a = rf_arena_array(j->arena, n, sizeof *a);
 	for (size_t i = 0; a && i < n; i++) {
 		const json_t *item = json_is_array(v) ? json_array_get(v, i) : v;
-		if (!json_is_string(item))
+		if (!convert(j, rf_type_element(t), item, &a[i]))
 			return false;
-		a[i] = rf_val_str(json_str(item));
 	}
 	*ret = rf_val_array(a, a ? (uint32_t)n : 0);
 	return a != NULL;
 }
 
-static bool map(struct rf_json_facts *j, const json_t *v, bool arrays, struct rf_val *ret)
+static bool map(struct rf_json_facts *j, enum rf_type t, const json_t *v, struct rf_val *ret)
 {
 	struct rf_entry *m = rf_arena_array(j->arena, json_object_size(v), sizeof *m);
 	uint32_t n = 0;
@@ -87,11 +91,8 @@ static bool map(struct rf_json_facts *j, const json_t *v, bool arrays, struct rf
 		return false;
 	json_object_foreach((json_t *)v, key, item) {
 		m[n].key = rf_str_z(key);
-		if (arrays ? !strings(j, item, &m[n].val) : !json_is_string(item))
+		if (!convert(j, rf_type_element(t), item, &m[n++].val))
 			return false;
-		if (!arrays)
-			m[n].val = rf_val_str(json_str(item));
-		n++;
 	}
 	*ret = rf_val_map(m, n);
 	return true;
@@ -113,10 +114,13 @@ static bool convert(struct rf_json_facts *j, enum rf_type t, const json_t *v, st
 		*ret = rf_val_ip(ip);
 		return true;
 	case RF_T_A_STR:
-		return strings(j, v, ret);
+	case RF_T_A_INT:
+	case RF_T_A_A_STR:
+		return array(j, t, v, ret);
 	case RF_T_M_STR:
 	case RF_T_M_A_STR:
-		return map(j, v, t == RF_T_M_A_STR, ret);
+	case RF_T_M_A_INT:
+		return map(j, t, v, ret);
 	default:
 		*ret = rf_val_str(json_str(v));
 		return json_is_string(v);
@@ -229,7 +233,7 @@ static int headers(struct rf_json_facts *j, const json_t *o, const char *at, str
 		char pointer[POINTER];
 		struct rf_val values;
 		snprintf(pointer, sizeof pointer, "%.60s/%.50s", at, key);
-		if (!strings(j, v, &values))
+		if (!array(j, RF_T_A_STR, v, &values))
 			return rf_fail_ptr(j->e, RF_E_TYPE, pointer, "this should be a string or an array of strings");
 		struct rf_str name = lower(j, rf_str_z(key));
 		for (uint32_t i = 0; i < values.n; i++)
@@ -364,10 +368,29 @@ static const struct { const char *key; int field; } keys[] = {
 	{ "body", RF_F_HTTP_BODY }, { "src", RF_F_IP_SRC }, { "dst", RF_F_IP_DST }, { "sport", RF_F_TCP_SRCPORT },
 	{ "port", RF_F_TCP_DSTPORT }, { "cookies", RF_F_HTTP_COOKIES }, { "path", -1 }, { "scheme", -1 },
 	{ "headers", -2 }, { "device", -3 }, { "tls", -4 }, { "fields", -5 }, { "time", -6 },
-	{ "response", -7 },
+	{ "response", -7 }, { "packet", -8 },
 };
 
 enum { KEYS = sizeof keys / sizeof *keys };
+
+/* The bytes of a packet from the header of IP on, in hexadecimal. */
+static int packet(struct rf_json_facts *j, const json_t *v, const char *at)
+{
+	struct rf_str hex = json_str(v);
+	char *bytes = rf_arena_alloc(j->arena, hex.n / 2 + 1);
+	ssize_t n = json_is_string(v) && bytes ? rf_unhex(hex, bytes, hex.n / 2 + 1) : -1;
+	struct rf_packet p;
+	if (n < 0)
+		return rf_fail_ptr(j->e, RF_E_TYPE, at, "a packet is hexadecimal digits, from the header of IP on");
+	if (rf_packet_parse((struct rf_str){ bytes, (size_t)n }, &p))
+		return rf_fail_ptr(j->e, RF_E_INVALID, at, "these bytes do not begin with a whole header of IPv4 or IPv6");
+	for (unsigned f = 0; f < RF_FIELD_COUNT; f++) {
+		struct rf_val got;
+		if (j->val[f].tag == RF_V_MISSING && rf_fields[f].planes & RF_ON_P && rf_packet_fact(&p, (enum rf_field)f, &got))
+			j->val[f] = got;
+	}
+	return RF_OK;
+}
 
 static int unknown(struct rf_json_facts *j, const char *key, const char *pointer)
 {
@@ -403,6 +426,8 @@ static int one_key(struct rf_json_facts *j, const char *key, const json_t *v, co
 		return at_time(j, v, pointer);
 	case -7:
 		return response(j, v, pointer);
+	case -8:
+		return packet(j, v, pointer);
 	default:
 		return set_json(j, (enum rf_field)what, v, pointer);
 	}

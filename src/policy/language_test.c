@@ -103,10 +103,70 @@ static void responses(void **state)
 	HOLD(RF_PHASE_HTTP_RESPONSE, "not http.response.code ge 0", "http.response.content_type.media_type eq \"\"");
 }
 
+/* A SYN of 192.0.2.7 to port 6667, and a datagram of IPv6 behind two extension headers. */
+#define SYN "4500002c0001000040060000c0000207c63364019c401a0b00000000000000005002ffff00000000deadbeef"
+#define DATAGRAM "60000000002000ff20010db800000000000000000000000120010db8000000000000000000000002" \
+	"3c00010400000000" "1100010400000000" "13c413c400100000" "0102030405060708"
+
+static void packets(void **state)
+{
+	(void)state;
+	given("{\"packet\": \"" SYN "\"}");
+	HOLD(RF_PHASE_PACKET, "ip.dst in {198.51.100.0/24} and tcp.dstport eq 6667", "tcp.flags.syn and not tcp.flags.ack",
+		"tcp.flags eq 2", "ip.proto eq \"tcp\" and ip.proto.num eq 6", "ip.len eq 44 and ip.hdr_len eq 20 and ip.ttl eq 64",
+		"bit_slice(tcp, 16, 32) eq 6667", "bit_slice(ip, 0, 4) eq 4", "bit_slice(tcp, 160, 192) eq 0xdeadbeef",
+		"not bit_slice(tcp, 180, 200) ge 0", "not udp.dstport ge 0", "not icmp.type ge 0", "not ip.opt.type ge 0", "not sip",
+		"not bit_slice(udp, 0, 8) ge 0", "ip.src eq 192.0.2.7");
+	given("{\"packet\": \"" DATAGRAM "\"}");
+	HOLD(RF_PHASE_PACKET, "ip.proto eq \"udp\"", "udp.srcport eq 5060 and udp.dstport in {5060 5061}",
+		"bit_slice(udp, 64, 96) eq 0x01020304", "ip.src in {2001:db8::/32}", "not tcp.dstport ge 0", "ip.hdr_len eq 56",
+		"ip.ttl eq 255", "not tcp.flags.syn");
+	refused(RF_PHASE_PACKET, "http.host eq \"x\"", "not known in the phase `packet`");
+	refused(RF_PHASE_PACKET, "bit_slice(ip.proto, 0, 8) eq 1", "ip, tcp, udp or icmp");
+	refused(RF_PHASE_PACKET, "bit_slice(\"abc\", 0, 8) eq 1", "ip, tcp, udp or icmp");
+	refused(RF_PHASE_PACKET, "bit_slice(tcp, 0, 33) eq 1", "1 to 32 bits");
+	refused(RF_PHASE_PACKET, "bit_slice(tcp, 8, 8) eq 1", "1 to 32 bits");
+	refused(RF_PHASE_PACKET, "bit_slice(tcp, 2039, 2041) eq 1", "0 to 2040 bits");
+	refused(RF_PHASE_HTTP_REQUEST, "bit_slice(tcp, 0, 8) eq 1", "which the phase `http_request` does not have");
+}
+
+static void packets_that_are_not(void **state)
+{
+	(void)state;
+	static const char *const bad[] = { "{\"packet\": \"45\"}", "{\"packet\": \"4g\"}", "{\"packet\": 45}", "{\"packet\": \"\"}" };
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct rf_err e;
+		json_t *o = json_loads(bad[i], 0, NULL);
+		assert_int_not_equal(rf_json_facts(o, "", &arena, NULL, 0, &facts, &e), RF_OK);
+		assert_string_equal(e.pointer, "/packet");
+		json_decref(o);
+	}
+}
+
+static void arrays_of_all_shapes(void **state)
+{
+	(void)state;
+	given("{\"path\": \"/?a=1&b=2&a=3\", \"headers\": {\"X\": [\"p\", \"q\"], \"Y\": \"long value\"}}");
+	HOLD(RF_PHASE_HTTP_REQUEST, "any(http.request.uri.args[*][*] eq \"3\")", "any(http.request.uri.args[*][0] eq \"2\")",
+		"not any(http.request.uri.args[*][0] eq \"3\")", "len(flatten(values(http.request.headers))) eq 3",
+		"len(values(http.request.uri.args)) eq 2", "any(lower(http.request.headers[*][*])[*] eq \"q\")",
+		"any(len(http.request.headers.values[*])[*] gt 9)", "all(http.request.uri.args[*][*] ne \"4\")",
+		"values(http.request.uri.args)[0][1] eq \"3\"", "join(flatten(values(http.request.uri.args)), \",\") eq \"1,3,2\"",
+		"concat(\"a\", http.request.headers[\"none\"][0], \"b\") eq \"ab\"", "any(values(http.request.headers)[1][*] contains \"long\")");
+	refused(RF_PHASE_HTTP_REQUEST, "http.request.uri.args[*][*] eq \"3\"", "[*] stands only");
+	refused(RF_PHASE_HTTP_REQUEST, "any(http.request.uri.args[*] eq \"3\")", "does not work on a value of type array of strings");
+	refused(RF_PHASE_HTTP_REQUEST, "any(http.request.uri.args.names[*][*] eq \"3\")", "[*] works on an array");
+	refused(RF_PHASE_HTTP_REQUEST, "len(values(http.host)) eq 1", "a map of strings");
+	refused(RF_PHASE_HTTP_REQUEST, "any(split(http.request.headers.names[*], \"-\", 2)[*] eq \"x\")", "cannot be applied to each");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(responses, start, stop),
+		cmocka_unit_test_setup_teardown(packets, start, stop),
+		cmocka_unit_test_setup_teardown(packets_that_are_not, start, stop),
+		cmocka_unit_test_setup_teardown(arrays_of_all_shapes, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,8 @@
 #include "policy/ast.h"
 #include "policy/wild.h"
 
+enum { SLICE_OFFSET = 2040, SLICE_BITS = 32 };
+
 static struct node *literal(struct parser *p, char letter)
 {
 	size_t at = lex_here(&p->lex);
@@ -57,7 +59,13 @@ static bool fits(char letter, enum rf_type t)
 	case 'a':
 		return t == RF_T_A_STR;
 	case 'n':
-		return text || t == RF_T_A_STR;
+		return text || (rf_type_element(t) && !rf_type_is_map(t));
+	case 'k':
+		return t == RF_T_STR;
+	case 'm':
+		return t == RF_T_M_STR || t == RF_T_M_A_STR;
+	case 'v':
+		return t == RF_T_A_A_STR;
 	default:
 		return text || t == RF_T_INT || t == RF_T_BOOL || t == RF_T_IP;
 	}
@@ -75,7 +83,13 @@ static const char *wanted(char letter)
 	case 'a':
 		return "an array of strings";
 	case 'n':
-		return "a string or an array of strings";
+		return "a string or an array";
+	case 'k':
+		return "ip, tcp, udp or icmp";
+	case 'm':
+		return "a map of strings";
+	case 'v':
+		return "an array of arrays of strings";
 	default:
 		return "a string, an integer, a boolean or an address";
 	}
@@ -93,6 +107,23 @@ static struct node *of_each_test(struct parser *p, enum func fn)
 	return n;
 }
 
+int check_call(struct parser *p, enum func fn, const struct node *call)
+{
+	if (fn != FN_BIT_SLICE)
+		return RF_OK;
+	const struct node *from = call->kid->next, *to = from->next;
+	if (to->lit.i <= from->lit.i || to->lit.i - from->lit.i > SLICE_BITS)
+		return lex_fail(&p->lex, to->at, RF_E_RANGE, "bit_slice() takes 1 to %d bits, from a start up to before an end",
+			SLICE_BITS);
+	return RF_OK;
+}
+
+static bool raw_packet(const struct node *n)
+{
+	return n->op == N_FIELD && (n->field == RF_F_PACKET || n->field == RF_F_PKT_TCP || n->field == RF_F_PKT_UDP ||
+		n->field == RF_F_PKT_ICMP);
+}
+
 /* The bounds that literals of some functions have, checked while the place is known. */
 static int check(struct parser *p, enum func fn, unsigned i, struct node *n)
 {
@@ -104,6 +135,10 @@ static int check(struct parser *p, enum func fn, unsigned i, struct node *n)
 		return lex_fail(&p->lex, n->at, RF_E_RANGE, "the separator of split() is not empty");
 	if (fn == FN_SPLIT && i == 2 && (n->lit.i < 1 || n->lit.i > 128))
 		return lex_fail(&p->lex, n->at, RF_E_RANGE, "the limit of split() is 1 to 128");
+	if (fn == FN_BIT_SLICE && i == 0 && !raw_packet(n))
+		return lex_fail(&p->lex, n->at, RF_E_TYPE, "the first argument of bit_slice() is ip, tcp, udp or icmp");
+	if (fn == FN_BIT_SLICE && i > 0 && (n->lit.i < 0 || n->lit.i > SLICE_OFFSET))
+		return lex_fail(&p->lex, n->at, RF_E_RANGE, "the offsets of bit_slice() are 0 to %d bits", SLICE_OFFSET);
 	bool v4 = fn == FN_CIDR && i == 1;
 	if ((v4 && (n->lit.i < 0 || n->lit.i > 32)) ||
 		((fn == FN_CIDR || fn == FN_CIDR6) && i > 0 && (n->lit.i < 0 || n->lit.i > 128)))
@@ -140,6 +175,8 @@ struct node *parse_argument(struct parser *p, enum func fn, unsigned i, char let
 		lex_fail(&p->lex, at, RF_E_TYPE, "only the first argument of a function may be an array with [*]");
 		return NULL;
 	}
+	if (letter == 'k' && check(p, fn, i, n))
+		return NULL;
 	if (letter == 'a' && n->mapped && n->type == RF_T_STR && !(n = gathered(p, n)))
 		return NULL;
 	if (!fits(letter, n->type) || (letter == 'a' && n->each)) {

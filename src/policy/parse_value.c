@@ -52,6 +52,16 @@ struct node *gathered(struct parser *p, struct node *v)
 	return n;
 }
 
+static struct node *call_on(struct parser *p, enum func fn, enum rf_type type, struct node *v)
+{
+	struct node *n = node_new(p, N_CALL, type, v->at);
+	if (n) {
+		n->sub = fn;
+		node_add(n, v);
+	}
+	return n;
+}
+
 static struct node *over_each(struct parser *p, struct node *v, size_t at)
 {
 	if (!p->each_ok) {
@@ -62,11 +72,17 @@ static struct node *over_each(struct parser *p, struct node *v, size_t at)
 		v->mapped = false;
 		return v;
 	}
-	if (v->type != RF_T_A_STR || v->each) {
+	if (v->op == N_EACH && v->type == RF_T_A_STR)
+		v = call_on(p, FN_FLATTEN, RF_T_A_STR, v->kid);
+	else if (!v->each && rf_type_is_map(v->type) && v->type != RF_T_M_A_INT)
+		v = call_on(p, FN_VALUES, v->type == RF_T_M_STR ? RF_T_A_STR : RF_T_A_A_STR, v);
+	if (!v)
+		return NULL;
+	if (v->each || rf_type_is_map(v->type) || !rf_type_element(v->type)) {
 		lex_fail(&p->lex, at, RF_E_TYPE, "[*] works on an array, this is of type %s", rf_type_name(v->type));
 		return NULL;
 	}
-	struct node *n = node_new(p, N_EACH, RF_T_STR, v->at);
+	struct node *n = node_new(p, N_EACH, rf_type_element(v->type), v->at);
 	if (!n)
 		return NULL;
 	n->each = true;
@@ -76,11 +92,11 @@ static struct node *over_each(struct parser *p, struct node *v, size_t at)
 
 static struct node *by_key(struct parser *p, struct node *v, size_t at)
 {
-	if (v->type != RF_T_M_A_STR && v->type != RF_T_M_STR) {
+	if (!rf_type_is_map(v->type)) {
 		lex_fail(&p->lex, at, RF_E_TYPE, "a key works on a map, this is of type %s", rf_type_name(v->type));
 		return NULL;
 	}
-	struct node *n = node_new(p, N_KEY, v->type == RF_T_M_STR ? RF_T_STR : RF_T_A_STR, v->at);
+	struct node *n = node_new(p, N_KEY, rf_type_element(v->type), v->at);
 	if (!n || parse_string(p, false, n))
 		return NULL;
 	if (v->field == RF_F_HTTP_HEADERS || v->field == RF_F_RESPONSE_HEADERS) {
@@ -98,7 +114,7 @@ static struct node *by_index(struct parser *p, struct node *v, size_t at)
 	int64_t i;
 	if (v->mapped && v->type == RF_T_STR && !(v = gathered(p, v)))
 		return NULL;
-	if (v->type != RF_T_A_STR || v->each) {
+	if (rf_type_is_map(v->type) || !rf_type_element(v->type)) {
 		lex_fail(&p->lex, at, RF_E_TYPE, "an index works on an array, this is of type %s", rf_type_name(v->type));
 		return NULL;
 	}
@@ -108,9 +124,10 @@ static struct node *by_index(struct parser *p, struct node *v, size_t at)
 		lex_fail(&p->lex, at, RF_E_RANGE, "an index is 0 or more");
 		return NULL;
 	}
-	struct node *n = node_new(p, N_INDEX, RF_T_STR, v->at);
+	struct node *n = node_new(p, N_INDEX, rf_type_element(v->type), v->at);
 	if (!n)
 		return NULL;
+	n->each = v->each;
 	n->lit = rf_val_int(i);
 	node_add(n, v);
 	return n;
@@ -168,7 +185,7 @@ static struct node *parse_call(struct parser *p, size_t at, struct rf_str name)
 			"unknown function `%.*s`", shown, name.p, near);
 		return NULL;
 	}
-	if (fn == FN_BIT_SLICE) {
+	if (fn == FN_BIT_SLICE && !(rf_phases[p->phase].plane & RF_ON_P)) {
 		lex_fail(&p->lex, at, RF_E_UNSUPPORTED,
 			"bit_slice() works on raw packet bytes, which the phase `%s` does not have",
 			rf_phases[p->phase].name);
@@ -181,9 +198,13 @@ static struct node *parse_call(struct parser *p, size_t at, struct rf_str name)
 		return NULL;
 	call->sub = (unsigned)fn;
 	int r = arguments(p, (enum func)fn, call);
+	if (r == RF_OK)
+		r = check_call(p, (enum func)fn, call);
 	p->depth--;
 	call->mapped = call->each;
-	if (r == RF_OK && call->each && call->type == RF_T_A_STR) {
+	if (r == RF_OK && fn == FN_VALUES && call->kid->type == RF_T_M_A_STR)
+		call->type = RF_T_A_A_STR;
+	if (r == RF_OK && call->each && rf_type_element(call->type)) {
 		lex_fail(&p->lex, at, RF_E_TYPE, "%s() makes an array and cannot be applied to each element",
 			func_table[fn].name);
 		return NULL;

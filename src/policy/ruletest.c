@@ -183,9 +183,7 @@ static int run_one(const struct rf_policy *p, const struct rf_lists *lists, cons
 	rf_verdict_init(&v);
 	int r = rf_json_facts(json_object_get(doc, "request"), pointer, &arena, lists, wall_ns, f, e);
 	if (!r) {
-		rf_phase_eval(p->phase[RF_PHASE_CONNECTION], f, &v, NULL);
-		if (v.outcome != RF_BLOCK)
-			rf_http_eval(p, f, &v, NULL);
+		rf_policy_eval(p, f, &v, NULL);
 		r = hold(&t);
 	}
 	if (!r) {

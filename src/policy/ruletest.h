@@ -3,7 +3,7 @@
  * {tests: [{name, request, expect: {action, rule?, status?, headers?}}]}. A request is
  * {method, host, path (with query), scheme, version, headers: {name: value or [values]}, cookies, body,
  *  src, dst, port, time, device: {id, class, firmware, tags, ...}, tls: {version, sni, cert_verified, ...},
- *  fields: {"ip.src.country": "DE"}}; all optional. Also makes the facts of `explain`.
+ *  response: {code, headers}, packet: hexadecimal bytes, fields: {"ip.src.country": "DE"}}; all optional. Also makes the facts of `explain`.
  */
 #pragma once
 #include "policy/verdict.h"

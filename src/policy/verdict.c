@@ -106,3 +106,14 @@ void rf_http_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdi
 	for (size_t i = 0; i < sizeof order / sizeof *order && v->outcome != RF_BLOCK; i++)
 		rf_phase_eval(p->phase[order[i]], f, v, trace);
 }
+
+void rf_policy_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)
+{
+	if (rf_fact(f, RF_F_PACKET)->s.n) {
+		rf_phase_eval(p->phase[RF_PHASE_PACKET], f, v, trace);
+		return;
+	}
+	rf_phase_eval(p->phase[RF_PHASE_CONNECTION], f, v, trace);
+	if (v->outcome != RF_BLOCK)
+		rf_http_eval(p, f, v, trace);
+}

@@ -60,6 +60,8 @@ void rf_phase_eval(const struct rf_phase_set *set, struct rf_facts *f, struct rf
 struct rf_policy {
 	struct rf_phase_set *phase[RF_PHASE_COUNT]; /* NULL: no rules */
 };
+/* A packet, where the facts are of one; else a connection and its request. */
+void rf_policy_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace);
 /* The three phases of a request in order. */
 void rf_http_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v,
 	const struct rf_trace *trace);

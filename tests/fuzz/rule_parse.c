@@ -6,40 +6,49 @@
 
 static struct rf_str input;
 
-static bool get(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_val *ret)
+/* A value of a type out of the input; false without memory. */
+static bool value(struct rf_arena *arena, enum rf_type t, struct rf_val *ret)
 {
-	(void)ctx;
 	struct rf_val *a;
-	switch (rf_fields[f].type) {
+	struct rf_entry *m;
+	switch (t) {
 	case RF_T_BOOL:
 		*ret = rf_val_bool(input.n & 1);
 		return true;
 	case RF_T_INT:
 		*ret = rf_val_int((int64_t)input.n * 7919);
-		return f != RF_F_TCP_SRCPORT;
+		return true;
 	case RF_T_STR:
 	case RF_T_VERSION:
 		*ret = rf_val_str(input);
-		return f != RF_F_DEVICE_MODEL;
+		return true;
 	case RF_T_IP:
 		*ret = rf_val_ip((struct rf_ip){ .family = input.n & 2 ? 4 : 6, .b = { 10, 0, 0, 1 } });
-		return f != RF_F_IP_DST;
-	case RF_T_A_STR:
-		a = rf_arena_array(arena, 2, sizeof *a);
-		if (!a)
-			return false;
-		a[0] = rf_val_str(input);
-		a[1] = rf_val_str((struct rf_str){ input.p, input.n / 2 });
-		*ret = rf_val_array(a, 2);
 		return true;
 	default:
-		return false;
+		break;
 	}
+	a = rf_arena_array(arena, 2, sizeof *a);
+	m = rf_arena_array(arena, 2, sizeof *m);
+	if (!a || !m || !value(arena, rf_type_element(t), &a[0]))
+		return false;
+	a[1] = a[0];
+	m[0] = (struct rf_entry){ RF_STR("host"), a[0] };
+	m[1] = (struct rf_entry){ RF_STR("x"), a[1] };
+	*ret = rf_type_is_map(t) ? rf_val_map(m, 2) : rf_val_array(a, 2);
+	return true;
+}
+
+static bool get(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_val *ret)
+{
+	(void)ctx;
+	return f != RF_F_TCP_SRCPORT && f != RF_F_DEVICE_MODEL && f != RF_F_IP_DST && value(arena, rf_fields[f].type, ret);
 }
 
 static bool get_key(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_str key, struct rf_val *ret)
 {
-	return key.n % 3 != 1 && get(ctx, arena, f == RF_F_HTTP_HEADERS ? RF_F_HTTP_HEADER_VALUES : RF_F_DEVICE_TAGS, ret);
+	(void)ctx;
+	return key.n % 3 != 1 && value(arena, rf_type_element(rf_fields[f].type), ret);
 }
 
 static int answer(const struct rf_expr *x, bool *ret)
@@ -54,14 +63,14 @@ static int answer(const struct rf_expr *x, bool *ret)
 	return r;
 }
 
-static void check(const struct rf_expr *x, const struct rf_rule_env *env)
+static void check(const struct rf_expr *x, const struct rf_rule_env *env, enum rf_phase phase)
 {
 	struct rf_buf text = { 0 };
 	struct rf_expr *again = NULL;
 	struct rf_err e;
 	bool one = false, two = false;
 	rf_expr_print(x, &text);
-	int r = rf_expr_compile(env, RF_PHASE_HTTP_REQUEST, rf_buf_str(&text), &again, &e);
+	int r = rf_expr_compile(env, phase, rf_buf_str(&text), &again, &e);
 	if (r == RF_OK && (!rf_expr_same(x, again) || answer(x, &one) != answer(again, &two) || one != two))
 		abort();
 	if (r != RF_OK && r != RF_E_TOO_LARGE) /* the canonical text may be longer than the bound */
@@ -78,13 +87,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct rf_expr *x = NULL, *v = NULL;
 	struct rf_err e;
 	input = (struct rf_str){ (const char *)data, size };
-	if (rf_expr_compile(&env, RF_PHASE_HTTP_REQUEST, input, &x, &e) == RF_OK)
-		check(x, &env);
+	static const enum rf_phase phases[] = { RF_PHASE_HTTP_REQUEST, RF_PHASE_PACKET, RF_PHASE_CONNECTION, RF_PHASE_HTTP_RESPONSE };
+	for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
+		x = NULL;
+		if (rf_expr_compile(&env, phases[i], input, &x, &e) == RF_OK)
+			check(x, &env, phases[i]);
+		rf_expr_put(x);
+	}
 	if (rf_expr_compile_value(&env, RF_PHASE_HTTP_REQUEST, input, &v, &e) == RF_OK) {
 		bool unused;
 		(void)answer(v, &unused);
 	}
-	rf_expr_put(x);
 	rf_expr_put(v);
 	return 0;
 }
