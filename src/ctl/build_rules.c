@@ -159,6 +159,8 @@ static int build_set(struct making *m, const struct rf_object *o)
 	m->index->full_builds++;
 	int rc = whole_set(m, o, &set);
 	struct rf_built_rules *r = rc == RF_OK ? built(m->made, o->id) : NULL;
+	if (rc == RF_OK && rf_ruleset_index(set, r && !m->afresh ? r->set : NULL, false) != RF_OK)
+		rc = no_memory(m->e);
 	if (rc == RF_OK && r)
 		rc = note_gone(m, r->set);
 	else if (rc == RF_OK && !(r = append(m, o)))

@@ -4,23 +4,13 @@
  * sticks in `err`; from then on everything is false and the caller gets the error, never the answer.
  * Recursion is bounded by the depth that the parser admits.
  */
+#include "policy/eval.h"
 #include "policy/lists.h"
-#include "policy/program.h"
 #include "policy/wild.h"
-
-struct eval {
-	const struct rf_expr *x;
-	struct rf_facts *f;
-	const struct rf_val *element; /* what [*] stands for now */
-	int err;
-};
 
 enum { MEMO_TAG = 0x10000 };
 
 static const struct rf_val missing;
-
-static bool test(struct eval *e, const struct pnode *n);
-static const struct rf_val *value(struct eval *e, const struct pnode *n, struct rf_val *room);
 
 static const struct pnode *kid(const struct eval *e, const struct pnode *n)
 {
@@ -34,7 +24,7 @@ static void fail(struct eval *e, int code)
 }
 
 /* The [*] below a node: always in the first argument. */
-static const struct pnode *source(const struct eval *e, const struct pnode *n)
+const struct pnode *eval_source(const struct eval *e, const struct pnode *n)
 {
 	while (n->op != N_EACH)
 		n = kid(e, n);
@@ -45,13 +35,13 @@ static bool quantify(struct eval *e, const struct pnode *n)
 {
 	const struct pnode *body = kid(e, n);
 	struct rf_val room;
-	const struct rf_val *a = value(e, source(e, body), &room), *outer = e->element;
+	const struct rf_val *a = eval_value(e, eval_source(e, body), &room), *outer = e->element;
 	bool all = n->sub == FN_ALL, result = all;
 	if (a->tag != RF_V_ARRAY)
 		return false;
 	for (uint32_t i = 0; i < a->n && result == all && !e->err; i++) {
 		e->element = &a->a[i];
-		result = test(e, body);
+		result = eval_test(e, body);
 	}
 	e->element = outer;
 	return result;
@@ -61,7 +51,7 @@ static struct rf_val collect(struct eval *e, const struct pnode *n)
 {
 	const struct pnode *body = kid(e, n);
 	struct rf_val room, *to;
-	const struct rf_val *a = value(e, source(e, body), &room), *outer = e->element;
+	const struct rf_val *a = eval_value(e, eval_source(e, body), &room), *outer = e->element;
 	if (a->tag != RF_V_ARRAY)
 		return missing;
 	to = rf_arena_array(e->f->arena, a->n, sizeof *to);
@@ -72,7 +62,7 @@ static struct rf_val collect(struct eval *e, const struct pnode *n)
 	for (uint32_t i = 0; i < a->n && !e->err; i++) {
 		e->element = &a->a[i];
 		struct rf_val made;
-		to[i] = *value(e, body, &made);
+		to[i] = *eval_value(e, body, &made);
 	}
 	e->element = outer;
 	return rf_val_array(to, a->n);
@@ -83,7 +73,7 @@ static struct rf_val apply(struct eval *e, const struct pnode *n)
 	struct rf_val arg[RF_FUNC_ARGS], result = { 0 };
 	for (unsigned i = 0; i < n->nkids; i++) {
 		struct rf_val room;
-		arg[i] = *value(e, &e->x->node[n->kid + i], &room);
+		arg[i] = *eval_value(e, &e->x->node[n->kid + i], &room);
 		if (arg[i].tag == RF_V_MISSING && n->sub == FN_CONCAT)
 			arg[i] = rf_val_str(RF_STR(""));
 		if (arg[i].tag == RF_V_MISSING)
@@ -113,11 +103,11 @@ static struct rf_val call(struct eval *e, const struct pnode *n)
 static struct rf_val index_of(struct eval *e, const struct pnode *n)
 {
 	struct rf_val room;
-	const struct rf_val *a = value(e, kid(e, n), &room);
+	const struct rf_val *a = eval_value(e, kid(e, n), &room);
 	return a->tag == RF_V_ARRAY && (uint64_t)n->lit.i < a->n ? a->a[n->lit.i] : missing;
 }
 
-static const struct rf_val *value(struct eval *e, const struct pnode *n, struct rf_val *room)
+const struct rf_val *eval_value(struct eval *e, const struct pnode *n, struct rf_val *room)
 {
 	if (e->err)
 		return &missing;
@@ -141,7 +131,7 @@ static const struct rf_val *value(struct eval *e, const struct pnode *n, struct 
 		*room = call(e, n);
 		return room;
 	default:
-		*room = rf_val_bool(test(e, n));
+		*room = rf_val_bool(eval_test(e, n));
 		return room;
 	}
 }
@@ -223,7 +213,7 @@ static bool compared(struct eval *e, const struct pnode *n)
 {
 	struct rf_val room;
 	const struct pnode *left = kid(e, n);
-	const struct rf_val *v = value(e, left, &room);
+	const struct rf_val *v = eval_value(e, left, &room);
 	bool result = false;
 	int r = RF_OK;
 	if (v->tag == RF_V_MISSING)
@@ -248,7 +238,7 @@ static bool compared(struct eval *e, const struct pnode *n)
 	return !r && result;
 }
 
-static bool test(struct eval *e, const struct pnode *n)
+bool eval_test(struct eval *e, const struct pnode *n)
 {
 	const struct pnode *k = kid(e, n);
 	struct rf_val room;
@@ -259,22 +249,22 @@ static bool test(struct eval *e, const struct pnode *n)
 	switch (n->op) {
 	case N_AND:
 		for (unsigned i = 0; i < n->nkids; i++)
-			if (!test(e, k + i))
+			if (!eval_test(e, k + i))
 				return false;
 		return true;
 	case N_OR:
 		for (unsigned i = 0; i < n->nkids; i++)
-			if (test(e, k + i))
+			if (eval_test(e, k + i))
 				return true;
 		return false;
 	case N_XOR:
 		for (unsigned i = 0; i < n->nkids; i++)
-			odd ^= test(e, k + i);
+			odd ^= eval_test(e, k + i);
 		return odd;
 	case N_NOT:
-		return !test(e, k);
+		return !eval_test(e, k);
 	case N_CONST: case N_FIELD: case N_EACH: case N_KEY: case N_INDEX: case N_COLLECT: case N_CALL:
-		v = value(e, n, &room);
+		v = eval_value(e, n, &room);
 		return v->tag == RF_V_BOOL && v->b;
 	default:
 		return compared(e, n);
@@ -284,7 +274,7 @@ static bool test(struct eval *e, const struct pnode *n)
 int node_test(const struct rf_expr *x, const struct pnode *n, struct rf_facts *f, bool *ret)
 {
 	struct eval e = { .x = x, .f = f };
-	bool result = test(&e, n);
+	bool result = eval_test(&e, n);
 	if (e.err)
 		return e.err;
 	*ret = result;
@@ -295,7 +285,7 @@ int node_value(const struct rf_expr *x, const struct pnode *n, struct rf_facts *
 {
 	struct eval e = { .x = x, .f = f };
 	struct rf_val room;
-	const struct rf_val *v = value(&e, n, &room);
+	const struct rf_val *v = eval_value(&e, n, &room);
 	if (e.err)
 		return e.err;
 	*ret = *v;

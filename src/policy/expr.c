@@ -260,24 +260,20 @@ static bool same_literal(const struct rf_val *a, const struct rf_val *b)
 		a->tag == RF_V_BOOL ? a->b == b->b : a->tag != RF_V_IP || rf_ip_eq(&a->ip, &b->ip);
 }
 
-static bool same_node(const struct pnode *a, const struct pnode *b)
+bool node_same(const struct rf_expr *x, const struct pnode *a, const struct rf_expr *y, const struct pnode *b)
 {
 	if (a->op != b->op || a->sub != b->sub || a->type != b->type || a->each != b->each || a->field != b->field ||
-		a->nkids != b->nkids || a->kid != b->kid || a->slot != b->slot)
+		a->nkids != b->nkids || a->slot != b->slot)
 		return false;
-	if (a->op == N_IN)
-		return set_same(a->set, b->set);
-	if (a->op == N_MATCHES)
-		return rf_str_eq(regex_pattern(a->re), regex_pattern(b->re));
-	return a->op == N_CALL || same_literal(&a->lit, &b->lit);
+	bool same = a->op == N_IN ? set_same(a->set, b->set) :
+		a->op == N_MATCHES ? rf_str_eq(regex_pattern(a->re), regex_pattern(b->re)) :
+		a->op == N_CALL || same_literal(&a->lit, &b->lit);
+	for (unsigned i = 0; i < a->nkids && same; i++)
+		same = node_same(x, &x->node[a->kid + i], y, &y->node[b->kid + i]);
+	return same;
 }
 
 bool rf_expr_same(const struct rf_expr *a, const struct rf_expr *b)
 {
-	if (a->count != b->count)
-		return false;
-	for (uint32_t i = 0; i < a->count; i++)
-		if (!same_node(&a->node[i], &b->node[i]))
-			return false;
-	return true;
+	return a->count == b->count && node_same(a, &a->node[0], b, &b->node[0]);
 }

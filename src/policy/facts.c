@@ -14,6 +14,7 @@ void rf_facts_init(struct rf_facts *f, const struct rf_facts_ops *ops, void *ctx
 	f->wall_ns = wall_ns;
 	memset(f->known, 0, sizeof f->known);
 	f->kept_count = f->asked = 0;
+	f->memo.slot = NULL;
 }
 
 static struct rf_val ask(struct rf_facts *f, enum rf_field field)
@@ -65,4 +66,5 @@ void rf_fact_forget(struct rf_facts *f, enum rf_field field)
 {
 	f->known[field >> 6] &= ~(1ull << (field & 63));
 	f->kept_count = 0;
+	f->memo.slot = NULL;
 }

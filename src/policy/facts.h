@@ -21,13 +21,23 @@ struct rf_facts_ops {
 	bool (*get_key)(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_str key, struct rf_val *ret);
 };
 
-enum { RF_FACTS_KEPT = 64 }; /* keyed entries and transformations kept a request; more are made anew */
+enum {
+	RF_FACTS_KEPT = 64,  /* keyed entries and transformations kept a request; more are made anew */
+	RF_FACTS_MEMO = 32,  /* places for answers of predicates before memory is taken */
+};
 
 struct rf_kept {
 	const void *what; /* a node of a program, or the bytes of a key */
 	uint32_t tag;     /* field, function and options */
 	struct rf_str key;
 	struct rf_val val;
+};
+
+/* Answers of predicates that several rules share. */
+struct rf_memo {
+	uint64_t *slot; /* NULL: nothing yet; else mask + 1 of them: the predicate's address, bit 0 its answer */
+	uint32_t mask, used;
+	uint64_t first[RF_FACTS_MEMO];
 };
 
 struct rf_facts {
@@ -42,6 +52,7 @@ struct rf_facts {
 	unsigned asked; /* calls of ops: what they took from the arena stays */
 	struct rf_val val[RF_FIELD_COUNT];
 	struct rf_kept kept[RF_FACTS_KEPT];
+	struct rf_memo memo;
 };
 
 /* Ready for one request: does not clear the memo's values, so it costs a few stores. */

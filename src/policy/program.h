@@ -39,4 +39,7 @@ struct rf_expr {
 /* Evaluate one node, for explain. */
 int node_test(const struct rf_expr *x, const struct pnode *n, struct rf_facts *f, bool *ret);
 int node_value(const struct rf_expr *x, const struct pnode *n, struct rf_facts *f, struct rf_val *ret);
+/* Whether two nodes, and all below them, ask the same. */
+bool node_same(const struct rf_expr *x, const struct pnode *a, const struct rf_expr *y, const struct pnode *b);
+uint64_t node_hash(const struct rf_expr *x, const struct pnode *n); /* equal for nodes that are the same */
 void node_print(const struct rf_expr *x, const struct pnode *n, struct rf_buf *to);

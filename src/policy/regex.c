@@ -42,8 +42,7 @@ static bool scratch_fit(const hs_database_t *db)
 	return pthread_setspecific(scratch_key, scratch) == 0;
 }
 
-/* The byte after the class that begins at `at`. */
-static size_t class_end(struct rf_str p, size_t at)
+size_t regex_class_end(struct rf_str p, size_t at)
 {
 	at += at + 1 < p.n && p.p[at + 1] == '^' ? 2 : 1;
 	if (at < p.n && p.p[at] == ']') /* stands for itself at the front */
@@ -98,7 +97,7 @@ static bool modest(struct rf_str p)
 			last = 1;
 			sum++;
 			if (c == '[')
-				at = class_end(p, at) - 1;
+				at = regex_class_end(p, at) - 1;
 			else if (c == '\\')
 				at++;
 		}
@@ -176,22 +175,33 @@ static int on_match(unsigned id, unsigned long long from, unsigned long long to,
 	return 1; /* one is enough */
 }
 
-int regex_test(const struct regex *r, struct rf_str s, bool *ret)
+int regex_scan(const struct hs_database *db, struct rf_str s, match_event_handler found, void *ctx)
 {
-	bool found = false;
 	const char *p = s.n ? s.p : "";
 	if (s.n > UINT32_MAX)
 		return RF_E_TOO_LARGE;
-	int c = scratch ? hs_scan(r->db, p, (unsigned)s.n, 0, scratch, on_match, &found) : HS_INVALID;
+	int c = scratch ? hs_scan(db, p, (unsigned)s.n, 0, scratch, found, ctx) : HS_INVALID;
 	if (c == HS_INVALID) {
-		if (!scratch_fit(r->db))
+		if (!scratch_fit(db))
 			return RF_E_NOMEM;
-		c = hs_scan(r->db, p, (unsigned)s.n, 0, scratch, on_match, &found);
+		c = hs_scan(db, p, (unsigned)s.n, 0, scratch, found, ctx);
 	}
-	if (c != HS_SUCCESS && c != HS_SCAN_TERMINATED)
-		return RF_E_INTERNAL;
-	*ret = found;
-	return RF_OK;
+	return c == HS_SUCCESS || c == HS_SCAN_TERMINATED ? RF_OK : RF_E_INTERNAL;
+}
+
+int regex_test(const struct regex *r, struct rf_str s, bool *ret)
+{
+	bool found = false;
+	int c = regex_scan(r->db, s, on_match, &found);
+	if (c == RF_OK)
+		*ret = found;
+	return c;
+}
+
+size_t regex_bytes(const struct regex *r)
+{
+	size_t n = 0;
+	return hs_database_size(r->db, &n) == HS_SUCCESS ? n + sizeof *r + r->size : 0;
 }
 
 struct rereplace {

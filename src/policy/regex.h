@@ -12,12 +12,20 @@
 struct regex;    /* yes or no */
 struct rereplace;
 
+/* The byte after the class that begins at `at`. */
+size_t regex_class_end(struct rf_str pattern, size_t at);
 /* *ret_at: byte of the pattern at which the error lies. */
 int regex_make(struct rf_str pattern, struct regex **ret, size_t *ret_at, struct rf_err *e);
 void regex_free(struct regex *r);
 struct rf_str regex_pattern(const struct regex *r);
 /* Anywhere in s. RF_E_NOMEM when this thread cannot get its scratch space. */
 int regex_test(const struct regex *r, struct rf_str s, bool *ret);
+
+/* Scan with a database that is not one pattern's. RF_OK also where a callback ended it; RF_E_NOMEM as above. */
+struct hs_database;
+int regex_scan(const struct hs_database *db, struct rf_str s,
+	int (*found)(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *ctx), void *ctx);
+size_t regex_bytes(const struct regex *r);
 
 int rereplace_make(struct rf_str pattern, struct rereplace **ret, size_t *ret_at, struct rf_err *e);
 void rereplace_free(struct rereplace *r);

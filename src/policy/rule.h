@@ -10,6 +10,7 @@
  */
 #pragma once
 #include <jansson.h>
+#include "base/buf.h"
 #include "policy/expr.h"
 
 enum {
@@ -84,6 +85,7 @@ struct rf_ruleset {
 	size_t count;              /* rules in all blocks, in order of evaluation */
 	size_t nblocks;
 	struct rf_rule_block **blocks;
+	struct rf_index *index;    /* NULL: rules are evaluated in turn */
 };
 
 struct rf_phase_set {
@@ -121,6 +123,27 @@ int rf_ruleset_of(enum rf_phase phase, struct rf_str id, struct rf_str name, str
 	struct rf_ruleset **ret);
 /* How many rules of a ruleset in which they stand by priority, then order, come before one of this priority and order. */
 size_t rf_ruleset_rank(const struct rf_ruleset *s, int64_t priority, int64_t order);
+/* Give a ruleset that nobody else has yet its index: of its own, or with what it shares with `old` (NULL: none, or has
+ * none). Costs some microseconds a rule that is new. `frozen`: as a merge leaves it, which takes longer; not with `old`.
+ * rf_ruleset_with keeps the index in line, where rules stand by priority, then order. RF_E_NOMEM: it has none, and is
+ * evaluated in turn. */
+int rf_ruleset_index(struct rf_ruleset *s, const struct rf_ruleset *old, bool frozen);
+size_t rf_ruleset_index_bytes(const struct rf_ruleset *s);
+
+/* Merging what has come since into the frozen part of the index: wanted? -> begin (a job that holds what it needs) ->
+ * merge (slow, any thread) -> adopt into whatever the ruleset is by then -> end. RF_E_STALE: too much has changed, begin
+ * again. */
+struct rf_index_job;
+bool rf_index_wanted(const struct rf_ruleset *s);
+int rf_index_begin(const struct rf_ruleset *s, struct rf_index_job **ret);
+int rf_index_merge(struct rf_index_job *j);
+int rf_ruleset_adopt(const struct rf_ruleset *now, const struct rf_index_job *j, struct rf_ruleset **ret);
+void rf_index_end(struct rf_index_job *j);
+
+/* How a rule is reached, for people: "by http.request.uri.path eq" ... False, with the reason, where it is asked of every
+ * request. */
+bool rf_rule_reached(const struct rf_rule *r, struct rf_buf *to);
+
 struct rf_rule *rf_ruleset_at(const struct rf_ruleset *s, size_t i); /* borrowed; NULL past the end */
 struct rf_ruleset *rf_ruleset_get(struct rf_ruleset *s);
 void rf_ruleset_put(struct rf_ruleset *s);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include "base/list.h"
 #include "base/map.h"
+#include "policy/index.h"
 #include "policy/rule_int.h"
 
 static void uses_of(const struct rf_rule *r, uint64_t uses[(RF_FIELD_COUNT + 63) / 64])
@@ -73,6 +74,7 @@ void rf_ruleset_put(struct rf_ruleset *s)
 		return;
 	for (size_t i = 0; i < s->nblocks; i++)
 		block_put(s->blocks[i]);
+	index_put(s->index);
 	free(s->blocks);
 	free(s);
 }
@@ -344,6 +346,81 @@ static struct rf_ruleset *edited(const struct rf_ruleset *old, size_t at, bool o
 	return s;
 }
 
+/* Whether a rule's rank follows from its priority and order: no neighbour has the same. */
+static bool ranked(const struct rf_ruleset *s, struct rf_rule *rule)
+{
+	const struct rf_rule *next;
+	size_t at = rf_ruleset_rank(s, rule->priority, rule->order);
+	return rf_ruleset_at(s, at) == rule && (!(next = rf_ruleset_at(s, at + 1)) || by_order(&rule, &next) < 0);
+}
+
+/* The index of `old`, without one rule and with another. None where rules do not stand by priority, then order. */
+static int reindex(struct rf_ruleset *s, const struct rf_ruleset *old, const struct rf_rule *out, struct rf_rule *in)
+{
+	if (!old->index || (in && !ranked(s, in)))
+		return RF_OK;
+	int rc = index_with(old->index, out, in, &s->index);
+	return rc == RF_E_NOMEM ? rc : RF_OK;
+}
+
+static struct rf_rule **all_rules(const struct rf_ruleset *s)
+{
+	struct rf_rule **v = malloc((s->count + 1) * sizeof(struct rf_rule *));
+	for (size_t b = 0, n = 0; v && b < s->nblocks; n += s->blocks[b++]->count)
+		memcpy(v + n, s->blocks[b]->rules, s->blocks[b]->count * sizeof(struct rf_rule *));
+	return v;
+}
+
+int rf_ruleset_index(struct rf_ruleset *s, const struct rf_ruleset *old, bool frozen)
+{
+	struct rf_rule **v = all_rules(s);
+	struct rf_index *made = NULL;
+	bool share = old && old->index && in_order(v, v ? s->count : 0);
+	int rc = !v ? RF_E_NOMEM : share ? index_remake(old->index, v, (uint32_t)s->count, &made) :
+		index_make(v, (uint32_t)s->count, frozen, &made);
+	free(v);
+	if (rc != RF_OK)
+		return rc;
+	index_put(s->index);
+	s->index = made;
+	return RF_OK;
+}
+
+size_t rf_ruleset_index_bytes(const struct rf_ruleset *s)
+{
+	return s->index ? index_bytes(s->index) : 0;
+}
+
+/* The same rules without an index. */
+static struct rf_ruleset *twin(const struct rf_ruleset *old)
+{
+	struct rf_ruleset *s = empty(old->phase, old->nblocks);
+	if (!s)
+		return NULL;
+	for (; s->nblocks < old->nblocks; s->nblocks++) {
+		s->blocks[s->nblocks] = old->blocks[s->nblocks];
+		atomic_fetch_add_explicit(&s->blocks[s->nblocks]->refs, 1, memory_order_relaxed);
+	}
+	s->count = old->count;
+	memcpy(s->id, old->id, sizeof s->id);
+	memcpy(s->name, old->name, sizeof s->name);
+	memcpy(s->uses, old->uses, sizeof s->uses);
+	return s;
+}
+
+int rf_ruleset_adopt(const struct rf_ruleset *now, const struct rf_index_job *j, struct rf_ruleset **ret)
+{
+	if (!now->index)
+		return RF_E_STALE;
+	struct rf_ruleset *s = twin(now);
+	int rc = s ? index_adopt(now->index, j, &s->index) : RF_E_NOMEM;
+	if (rc == RF_OK)
+		*ret = s;
+	else
+		rf_ruleset_put(s);
+	return rc;
+}
+
 int rf_ruleset_with(const struct rf_ruleset *old, size_t at, bool replace, struct rf_rule *rule,
 	struct rf_ruleset **ret)
 {
@@ -365,6 +442,10 @@ int rf_ruleset_with(const struct rf_ruleset *old, size_t at, bool replace, struc
 		return RF_E_NOMEM;
 	memcpy(s->id, old->id, sizeof s->id);
 	memcpy(s->name, old->name, sizeof s->name);
+	if (reindex(s, old, replace ? rf_ruleset_at(old, at) : NULL, rule) != RF_OK) {
+		rf_ruleset_put(s);
+		return RF_E_NOMEM;
+	}
 	memcpy(s->uses, old->uses, sizeof s->uses); /* a removed rule's fields stay until all are made anew */
 	if (rule)
 		uses_of(rule, s->uses);

@@ -167,6 +167,47 @@ bool set_has_str(const struct set *s, struct rf_str v)
 	return false;
 }
 
+/* The widest prefix that begins at `from` and does not go beyond `to`. */
+static struct rf_prefix widest(const struct rf_ip *from, const struct rf_ip *to, struct rf_ip *ret_last)
+{
+	unsigned bits = from->family == 4 ? 32 : 128;
+	struct rf_prefix best = { *from, (uint8_t)bits };
+	*ret_last = *from;
+	while (bits > 0) {
+		struct rf_prefix p = rf_ip_mask(from, --bits);
+		struct rf_ip first, last;
+		prefix_range(&p, &first, &last);
+		if (!rf_ip_eq(&first, from) || rf_ip_cmp(&last, to) > 0)
+			break;
+		best = p;
+		*ret_last = last;
+	}
+	return best;
+}
+
+static bool each_prefix(const struct set_item *item, const struct set_visit *v)
+{
+	struct rf_ip from = item->from, last;
+	do {
+		struct rf_prefix p = widest(&from, &item->to, &last);
+		if (!v->prefix(v->ctx, &p))
+			return false;
+	} while (!rf_ip_eq(&last, &item->to) && ip_next(&last, &from));
+	return true;
+}
+
+bool set_each(const struct set *s, const struct set_visit *v)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		bool on = s->kind == SET_STR ? v->string(v->ctx, s->item[i].s) :
+			s->kind == SET_INT ? v->range(v->ctx, s->item[i].lo, s->item[i].hi) :
+			s->kind == SET_IP && each_prefix(&s->item[i], v);
+		if (!on)
+			return false;
+	}
+	return true;
+}
+
 void literal_print(struct rf_str s, struct rf_buf *to)
 {
 	rf_buf_addc(to, '"');

@@ -25,6 +25,16 @@ struct set *set_make(enum set_kind kind, struct set_item *items, size_t count);
 void set_free(struct set *s);
 size_t set_count(const struct set *s);
 
+/* Go through the items, ranges of addresses as prefixes; false as soon as a visitor gives false, or where the kind has
+ * none (versions). */
+struct set_visit {
+	void *ctx;
+	bool (*string)(void *ctx, struct rf_str s);
+	bool (*range)(void *ctx, int64_t lo, int64_t hi);
+	bool (*prefix)(void *ctx, const struct rf_prefix *p);
+};
+bool set_each(const struct set *s, const struct set_visit *v);
+
 bool set_has_int(const struct set *s, int64_t v);
 bool set_has_ip(const struct set *s, const struct rf_ip *ip);
 bool set_has_str(const struct set *s, struct rf_str v); /* also versions */

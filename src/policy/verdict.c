@@ -1,10 +1,14 @@
 /* policy/verdict: rules in order over facts, until one decides.
  *
- *	ruleset -> rule -> enabled? -> not skipped? -> condition -> outcome_act (outcome.c)
+ *	ruleset -> candidates of its index, by rank -> not skipped? -> code of the condition -> outcome_act (outcome.c)
+ *
+ * With a trace, and where a ruleset has no index, every rule is a candidate and its tree is walked: explain shows why a
+ * rule did not match, and the answer is the same.
  *
  * Invariant: an outcome of RF_BLOCK or RF_ALLOW has the rule that made it. An error blocks.
  */
 #include "policy/verdict.h"
+#include "policy/index.h"
 #include "policy/outcome.h"
 
 void rf_verdict_init(struct rf_verdict *v)
@@ -52,7 +56,13 @@ static bool rule_skipped(const struct rf_verdict *v, const struct rf_ruleset *se
 	return false;
 }
 
-static enum rf_step step(struct run *r, const struct rf_rule *rule)
+/* Where the condition is. */
+struct cond {
+	const struct segment *s; /* NULL: the rule's tree */
+	uint32_t rank;
+};
+
+static enum rf_step step(struct run *r, const struct rf_rule *rule, struct cond at)
 {
 	bool matched;
 	if (r->done)
@@ -63,7 +73,7 @@ static enum rf_step step(struct run *r, const struct rf_rule *rule)
 		return RF_STEP_DISABLED;
 	if (r->v->nskippers && rule_skipped(r->v, r->set, rule))
 		return RF_STEP_SKIPPED;
-	int c = rf_expr_test(rule->cond, r->f, &matched);
+	int c = at.s ? segment_test(at.s, at.rank, r->f, &matched) : rf_expr_test(rule->cond, r->f, &matched);
 	if (c) {
 		outcome_broke(r, rule, c);
 		return RF_STEP_ERROR;
@@ -77,15 +87,64 @@ static enum rf_step step(struct run *r, const struct rf_rule *rule)
 static void run_block(struct run *r, const struct rf_rule_block *b)
 {
 	for (unsigned i = 0; i < b->count && (!r->done || r->trace); i++) {
-		enum rf_step s = step(r, b->rules[i]);
+		enum rf_step s = step(r, b->rules[i], (struct cond){ 0 });
 		if (r->trace)
 			r->trace->rule(r->trace->ctx, r->set, b->rules[i], s, r->f);
 	}
 }
 
+/* The candidates of each segment, and the next one of each. */
+struct heads {
+	const struct rf_index *x;
+	struct candidates of[INDEX_SEGMENTS];
+	uint32_t rank[INDEX_SEGMENTS];
+	bool left[INDEX_SEGMENTS];
+};
+
+static void advance(struct heads *h, unsigned i)
+{
+	do
+		h->left[i] = candidates_next(&h->of[i], &h->rank[i]);
+	while (h->left[i] && index_dead(h->x, i, h->rank[i]));
+}
+
+/* The segment whose next candidate comes first; INDEX_SEGMENTS where none has one. */
+static unsigned first_of(const struct heads *h)
+{
+	unsigned best = INDEX_SEGMENTS;
+	const struct rf_rule *at = NULL;
+	for (unsigned i = 0; i < h->x->n; i++) {
+		if (!h->left[i])
+			continue;
+		const struct rf_rule *r = h->x->v[i].s->rule[h->rank[i]];
+		if (at && (r->priority != at->priority ? r->priority > at->priority : r->order > at->order))
+			continue;
+		best = i;
+		at = r;
+	}
+	return best;
+}
+
+/* False where candidates could not be found: nothing was done. */
+static bool run_index(struct run *r)
+{
+	struct heads h;
+	h.x = r->set->index;
+	for (unsigned i = 0; i < h.x->n; i++) {
+		if (segment_find(h.x->v[i].s, r->f, &h.of[i]) != RF_OK)
+			return false;
+		advance(&h, i);
+	}
+	for (unsigned i; !r->done && !r->set_done && (i = first_of(&h)) < INDEX_SEGMENTS; advance(&h, i))
+		step(r, h.x->v[i].s->rule[h.rank[i]], (struct cond){ h.x->v[i].s, h.rank[i] });
+	return true;
+}
+
 static void run_set(struct run *r)
 {
 	r->set_done = set_skipped(r->v, r->set) || (r->v->skipped_phases >> r->set->phase & 1);
+	if (r->set->index && !r->trace && (r->set_done || run_index(r)))
+		return;
 	for (size_t b = 0; b < r->set->nblocks && (!r->done || r->trace); b++)
 		run_block(r, r->set->blocks[b]);
 }

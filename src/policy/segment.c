@@ -1,0 +1,215 @@
+/* policy/segment: find candidates and test them. segment_make.c makes what is read here.
+ *
+ * A term that cannot be made (no memory, a result over its bound) leads to every rule behind it: the rule itself then
+ * says what is wrong, as it would without an index.
+ */
+#include "policy/segment.h"
+#include <stdatomic.h>
+#include "policy/hash64.h"
+
+struct finding {
+	const struct segment *s;
+	struct candidates *c;
+	struct eval e;
+	int err;
+};
+
+struct segment *segment_get(struct segment *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+static bool to_bits(struct finding *g)
+{
+	struct candidates *c = g->c;
+	c->words = g->s->count / 64 + 1;
+	c->bits = rf_arena_array(g->e.f->arena, c->words, sizeof *c->bits);
+	if (!c->bits) {
+		g->err = RF_E_NOMEM;
+		return false;
+	}
+	for (uint32_t i = 0; i < c->n; i++)
+		c->bits[c->near[i] / 64] |= 1ull << c->near[i] % 64;
+	return true;
+}
+
+/* Ranks in `near` stay sorted. */
+static void found(struct finding *g, uint32_t rank)
+{
+	struct candidates *c = g->c;
+	if (c->bits || (c->n == SEGMENT_NEAR && to_bits(g))) {
+		c->bits[rank / 64] |= 1ull << rank % 64;
+		return;
+	}
+	if (g->err)
+		return;
+	uint32_t at = c->n;
+	while (at > 0 && c->near[at - 1] > rank)
+		at--;
+	if (at > 0 && c->near[at - 1] == rank)
+		return;
+	memmove(&c->near[at + 1], &c->near[at], (c->n - at) * sizeof *c->near);
+	c->near[at] = rank;
+	c->n++;
+}
+
+static void found_all(struct finding *g, uint32_t post)
+{
+	if (post == POST_NONE)
+		return;
+	if (post & POST_ONE) {
+		found(g, post & ~POST_ONE);
+		return;
+	}
+	const uint32_t *p = &g->s->post[post];
+	for (uint32_t i = 1; i <= p[0]; i++)
+		found(g, p[i]);
+}
+
+static uint32_t exact(const struct segment *s, uint32_t probe, struct rf_str bytes)
+{
+	uint64_t h = hash_bytes(probe, bytes);
+	uint32_t tag = (uint32_t)(h >> 32) | 1;
+	for (size_t at = h & s->mask; s->slot[at].tag; at = (at + 1) & s->mask) {
+		if (s->slot[at].tag != tag)
+			continue;
+		const struct exact_key *k = &s->key[s->slot[at].key];
+		if (k->probe == probe && rf_str_eq(k->bytes, bytes))
+			return k->post;
+	}
+	return POST_NONE;
+}
+
+static void on_text(void *ctx, uint32_t key)
+{
+	struct finding *g = ctx;
+	found_all(g, g->s->text_post[key]);
+}
+
+static void look_up(struct finding *g, uint32_t number, const struct rf_val *v)
+{
+	const struct probe *p = &g->s->probe[number];
+	const struct trie *t;
+	switch (v->tag) {
+	case RF_V_STR:
+		if (p->strings && p->lengths >> (v->s.n < 63 ? v->s.n : 63) & 1)
+			found_all(g, exact(g->s, number, v->s));
+		if (p->text && text_scan(p->text, v->s, g->e.f->arena, on_text, g) != RF_OK)
+			found_all(g, p->all);
+		break;
+	case RF_V_INT:
+		if (p->ints)
+			found_all(g, exact(g->s, number, (struct rf_str){ (const char *)&v->i, sizeof v->i }));
+		break;
+	case RF_V_IP:
+		t = v->ip.family == 4 ? p->four : p->six;
+		for (uint32_t at = t ? trie_find(t, &v->ip) : TRIE_NONE, next; at != TRIE_NONE; at = next)
+			found_all(g, trie_key(t, at, &next));
+		break;
+	default:
+		break;
+	}
+}
+
+static void ask_each(struct finding *g, uint32_t number)
+{
+	const struct probe *p = &g->s->probe[number];
+	struct rf_val room, element;
+	const struct rf_val *a = eval_value(&g->e, p->each, &room);
+	for (uint32_t i = 0; a->tag == RF_V_ARRAY && i < a->n && !g->e.err; i++) {
+		g->e.element = &a->a[i];
+		const struct rf_val *v = eval_value(&g->e, p->term, &element);
+		if (!g->e.err)
+			look_up(g, number, v);
+	}
+	g->e.element = NULL;
+}
+
+static void ask(struct finding *g, uint32_t number)
+{
+	const struct probe *p = &g->s->probe[number];
+	struct rf_val room;
+	if (p->field < RF_FIELD_COUNT) {
+		look_up(g, number, rf_fact(g->e.f, (enum rf_field)p->field));
+		return;
+	}
+	g->e.x = p->x;
+	if (p->each) {
+		ask_each(g, number);
+	} else {
+		const struct rf_val *v = eval_value(&g->e, p->term, &room);
+		if (!g->e.err)
+			look_up(g, number, v);
+	}
+	if (g->e.err)
+		found_all(g, p->all);
+	g->e.err = RF_OK;
+}
+
+/* The keys that the request has. */
+static void ask_keyed(struct finding *g, const struct keyed *k)
+{
+	const struct rf_val *map = rf_fact(g->e.f, k->map);
+	for (uint32_t i = 0; map->tag == RF_V_MAP && i < map->n; i++) {
+		uint32_t post = exact(g->s, k->probe, map->m[i].key);
+		const uint32_t *p = post == POST_NONE || post & POST_ONE ? NULL : &g->s->post[post];
+		if (post != POST_NONE && post & POST_ONE)
+			ask(g, post & ~POST_ONE);
+		for (uint32_t n = 1; p && n <= p[0]; n++)
+			ask(g, p[n]);
+	}
+}
+
+/* What cannot be tested leads to the rules behind it. */
+static void pass_gate(struct finding *g, const struct gate *gate)
+{
+	bool open = code_run(&g->s->code, gate->code, &g->e);
+	if (open || g->e.err)
+		found_all(g, gate->post);
+	g->e.err = RF_OK;
+}
+
+int segment_find(const struct segment *s, struct rf_facts *f, struct candidates *c)
+{
+	struct finding g = { .s = s, .c = c, .e = { .f = f } };
+	c->n = c->at = 0;
+	c->bits = NULL;
+	for (uint32_t i = 0; i < s->direct; i++)
+		ask(&g, i);
+	for (uint32_t i = 0; i < s->keyeds; i++)
+		ask_keyed(&g, &s->keyed[i]);
+	for (uint32_t i = 0; i < s->gates; i++)
+		pass_gate(&g, &s->gate[i]);
+	return g.err;
+}
+
+bool candidates_next(struct candidates *c, uint32_t *ret)
+{
+	if (!c->bits) {
+		if (c->at == c->n)
+			return false;
+		*ret = c->near[c->at++];
+		return true;
+	}
+	for (; c->at < c->words; c->at++)
+		if (c->bits[c->at]) {
+			*ret = c->at * 64 + (uint32_t)__builtin_ctzll(c->bits[c->at]);
+			c->bits[c->at] &= c->bits[c->at] - 1;
+			return true;
+		}
+	return false;
+}
+
+int segment_test(const struct segment *s, uint32_t rank, struct rf_facts *f, bool *ret)
+{
+	const struct rf_arena mark = *f->arena;
+	unsigned asked = f->asked, kept = f->kept_count;
+	struct eval e = { .f = f };
+	bool holds = code_run(&s->code, s->at[rank], &e);
+	if (f->arena->at != mark.at && f->asked == asked && f->kept_count == kept)
+		rf_arena_release(f->arena, &mark); /* as rf_expr_test does */
+	if (e.err == RF_OK)
+		*ret = holds;
+	return e.err;
+}

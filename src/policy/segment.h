@@ -1,0 +1,94 @@
+/* policy/segment: rules, and the structures that lead from a request to those of them that can hold. Private to policy.
+ *
+ *	request -> probes (a field, or what a function makes of it) -> strings and numbers in a hash, addresses in a trie,
+ *	literals in a text -> gates -> candidates by rank -> code of each
+ *
+ * Immutable once made. A quick segment is made in time that grows with its rules alone, some microseconds each; a frozen
+ * one has a vectorscan database a text field, and is made by a thread of its own.
+ */
+#pragma once
+#include "policy/code.h"
+#include "policy/rule.h"
+#include "policy/text.h"
+#include "policy/trie.h"
+
+enum { SEGMENT_NEAR = 64 }; /* candidates before they become a set of bits */
+
+struct exact_slot {
+	uint32_t tag;   /* of the hash; the low bit is set */
+	uint32_t key;
+};
+
+struct exact_key {
+	struct rf_str bytes;
+	uint32_t probe, post;
+};
+
+struct probe {
+	const struct rf_expr *x;
+	const struct pnode *term;
+	const struct pnode *each;  /* the array whose elements the term is made of, or NULL */
+	uint64_t lengths;          /* bits of the lengths of strings to find; the last bit: that and longer */
+	bool strings, ints;
+	struct trie *four, *six;
+	struct text *text;
+	uint32_t all;              /* posting of all rules behind it, for when the term cannot be made */
+	uint32_t field;            /* of a plain field, else RF_FIELD_COUNT */
+};
+
+/* A map of which many keys are asked for: the keys of the request lead to probes. */
+struct keyed {
+	enum rf_field map;
+	uint32_t probe;            /* under which its keys stand among the exact ones */
+};
+
+struct gate {
+	struct code_at code;
+	uint32_t post;
+};
+
+struct segment {
+	_Atomic unsigned refs;
+	bool frozen;
+	uint32_t count;
+	struct rf_rule **rule;     /* by rank; a reference each */
+	struct code code;
+	struct code_at *at;        /* by rank */
+	struct exact_slot *slot;
+	size_t mask;
+	struct exact_key *key;
+	uint32_t *post;            /* a posting: a count and ranks, rising; or, with POST_ONE, the rank itself */
+	struct probe *probe;
+	uint32_t probes, direct;   /* the first `direct` are asked of every request */
+	struct keyed *keyed;
+	uint32_t keyeds;
+	struct gate *gate;
+	uint32_t gates;
+	uint32_t *text_post;       /* of the literals, by their key */
+	char *bytes;               /* of exact keys */
+	size_t size;               /* of all of it, without the rules */
+};
+
+#define POST_ONE 0x80000000u
+#define POST_NONE UINT32_MAX
+
+/* Rules by rank, that is by priority, then order; those that are NULL or disabled are left out. References are taken.
+ * RF_E_NOMEM. */
+int segment_make(struct rf_rule *const *rules, uint32_t count, bool frozen, struct segment **ret);
+struct segment *segment_get(struct segment *s);
+void segment_put(struct segment *s);
+
+/* The ranks of rules that may hold, rising. */
+struct candidates {
+	uint32_t near[SEGMENT_NEAR];
+	uint32_t n, at;
+	uint64_t *bits;   /* where there were more; else NULL */
+	uint32_t words;
+};
+
+/* RF_E_NOMEM: nothing is known, and the caller must not let pass. */
+int segment_find(const struct segment *s, struct rf_facts *f, struct candidates *c);
+/* The lowest rank that is left; false where there is none. */
+bool candidates_next(struct candidates *c, uint32_t *ret);
+/* The rule of a rank: as rf_expr_test. */
+int segment_test(const struct segment *s, uint32_t rank, struct rf_facts *f, bool *ret);

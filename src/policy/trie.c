@@ -1,0 +1,185 @@
+/* policy/trie: see trie.h.
+ *
+ *	sorted prefixes -> each with the one around it -> nodes of 64 slots, from the root down
+ *
+ * A node has a bit for each slot that goes on to a child, and one for each slot where the leaf differs from the slot
+ * before; children and leaves of a node lie side by side, so a count of bits finds them.
+ *
+ * Invariant: of the prefixes that a node is built from, none is as short as the node's depth.
+ */
+#include "policy/trie.h"
+#include <stdlib.h>
+
+enum { STEP = 6, SLOTS = 1 << STEP };
+
+struct node {
+	uint64_t kids, leaves;
+	uint32_t first_kid, first_leaf;
+};
+
+struct entry {
+	uint32_t key, wider;
+};
+
+struct trie {
+	struct node *node;
+	uint32_t *leaf;
+	size_t nodes, leaves, node_cap, leaf_cap, count;
+	struct entry entry[];
+};
+
+static int by_prefix(const void *a, const void *b)
+{
+	const struct trie_item *x = a, *y = b;
+	int c = rf_ip_cmp(&x->prefix.ip, &y->prefix.ip);
+	return c ? c : (int)x->prefix.bits - (int)y->prefix.bits;
+}
+
+/* Six bits of the address from bit `depth` on, zeros behind its end. */
+static unsigned slot_of(const uint8_t b[16], unsigned depth)
+{
+	unsigned byte = depth / 8, two = (unsigned)b[byte] << 8 | (byte < 15 ? b[byte + 1] : 0u);
+	return two >> (16 - STEP - depth % 8) & (SLOTS - 1);
+}
+
+static bool grow(void **v, size_t *cap, size_t need, size_t size)
+{
+	size_t more = *cap ? *cap : 16;
+	while (more < need)
+		more *= 2;
+	void *p = more > *cap ? realloc(*v, more * size) : *v;
+	if (!p)
+		return false;
+	*v = p;
+	*cap = more;
+	return true;
+}
+
+struct part { /* the items of one node */
+	const struct trie_item *items;
+	size_t from, to;
+	uint32_t outer; /* what holds all of it */
+	unsigned depth;
+};
+
+/* For each slot its leaf and the run of items that go deeper. */
+struct slots {
+	uint32_t leaf[SLOTS];
+	size_t from[SLOTS], to[SLOTS];
+};
+
+static void sort_out(const struct part *p, struct slots *s)
+{
+	for (unsigned i = 0; i < SLOTS; i++) {
+		s->leaf[i] = p->outer;
+		s->from[i] = s->to[i] = 0;
+	}
+	for (size_t i = p->from; i < p->to; i++) { /* a wider prefix comes before those in it */
+		const struct rf_prefix *x = &p->items[i].prefix;
+		unsigned slot = slot_of(x->ip.b, p->depth);
+		if (x->bits > p->depth + STEP) {
+			if (s->from[slot] == s->to[slot])
+				s->from[slot] = i;
+			s->to[slot] = i + 1;
+			continue;
+		}
+		unsigned width = 1u << (p->depth + STEP - x->bits);
+		for (unsigned k = 0; k < width && slot + k < SLOTS; k++)
+			s->leaf[slot + k] = (uint32_t)i;
+	}
+}
+
+static bool fill(struct trie *t, size_t at, const struct part *p)
+{
+	struct slots s;
+	struct node n = { .first_kid = (uint32_t)t->nodes, .first_leaf = (uint32_t)t->leaves };
+	sort_out(p, &s);
+	uint32_t last = 0;
+	for (unsigned i = 0; i < SLOTS; i++) {
+		if (s.from[i] < s.to[i]) {
+			n.kids |= 1ull << i;
+			continue;
+		}
+		if (n.leaves && last == s.leaf[i])
+			continue;
+		if (!grow((void **)&t->leaf, &t->leaf_cap, t->leaves + 1, sizeof *t->leaf))
+			return false;
+		n.leaves |= 1ull << i;
+		t->leaf[t->leaves++] = last = s.leaf[i];
+	}
+	size_t kids = (size_t)__builtin_popcountll(n.kids);
+	if (!grow((void **)&t->node, &t->node_cap, t->nodes + kids, sizeof *t->node))
+		return false;
+	t->nodes += kids;
+	t->node[at] = n;
+	size_t kid = n.first_kid;
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (s.from[i] < s.to[i] &&
+			!fill(t, kid++, &(struct part){ p->items, s.from[i], s.to[i], s.leaf[i], p->depth + STEP }))
+			return false;
+	return true;
+}
+
+static void link_wider(struct trie *t, const struct trie_item *items)
+{
+	uint32_t outer = TRIE_NONE;
+	for (uint32_t i = 0; i < t->count; i++) {
+		while (outer != TRIE_NONE && !rf_prefix_has(&items[outer].prefix, &items[i].prefix.ip))
+			outer = t->entry[outer].wider;
+		t->entry[i] = (struct entry){ items[i].key, outer };
+		outer = i;
+	}
+}
+
+struct trie *trie_make(struct trie_item *items, size_t count)
+{
+	if (count)
+		qsort(items, count, sizeof *items, by_prefix);
+	struct trie *t = calloc(1, sizeof *t + count * sizeof *t->entry);
+	if (!t)
+		return NULL;
+	t->count = count;
+	link_wider(t, items);
+	struct part all = { items, 0, count, TRIE_NONE, 0 };
+	while (all.from < count && items[all.from].prefix.bits == 0)
+		all.outer = (uint32_t)all.from++;
+	if (grow((void **)&t->node, &t->node_cap, 1, sizeof *t->node)) {
+		t->nodes = 1;
+		if (fill(t, 0, &all))
+			return t;
+	}
+	trie_free(t);
+	return NULL;
+}
+
+void trie_free(struct trie *t)
+{
+	if (!t)
+		return;
+	free(t->node);
+	free(t->leaf);
+	free(t);
+}
+
+size_t trie_bytes(const struct trie *t)
+{
+	return sizeof *t + t->count * sizeof *t->entry + t->node_cap * sizeof *t->node + t->leaf_cap * sizeof *t->leaf;
+}
+
+uint32_t trie_find(const struct trie *t, const struct rf_ip *ip)
+{
+	const struct node *n = &t->node[0];
+	for (unsigned depth = 0;; depth += STEP) {
+		unsigned slot = slot_of(ip->b, depth);
+		uint64_t bit = 1ull << slot;
+		if (!(n->kids & bit))
+			return t->leaf[n->first_leaf + (unsigned)__builtin_popcountll(n->leaves & (bit | (bit - 1))) - 1];
+		n = &t->node[n->first_kid + (unsigned)__builtin_popcountll(n->kids & (bit - 1))];
+	}
+}
+
+uint32_t trie_key(const struct trie *t, uint32_t at, uint32_t *ret_next)
+{
+	*ret_next = t->entry[at].wider;
+	return t->entry[at].key;
+}
