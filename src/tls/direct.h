@@ -43,7 +43,9 @@ extern const struct rf_layer tls_direct_layer;
 uint8_t *tls_direct_buffer(struct tls_conn *c);
 void tls_direct_fini(struct tls_conn *c);
 
-/* takeover.c: connections of this context tell their secrets; count one record that libssl has made or begun to read. */
+/* takeover.c: what libssl derives on this thread from now on is of this connection (NULL: of none); connections of this context
+ * tell their secrets themselves; count one record that libssl has made or begun to read. */
+void tls_listen(struct tls_conn *c);
 void tls_watch(SSL_CTX *ctx);
 void tls_count_record(struct tls_conn *c, bool out);
 /* The handshake is over: go on without libssl where that is possible; else nothing changes. */

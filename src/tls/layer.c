@@ -105,7 +105,9 @@ static ssize_t read_early(struct rf_stream *s, void *p, size_t n)
 {
 	struct tls_conn *c = tls_conn_of(s);
 	size_t got = 0;
+	tls_listen(c);
 	int r = c->early_over ? SSL_READ_EARLY_DATA_FINISH : SSL_read_early_data(c->ssl, p, n, &got);
+	tls_listen(NULL);
 	if (r == SSL_READ_EARLY_DATA_SUCCESS && got)
 		return (ssize_t)got;
 	if (r == SSL_READ_EARLY_DATA_ERROR)

@@ -5,9 +5,7 @@
  * becomes of the record.
  */
 #include "tls/record.h"
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/params.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +18,10 @@ struct tls_lent {
 	EVP_CIPHER_CTX *ctx;
 };
 
-enum { MAC_SHA256, MAC_SHA384 };
-
 static const struct tls_suite suites[TLS_SUITES] = { /* [RFC 8446 B.4] */
-	{ TLS1_3_CK_AES_128_GCM_SHA256, "AES-128-GCM", "SHA256", 0, MAC_SHA256, 16, 32 },
-	{ TLS1_3_CK_AES_256_GCM_SHA384, "AES-256-GCM", "SHA384", 1, MAC_SHA384, 32, 48 },
-	{ TLS1_3_CK_CHACHA20_POLY1305_SHA256, "ChaCha20-Poly1305", "SHA256", 2, MAC_SHA256, 32, 32 },
+	{ TLS1_3_CK_AES_128_GCM_SHA256, "AES-128-GCM", TLS_SHA256, 0, 16, 32 },
+	{ TLS1_3_CK_AES_256_GCM_SHA384, "AES-256-GCM", TLS_SHA384, 1, 32, 48 },
+	{ TLS1_3_CK_CHACHA20_POLY1305_SHA256, "ChaCha20-Poly1305", TLS_SHA256, 2, 32, 32 },
 };
 
 const struct tls_suite *tls_suite_of(uint32_t id)
@@ -36,30 +32,13 @@ const struct tls_suite *tls_suite_of(uint32_t id)
 	return NULL;
 }
 
-static EVP_MAC_CTX *hmac(EVP_MAC *mac, const char *hash)
-{
-	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)hash, 0), OSSL_PARAM_construct_end() };
-	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
-	if (ctx && EVP_MAC_CTX_set_params(ctx, params))
-		return ctx;
-	EVP_MAC_CTX_free(ctx);
-	return NULL;
-}
-
 bool tls_ciphers_init(struct tls_ciphers *c, OSSL_LIB_CTX *libctx)
 {
-	*c = (struct tls_ciphers){ .max = TLS_LENT_MAX };
+	*c = (struct tls_ciphers){ .max = TLS_LENT_MAX, .scratch = EVP_MD_CTX_new() };
 	rf_list_init(&c->used);
-	EVP_MAC *mac = EVP_MAC_fetch(libctx, "HMAC", NULL);
-	bool good = mac != NULL;
-	for (size_t i = 0; good && i < TLS_SUITES; i++) {
-		const struct tls_suite *s = &suites[i];
-		c->cipher[i] = EVP_CIPHER_fetch(libctx, s->cipher, NULL);
-		if (!c->mac[s->mac])
-			c->mac[s->mac] = hmac(mac, s->hash);
-		good = c->cipher[i] && c->mac[s->mac];
-	}
-	EVP_MAC_free(mac);
+	bool good = c->scratch;
+	for (size_t i = 0; good && i < TLS_SUITES; i++)
+		good = (c->cipher[i] = EVP_CIPHER_fetch(libctx, suites[i].cipher, NULL)) != NULL;
 	return good;
 }
 
@@ -76,30 +55,13 @@ void tls_ciphers_fini(struct tls_ciphers *c)
 		lent_free(RF_CONTAINER(rf_list_first(&c->used), struct tls_lent, use));
 	for (size_t i = 0; i < TLS_SUITES; i++)
 		EVP_CIPHER_free(c->cipher[i]);
-	for (size_t i = 0; i < 2; i++)
-		EVP_MAC_CTX_free(c->mac[i]);
+	EVP_MD_CTX_free(c->scratch);
 	*c = (struct tls_ciphers){ 0 };
 }
 
-/* HKDF-Expand-Label(h->secret, label, "", n) for n <= the length of the hash: one block [RFC 8446 7.1, RFC 5869 2.3]. */
-static bool expand(struct tls_ciphers *c, const struct tls_half *h, const char *label, uint8_t *to, size_t n)
+static bool expand(struct tls_ciphers *c, const struct tls_half *h, struct rf_str label, uint8_t *to, size_t n)
 {
-	uint8_t info[32], block[TLS_SECRET_MAX];
-	size_t len = strlen(label), out = 0;
-	EVP_MAC_CTX *mac = c->mac[h->suite->mac];
-	info[0] = 0;
-	info[1] = (uint8_t)n;
-	info[2] = (uint8_t)(6 + len);
-	memcpy(info + 3, "tls13 ", 6);
-	memcpy(info + 9, label, len);
-	info[9 + len] = 0;  /* no context */
-	info[10 + len] = 1; /* the first block */
-	bool good = EVP_MAC_init(mac, h->secret, h->suite->secret_n, NULL) && EVP_MAC_update(mac, info, 11 + len) &&
-		    EVP_MAC_final(mac, block, &out, sizeof block) && out >= n;
-	if (good)
-		memcpy(to, block, n);
-	OPENSSL_cleanse(block, sizeof block);
-	return good;
+	return tls_expand_label(c->scratch, h->suite->hash, h->secret, label, RF_STR(""), to, n);
 }
 
 /* The key is wiped, and the cipher is the first that others get. */
@@ -120,13 +82,13 @@ bool tls_half_start(struct tls_ciphers *c, struct tls_half *h, const struct tls_
 {
 	h->suite = suite;
 	give_back(h);
-	return h->secret_n == suite->secret_n && expand(c, h, "key", h->key, suite->key_n) && expand(c, h, "iv", h->iv, TLS_IV);
+	return h->secret_n == suite->secret_n && expand(c, h, RF_STR("tls13 key"), h->key, suite->key_n) && expand(c, h, RF_STR("tls13 iv"), h->iv, TLS_IV);
 }
 
 bool tls_half_update(struct tls_ciphers *c, struct tls_half *h)
 {
 	uint8_t next[TLS_SECRET_MAX];
-	bool good = expand(c, h, "traffic upd", next, h->suite->secret_n);
+	bool good = expand(c, h, RF_STR("tls13 traffic upd"), next, h->suite->secret_n);
 	if (good) {
 		memcpy(h->secret, next, h->suite->secret_n);
 		h->seq = 0;

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/list.h"
+#include "tls/kdf.h"
 
 enum {
 	TLS_PLAIN_MAX = 16384, /* bytes of content in a record [RFC 8446 5.1] */
@@ -20,7 +21,6 @@ enum {
 	TLS_CIPHER_MAX = TLS_PLAIN_MAX + 256, /* what a header may announce [RFC 8446 5.2] */
 	TLS_RECORD_MAX = TLS_HEADER + TLS_CIPHER_MAX,
 	TLS_OVERHEAD = TLS_HEADER + 1 + TLS_TAG, /* of a record without padding */
-	TLS_SECRET_MAX = 48,
 	TLS_KEY_MAX = 32,
 	TLS_IV = 12,
 	TLS_SUITES = 3,
@@ -31,8 +31,9 @@ enum tls_type { TLS_TYPE_ALERT = 21, TLS_TYPE_HANDSHAKE = 22, TLS_TYPE_DATA = 23
 
 struct tls_suite {
 	uint32_t id; /* as libssl numbers it */
-	const char *cipher, *hash;
-	uint8_t index, mac, key_n, secret_n;
+	const char *cipher;
+	enum tls_hash hash;
+	uint8_t index, key_n, secret_n;
 };
 
 struct tls_lent;
@@ -47,7 +48,7 @@ struct tls_half {
 
 struct tls_ciphers {
 	EVP_CIPHER *cipher[TLS_SUITES];
-	EVP_MAC_CTX *mac[2]; /* HMAC with SHA-256, SHA-384 */
+	EVP_MD_CTX *scratch;
 	struct rf_node used; /* of struct tls_lent, least recently first */
 	unsigned count, max;
 	uint64_t keyed;      /* times that a key was given to a cipher */

@@ -210,7 +210,6 @@ int tls_server_settings(struct rf_tls *t, SSL_CTX *ctx)
 	SSL_CTX_set_cert_verify_callback(ctx, on_certificate, t);
 	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
 	SSL_CTX_set_max_early_data(ctx, 0);
-	tls_watch(ctx);
 	SSL_CTX_set_recv_max_early_data(ctx, EARLY_MAX);
 	bool good = SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
 		    SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) &&
@@ -302,7 +301,9 @@ static int read_early(struct rf_stream *s)
 	size_t got = 0;
 	if (c->early_over)
 		return RF_OK;
+	tls_listen(c);
 	int r = SSL_read_early_data(c->ssl, buf, sizeof buf, &got);
+	tls_listen(NULL);
 	if (r == SSL_READ_EARLY_DATA_ERROR)
 		return tls_result(s, 0);
 	c->early_over = r == SSL_READ_EARLY_DATA_FINISH;
@@ -319,7 +320,9 @@ static int read_early(struct rf_stream *s)
 static int finish(struct rf_stream *s)
 {
 	struct tls_conn *c = tls_conn_of(s);
+	tls_listen(c);
 	int r = SSL_accept(c->ssl);
+	tls_listen(NULL);
 	if (r != 1)
 		return tls_result(s, r);
 	if (c->phase != EARLY)

@@ -1,7 +1,7 @@
 /* tls/takeover: how a connection leaves libssl once its handshake is over.
  *
- * libssl tells the traffic secrets (its key log, which stays in this process) and each record that it makes or reads
- * under them, which gives the sequence numbers: a session ticket that it has sent is counted like anything else. After the
+ * The traffic secrets are learned when they are derived: on the server from our own key schedule (kdf), towards origins, which
+ * have libcrypto's, from libssl's key log, which stays in this process. libssl tells each record that it makes or reads, which gives the sequence numbers: a session ticket that it has sent is counted like anything else. After the
  * handshake, when nothing waits inside it, the secrets are all there is to the connection; libssl's object, which
  * is the greater part of an idle connection's memory and half of a request's instructions, is freed.
  *
@@ -12,7 +12,7 @@
 #include <string.h>
 #include "tls/layer.h"
 
-enum { LABEL_MAX = 32, RANDOM_HEX = 64 };
+enum { RANDOM_HEX = 64 };
 
 /* The bytes of hexadecimal digits in small letters; 0 when there are others or too many. */
 static size_t unhex(const char *from, uint8_t *to, size_t max)
@@ -30,15 +30,29 @@ static size_t unhex(const char *from, uint8_t *to, size_t max)
 	return n / 2;
 }
 
-static void keep(struct tls_half *h, const char *hex)
+static void keep(struct tls_direct *d, bool of_client, const uint8_t *secret, size_t n)
 {
-	h->secret_n = (uint8_t)unhex(hex, h->secret, sizeof h->secret);
+	struct tls_half *h = of_client == d->client ? &d->out : &d->in;
+	h->secret_n = (uint8_t)(n <= sizeof h->secret ? n : 0);
+	memcpy(h->secret, secret, h->secret_n);
 	h->seq = 0; /* the next record is the first under these keys */
 }
 
-/* "CLIENT_TRAFFIC_SECRET_0 <client random> <secret>" */
-static void on_secret(const SSL *ssl, const char *text)
+static void on_derived(void *arg, bool of_client, const uint8_t *secret, size_t n)
 {
+	struct tls_conn *c = arg;
+	keep(&c->direct, of_client, secret, n);
+}
+
+void tls_listen(struct tls_conn *c)
+{
+	tls_kdf_listen(c ? on_derived : NULL, c);
+}
+
+/* "CLIENT_TRAFFIC_SECRET_0 <client random> <secret>" */
+static void on_logged(const SSL *ssl, const char *text)
+{
+	uint8_t secret[TLS_SECRET_MAX];
 	static const char client[] = "CLIENT_TRAFFIC_SECRET_0 ", server[] = "SERVER_TRAFFIC_SECRET_0 ";
 	_Static_assert(sizeof client == sizeof server, "one offset for both");
 	size_t at = sizeof client - 1 + RANDOM_HEX + 1;
@@ -46,12 +60,13 @@ static void on_secret(const SSL *ssl, const char *text)
 	bool of_client = !strncmp(text, client, sizeof client - 1);
 	if ((!of_client && strncmp(text, server, sizeof server - 1) != 0) || strlen(text) <= at)
 		return;
-	keep(of_client == d->client ? &d->out : &d->in, text + at);
+	keep(d, of_client, secret, unhex(text + at, secret, sizeof secret));
+	OPENSSL_cleanse(secret, sizeof secret);
 }
 
 void tls_watch(SSL_CTX *ctx)
 {
-	SSL_CTX_set_keylog_callback(ctx, on_secret);
+	SSL_CTX_set_keylog_callback(ctx, on_logged);
 }
 
 void tls_count_record(struct tls_conn *c, bool out)
