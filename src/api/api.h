@@ -62,6 +62,8 @@ struct rf_api_patch_hooks {
 	int (*test)(void *ctx, const json_t *doc, json_t **ret, struct rf_err *e);
 	/* {concerned, fixed, needed, canary, unknown_firmware}: devices of the registry. */
 	int (*fleet)(void *ctx, const json_t *doc, const char *id, json_t **ret, struct rf_err *e);
+	/* May it be asked for every patch of a list? It walks over all devices each time. */
+	bool (*fleet_is_small)(void *ctx);
 	/* Adds what was counted since it was last moved; leaves the object empty where nothing was. */
 	void (*live)(void *ctx, const char *id, json_t *object);
 	/* Start, look at, end a replay. */

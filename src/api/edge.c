@@ -300,5 +300,5 @@ struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e)
 {
 	return (struct rf_api_hooks){ .ctx = e, .ready = ready, .metrics = metrics, .status = status, .live = live,
 				      .records = records, .unknown = unknown, .explain = explain,
-				      .rules_test = rules_test };
+				      .rules_test = rules_test, .patches = &rf_api_edge_patches };
 }

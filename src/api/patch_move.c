@@ -11,32 +11,6 @@
 static const struct rf_api_patch_hooks *hooks(struct rf_api_call *c) { return c->api->conf.hooks.patches; }
 static void *ctx(struct rf_api_call *c) { return c->api->conf.hooks.ctx; }
 
-int rf_patch_note(json_t *doc, enum rf_patch_state to, const char *who, const char *why, int64_t now_s, struct rf_err *e)
-{
-	char at[RF_RFC3339_SIZE];
-	json_t *history = json_object_get(doc, "history");
-	const char *from = rf_json_text(doc, "state");
-	rf_api_time(now_s, at);
-	if (!json_is_array(history)) {
-		history = json_array();
-		json_object_set_new(doc, "history", history);
-	}
-	while (json_array_size(history) >= RF_PATCH_HISTORY)
-		json_array_remove(history, 0);
-	json_t *move = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "who", who, "when", at, "from", from, "to",
-				 rf_patch_state_name(to), "why", why, "expression", rf_json_text(doc, "expression"));
-	if (move && to == RF_PATCH_CANARY)
-		json_object_set(move, "canary", json_object_get(doc, "canary"));
-	bool live = to >= RF_PATCH_REPORT && to <= RF_PATCH_ENFORCE;
-	int bad = json_array_append_new(history, move) | json_object_set_new(doc, "state", json_string(rf_patch_state_name(to))) |
-		  json_object_set_new(doc, "state_since", json_string(at));
-	if (live && !json_object_get(doc, "live_since"))
-		bad |= json_object_set_new(doc, "live_since", json_string(at));
-	else if (!live)
-		json_object_del(doc, "live_since");
-	return bad ? rf_fail(e, RF_E_NOMEM, "memory is exhausted") : RF_OK;
-}
-
 /* A patch whose own tests do not hold stops nothing. */
 static int tests_hold(struct rf_api_call *c, const json_t *doc)
 {
@@ -133,7 +107,7 @@ static int move_to(struct rf_api_call *c, struct rf_object *o, enum rf_patch_sta
 	if (rc == RF_OK)
 		rc = check_move(c, o, to);
 	if (rc == RF_OK)
-		rc = rf_patch_note(o->doc, to, c->who.actor, why, rf_api_now(c), &c->err);
+		rc = rf_patch_note(o->doc, to, c->who.actor, why, rf_api_now(c));
 	if (rc == RF_OK)
 		rc = rf_api_put(c, RF_KIND_PATCH, o, c->if_revision);
 	if (rc == RF_OK)

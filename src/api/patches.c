@@ -67,7 +67,7 @@ static int follow_change(struct rf_api_call *c, json_t *doc, const json_t *old)
 	if ((s != RF_PATCH_CANARY && s != RF_PATCH_ENFORCE) || !acts_otherwise(doc, old))
 		return RF_OK;
 	rf_api_message(c, "", "the patch is back in report: what it stops has changed");
-	return rf_patch_note(doc, RF_PATCH_REPORT, c->who.actor, "what it stops has changed", rf_api_now(c), &c->err);
+	return rf_patch_note(doc, RF_PATCH_REPORT, c->who.actor, "what it stops has changed", rf_api_now(c));
 }
 
 static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old)
@@ -83,7 +83,7 @@ static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old
 		if (rc == RF_OK)
 			rc = class_is_there(c, json_string_value(v), i);
 	if (rc == RF_OK && !old)
-		rc = rf_patch_note(o->doc, RF_PATCH_DRAFT, c->who.actor, "made", rf_api_now(c), &c->err);
+		rc = rf_patch_note(o->doc, RF_PATCH_DRAFT, c->who.actor, "made", rf_api_now(c));
 	else if (rc == RF_OK)
 		rc = follow_change(c, o->doc, old);
 	return rc;
@@ -93,12 +93,13 @@ json_t *rf_patch_show(struct rf_api_call *c, const struct rf_object *o)
 {
 	const struct rf_api_patch_hooks *h = c->api->conf.hooks.patches;
 	json_t *j = rf_api_plain(RF_RES_PATCH, o), *live = json_object(), *fleet = NULL;
+	bool one = c->params.id[0] || !h || h->fleet_is_small(c->api->conf.hooks.ctx);
 	struct rf_err e;
 	if (j && h)
 		h->live(c->api->conf.hooks.ctx, o->id, live);
 	if (j && json_object_size(live))
 		json_object_set(j, "report", live);
-	if (j && h && h->fleet(c->api->conf.hooks.ctx, o->doc, o->id, &fleet, &e) == RF_OK) {
+	if (j && h && one && h->fleet(c->api->conf.hooks.ctx, o->doc, o->id, &fleet, &e) == RF_OK) {
 		bool needed = json_integer_value(json_object_get(fleet, "needed")) > 0;
 		bool scoped = json_array_size(json_object_get(o->doc, "classes")) || rf_json_text(o->doc, "until")[0];
 		json_object_set_new(j, "unneeded", json_boolean(scoped && !needed));

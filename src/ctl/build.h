@@ -13,7 +13,7 @@
  */
 #pragma once
 #include "ctl/control.h"
-#include "policy/patch.h"
+#include "ctl/patch_watch.h"
 
 /* A compiled ruleset and where it applies. */
 struct rf_built_rules {
@@ -27,6 +27,7 @@ struct rf_built_rules {
 struct rf_built_patch {
 	char id[RF_ID_LEN + 1];
 	uint64_t revision;
+	struct rf_watch_spec watch;
 	enum rf_phase phase;
 	size_t count;             /* 0: it is not live */
 	struct rf_rule *rules[RF_PATCH_RULES];

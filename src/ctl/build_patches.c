@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "ctl/build.h"
+#include "ctl/doc.h"
 #include "records/counters.h"
 
 enum { PATCHES_MAX = 20000 };
@@ -45,6 +46,20 @@ static void below(struct rf_err *e, const char *id)
 	memcpy(e->pointer, pointer, sizeof pointer);
 }
 
+/* What of the document its watch needs. */
+static void watch_of(const json_t *doc, const char *id, struct rf_watch_spec *to)
+{
+	const json_t *halt = json_object_get(doc, "halt");
+	snprintf(to->id, sizeof to->id, "%s", id);
+	to->state = rf_patch_state_of(doc);
+	rf_rfc3339_parse(doc_str(doc, "state_since").p, &to->since_s);
+	to->moves = json_array_size(json_object_get(doc, "history"));
+	to->halt = (struct rf_watch_halt){ .enabled = doc_bool(halt, "enabled", true),
+					   .devices = (uint32_t)doc_int(halt, "devices", 2),
+					   .percent = (uint32_t)doc_int(halt, "percent", 5),
+					   .window_s = (uint32_t)doc_int(halt, "window_s", 60) };
+}
+
 static int compile(struct making *m, const struct rf_raw_object *o, struct rf_built_patch *to)
 {
 	json_error_t why;
@@ -52,6 +67,7 @@ static int compile(struct making *m, const struct rf_raw_object *o, struct rf_bu
 	if (!doc)
 		return rf_fail(m->e, RF_E_DISK, "the document of patch %s is damaged (%s); restore a backup", o->id, why.text);
 	m->e->pointer[0] = '\0';
+	watch_of(doc, o->id, &to->watch);
 	int rc = rf_patch_check(&m->env, doc, m->e);
 	if (rc == RF_OK)
 		rc = rf_patch_phase(doc, &to->phase, m->e);

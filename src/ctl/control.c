@@ -3,6 +3,7 @@
 #include "ctl/build.h"
 #include "ctl/crl.h"
 #include "ctl/devices.h"
+#include "ctl/patches.h"
 #include "ctl/private.h"
 #include "ctl/worker.h"
 #include "records/counters.h"
@@ -217,6 +218,8 @@ static void put_in_force(struct rf_ctl *c, unsigned what, struct rf_parts *made,
 		rf_crl_fetcher_plan(c->priv->crl);
 	if (what & RF_PART_SITE && c->priv->site_changed)
 		c->priv->site_changed(c);
+	if (what & RF_PART_PATCHES && c->priv->patches)
+		rf_patches_changed(c->priv->patches);
 }
 
 int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)

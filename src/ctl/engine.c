@@ -22,6 +22,7 @@
 #include "ctl/devices.h"
 #include "ctl/engine.h"
 #include "ctl/local.h"
+#include "ctl/patches.h"
 #include "ctl/plan.h"
 #include "ctl/private.h"
 #include "ctl/worker.h"
@@ -43,6 +44,7 @@ struct engine {
 	struct rf_io notice_io;
 	struct rf_timer alive;
 	struct rf_writer *writer;
+	struct rf_watch *watch;
 	struct rf_plan *plan;
 	struct rf_health *health;
 	struct rf_local *local;
@@ -65,6 +67,11 @@ static struct engine *engine_of(struct rf_ctl *c)
 
 /* --- records and log --- */
 
+static void watch_record(void *watch, const struct rf_record *rec)
+{
+	rf_watch_record(watch, rec);
+}
+
 static int records_up(struct engine *g, struct rf_err *e)
 {
 	const struct rf_boot *b = g->ctl.boot;
@@ -75,12 +82,18 @@ static int records_up(struct engine *g, struct rf_err *e)
 	};
 	rf_log_level(NULL, (enum rf_log_level)b->log_level);
 	int rc = rf_writer_new(&conf, &g->writer, e);
-	return rc == RF_OK ? rf_writer_start(g->writer, e) : rc;
+	if (rc != RF_OK)
+		return rc;
+	if (!(g->watch = rf_watch_new(RF_WATCH_DEVICES, g->ctl.clock.wall(g->ctl.clock.ctx))))
+		return rf_fail(e, RF_E_NOMEM, "no memory to watch patches");
+	rf_writer_tap(g->writer, watch_record, g->watch);
+	return rf_writer_start(g->writer, e);
 }
 
 static void records_down(struct engine *g)
 {
 	rf_writer_free(g->writer);
+	rf_watch_free(g->watch);
 }
 
 /* --- loop, registry, store, CA, control --- */
@@ -293,7 +306,8 @@ static void local_down(struct engine *g)
 static int worker_up(struct engine *g, unsigned i, struct rf_err *e)
 {
 	struct rf_worker_spec spec = {
-		.ctl = &g->ctl, .index = i, .ring = rf_writer_wanted(g->writer) ? rf_writer_ring(g->writer, i) : NULL,
+		.ctl = &g->ctl, .index = i, .ring = rf_writer_ring(g->writer, i),
+		.watch = rf_writer_wanted(g->writer) ? NULL : g->watch,
 		.identity = { .registry = g->ctl.devices, .event = rf_devices_event, .arg = g->ctl.priv->devices },
 		.local = rf_local_handle, .local_arg = g->local,
 	};
@@ -353,6 +367,22 @@ static void workers_down(struct engine *g)
 	free(g->ends);
 	g->ctl.workers = NULL;
 	g->ctl.worker_count = 0;
+}
+
+/* --- patches --- */
+
+static int patches_up(struct engine *g, struct rf_err *e)
+{
+	struct rf_ring *own = rf_writer_ring(g->writer, rf_boot_workers(g->ctl.boot));
+	return rf_patches_start(&g->ctl, g->watch, own, &g->ctl.priv->patches, e);
+}
+
+static void patches_down(struct engine *g)
+{
+	if (!g->ctl.priv)
+		return;
+	rf_patches_stop(g->ctl.priv->patches);
+	g->ctl.priv->patches = NULL;
 }
 
 /* --- listeners --- */
@@ -580,7 +610,8 @@ static const struct step {
 	{ "ca", ca_up, ca_down },                  { "plan", plan_up, plan_down },
 	{ "control", control_up, control_down },   { "tls", tls_up, tls_down },
 	{ "health", health_up, health_down },      { "api", api_up, api_down },
-	{ "local", local_up, local_down },         { "workers", workers_up, workers_down },
+	{ "local", local_up, local_down },         { "patches", patches_up, patches_down },
+	{ "workers", workers_up, workers_down },
 	{ "listeners", listeners_up, NULL },
 	{ "server", server_up, server_down },      { "crl", crl_up, crl_down },
 	{ "monitor", monitor_up, monitor_down },

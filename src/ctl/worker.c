@@ -43,6 +43,7 @@ struct rf_worker {
 	struct rf_bufpool bufs;
 	struct rf_registry *registry;
 	struct rf_ring *ring;
+	const struct rf_watch *watch;
 	void (*local)(void *arg, struct rf_local_request *q);
 	void *local_arg;
 	struct rf_node listening, retired;
@@ -325,7 +326,8 @@ static int make_tls(struct rf_worker *w, struct rf_err *e)
 static void emit(void *arg, const struct rf_record *rec)
 {
 	struct rf_worker *w = arg;
-	rf_record_emit(w->ring, rec);
+	if (!w->watch || rf_watch_on(w->watch))
+		rf_record_emit(w->ring, rec);
 }
 
 static void hand_over(void *arg, struct rf_local_request *q)
@@ -369,6 +371,7 @@ int rf_worker_new(const struct rf_worker_spec *spec, struct rf_worker **ret, str
 	w->index = spec->index;
 	w->registry = spec->identity.registry;
 	w->ring = spec->ring;
+	w->watch = spec->watch;
 	w->local = spec->local;
 	w->local_arg = spec->local_arg;
 	w->spare = (struct message){ .msg = { .run = run }, .worker = w, .act = recheck };

@@ -55,6 +55,40 @@ const char *rf_patch_ways(enum rf_patch_state from, char to[96])
 	return to;
 }
 
+static json_t *move_of(const json_t *doc, enum rf_patch_state to, const char *who, const char *why, const char *when)
+{
+	static const char *const members[] = { "expression", "phase", "action", "action_parameters", "classes", "until", "canary" };
+	json_t *move = json_pack("{s:s, s:s, s:s, s:s, s:s}", "who", who, "when", when, "from", text(doc, "state").p, "to",
+				 names[to], "why", why);
+	for (size_t i = 0; move && i < sizeof members / sizeof *members; i++)
+		if (json_object_get(doc, members[i]))
+			json_object_set(move, members[i], json_object_get(doc, members[i]));
+	return move;
+}
+
+int rf_patch_note(json_t *doc, enum rf_patch_state to, const char *who, const char *why, int64_t now_s)
+{
+	char at[RF_RFC3339_SIZE];
+	json_t *history = json_object_get(doc, "history");
+	bool live = to >= RF_PATCH_REPORT && to <= RF_PATCH_ENFORCE;
+	int bad = 0;
+	rf_rfc3339(now_s * (int64_t)RF_NS_S, 0, at);
+	if (!json_is_array(history)) {
+		history = json_array();
+		bad |= json_object_set_new(doc, "history", history);
+	}
+	while (json_array_size(history) >= RF_PATCH_HISTORY)
+		json_array_remove(history, 0);
+	bad |= json_array_append_new(history, move_of(doc, to, who, why, at));
+	bad |= json_object_set_new(doc, "state", json_string(names[to]));
+	bad |= json_object_set_new(doc, "state_since", json_string(at));
+	if (!live)
+		json_object_del(doc, "live_since");
+	else if (!json_object_get(doc, "live_since"))
+		bad |= json_object_set_new(doc, "live_since", json_string(at));
+	return bad ? RF_E_NOMEM : RF_OK;
+}
+
 int rf_patch_phase(const json_t *doc, enum rf_phase *ret, struct rf_err *e)
 {
 	struct rf_str name = text(doc, "phase");

@@ -25,6 +25,10 @@ bool rf_patch_may(enum rf_patch_state from, enum rf_patch_state to);
 /* "report, replay or draft": where a patch may go from a state. */
 const char *rf_patch_ways(enum rf_patch_state from, char to[96]);
 
+/* Put a document into a state: state_since, live_since, history (who, when, from, to, why, with what it stopped). RF_E_NOMEM. */
+enum { RF_PATCH_HISTORY = 100 /* moves kept */ };
+int rf_patch_note(json_t *doc, enum rf_patch_state to, const char *who, const char *why, int64_t now_s);
+
 /* The phase of a patch: connection, http_request, http_response. */
 int rf_patch_phase(const json_t *doc, enum rf_phase *ret, struct rf_err *e);
 

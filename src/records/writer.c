@@ -33,6 +33,8 @@ struct rf_writer {
 	pthread_t thread;
 	void (*added)(void *arg);
 	void *added_arg;
+	void (*tap)(void *arg, const struct rf_record *rec);
+	void *tap_arg;
 	struct rf_log_line line;
 };
 
@@ -95,6 +97,8 @@ static void one_record(struct rf_writer *w, const struct rf_record *rec)
 {
 	RF_BUF_AUTO json = { 0 };
 	rf_count(RF_C_RECORDS);
+	if (w->tap)
+		w->tap(w->tap_arg, rec);
 	rf_recent_add(w->recent, rec);
 	if (rf_sink_on(&w->file) || rf_sink_on(&w->syslog) || (rf_sink_on(&w->out) && !w->human))
 		rf_record_json(&json, rec, 0);
@@ -236,4 +240,10 @@ void rf_writer_notify(struct rf_writer *w, void (*added)(void *arg), void *arg)
 {
 	w->added = added;
 	w->added_arg = arg;
+}
+
+void rf_writer_tap(struct rf_writer *w, void (*tap)(void *arg, const struct rf_record *rec), void *arg)
+{
+	w->tap = tap;
+	w->tap_arg = arg;
 }

@@ -7,6 +7,7 @@
  */
 #include <netinet/tcp.h>
 #include "base/enc.h"
+#include "device/facts.h"
 #include "svc/http/conn.h"
 #include "tls/fingerprint.h"
 #include "wire/accept.h"
@@ -405,29 +406,11 @@ static bool cert(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, st
 
 static bool device(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
-	const struct rf_device *d = c->device;
-	if (f == RF_F_DEVICE_KNOWN) {
-		*ret = rf_val_bool(d);
-		return true;
-	}
-	if (!d)
-		return false;
-	const struct rf_device_text *t = rf_device_text(d);
-	const struct rf_class *class = who_class(c, c->req ? c->req->snap : c->edge->snap());
-	switch (f) {
-	case RF_F_DEVICE_ID: return give_z(ret, rf_device_id(d));
-	case RF_F_DEVICE_NAME: return give_str(ret, t->name);
-	case RF_F_DEVICE_CLASS: return class && give_str(ret, class->name);
-	case RF_F_DEVICE_MODEL: return give_str(ret, t->model);
-	case RF_F_DEVICE_FIRMWARE: return t->firmware.n && give_str(ret, t->firmware);
-	case RF_F_DEVICE_OWNER: return give_str(ret, t->owner);
-	case RF_F_DEVICE_STATE: return give_z(ret, rf_device_state_name(rf_device_state(d)));
-	case RF_F_DEVICE_TAGS: return array_of(a, t->tags, t->tag_count, ret);
-	case RF_F_DEVICE_SKI: return c->handshaken && rf_tls_info(&c->stream)->peer &&
-				     give_z(ret, rf_tls_info(&c->stream)->peer->cert->ski);
-	case RF_F_DEVICE_CREATED: *ret = rf_val_int(rf_device_created(d)); return true;
-	default: return false;
-	}
+	if (f == RF_F_DEVICE_SKI)
+		return c->device && c->handshaken && rf_tls_info(&c->stream)->peer &&
+		       give_z(ret, rf_tls_info(&c->stream)->peer->cert->ski);
+	const struct rf_class *class = c->device ? who_class(c, c->req ? c->req->snap : c->edge->snap()) : NULL;
+	return rf_device_fact(c->device, class ? class->name : RF_STR(""), a, f, ret);
 }
 
 struct source {

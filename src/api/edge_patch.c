@@ -1,0 +1,35 @@
+/* api/edge_patch: what the API asks of the running edge about virtual patches; see api.h. */
+#include "api/edge.h"
+#include "ctl/patches.h"
+#include "device/registry.h"
+
+static struct rf_ctl *ctl(void *ctx) { return ((struct rf_api_edge *)ctx)->ctl; }
+
+static int test(void *ctx, const json_t *doc, json_t **ret, struct rf_err *e)
+{
+	return rf_patches_test(ctl(ctx), doc, ret, e);
+}
+
+static int fleet(void *ctx, const json_t *doc, const char *id, json_t **ret, struct rf_err *e)
+{
+	return rf_patches_fleet(ctl(ctx), doc, id, ret, e);
+}
+
+static bool fleet_is_small(void *ctx)
+{
+	return rf_registry_count(ctl(ctx)->devices) <= RF_PATCHES_FLEET_MAX;
+}
+
+static void live(void *ctx, const char *id, json_t *object)
+{
+	rf_patches_live(ctl(ctx), id, object);
+}
+
+static int exposure(void *ctx, bool devices, json_t **ret, struct rf_err *e)
+{
+	return rf_patches_exposure(ctl(ctx), devices, ret, e);
+}
+
+const struct rf_api_patch_hooks rf_api_edge_patches = {
+	.test = test, .fleet = fleet, .fleet_is_small = fleet_is_small, .live = live, .exposure = exposure,
+};

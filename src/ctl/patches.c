@@ -1,0 +1,239 @@
+/* ctl/patches: see patches.h.
+ *
+ *   timer -> watch says who suffers -> the patch's document goes to report, with the reason, as any write -> log and record
+ *
+ * Not here: what is counted and judged (patch_watch.c), exposure (patch_exposure.c), replays (patch_replay.c).
+ */
+#include "ctl/patches.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include "ctl/doc.h"
+#include "ctl/private.h"
+#include "device/facts.h"
+#include "policy/ruletest.h"
+#include "records/counters.h"
+#include "records/log.h"
+
+enum { MEMORY = 1 << 20 };
+
+#define ITSELF "auto-halt" /* the actor of what happens by itself */
+
+struct rf_patches {
+	struct rf_ctl *c;
+	struct rf_watch *watch;
+	struct rf_ring *ring;
+	struct rf_timer timer;
+};
+
+/* --- tests of its own --- */
+
+struct trying {
+	const struct rf_expr *x;
+	const struct rf_lists *lists;
+	int64_t wall_ns;
+	json_t *failed;
+};
+
+static int try_one(struct trying *t, const char *kind, size_t i, const json_t *request, bool attack, struct rf_err *e)
+{
+	char at[64];
+	struct rf_arena arena;
+	struct rf_facts f;
+	bool yes = false;
+	snprintf(at, sizeof at, "/tests/%s/%zu", kind, i);
+	rf_arena_init(&arena, MEMORY);
+	int rc = rf_json_facts(request, at, &arena, t->lists, t->wall_ns, &f, e);
+	int bad = rc == RF_OK ? rf_expr_test(t->x, &f, &yes) : RF_OK;
+	rf_arena_fini(&arena);
+	if (rc == RF_OK && (bad || yes != attack))
+		json_array_append_new(t->failed, json_pack("{s:s, s:I, s:s}", "kind", kind, "index", (json_int_t)i, "why", bad ?
+			"the expression cannot be evaluated over this request" : attack ? "this attack is not stopped" :
+			"this harmless request would be stopped"));
+	return rc;
+}
+
+static int try_all(struct trying *t, const json_t *tests, const char *kind, bool attack, struct rf_err *e)
+{
+	size_t i;
+	json_t *request;
+	json_array_foreach(json_object_get(tests, kind), i, request) {
+		int rc = try_one(t, kind, i, request, attack, e);
+		if (rc != RF_OK)
+			return rc;
+	}
+	return RF_OK;
+}
+
+int rf_patches_test(struct rf_ctl *c, const json_t *doc, json_t **ret, struct rf_err *e)
+{
+	const struct rf_snap *s = rf_snap_now();
+	struct rf_rule_env env = { s->lists, rf_build_have(c) };
+	const json_t *tests = json_object_get(doc, "tests");
+	struct rf_expr *x = NULL;
+	enum rf_phase phase;
+	int rc = rf_patch_phase(doc, &phase, e);
+	if (rc == RF_OK && rf_expr_compile(&env, phase, doc_str(doc, "expression"), &x, e) != RF_OK) {
+		snprintf(e->pointer, sizeof e->pointer, "/expression");
+		rc = e->code;
+	}
+	struct trying t = { x, s->lists, c->clock.wall(c->clock.ctx), json_array() };
+	if (rc == RF_OK)
+		rc = try_all(&t, tests, "attacks", true, e);
+	if (rc == RF_OK)
+		rc = try_all(&t, tests, "harmless", false, e);
+	rf_expr_put(x);
+	if (rc != RF_OK) {
+		json_decref(t.failed);
+		return rc;
+	}
+	*ret = json_pack("{s:I, s:I, s:o}", "attacks", (json_int_t)json_array_size(json_object_get(tests, "attacks")), "harmless",
+			 (json_int_t)json_array_size(json_object_get(tests, "harmless")), "failed", t.failed);
+	return *ret ? RF_OK : rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+}
+
+/* --- devices --- */
+
+struct fleet {
+	const struct rf_snap *snap;
+	struct rf_patch_scope scope;
+	struct rf_arena arena;
+	json_int_t concerned, fixed, needed, canary, unknown;
+};
+
+static bool count_device(struct rf_device *d, void *arg)
+{
+	struct fleet *f = arg;
+	const struct rf_class *class = rf_snap_class(f->snap, rf_device_class_slot(d));
+	struct rf_device_facts of = { d, class ? class->name : RF_STR("") };
+	struct rf_facts facts;
+	if (!rf_patch_class(&f->scope, of.class_name))
+		return true;
+	rf_facts_init(&facts, &rf_device_facts_ops, &of, &f->arena, f->snap->lists, 0);
+	bool fixed = rf_patch_fixed(&f->scope, &facts);
+	f->concerned++;
+	f->fixed += fixed;
+	f->needed += !fixed;
+	f->unknown += !rf_device_text(d)->firmware.n;
+	f->canary += !fixed && rf_patch_canary(&f->scope, rf_str_z(rf_device_id(d)), &facts);
+	rf_arena_reset(&f->arena);
+	return true;
+}
+
+int rf_patches_fleet(struct rf_ctl *c, const json_t *doc, const char *id, json_t **ret, struct rf_err *e)
+{
+	struct fleet f = { .snap = rf_snap_now() };
+	struct rf_rule_env env = { f.snap->lists, rf_build_have(c) };
+	int rc = rf_patch_scope_make(&env, doc, id, &f.scope, e);
+	if (rc != RF_OK)
+		return rc;
+	rf_arena_init(&f.arena, MEMORY);
+	rf_registry_each(c->devices, count_device, &f);
+	rf_arena_fini(&f.arena);
+	rf_patch_scope_fini(&f.scope);
+	*ret = json_pack("{s:I, s:I, s:I, s:I, s:I}", "concerned", f.concerned, "fixed", f.fixed, "needed", f.needed, "canary",
+			 f.canary, "unknown_firmware", f.unknown);
+	return *ret ? RF_OK : rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+}
+
+void rf_patches_live(struct rf_ctl *c, const char *id, json_t *object)
+{
+	if (c->priv->patches)
+		rf_watch_json(c->priv->patches->watch, id, c->clock.wall(c->clock.ctx), object);
+}
+
+/* --- falling back --- */
+
+/* A line for who reads records: what happened, to which patch, why. */
+static void tell(struct rf_patches *p, const struct rf_object *o, const char *why)
+{
+	char text[512];
+	snprintf(text, sizeof text, "patch %s fell back to report: %s", o->name, why);
+	rf_log(RF_LOG_WARN, "patches", "%s", text);
+	rf_count(RF_C_PATCH_HALTS);
+	struct rf_record r = { .kind = RF_REC_EVENT, .at = p->c->clock.wall(p->c->clock.ctx), .action = RF_STR("log"),
+			       .layer = RF_STR("rule"), .reason = rf_str_z(text), .rule_id = rf_str_z(o->id),
+			       .rule_name = doc_str(o->doc, "title") };
+	if (p->ring)
+		rf_record_emit(p->ring, &r);
+}
+
+static int fall_back(struct rf_patches *p, const char *id, const char *why, struct rf_object *o, struct rf_err *e)
+{
+	struct rf_ctl *c = p->c;
+	int64_t now_s = c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S;
+	int rc = rf_ctl_begin(c, ITSELF, e);
+	if (rc == RF_OK)
+		rc = rf_store_get(c->store, RF_KIND_PATCH, id, o, e);
+	if (rc == RF_OK && rf_patch_note(o->doc, RF_PATCH_REPORT, ITSELF, why, now_s) != RF_OK)
+		rc = rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+	if (rc == RF_OK)
+		rc = rf_store_put(c->store, RF_KIND_PATCH, o, 0, e);
+	if (rc == RF_OK)
+		rc = rf_ctl_touch(c, RF_KIND_PATCH, id, e);
+	if (rc == RF_OK)
+		rc = rf_ctl_commit(c, false, e);
+	if (rc != RF_OK)
+		rf_ctl_abort(c);
+	return rc;
+}
+
+static void suffer(void *arg, const char *id, const char *why)
+{
+	struct rf_patches *p = arg;
+	RF_OBJECT_AUTO o = { 0 };
+	struct rf_err e;
+	if (fall_back(p, id, why, &o, &e) == RF_OK)
+		tell(p, &o, why);
+	else
+		rf_log(RF_LOG_ERROR, "patches", "patch %s should fall back to report (%s), and cannot: %s", id, why, e.text);
+}
+
+void rf_patches_look(struct rf_patches *p)
+{
+	rf_watch_judge(p->watch, p->c->clock.wall(p->c->clock.ctx), suffer, p);
+}
+
+static void again(struct rf_patches *p)
+{
+	rf_timer_set(p->c->loop, &p->timer, rf_loop_now(p->c->loop) + RF_PATCHES_LOOK_S * RF_NS_S);
+}
+
+static void on_time(struct rf_timer *t)
+{
+	struct rf_patches *p = RF_CONTAINER(t, struct rf_patches, timer);
+	rf_patches_look(p);
+	again(p);
+}
+
+void rf_patches_changed(struct rf_patches *p)
+{
+	const struct rf_parts *parts = &p->c->priv->parts;
+	struct rf_watch_spec *v = calloc(parts->patch_count + 1, sizeof *v);
+	for (size_t i = 0; v && i < parts->patch_count; i++)
+		v[i] = parts->patches[i].watch;
+	if (!v || rf_watch_follow(p->watch, v, parts->patch_count) != RF_OK)
+		rf_log(RF_LOG_ERROR, "patches", "no memory to watch all patches: some do not fall back by themselves");
+	free(v);
+}
+
+struct rf_watch *rf_patches_watch(struct rf_patches *p) { return p->watch; }
+
+int rf_patches_start(struct rf_ctl *c, struct rf_watch *watch, struct rf_ring *ring, struct rf_patches **ret, struct rf_err *e)
+{
+	struct rf_patches *p = calloc(1, sizeof *p);
+	if (!p)
+		return rf_fail(e, RF_E_NOMEM, "no memory to watch patches");
+	*p = (struct rf_patches){ .c = c, .watch = watch, .ring = ring, .timer = { .fire = on_time } };
+	rf_patches_changed(p);
+	again(p);
+	*ret = p;
+	return RF_OK;
+}
+
+void rf_patches_stop(struct rf_patches *p)
+{
+	if (!p)
+		return;
+	rf_timer_stop(p->c->loop, &p->timer);
+	free(p);
+}
