@@ -151,7 +151,7 @@ static void functions(void)
 
 static void actions(void)
 {
-#define RF_ACTION(id, name, kind, doc) row(name, strcmp(#kind, "LATER") == 0 ? "not supported by this version" : "", doc);
+#define RF_ACTION(id, name, kind, doc) row(name, strcmp(#kind, "REFUSED") == 0 ? "refused" : "", doc);
 #include "tbl/actions.def"
 #undef RF_ACTION
 }

@@ -21,6 +21,7 @@ struct rf_ctl {
 	struct rf_boot *boot;
 	struct rf_store *store;
 	struct rf_registry *devices;
+	struct rf_limits *limits;       /* counters of rate limits, of all workers */
 	struct rf_ca *ca;               /* our own device CA */
 	struct rf_worker **workers;
 	size_t worker_count;

@@ -1,6 +1,8 @@
 /* The way of a device seen first, or of the first key under a device's identifier: a worker puts it into the registry and
  * calls rf_devices_event -> the event waits under a lock, one message wakes the control loop -> all that wait become
  * objects in one transaction. What belongs to no device is only listed, in memory, by certificate.
+ * A device that a rule moved to quarantine comes the same way, and is kept in a transaction of its own with the rule as
+ * actor; then its connections end.
  *
  * Invariants: the registry may hold a device that the state does not have yet, never the reverse for longer than a
  * commit takes.
@@ -12,6 +14,7 @@
 #include "ctl/devices.h"
 #include "ctl/doc.h"
 #include "ctl/flat.h"
+#include "records/counters.h"
 #include "records/log.h"
 
 struct waiting {
@@ -316,9 +319,14 @@ static int keep_one(struct rf_ctl *c, const struct rf_identity_event *ev, struct
 static void keep_all(struct rf_devices *d, struct rf_node *batch)
 {
 	struct rf_err e = { 0 };
+	size_t n = 0;
+	RF_LIST_EACH(it, batch)
+		n += !RF_CONTAINER(it, struct waiting, node)->ev.quarantined;
+	if (!n)
+		return;
 	int rc = rf_store_begin(d->c->store, "edge", &e);
 	RF_LIST_EACH(it, batch)
-		if (rc == RF_OK)
+		if (rc == RF_OK && !RF_CONTAINER(it, struct waiting, node)->ev.quarantined)
 			rc = keep_one(d->c, &RF_CONTAINER(it, struct waiting, node)->ev, &e);
 	if (rc == RF_OK)
 		rc = rf_store_commit(d->c->store, &e);
@@ -326,6 +334,42 @@ static void keep_all(struct rf_devices *d, struct rf_node *batch)
 		return;
 	rf_store_rollback(d->c->store);
 	rf_log(RF_LOG_ERROR, "devices", "devices seen first were not kept and will be forgotten at the next start: %s", e.text);
+}
+
+static int quarantine(struct rf_ctl *c, const struct rf_identity_event *ev, struct rf_err *e)
+{
+	RF_OBJECT_AUTO o = { 0 };
+	char reason[320];
+	int rc = rf_store_get(c->store, RF_KIND_DEVICE, ev->device, &o, e);
+	if (rc == RF_E_NOT_FOUND || (rc == RF_OK && !doc_is(o.doc, "state", "active")))
+		return RF_OK; /* it has gone, or is no better off already */
+	snprintf(reason, sizeof reason, "rule %s%s%s", ev->rule, ev->subject[0] ? ": " : "", ev->subject);
+	if (rc == RF_OK && (json_object_set_new(o.doc, "state", json_string("quarantined")) != 0 ||
+			    json_object_set_new(o.doc, "reason", json_string(reason)) != 0))
+		rc = rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+	if (rc == RF_OK)
+		rc = rf_store_put(c->store, RF_KIND_DEVICE, &o, 0, e);
+	return rc == RF_OK ? rf_ctl_touch(c, RF_KIND_DEVICE, ev->device, e) : rc;
+}
+
+static void keep_quarantine(struct rf_ctl *c, const struct rf_identity_event *ev)
+{
+	struct rf_err e = { 0 };
+	char actor[sizeof ev->rule + 8];
+	snprintf(actor, sizeof actor, "rule:%s", ev->rule);
+	int rc = rf_ctl_begin(c, actor, &e);
+	if (rc == RF_OK)
+		rc = quarantine(c, ev, &e);
+	if (rc == RF_OK)
+		rc = rf_ctl_commit(c, false, &e);
+	if (rc == RF_OK) {
+		rf_log(RF_LOG_WARN, "devices", "device %s is in quarantine by rule %s", ev->device, ev->rule);
+	} else {
+		rf_ctl_abort(c);
+		rf_log(RF_LOG_ERROR, "devices", "device %s is in quarantine by rule %s only until the next start: %s", ev->device,
+		       ev->rule, e.text);
+	}
+	rf_ctl_sever(c, ev->device);
 }
 
 static void take(struct rf_loop *loop, struct rf_msg *msg)
@@ -343,6 +387,9 @@ static void take(struct rf_loop *loop, struct rf_msg *msg)
 	d->posted = false;
 	pthread_mutex_unlock(&d->mutex);
 	keep_all(d, &batch);
+	RF_LIST_EACH(it, &batch)
+		if (RF_CONTAINER(it, struct waiting, node)->ev.quarantined)
+			keep_quarantine(d->c, &RF_CONTAINER(it, struct waiting, node)->ev);
 	RF_LIST_EACH(it, &batch)
 		free(RF_CONTAINER(it, struct waiting, node));
 }
@@ -399,11 +446,11 @@ static void list_unknown(struct rf_devices *d, const struct rf_identity_event *e
 	rf_list_push(&d->unknown_age, &u->age);
 }
 
-void rf_devices_event(void *devices, const struct rf_identity_event *ev)
+bool rf_devices_event(void *devices, const struct rf_identity_event *ev)
 {
 	struct rf_devices *d = devices;
-	struct waiting *w = ev->created || ev->pinned ? malloc(sizeof *w) : NULL;
-	bool post = false;
+	struct waiting *w = ev->unknown ? NULL : malloc(sizeof *w);
+	bool post = false, taken = ev->unknown;
 	pthread_mutex_lock(&d->mutex);
 	if (ev->unknown)
 		list_unknown(d, ev);
@@ -412,13 +459,16 @@ void rf_devices_event(void *devices, const struct rf_identity_event *ev)
 		rf_list_push(&d->waiting, &w->node);
 		d->waiting_count++;
 		post = !d->posted;
-		d->posted = true;
+		d->posted = taken = true;
 		w = NULL;
 	}
 	pthread_mutex_unlock(&d->mutex);
 	free(w);
 	if (post)
 		rf_loop_post(d->c->loop, &d->msg);
+	if (!taken)
+		rf_count(RF_C_EVENTS_LOST);
+	return taken;
 }
 
 static json_t *unknown_json(const struct unknown *u)

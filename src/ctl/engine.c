@@ -139,6 +139,18 @@ static const char *or_below(const char *set, const char *dir, const char *name, 
 	return set[0] ? set : to;
 }
 
+static int limits_up(struct engine *g, struct rf_err *e)
+{
+	g->ctl.limits = rf_limits_new(g->ctl.boot->limits_rate_counters);
+	return g->ctl.limits ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for the counters of rate limits");
+}
+
+static void limits_down(struct engine *g)
+{
+	rf_limits_free(g->ctl.limits);
+	g->ctl.limits = NULL;
+}
+
 static int store_up(struct engine *g, struct rf_err *e)
 {
 	char path[4096];
@@ -606,7 +618,8 @@ static const struct step {
 	void (*down)(struct engine *g); /* also after its own `up` failed half-way; NULL: nothing to undo */
 } steps[] = {
 	{ "records", records_up, records_down },   { "loop", loop_up, loop_down },
-	{ "registry", registry_up, registry_down }, { "store", store_up, store_down },
+	{ "registry", registry_up, registry_down }, { "limits", limits_up, limits_down },
+	{ "store", store_up, store_down },
 	{ "ca", ca_up, ca_down },                  { "plan", plan_up, plan_down },
 	{ "control", control_up, control_down },   { "tls", tls_up, tls_down },
 	{ "health", health_up, health_down },      { "api", api_up, api_down },

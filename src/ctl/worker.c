@@ -343,7 +343,7 @@ static int make_edge(struct rf_worker *w, const struct rf_worker_spec *spec, str
 	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
 		return rf_fail(e, RF_E_IO, "no random numbers");
 	struct rf_http_edge_spec s = {
-		.loop = w->loop, .tls = w->tls, .bufs = &w->bufs, .pool = w->pool, .conf = &conf, .identity = spec->identity,
+		.loop = w->loop, .tls = w->tls, .bufs = &w->bufs, .pool = w->pool, .conf = &conf, .limits = w->ctl->limits, .identity = spec->identity,
 		.snap = rf_snap_now, .emit = spec->ring ? emit : NULL, .local = spec->local ? hand_over : NULL, .arg = w, .seed = seed,
 	};
 	w->edge = rf_http_edge_new(&s);

@@ -540,6 +540,13 @@ void rf_registry_reserve(struct rf_registry *r, size_t devices, size_t credentia
 size_t rf_registry_count(const struct rf_registry *r) { return atomic_load(&r->count); }
 const char *rf_device_id(const struct rf_device *d) { return d->id; }
 enum rf_device_state rf_device_state(const struct rf_device *d) { return atomic_load(&d->state); }
+
+bool rf_device_turn(struct rf_device *d, enum rf_device_state from, enum rf_device_state to)
+{
+	uint8_t was = (uint8_t)from;
+	return atomic_compare_exchange_strong(&d->state, &was, (uint8_t)to);
+}
+
 uint16_t rf_device_class_slot(const struct rf_device *d) { return atomic_load(&d->class_slot); }
 const struct rf_device_text *rf_device_text(const struct rf_device *d) { return atomic_load(&d->text); }
 int64_t rf_device_created(const struct rf_device *d) { return d->created_s; }

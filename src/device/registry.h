@@ -97,6 +97,8 @@ void rf_device_put(struct rf_device *d);
 
 const char *rf_device_id(const struct rf_device *d);
 enum rf_device_state rf_device_state(const struct rf_device *d);
+/* From one state to another at once, for all threads; false where it is not in the first. Any registered thread. */
+bool rf_device_turn(struct rf_device *d, enum rf_device_state from, enum rf_device_state to);
 uint16_t rf_device_class_slot(const struct rf_device *d);
 const struct rf_device_text *rf_device_text(const struct rf_device *d);
 int64_t rf_device_created(const struct rf_device *d);

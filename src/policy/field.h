@@ -63,7 +63,7 @@ struct rf_phase_info {
 	const char *doc;
 };
 
-enum rf_action_kind { RF_KIND_TERMINAL, RF_KIND_PASS, RF_KIND_CHALLENGE, RF_KIND_LATER };
+enum rf_action_kind { RF_KIND_TERMINAL, RF_KIND_PASS, RF_KIND_CHALLENGE, RF_KIND_REFUSED };
 
 struct rf_action_info {
 	const char *name;

@@ -10,13 +10,14 @@ static void end(struct run *r, const struct rf_rule *rule, enum rf_outcome outco
 	r->v->outcome = outcome;
 	r->v->why = why;
 	r->v->rule = rule;
-	r->v->response = outcome == RF_BLOCK ? rule->response : NULL;
+	r->v->response = outcome >= RF_BLOCK ? rule->response : NULL;
 	r->done = true;
 }
 
 void outcome_broke(struct run *r, const struct rf_rule *rule, int error)
 {
 	r->v->error = error;
+	r->v->status = 403;
 	end(r, rule, RF_BLOCK, RF_WHY_ERROR);
 	r->v->response = NULL;
 }
@@ -86,24 +87,206 @@ static int rewrite(struct run *r, const struct rf_rule *rule)
 
 static int skip(struct run *r, const struct rf_skip *s)
 {
-	r->v->skipped_phases |= s->phases;
+	r->v->skipped.phases |= s->phases;
 	r->set_done |= s->current;
 	r->done |= s->phases >> r->set->phase & 1;
 	if (s->nrulesets == 0 && s->nrules == 0)
 		return RF_OK;
-	if (r->v->nskippers == RF_SKIPPERS)
+	if (r->v->skipped.nskippers == RF_SKIPPERS)
 		return RF_E_FULL;
-	r->v->skippers[r->v->nskippers++] = s;
+	r->v->skipped.skippers[r->v->skipped.nskippers++] = s;
 	return RF_OK;
 }
 
+/* A target may hold bytes of the request: what could end a header line, or is no part of a URL, is percent-encoded. */
+static struct rf_str url_of(struct rf_arena *a, struct rf_str s)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	char *to = rf_arena_alloc(a, s.n * 3 + 1);
+	size_t n = 0;
+	for (size_t i = 0; to && i < s.n; i++) {
+		unsigned char b = (unsigned char)s.p[i];
+		bool plain = b > ' ' && b < 0x7f && b != '"' && b != '<' && b != '>' && b != '\\' && b != '^' && b != '`' &&
+			b != '{' && b != '|' && b != '}'; /* [RFC 3986 2] */
+		if (plain)
+			to[n++] = s.p[i];
+		else {
+			to[n++] = '%';
+			to[n++] = digits[b >> 4];
+			to[n++] = digits[b & 15];
+		}
+	}
+	return (struct rf_str){ to, n };
+}
+
+/* The query of the request behind that of the target, before its fragment. */
+static struct rf_str with_query(struct run *r, struct rf_str url)
+{
+	const struct rf_val *q = rf_fact(r->f, RF_F_HTTP_QUERY);
+	size_t hash = rf_str_find(url, '#');
+	struct rf_str before = { url.p, hash };
+	if (q->tag != RF_V_STR || !q->s.n)
+		return url;
+	return rf_arena_printf(r->f->arena, "%.*s%c%.*s%.*s", RF_ARG(before), rf_str_find(before, '?') < before.n ? '&' : '?',
+		RF_ARG(q->s), RF_ARG(rf_str_skip(url, hash)));
+}
+
+static int redirect(struct run *r, const struct rf_rule *rule)
+{
+	struct rf_str url;
+	int c = edit_text(r, rule->redirect->target, &url);
+	if (c)
+		return c;
+	if (rule->redirect->keep_query)
+		url = with_query(r, url);
+	if (!url.p)
+		return RF_E_NOMEM;
+	if (!redirect_target_ok(url))
+		return RF_E_INVALID;
+	r->v->location = url_of(r->f->arena, url);
+	r->v->status = rule->redirect->status;
+	if (!r->v->location.p)
+		return RF_E_NOMEM;
+	end(r, rule, RF_ANSWER, RF_WHY_RULE);
+	return RF_OK;
+}
+
+static void configure(struct rf_config *to, const struct rf_config *k)
+{
+	if (k->body_bytes >= 0)
+		to->body_bytes = k->body_bytes;
+	if (k->compress >= 0)
+		to->compress = k->compress;
+	if (k->sample)
+		to->sample = k->sample;
+}
+
+/* --- rate limits --- */
+
+static int later(struct run *r, const struct rf_rule *rule, const struct rf_limit_key *k)
+{
+	struct rf_verdict *v = r->v;
+	if (v->counting.look)
+		return RF_OK;
+	if (v->nlate == RF_LATE_COUNTS)
+		return RF_E_FULL;
+	v->late[v->nlate++] = (struct rf_late_count){ rule, *k };
+	return RF_OK;
+}
+
+/* Ask the counter of a rule that applies, and count this request: now, or when its answer is there. */
+static int ask(struct run *r, const struct rf_rule *rule)
+{
+	const struct rf_rule_limit *l = rule->limit;
+	struct rf_verdict *v = r->v;
+	struct rf_limit_key k;
+	bool counted = true, late = rf_limit_late(l);
+	int c = rule_limit_key(l, r->f, &k);
+	if (!c && l->counting && !l->at_response)
+		c = rf_expr_test(l->counting, r->f, &counted);
+	if (c)
+		return c;
+	if (v->counting.look)
+		rf_limit_look(v->counting.table, &k, &l->rate, v->counting.now, &v->limit);
+	else
+		rf_limit_take(v->counting.table, &k, &l->rate, v->counting.now, counted && !late, &v->limit);
+	v->limits_evicted += v->limit.evicted;
+	return !v->limit.over && late && counted ? later(r, rule, &k) : RF_OK;
+}
+
+/* False: it is within its limit. */
+static int limited(struct run *r, const struct rf_rule *rule, bool *ret)
+{
+	*ret = false;
+	if (!r->v->counting.table)
+		return RF_OK;
+	int c = ask(r, rule);
+	*ret = !c && r->v->limit.over;
+	if (*ret) {
+		r->v->wait_ns = r->v->limit.wait_ns;
+		r->v->status = 429; /* [RFC 6585 4] */
+	}
+	return c;
+}
+
+static int count_one(struct run *r, const struct rf_rule *rule)
+{
+	const struct rf_rule_limit *l = rule->limit;
+	struct rf_limit_key k;
+	bool applies, counted = true;
+	if (verdict_skips(r->v, r->set, rule))
+		return RF_OK;
+	int c = rf_expr_test(rule->cond, r->f, &applies);
+	if (!c && !applies && !l->at_response)
+		c = rf_expr_test(l->counting, r->f, &counted);
+	if (c || applies || !counted)
+		return c; /* what applies has been counted */
+	c = rule_limit_key(l, r->f, &k);
+	if (c || rf_limit_late(l))
+		return c ? c : later(r, rule, &k);
+	struct rf_limit_state s;
+	rf_limit_add(r->v->counting.table, &k, &l->rate, r->v->counting.now, 1, &s);
+	r->v->limits_evicted += s.evicted;
+	return RF_OK;
+}
+
+void outcome_count(struct run *r)
+{
+	if (!r->v->counting.table || r->v->counting.look)
+		return;
+	for (size_t b = 0; b < r->set->nblocks && !r->done; b++)
+		for (unsigned i = 0; i < r->set->blocks[b]->count && !r->done; i++) {
+			const struct rf_rule *rule = r->set->blocks[b]->rules[i];
+			int c = rule->enabled && rule->limit && rule->limit->counting ? count_one(r, rule) : RF_OK;
+			if (c)
+				outcome_broke(r, rule, c);
+		}
+}
+
+/* A header of the origin's answer that says what it cost; what is no number costs nothing. */
+static uint32_t cost_of(struct rf_str s)
+{
+	uint64_t n;
+	s = rf_str_trim(s);
+	return !rf_str_u64(s, &n) ? 0 : n > RF_LIMIT_MOST ? RF_LIMIT_MOST : (uint32_t)n;
+}
+
+void rf_late_counts(const struct rf_late_count *late, unsigned n, const struct rf_counting *counting, struct rf_facts *facts,
+	bool forwarded, struct rf_str (*score)(void *ctx, struct rf_str header), void *ctx, unsigned *ret_evicted)
+{
+	*ret_evicted = 0;
+	for (unsigned i = 0; i < n; i++) {
+		const struct rf_rule_limit *l = late[i].rule->limit;
+		struct rf_limit_state s;
+		bool counted = true;
+		if (l->to_origin && !forwarded)
+			continue;
+		if (l->at_response && rf_expr_test(l->counting, facts, &counted) != RF_OK)
+			counted = true; /* what cannot be told is counted */
+		uint32_t cost = l->score_header.n ? cost_of(score(ctx, l->score_header)) : 1;
+		if (!counted || !cost)
+			continue;
+		rf_limit_add(counting->table, &late[i].key, &l->rate, counting->now, cost, &s);
+		*ret_evicted += s.evicted;
+	}
+}
+
+/* --- --- */
+
 void outcome_act(struct run *r, const struct rf_rule *rule)
 {
-	int c = RF_OK;
+	bool over = true;
+	int c = rule->limit ? limited(r, rule, &over) : RF_OK;
+	if (c)
+		outcome_broke(r, rule, c);
+	if (c || !over)
+		return;
 	hit(r->v, rule);
+	enum rf_why why = rule->limit ? RF_WHY_LIMIT : RF_WHY_RULE;
 	switch (rule->action) {
 	case RF_ACT_BLOCK:
-		end(r, rule, RF_BLOCK, RF_WHY_RULE);
+	case RF_ACT_RATE_LIMIT:
+		end(r, rule, RF_BLOCK, why);
 		break;
 	case RF_ACT_ALLOW:
 		end(r, rule, RF_ALLOW, RF_WHY_RULE);
@@ -116,8 +299,23 @@ void outcome_act(struct run *r, const struct rf_rule *rule)
 	case RF_ACT_REWRITE:
 		c = rewrite(r, rule);
 		break;
+	case RF_ACT_REDIRECT:
+		c = redirect(r, rule);
+		break;
+	case RF_ACT_SET_CONFIG:
+		configure(&r->v->config, rule->config);
+		break;
+	case RF_ACT_COMPRESS:
+		r->v->algorithms = rule->algorithms;
+		break;
+	case RF_ACT_SERVE_ERROR:
+		end(r, rule, RF_ANSWER, RF_WHY_RULE);
+		break;
+	case RF_ACT_QUARANTINE:
+		end(r, rule, RF_BLOCK, RF_WHY_QUARANTINE);
+		break;
 	default:
-		end(r, rule, RF_BLOCK, RF_WHY_CHALLENGE);
+		end(r, rule, RF_BLOCK, rule->limit ? RF_WHY_LIMIT : RF_WHY_CHALLENGE);
 	}
 	if (c)
 		outcome_broke(r, rule, c);

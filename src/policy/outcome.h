@@ -11,7 +11,11 @@ struct run {
 	bool set_done; /* the rest of this ruleset is skipped */
 };
 
+/* Has a skip rule named it? (verdict.c) */
+bool verdict_skips(const struct rf_verdict *v, const struct rf_ruleset *set, const struct rf_rule *rule);
 /* The rule's condition holds: do what its action says. */
 void outcome_act(struct run *r, const struct rf_rule *rule);
+/* At the end of a ruleset that let pass: what its rate limits count that they do not apply to. */
+void outcome_count(struct run *r);
 /* It could not be evaluated: block. */
 void outcome_broke(struct run *r, const struct rf_rule *rule, int error);

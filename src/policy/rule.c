@@ -92,7 +92,8 @@ static int flags(struct rule_read *in, const json_t *doc)
 	if (priority && !json_is_null(priority) && !json_is_integer(priority))
 		return rule_fail(in, RF_E_TYPE, "/priority", "this should be an integer");
 	in->rule->enabled = !enabled || json_is_true(enabled);
-	in->rule->logging = on ? json_is_true(on) : in->rule->action != RF_ACT_SKIP;
+	in->rule->logging = on ? json_is_true(on) : in->rule->action != RF_ACT_SKIP && in->rule->action != RF_ACT_SET_CONFIG &&
+		in->rule->action != RF_ACT_COMPRESS;
 	in->rule->priority = json_integer_value(priority);
 	return RF_OK;
 }
@@ -115,8 +116,6 @@ static int known_members(struct rule_read *in, const json_t *doc)
 			return rule_fail(in, RF_E_UNKNOWN, below, near ? "a rule has no `%.40s`, did you mean `%s`?" :
 				"a rule has no `%.40s`", key, near);
 	}
-	if (json_is_object(json_object_get(doc, "ratelimit")))
-		return rule_fail(in, RF_E_UNSUPPORTED, "/ratelimit", "rate limits are not supported in this version");
 	if (json_is_object(json_object_get(doc, "exposed_credential_check")))
 		return rule_fail(in, RF_E_UNSUPPORTED, "/exposed_credential_check", "this is not supported");
 	return RF_OK;
@@ -134,8 +133,8 @@ static int action(struct rule_read *in, const json_t *doc)
 		return rule_fail(in, RF_E_UNKNOWN, "/action", near ? "unknown action `%.40s`, did you mean `%s`?" :
 			"unknown action `%.40s`", name.p, near);
 	const struct rf_action_info *info = &rf_actions[a];
-	if (info->kind == RF_KIND_LATER)
-		return rule_fail(in, RF_E_UNSUPPORTED, "/action", "the action `%s` is not supported in this version", info->name);
+	if (info->kind == RF_KIND_REFUSED)
+		return rule_fail(in, RF_E_UNSUPPORTED, "/action", "the action `%s` is not offered: %s", info->name, info->doc);
 	if (!(rf_phases[in->rule->phase].actions >> a & 1))
 		return rule_fail(in, RF_E_INVALID, "/action", "the action `%s` does not work in the phase `%s`", info->name,
 			rf_phases[in->rule->phase].name);
@@ -170,6 +169,8 @@ static int read_rule(struct rule_read *in, const json_t *doc)
 		c = rule_expr(in, text, "/expression", true, &r->cond);
 	if (!c)
 		c = rule_parameters(in, json_object_get(doc, "action_parameters"));
+	if (!c)
+		c = rule_limit(in, json_object_get(doc, "ratelimit"));
 	if (!c && rf_expr_deprecated(r->cond))
 		rule_warn(r, "the expression uses a deprecated field name (ip.geoip.*): write ip.src.*");
 	return c;
@@ -270,6 +271,8 @@ void rf_rule_put(struct rf_rule *r)
 		put_edit(&r->edits[i]);
 	put_edit(r->path);
 	put_edit(r->query);
+	put_edit(r->redirect ? r->redirect->target : NULL);
+	rule_limit_put(r->limit);
 	for (struct chunk *c = r->mem, *next; c; c = next) {
 		next = c->next;
 		free(c);

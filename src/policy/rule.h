@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include "base/buf.h"
 #include "policy/expr.h"
+#include "policy/limit.h"
 
 enum {
 	RF_RULES = 200000,         /* of a ruleset */
@@ -22,11 +23,16 @@ enum {
 	RF_RESPONSE_SIZE = 65536,  /* bytes of a block's content */
 	RF_RULE_WARNINGS = 4,
 	RF_PHASE_SETS = 64,        /* rulesets of a phase */
+	RF_LIMIT_PARTS = 8,        /* characteristics of a rate limit */
+	RF_LIMIT_MOST = 1000000000, /* of what a rate limit counts, in a period */
+	RF_TARGET_SIZE = 8192,     /* bytes of a redirection's target */
+	RF_CONFIG_BODY = 16 << 20, /* bytes of a body that set_config can let rules see */
+	RF_CODINGS_MOST = 8,       /* algorithms of a compress_response */
 };
 
-/* What a block answers with. */
+/* What a block or serve_error answers with. */
 struct rf_response {
-	int status;                 /* 400..499 */
+	int status;                 /* 400..599; 0: that of the origin's answer (serve_error) */
 	struct rf_str content;      /* may be empty */
 	struct rf_str content_type; /* "text/plain", "text/html", "text/xml" or "application/json" */
 };
@@ -49,6 +55,51 @@ struct rf_skip {
 	struct { struct rf_str ruleset, rule; } *rules;
 };
 
+struct rf_redirect {
+	int status;                  /* 301, 302, 303, 307 or 308 */
+	struct rf_edit_spec *target; /* a URL, or a path of the same host */
+	bool keep_query;
+};
+
+/* Settings for one request. */
+struct rf_config {
+	int64_t body_bytes; /* of the body that rules see; -1: untouched */
+	int compress;       /* of answers: 0 off, 1 on, -1: untouched */
+	uint32_t sample;    /* one of so many requests that pass is recorded; 0: untouched */
+};
+
+/* What a compress_response may choose; the same numbers as the words of its table. */
+enum rf_algorithm { RF_ALG_NONE, RF_ALG_AUTO, RF_ALG_DEFAULT, RF_ALG_GZIP, RF_ALG_BROTLI, RF_ALG_ZSTD };
+struct rf_algorithms {
+	unsigned n;
+	enum rf_algorithm v[RF_CODINGS_MOST]; /* in order of preference */
+};
+
+/* A part of the key of a rate limit. The device is its id, and the address where there is none; the address
+ * of IPv6 its first 64 bits. */
+struct rf_limit_part {
+	enum { RF_LIMIT_DEVICE, RF_LIMIT_ADDRESS, RF_LIMIT_VALUE } kind;
+	struct rf_expr *expr;        /* VALUE */
+};
+
+/* The documented object `ratelimit`. */
+struct rf_rule_limit {
+	uint64_t id;                 /* of the rule and this object: edits of the rule elsewhere keep the counters */
+	struct rf_limit_rate rate;
+	unsigned nparts;
+	struct rf_limit_part parts[RF_LIMIT_PARTS];
+	struct rf_expr *counting;    /* what counts; NULL: what the rule matches */
+	bool at_response;            /* `counting` asks for the response */
+	bool to_origin;              /* only what went to the origin counts */
+	struct rf_str score_header;  /* of the origin's answer: what it costs; "": each request one */
+};
+
+/* Is it counted when the response is there? */
+static inline bool rf_limit_late(const struct rf_rule_limit *l)
+{
+	return l->at_response || l->to_origin || l->score_header.n;
+}
+
 struct rf_rule {
 	_Atomic unsigned refs;
 	struct rf_str id, ref, description, expression, version;
@@ -58,8 +109,12 @@ struct rf_rule {
 	bool logging;              /* record matches (log always does; skip only where asked) */
 	int64_t priority;          /* smaller first; rules without one keep their place (0) */
 	struct rf_expr *cond;
-	const struct rf_response *response; /* block; NULL: the caller's default */
+	const struct rf_response *response; /* block; NULL: the caller's default; serve_error */
 	const struct rf_skip *skip;
+	const struct rf_redirect *redirect;
+	const struct rf_config *config;
+	const struct rf_algorithms *algorithms;
+	struct rf_rule_limit *limit;        /* rules of http_ratelimit */
 	size_t nedits;
 	const struct rf_edit_spec *edits;   /* of headers */
 	const struct rf_edit_spec *path, *query; /* NULL: untouched */
@@ -82,6 +137,7 @@ struct rf_ruleset {
 	char name[64];
 	enum rf_phase phase;
 	uint64_t uses[(RF_FIELD_COUNT + 63) / 64]; /* fields that its rules ask for */
+	bool counts;               /* there are rate limits that count by themselves (or were, before the last edits) */
 	size_t count;              /* rules in all blocks, in order of evaluation */
 	size_t nblocks;
 	struct rf_rule_block **blocks;

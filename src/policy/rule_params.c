@@ -1,4 +1,4 @@
-/* policy/rule_params: action_parameters of block, skip and rewrite.
+/* policy/rule_params: action_parameters of block, skip and rewrite; those of other actions are in rule_more.c.
  *
  * What would let a rule break the framing of a request, or lend a client's unverified certificate the
  * look of a verified one, is refused here.
@@ -9,13 +9,12 @@
 
 enum { POINTER = 120, HEADER_NAME = 64, VALUE_SIZE = 8192 };
 
-static int no_memory(struct rule_read *in)
+int rule_no_memory(struct rule_read *in)
 {
 	return rule_fail(in, RF_E_NOMEM, "/action_parameters", "no memory for this rule");
 }
 
-/* Refuse what the table does not name: a misspelt parameter must not be ignored. */
-static int only(struct rule_read *in, const json_t *o, const char *below, const char *const *names, size_t count)
+int rule_only(struct rule_read *in, const json_t *o, const char *below, const char *const *names, size_t count)
 {
 	const char *key;
 	json_t *v;
@@ -35,40 +34,48 @@ static int only(struct rule_read *in, const json_t *o, const char *below, const 
 	return RF_OK;
 }
 
-#define ONLY(in, o, below, ...) \
-	only(in, o, below, (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
-
-static int response(struct rule_read *in, const json_t *o)
+int rule_response(struct rule_read *in, const json_t *o, const char *at, struct rf_response *ret)
 {
 	static const char *const types[] = { "text/plain", "text/html", "text/xml", "application/json" };
-	static const char at[] = "/action_parameters/response";
 	const json_t *status = json_object_get(o, "status_code"), *content = json_object_get(o, "content");
 	const json_t *type = json_object_get(o, "content_type");
-	int c = ONLY(in, o, at, "status_code", "content", "content_type");
-	if (c)
-		return c;
-	int64_t code = status ? json_integer_value(status) : 403;
+	char below[POINTER];
 	size_t t = 0, count = sizeof types / sizeof *types;
+	if (status) {
+		snprintf(below, sizeof below, "%s/status_code", at);
+		if (json_integer_value(status) < 400 || json_integer_value(status) > 599)
+			return rule_fail(in, RF_E_RANGE, below, "a rule answers with 400 to 599");
+		ret->status = (int)json_integer_value(status);
+	}
 	while (type && t < count && strcmp(types[t], json_is_string(type) ? json_string_value(type) : "") != 0)
 		t++;
-	if (code < 400 || code > 599)
-		return rule_fail(in, RF_E_RANGE, "/action_parameters/response/status_code", "a block answers with 400 to 599");
+	snprintf(below, sizeof below, "%s/content_type", at);
 	if (t == count)
-		return rule_fail(in, RF_E_INVALID, "/action_parameters/response/content_type",
-			"this should be text/plain, text/html, text/xml or application/json");
+		return rule_fail(in, RF_E_INVALID, below, "this should be text/plain, text/html, text/xml or application/json");
+	ret->content_type = rf_str_z(types[t]);
+	snprintf(below, sizeof below, "%s/content", at);
 	if (content && !json_is_string(content))
-		return rule_fail(in, RF_E_TYPE, "/action_parameters/response/content", "this should be a string");
+		return rule_fail(in, RF_E_TYPE, below, "this should be a string");
 	if (content && json_string_length(content) > RF_RESPONSE_SIZE)
-		return rule_fail(in, RF_E_TOO_LARGE, "/action_parameters/response/content", "this takes at most %d bytes",
-			RF_RESPONSE_SIZE);
-	struct rf_response *r = rule_alloc(in->rule, sizeof *r);
-	if (!r)
-		return no_memory(in);
-	r->status = (int)code;
-	r->content_type = rf_str_z(types[t]);
-	in->rule->response = r;
+		return rule_fail(in, RF_E_TOO_LARGE, below, "this takes at most %d bytes", RF_RESPONSE_SIZE);
 	return content ? rule_dup(in, (struct rf_str){ json_string_value(content), json_string_length(content) },
-		&r->content) : RF_OK;
+		&ret->content) : RF_OK;
+}
+
+static int block(struct rule_read *in, const json_t *params)
+{
+	static const char at[] = "/action_parameters/response";
+	const json_t *o = json_object_get(params, "response");
+	int c = params ? RULE_ONLY(in, params, "/action_parameters", "response") : RF_OK;
+	if (c || !o)
+		return c;
+	c = RULE_ONLY(in, o, at, "status_code", "content", "content_type");
+	struct rf_response *r = c ? NULL : rule_alloc(in->rule, sizeof *r);
+	if (!r)
+		return c ? c : rule_no_memory(in);
+	r->status = in->rule->phase == RF_PHASE_HTTP_RATELIMIT ? 429 : 403;
+	in->rule->response = r;
+	return rule_response(in, o, at, r);
 }
 
 static int skip_phases(struct rule_read *in, const json_t *a, struct rf_skip *s)
@@ -102,7 +109,7 @@ static int skip_rulesets(struct rule_read *in, const json_t *a, struct rf_skip *
 		return rule_fail(in, RF_E_TYPE, at, "this should be an array of at most %d ids", RF_RULE_SKIPS);
 	s->rulesets = rule_alloc(in->rule, n * sizeof *s->rulesets);
 	if (!s->rulesets)
-		return no_memory(in);
+		return rule_no_memory(in);
 	for (; s->nrulesets < n; s->nrulesets++) {
 		const json_t *v = json_array_get(a, s->nrulesets);
 		if (!json_is_string(v))
@@ -121,7 +128,7 @@ static int skip_rules(struct rule_read *in, const json_t *o, struct rf_skip *s)
 	json_t *ids;
 	s->rules = rule_alloc(in->rule, RF_RULE_SKIPS * sizeof *s->rules);
 	if (!json_is_object(o) || !s->rules)
-		return s->rules ? rule_fail(in, RF_E_TYPE, at, "this should be {\"ruleset id\": [\"rule id\"]}") : no_memory(in);
+		return s->rules ? rule_fail(in, RF_E_TYPE, at, "this should be {\"ruleset id\": [\"rule id\"]}") : rule_no_memory(in);
 	json_object_foreach((json_t *)o, ruleset, ids) {
 		for (size_t i = 0; i < (json_is_array(ids) ? json_array_size(ids) : 1); i++) {
 			const json_t *v = json_array_get(ids, i);
@@ -139,23 +146,27 @@ static int skip_rules(struct rule_read *in, const json_t *o, struct rf_skip *s)
 	return RF_OK;
 }
 
-static int skip_products(struct rule_read *in, const json_t *a)
+/* Products are documented names of phases; of those that this edge has not, there is nothing to skip. */
+static int skip_products(struct rule_read *in, const json_t *a, struct rf_skip *s)
 {
-	static const char *const names[] = { "bic", "hot", "rateLimit", "securityLevel", "uaBlock", "waf",
-		"zoneLockdown" };
+	static const struct { const char *name; uint32_t phases; } products[] = { { "bic", 0 }, { "hot", 0 },
+		{ "rateLimit", 1u << RF_PHASE_HTTP_RATELIMIT }, { "securityLevel", 0 }, { "uaBlock", 0 },
+		{ "waf", 1u << RF_PHASE_HTTP_MANAGED | 1u << RF_PHASE_HTTP_RESPONSE_MANAGED }, { "zoneLockdown", 0 } };
 	static const char at[] = "/action_parameters/products";
 	if (!json_is_array(a))
 		return rule_fail(in, RF_E_TYPE, at, "this should be an array of products");
 	for (size_t i = 0; i < json_array_size(a); i++) {
 		const char *name = json_string_value(json_array_get(a, i));
-		size_t k = 0, count = sizeof names / sizeof *names;
-		while (name && k < count && strcmp(names[k], name) != 0)
+		size_t k = 0, count = sizeof products / sizeof *products;
+		while (name && k < count && strcmp(products[k].name, name) != 0)
 			k++;
 		if (!name || k == count)
 			return rule_fail(in, RF_E_UNKNOWN, at, "a product is one of bic, hot, rateLimit, securityLevel, uaBlock, waf "
 				"and zoneLockdown");
+		s->phases |= products[k].phases;
+		if (!products[k].phases)
+			rule_warn(in->rule, "a product that is named is not part of this edge: skipping it does nothing");
 	}
-	rule_warn(in->rule, "the products named are not part of this edge: skipping them does nothing");
 	return RF_OK;
 }
 
@@ -165,10 +176,10 @@ static int skip(struct rule_read *in, const json_t *params)
 	static const char at[] = "/action_parameters";
 	if (!params)
 		return rule_fail(in, RF_E_MISSING, at, "%s", says_what);
-	int c = ONLY(in, params, at, "ruleset", "phases", "rulesets", "rules", "products");
+	int c = RULE_ONLY(in, params, at, "ruleset", "phases", "rulesets", "rules", "products");
 	struct rf_skip *s = c ? NULL : rule_alloc(in->rule, sizeof *s);
 	if (!s)
-		return c ? c : no_memory(in);
+		return c ? c : rule_no_memory(in);
 	const json_t *ruleset = json_object_get(params, "ruleset"), *phases = json_object_get(params, "phases");
 	const json_t *rulesets = json_object_get(params, "rulesets"), *rules = json_object_get(params, "rules");
 	const json_t *products = json_object_get(params, "products");
@@ -184,12 +195,12 @@ static int skip(struct rule_read *in, const json_t *params)
 	if (!c && rules)
 		c = skip_rules(in, rules, s);
 	if (!c && products)
-		c = skip_products(in, products);
+		c = skip_products(in, products, s);
 	in->rule->skip = s;
 	return c;
 }
 
-static bool token(const char *z)
+bool header_name_ok(const char *z)
 {
 	size_t n = strlen(z);
 	for (size_t i = 0; i < n; i++)
@@ -200,14 +211,15 @@ static bool token(const char *z)
 }
 
 /* Headers that frame a message or choose its way are the edge's own. */
-static bool reserved(const char *name)
+static bool reserved(const char *name, enum rf_phase phase)
 {
 	static const char *const names[] = { "connection", "content-length", "expect", "host", "keep-alive",
 		"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (rf_str_ieq(rf_str_z(name), rf_str_z(names[i])))
 			return true;
-	return false;
+	/* The coding of an answer is what the edge says, or the origin's own. */
+	return phase == RF_PHASE_HTTP_RESPONSE && rf_str_ieq(rf_str_z(name), RF_STR("content-encoding"));
 }
 
 static bool leaks_certificate(const struct rf_rule *r, const struct rf_expr *x)
@@ -218,7 +230,7 @@ static bool leaks_certificate(const struct rf_rule *r, const struct rf_expr *x)
 }
 
 /* {value} or {expression} into *s. */
-static int edit_value(struct rule_read *in, const json_t *o, const char *below, struct rf_edit_spec *s)
+int rule_edit_value(struct rule_read *in, const json_t *o, const char *below, struct rf_edit_spec *s)
 {
 	const json_t *value = json_object_get(o, "value"), *expr = json_object_get(o, "expression");
 	char pointer[POINTER];
@@ -243,11 +255,11 @@ static int header(struct rule_read *in, const char *name, const json_t *o, struc
 		[RF_EDIT_SET] = "set", [RF_EDIT_ADD] = "add", [RF_EDIT_REMOVE] = "remove" };
 	char below[POINTER], pointer[POINTER + 16];
 	snprintf(below, sizeof below, "/action_parameters/headers/%.64s", name);
-	int c = ONLY(in, o, below, "operation", "value", "expression");
+	int c = RULE_ONLY(in, o, below, "operation", "value", "expression");
 	if (c)
 		return c;
-	if (!token(name) || reserved(name))
-		return rule_fail(in, RF_E_INVALID, below, token(name) ?
+	if (!header_name_ok(name) || reserved(name, in->rule->phase))
+		return rule_fail(in, RF_E_INVALID, below, header_name_ok(name) ?
 			"this header belongs to the edge and cannot be rewritten" : "this is not a header name of at most %d bytes", HEADER_NAME);
 	const char *operation = json_string_value(json_object_get(o, "operation"));
 	unsigned op = 0;
@@ -260,7 +272,7 @@ static int header(struct rule_read *in, const char *name, const json_t *o, struc
 	c = rule_dup(in, rf_str_z(name), &s->name);
 	if (c || op == RF_EDIT_REMOVE)
 		return c;
-	c = edit_value(in, o, below, s);
+	c = rule_edit_value(in, o, below, s);
 	return !c && !s->expr && !edit_value_ok(s->value) ?
 		rule_fail(in, RF_E_INVALID, below, "a header's value holds no control bytes") : c;
 }
@@ -275,7 +287,7 @@ static int headers(struct rule_read *in, const json_t *o)
 			RF_RULE_EDITS);
 	struct rf_edit_spec *s = rule_alloc(in->rule, n * sizeof *s);
 	if (!s)
-		return no_memory(in);
+		return rule_no_memory(in);
 	in->rule->edits = s;
 	json_object_foreach((json_t *)o, name, v) {
 		in->rule->nedits++; /* counted first, so that what it holds is freed */
@@ -291,12 +303,12 @@ static int uri_part(struct rule_read *in, const json_t *o, const char *below, bo
 {
 	if (!o)
 		return RF_OK;
-	int c = ONLY(in, o, below, "value", "expression");
+	int c = RULE_ONLY(in, o, below, "value", "expression");
 	struct rf_edit_spec *s = c ? NULL : rule_alloc(in->rule, sizeof *s);
 	if (!s)
-		return c ? c : no_memory(in);
+		return c ? c : rule_no_memory(in);
 	*ret = s;
-	c = edit_value(in, o, below, s);
+	c = rule_edit_value(in, o, below, s);
 	if (!c && !s->expr && !edit_uri_ok(s->value, path))
 		return rule_fail(in, RF_E_INVALID, below, path ?
 			"a path begins with `/` and holds no `?`, `#`, space or control byte" : "a query holds no `#`, space or control byte");
@@ -308,12 +320,14 @@ static int rewrite(struct rule_read *in, const json_t *params)
 	static const char at[] = "/action_parameters";
 	if (!params)
 		return rule_fail(in, RF_E_MISSING, at, "rewrite says what: headers or uri");
-	int c = ONLY(in, params, at, "headers", "uri");
+	int c = RULE_ONLY(in, params, at, "headers", "uri");
 	const json_t *h = json_object_get(params, "headers"), *uri = json_object_get(params, "uri");
+	if (!c && uri && in->rule->phase == RF_PHASE_HTTP_RESPONSE)
+		c = rule_fail(in, RF_E_INVALID, "/action_parameters/uri", "an answer has no URI to rewrite");
 	if (!c && !h && !uri)
 		c = rule_fail(in, RF_E_MISSING, at, "rewrite says what: headers or uri");
 	if (!c && uri)
-		c = ONLY(in, uri, "/action_parameters/uri", "path", "query");
+		c = RULE_ONLY(in, uri, "/action_parameters/uri", "path", "query");
 	if (!c && uri)
 		c = uri_part(in, json_object_get(uri, "path"), "/action_parameters/uri/path", true, &in->rule->path);
 	if (!c && uri)
@@ -347,14 +361,17 @@ int rule_parameters(struct rule_read *in, const json_t *params)
 		return skip(in, params);
 	case RF_ACT_REWRITE:
 		return rewrite(in, params);
-	case RF_ACT_BLOCK:
+	case RF_ACT_BLOCK: case RF_ACT_RATE_LIMIT: case RF_ACT_QUARANTINE:
 	case RF_ACT_CHALLENGE: case RF_ACT_JS_CHALLENGE: case RF_ACT_MANAGED_CHALLENGE:
-		if (params) {
-			int c = ONLY(in, params, at, "response");
-			const json_t *r = json_object_get(params, "response");
-			return c || !r ? c : response(in, r);
-		}
-		return RF_OK;
+		return block(in, params);
+	case RF_ACT_REDIRECT:
+		return rule_redirect(in, params);
+	case RF_ACT_SET_CONFIG:
+		return rule_set_config(in, params);
+	case RF_ACT_COMPRESS:
+		return rule_compress(in, params);
+	case RF_ACT_SERVE_ERROR:
+		return rule_serve_error(in, params);
 	default:
 		return params && json_object_size(params) ? rule_fail(in, RF_E_UNKNOWN, at, "this action takes no parameters") :
 			RF_OK;

@@ -24,6 +24,15 @@ static void uses_of(const struct rf_rule *r, uint64_t uses[(RF_FIELD_COUNT + 63)
 		rf_expr_add_uses(r->path->expr, uses);
 	if (r->query && r->query->expr)
 		rf_expr_add_uses(r->query->expr, uses);
+	if (r->redirect && r->redirect->target->expr)
+		rf_expr_add_uses(r->redirect->target->expr, uses);
+	if (r->limit)
+		rule_limit_add_uses(r->limit, uses);
+}
+
+static bool counts(const struct rf_rule *r)
+{
+	return r->limit && r->limit->counting;
 }
 
 /* A block of rules that the caller has referenced. */
@@ -155,6 +164,7 @@ struct made {
 	struct rf_rule **rules;
 	size_t count;
 	uint64_t uses[(RF_FIELD_COUNT + 63) / 64];
+	bool counts;
 };
 
 static int make_rules(const struct rf_rule_env *env, enum rf_phase phase, const json_t *docs, const struct rf_map *m,
@@ -171,6 +181,7 @@ static int make_rules(const struct rf_rule_env *env, enum rf_phase phase, const 
 			return c;
 		made->rules[made->count++] = r;
 		uses_of(r, made->uses);
+		made->counts |= counts(r);
 	}
 	return RF_OK;
 }
@@ -213,6 +224,7 @@ int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct r
 		return c;
 	}
 	memcpy(s->uses, made.uses, sizeof s->uses);
+	s->counts = made.counts;
 	snprintf(s->id, sizeof s->id, "%.*s", RF_ARG(id));
 	snprintf(s->name, sizeof s->name, "%.*s", RF_ARG(name));
 	*ret = s;
@@ -255,8 +267,10 @@ int rf_ruleset_of(enum rf_phase phase, struct rf_str id, struct rf_str name, str
 		rf_ruleset_put(s);
 		return RF_E_NOMEM;
 	}
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		uses_of(rf_rule_get(rules[i]), s->uses);
+		s->counts |= counts(rules[i]);
+	}
 	snprintf(s->id, sizeof s->id, "%.*s", RF_ARG(id));
 	snprintf(s->name, sizeof s->name, "%.*s", RF_ARG(name));
 	*ret = s;
@@ -449,6 +463,7 @@ int rf_ruleset_with(const struct rf_ruleset *old, size_t at, bool replace, struc
 	memcpy(s->uses, old->uses, sizeof s->uses); /* a removed rule's fields stay until all are made anew */
 	if (rule)
 		uses_of(rule, s->uses);
+	s->counts = old->counts || (rule && counts(rule));
 	*ret = s;
 	return RF_OK;
 }

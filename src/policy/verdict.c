@@ -18,9 +18,22 @@ void rf_verdict_init(struct rf_verdict *v)
 	v->error = RF_OK;
 	v->rule = NULL;
 	v->response = NULL;
-	v->nhits = v->hits_lost = v->nedits = v->nskippers = 0;
+	v->status = 403;
+	v->location = RF_STR("");
+	v->wait_ns = 0;
+	v->nhits = v->hits_lost = v->nedits = v->nlate = v->limits_evicted = 0;
 	v->set_path = v->set_query = false;
-	v->skipped_phases = 0;
+	v->config = (struct rf_config){ -1, -1, 0 };
+	v->algorithms = NULL;
+	v->counting = (struct rf_counting){ 0 };
+	v->limit = (struct rf_limit_state){ 0 };
+	v->skipped.phases = 0;
+	v->skipped.nskippers = 0;
+}
+
+int rf_verdict_status(const struct rf_verdict *v)
+{
+	return v->response && v->response->status ? v->response->status : v->status;
 }
 
 const char *rf_why_str(enum rf_why why)
@@ -32,6 +45,10 @@ const char *rf_why_str(enum rf_why why)
 		return "a rule";
 	case RF_WHY_CHALLENGE:
 		return "a challenge is meaningless to a device";
+	case RF_WHY_LIMIT:
+		return "more requests than a rule allows";
+	case RF_WHY_QUARANTINE:
+		return "a rule moved the device to quarantine";
 	default:
 		return "a rule could not be evaluated";
 	}
@@ -39,19 +56,19 @@ const char *rf_why_str(enum rf_why why)
 
 static bool set_skipped(const struct rf_verdict *v, const struct rf_ruleset *set)
 {
-	for (unsigned i = 0; i < v->nskippers; i++)
-		for (size_t k = 0; k < v->skippers[i]->nrulesets; k++)
-			if (rf_str_eq(v->skippers[i]->rulesets[k], rf_str_z(set->id)))
+	for (unsigned i = 0; i < v->skipped.nskippers; i++)
+		for (size_t k = 0; k < v->skipped.skippers[i]->nrulesets; k++)
+			if (rf_str_eq(v->skipped.skippers[i]->rulesets[k], rf_str_z(set->id)))
 				return true;
 	return false;
 }
 
-static bool rule_skipped(const struct rf_verdict *v, const struct rf_ruleset *set, const struct rf_rule *rule)
+bool verdict_skips(const struct rf_verdict *v, const struct rf_ruleset *set, const struct rf_rule *rule)
 {
-	for (unsigned i = 0; i < v->nskippers; i++)
-		for (size_t k = 0; k < v->skippers[i]->nrules; k++)
-			if (rf_str_eq(v->skippers[i]->rules[k].rule, rule->id) &&
-				rf_str_eq(v->skippers[i]->rules[k].ruleset, rf_str_z(set->id)))
+	for (unsigned i = 0; i < v->skipped.nskippers; i++)
+		for (size_t k = 0; k < v->skipped.skippers[i]->nrules; k++)
+			if (rf_str_eq(v->skipped.skippers[i]->rules[k].rule, rule->id) &&
+				rf_str_eq(v->skipped.skippers[i]->rules[k].ruleset, rf_str_z(set->id)))
 				return true;
 	return false;
 }
@@ -71,7 +88,7 @@ static enum rf_step step(struct run *r, const struct rf_rule *rule, struct cond 
 		return RF_STEP_SKIPPED;
 	if (!rule->enabled)
 		return RF_STEP_DISABLED;
-	if (r->v->nskippers && rule_skipped(r->v, r->set, rule))
+	if (r->v->skipped.nskippers && verdict_skips(r->v, r->set, rule))
 		return RF_STEP_SKIPPED;
 	int c = at.s ? segment_test(at.s, at.rank, r->f, &matched) : rf_expr_test(rule->cond, r->f, &matched);
 	if (c) {
@@ -142,11 +159,12 @@ static bool run_index(struct run *r)
 
 static void run_set(struct run *r)
 {
-	r->set_done = set_skipped(r->v, r->set) || (r->v->skipped_phases >> r->set->phase & 1);
-	if (r->set->index && !r->trace && (r->set_done || run_index(r)))
-		return;
-	for (size_t b = 0; b < r->set->nblocks && (!r->done || r->trace); b++)
+	r->set_done = set_skipped(r->v, r->set) || (r->v->skipped.phases >> r->set->phase & 1);
+	bool found = r->set->index && !r->trace && (r->set_done || run_index(r));
+	for (size_t b = 0; !found && b < r->set->nblocks && (!r->done || r->trace); b++)
 		run_block(r, r->set->blocks[b]);
+	if (r->set->counts && !r->done && !r->set_done)
+		outcome_count(r);
 }
 
 void rf_phase_eval(const struct rf_phase_set *set, struct rf_facts *f, struct rf_verdict *v,
@@ -159,10 +177,10 @@ void rf_phase_eval(const struct rf_phase_set *set, struct rf_facts *f, struct rf
 	}
 }
 
-void rf_http_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)
+static void eval_in_order(const enum rf_phase *order, size_t n, const struct rf_policy *p, struct rf_facts *f,
+	struct rf_verdict *v, const struct rf_trace *trace)
 {
-	static const enum rf_phase order[] = { RF_PHASE_HTTP_REQUEST, RF_PHASE_HTTP_TRANSFORM, RF_PHASE_HTTP_LATE };
-	for (size_t i = 0; i < sizeof order / sizeof *order && v->outcome != RF_BLOCK; i++)
+	for (size_t i = 0; i < n && !rf_verdict_ends(v); i++)
 		rf_phase_eval(p->phase[order[i]], f, v, trace);
 }
 
@@ -174,5 +192,30 @@ void rf_policy_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_ver
 	}
 	rf_phase_eval(p->phase[RF_PHASE_CONNECTION], f, v, trace);
 	if (v->outcome != RF_BLOCK)
+		rf_config_eval(p, f, v, trace);
+	if (v->outcome != RF_BLOCK)
 		rf_http_eval(p, f, v, trace);
+	if (rf_verdict_ends(v) || rf_fact(f, RF_F_RESPONSE_CODE)->tag == RF_V_MISSING)
+		return;
+	v->nedits = 0; /* from here on they are of the answer */
+	rf_response_eval(p, f, v, trace);
+}
+
+void rf_config_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)
+{
+	rf_phase_eval(p->phase[RF_PHASE_HTTP_CONFIG], f, v, trace);
+}
+
+void rf_http_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)
+{
+	static const enum rf_phase order[] = { RF_PHASE_HTTP_REQUEST, RF_PHASE_HTTP_RATELIMIT, RF_PHASE_HTTP_MANAGED,
+		RF_PHASE_HTTP_REDIRECT, RF_PHASE_HTTP_TRANSFORM, RF_PHASE_HTTP_LATE };
+	eval_in_order(order, sizeof order / sizeof *order, p, f, v, trace);
+}
+
+void rf_response_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)
+{
+	static const enum rf_phase order[] = { RF_PHASE_HTTP_RESPONSE_MANAGED, RF_PHASE_HTTP_ERRORS, RF_PHASE_HTTP_RESPONSE,
+		RF_PHASE_HTTP_COMPRESSION };
+	eval_in_order(order, sizeof order / sizeof *order, p, f, v, trace);
 }

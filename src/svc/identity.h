@@ -8,9 +8,11 @@
 #include "records/counters.h"
 #include "svc/snapshot.h"
 
-/* A device that a worker has just created: to be kept (control thread). Texts are the event's own. */
+/* What a worker has just done with a device: to be kept (control thread). Texts are the event's own. */
 struct rf_identity_event {
-	bool created, pinned, unknown; /* one of them: a new device; the first key of a known one (device, bind_value, pin); neither */
+	/* One of them: a new device; the first key of a known one (device, bind_value, pin); one that a rule moved to quarantine
+	 * (device, rule, and in subject its description); a certificate of no device. */
+	bool created, pinned, quarantined, unknown;
 	char device[RF_ID_LEN + 1];
 	char class_id[RF_ID_LEN + 1];
 	char root_id[RF_ID_LEN + 1];
@@ -19,12 +21,13 @@ struct rf_identity_event {
 	enum rf_bind bind;
 	char bind_value[256];      /* hex, or the expanded template */
 	char pin[2 * RF_PIN_LEN + 1]; /* hex: the key that stands for the identifier from now on */
+	char rule[RF_ID_LEN + 1];
 	int64_t at_s;
 };
 
 struct rf_identity_env {
 	struct rf_registry *registry;
-	void (*event)(void *arg, const struct rf_identity_event *ev); /* copies it; from any thread */
+	bool (*event)(void *arg, const struct rf_identity_event *ev); /* copies it; from any thread; false: there is no room */
 	void *arg;
 };
 

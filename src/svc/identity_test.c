@@ -17,11 +17,12 @@ static struct rf_class class;
 static struct rf_identity_event last;
 static unsigned events;
 
-static void event(void *arg, const struct rf_identity_event *ev)
+static bool event(void *arg, const struct rf_identity_event *ev)
 {
 	(void)arg;
 	last = *ev;
 	events++;
+	return true;
 }
 
 static struct rf_identity_env env(void)

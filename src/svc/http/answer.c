@@ -57,6 +57,8 @@ static struct content content_of(struct request *q)
 {
 	static const char *const types[] = { "application/json", "text/html" };
 	const struct refusal *r = &q->refusal;
+	if (q->location.n)
+		return (struct content){ RF_STR("text/plain"), RF_STR("") };
 	if (r->response)
 		return (struct content){ r->response->content_type, r->response->content };
 	struct rf_str accept = q->snap ? rf_http_value(&q->head, RF_HDR_ACCEPT) : (struct rf_str){ 0 };
@@ -93,7 +95,8 @@ static bool head_only(const struct request *q)
 static struct rf_str compose(struct rf_http_conn *c, int status, struct content body)
 {
 	struct request *q = c->req;
-	struct rf_str h = head(c, status, &body, RF_STR(""));
+	struct rf_str to = q->location.n ? rf_arena_printf(&q->arena, "Location: %.*s\r\n", RF_ARG(q->location)) : RF_STR("");
+	struct rf_str h = to.p ? head(c, status, &body, to) : to;
 	size_t n = head_only(q) ? 0 : body.bytes.n;
 	char *all = h.p ? rf_arena_array(&q->arena, h.n + n, 1) : NULL;
 	if (!all)
@@ -130,31 +133,49 @@ static bool body_small(const struct request *q)
 	       (h->body == RF_BODY_LENGTH && h->content_length <= DRAIN_MAX);
 }
 
-enum step refuse(struct rf_http_conn *c, int status, enum rf_reason reason, const char *words)
+/* The request ends here: nothing more of it goes to the origin, nothing more comes from there. */
+static enum step stop(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
 	struct refusal *r = &q->refusal;
-	r->status = status;
-	r->reason = reason;
-	r->words = words ? words : rf_reason_words(reason);
 	r->set = true;
-	rf_count_refused(reason, false);
-	if (reason == RF_REASON_BODY_SIZE)
-		rf_count(RF_C_LIMIT_BODY);
-	else if (reason == RF_REASON_MEMORY)
-		rf_count(RF_C_LIMIT_REQUEST_MEMORY);
 	c->wait[0].what = c->wait[1].what = WAIT_NONE;
 	upstream_drop(q, false);
 	rf_pool_unqueue(&q->queue);
 	q->queued = false;
 	if (q->local)
 		local_gone(c);
-	if (!status || q->answered || q->interim) { /* too late for an answer: the client must see that it broke off */
+	if (!r->status || q->answered || q->interim) { /* too late for an answer: the client must see that it broke off */
 		q->broken = true;
 		c->end = r->words;
 		return STEP_CLOSE;
 	}
 	return STEP_ANSWER;
+}
+
+enum step refuse(struct rf_http_conn *c, int status, enum rf_reason reason, const char *words)
+{
+	struct refusal *r = &c->req->refusal;
+	r->status = status;
+	r->reason = reason;
+	r->words = words ? words : rf_reason_words(reason);
+	rf_count_refused(reason, false);
+	if (reason == RF_REASON_BODY_SIZE)
+		rf_count(RF_C_LIMIT_BODY);
+	else if (reason == RF_REASON_MEMORY)
+		rf_count(RF_C_LIMIT_REQUEST_MEMORY);
+	return stop(c);
+}
+
+enum step answer_instead(struct rf_http_conn *c, int status, struct rf_str location, const struct rf_response *response)
+{
+	struct request *q = c->req;
+	q->instead = true;
+	q->location = location;
+	q->refusal.status = status;
+	q->refusal.words = "a rule has answered";
+	q->refusal.response = response;
+	return stop(c);
 }
 
 /* The flow that reads away what is left of the body, through whatever has been taken of it already. */

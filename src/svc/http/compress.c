@@ -71,6 +71,13 @@ enum rf_coding rf_coding_accepted(const struct rf_http_head *request)
 	return i < 0 ? RF_CODING_NONE : codings[i];
 }
 
+bool rf_coding_takes(const struct rf_http_head *request, enum rf_coding c)
+{
+	const struct rf_http_header *h = rf_http_header(request, RF_HDR_ACCEPT_ENCODING);
+	const char *have[] = { rf_coding_name(c) };
+	return h && !rf_http_header_next(request, h) && rf_accept_coding(h->value, have, 1) == 0;
+}
+
 bool rf_coding_worth(struct rf_str type)
 {
 	static const char *const worth[] = { "application/json", "application/javascript", "application/xml",

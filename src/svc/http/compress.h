@@ -17,6 +17,8 @@ const char *rf_coding_name(enum rf_coding c); /* "gzip", "br", "zstd", "deflate"
 enum rf_coding rf_coding_of(struct rf_str name);
 /* The best coding that all Accept-Encoding headers of the request allow [RFC 9110 12.5.3]. */
 enum rf_coding rf_coding_accepted(const struct rf_http_head *request);
+/* Does the client take this one? */
+bool rf_coding_takes(const struct rf_http_head *request, enum rf_coding c);
 /* Is a response of this media type worth it? Texts and the like are, pictures are not. */
 bool rf_coding_worth(struct rf_str content_type);
 

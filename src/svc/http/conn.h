@@ -101,6 +101,14 @@ struct request {
 	const struct rf_class *class;
 	struct refusal refusal;
 	unsigned retry_after;             /* seconds, with a refusal for a rate */
+	bool instead;                     /* a rule answers, which is no refusal: refusal says with what */
+	struct rf_str location;           /* of a redirection */
+	int64_t body_bytes;               /* of the body that rules see */
+	int compress;                     /* 0, 1, -1: as the app says */
+	uint32_t sample;                  /* one of so many is recorded; 0, 1: each */
+	struct rf_skipped skipped;        /* by rules, for the phases to come */
+	unsigned nlate;                   /* to be counted when the answer is there */
+	struct rf_late_count *late;
 	bool counted;                     /* in device->use.requests */
 	bool class_counted;               /* among those of class_slot */
 	uint16_t class_slot;
@@ -147,6 +155,7 @@ struct rf_http_edge {
 	struct rf_tls *tls;
 	struct rf_bufpool *bufs;
 	struct rf_pool *pool;
+	struct rf_limits *limits;         /* of all workers */
 	struct rf_http_conf conf;
 	struct rf_identity_env identity;
 	struct rf_limiter *limiters;      /* request rates by class slot (limits.c) */
@@ -215,6 +224,8 @@ void wait_fire(struct rf_timer *t);
 
 /* answer.c: refuse the request. Always returns STEP_ANSWER, or STEP_RECORD where an answer has begun already. */
 enum step refuse(struct rf_http_conn *c, int status, enum rf_reason reason, const char *words);
+/* A rule answers with this status, and a location or a response. As refuse, but nobody was refused. */
+enum step answer_instead(struct rf_http_conn *c, int status, struct rf_str location, const struct rf_response *response);
 
 /* forward.c */
 void upstream_event(struct rf_upstream *u);
@@ -226,9 +237,10 @@ enum step origin_failed(struct rf_http_conn *c, int status, enum rf_reason reaso
 /* headers.c: build q->out_rest (once) and q->out_line (for each origin). RF_E_NOMEM, RF_E_TOO_LARGE. */
 int headers_rest(struct request *q, const struct rf_verdict *v);
 int headers_line(struct request *q, const struct rf_origin *o);
-/* The head for the client, from that of the origin. `interim`: a 1xx. p NULL without memory. */
+/* The head for the client, from that of the origin, with the edits of a verdict (NULL: none). `interim`: a 1xx. p NULL
+ * without memory. */
 struct rf_str headers_answer(struct request *q, const struct rf_http_head *h, bool interim, bool chunk,
-			     enum rf_coding coding);
+			     enum rf_coding coding, const struct rf_verdict *v);
 
 /* facts.c */
 extern const struct rf_facts_ops facts_ops;
@@ -241,7 +253,17 @@ struct rf_http_conn *live_find(struct rf_http_edge *e, struct rf_str device_id);
 /* request.c: the client's body broke off, or breaks its framing or bounds */
 enum step body_error(struct rf_http_conn *c, int r);
 
+/* judge.c: what rules decide over a request and the answer to it */
+enum step judge_settings(struct rf_http_conn *c); /* STEP_WAIT: go on */
+enum step judge_request(struct rf_http_conn *c);  /* STEP_FORWARD: it may pass */
+/* The head of the origin's answer is there. STEP_WAIT: it may pass, with what *ret_v says (NULL: as it is), until the next
+ * request is judged. */
+enum step judge_answer(struct rf_http_conn *c, const struct rf_verdict **ret_v);
+bool judge_sees_body(const struct request *q);
+void judge_counts(struct rf_http_conn *c); /* the answer is there, or will not be */
+
 /* who.c: the device behind a connection */
+void who_quarantine(struct rf_http_conn *c, const struct rf_rule *rule);
 enum step who_welcome(struct rf_http_conn *c); /* after the handshake: the connection's rules; HEAD or CLOSE */
 void who_identify(struct rf_http_conn *c, const struct rf_snap *snap);
 void who_leave(struct rf_http_conn *c);

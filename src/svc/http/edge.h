@@ -78,6 +78,7 @@ struct rf_http_edge_spec {
 	struct rf_bufpool *bufs;
 	struct rf_pool *pool;
 	const struct rf_http_conf *conf;   /* copied */
+	struct rf_limits *limits;          /* counters of rate limits, shared by all workers; NULL: none is ever reached */
 	struct rf_identity_env identity;
 	const struct rf_snap *(*snap)(void);        /* rf_snap_now */
 	void (*emit)(void *arg, const struct rf_record *rec); /* to the worker's ring; NULL: no records */

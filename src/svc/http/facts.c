@@ -215,7 +215,9 @@ static bool response(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f
 {
 	struct request *q = c->req;
 	switch (f) {
-	case RF_F_RESPONSE_CODE: *ret = rf_val_int(q->answer.status); return q->answer.status;
+	case RF_F_RESPONSE_CODE: /* the edge's own where no origin has answered */
+		*ret = rf_val_int(q->origin_status ? q->origin_status : q->status);
+		return ret->i;
 	case RF_F_RESPONSE_TYPE: return give_str(ret, media_type(a, &q->answer));
 	case RF_F_ORIGIN_TTFB: *ret = rf_val_int((int64_t)(q->origin_ns / 1000000)); return true;
 	default: return false;
@@ -238,7 +240,7 @@ static bool languages(struct rf_http_conn *c, struct rf_arena *a, enum rf_field 
 static bool body(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
 	struct request *q = c->req;
-	size_t want = c->edge->conf.rule_body;
+	size_t want = (size_t)q->body_bytes;
 	switch (f) {
 	case RF_F_HTTP_BODY:
 		return q->head.body == RF_BODY_NONE ? false : give_str(ret, rf_flow_peeked(&q->fup, want));

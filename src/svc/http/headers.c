@@ -367,12 +367,41 @@ static void connection_says(struct out *o, const struct request *q)
 	}
 }
 
+/* Edits of rules of the answer; framing and coding stay the edge's. */
+static void answer_edits(struct out *o, const struct rf_verdict *v)
+{
+	for (unsigned i = 0; i < v->nedits; i++) {
+		const struct rf_edit *e = &v->edits[i];
+		bool again = e->op == RF_EDIT_REMOVE; /* a later SET or REMOVE of the same name wins */
+		for (unsigned k = i + 1; k < v->nedits; k++)
+			again |= v->edits[k].op != RF_EDIT_ADD && rf_str_ieq(v->edits[k].name, e->name);
+		if (!again && rf_http_is_token(e->name))
+			clean_line(o, e->name, e->value);
+	}
+}
+
+static bool answer_edited(const struct rf_verdict *v, struct rf_str name)
+{
+	for (unsigned i = 0; i < v->nedits; i++)
+		if (v->edits[i].op != RF_EDIT_ADD && rf_str_ieq(v->edits[i].name, name))
+			return true;
+	return false;
+}
+
+static size_t answer_room(const struct rf_http_head *h, const struct rf_verdict *v)
+{
+	size_t n = h->size + 256;
+	for (unsigned i = 0; v && i < v->nedits; i++)
+		n += v->edits[i].name.n + v->edits[i].value.n + 4;
+	return n;
+}
+
 struct rf_str headers_answer(struct request *q, const struct rf_http_head *h, bool interim, bool chunk,
-			     enum rf_coding coding)
+			     enum rf_coding coding, const struct rf_verdict *v)
 {
 	struct out o;
 	char status[4] = { (char)('0' + h->status / 100 % 10), (char)('0' + h->status / 10 % 10), (char)('0' + h->status % 10), ' ' };
-	if (!out_on(&o, &q->arena, h->size + 256))
+	if (!out_on(&o, &q->arena, answer_room(h, v)))
 		return (struct rf_str){ 0 };
 	add(&o, RF_STR("HTTP/1.1 "));
 	add(&o, (struct rf_str){ status, sizeof status });
@@ -380,7 +409,7 @@ struct rf_str headers_answer(struct request *q, const struct rf_http_head *h, bo
 	add(&o, RF_STR("\r\n"));
 	for (uint16_t i = 0; i < h->count; i++) {
 		const struct rf_http_header *f = &h->headers[i];
-		if (!kept_from_origin(f, interim, chunk, coding))
+		if (!kept_from_origin(f, interim, chunk, coding) || (v && v->nedits && answer_edited(v, f->name)))
 			continue;
 		/* Another coding is another representation, byte for byte [RFC 9110 8.8.1]. */
 		bool strong = coding && f->id == RF_HDR_ETAG && !rf_str_starts(f->value, RF_STR("W/"));
@@ -389,6 +418,8 @@ struct rf_str headers_answer(struct request *q, const struct rf_http_head *h, bo
 		add(&o, f->value);
 		add(&o, RF_STR("\r\n"));
 	}
+	if (v)
+		answer_edits(&o, v);
 	if (chunk)
 		line(&o, RF_STR("Transfer-Encoding"), RF_STR("chunked"));
 	if (coding) {

@@ -125,18 +125,44 @@ static bool from_elsewhere(const struct request *q)
 	return !(r.n >= n && rf_str_ieq((struct rf_str){ r.p, n }, q->host) && (r.n == n || r.p[n] == '/' || r.p[n] == ':'));
 }
 
-/* Is it worth compressing, and allowed [RFC 9110 8.4, 7.7]? */
-static enum rf_coding coding_for(const struct request *q)
+/* May it be changed at all [RFC 9110 8.4, 7.7]? */
+static bool may_code(const struct request *q)
 {
 	const struct rf_http_head *h = &q->answer;
-	if (!q->app->compress || from_elsewhere(q) || q->head.method == RF_HTTP_HEAD || h->status != 200 || h->body == RF_BODY_NONE ||
-	    h->first[RF_HDR_CONTENT_ENCODING] || h->first[RF_HDR_CONTENT_RANGE] ||
-	    (h->body == RF_BODY_LENGTH && h->content_length < COMPRESS_LEAST) ||
-	    rf_str_search(rf_http_value(h, RF_HDR_CACHE_CONTROL), RF_STR("no-transform")) <
-		    rf_http_value(h, RF_HDR_CACHE_CONTROL).n ||
+	struct rf_str control = rf_http_value(h, RF_HDR_CACHE_CONTROL);
+	return !from_elsewhere(q) && q->head.method != RF_HTTP_HEAD && h->status == 200 && h->body != RF_BODY_NONE &&
+	       !h->first[RF_HDR_CONTENT_ENCODING] && !h->first[RF_HDR_CONTENT_RANGE] &&
+	       rf_str_search(control, RF_STR("no-transform")) == control.n;
+}
+
+/* What the app, or a rule's setting, makes of it where no rule chooses: is it worth compressing? */
+static enum rf_coding coding_default(const struct request *q)
+{
+	const struct rf_http_head *h = &q->answer;
+	bool wanted = q->compress < 0 ? q->app->compress : q->compress;
+	if (!wanted || (h->body == RF_BODY_LENGTH && h->content_length < COMPRESS_LEAST) ||
 	    !rf_coding_worth(rf_http_value(h, RF_HDR_CONTENT_TYPE)))
 		return RF_CODING_NONE;
 	return rf_coding_accepted(&q->head);
+}
+
+static enum rf_coding coding_for(const struct request *q, const struct rf_algorithms *chosen)
+{
+	static const enum rf_coding codings[] = { [RF_ALG_GZIP] = RF_CODING_GZIP, [RF_ALG_BROTLI] = RF_CODING_BROTLI,
+		[RF_ALG_ZSTD] = RF_CODING_ZSTD };
+	if (!may_code(q))
+		return RF_CODING_NONE;
+	for (unsigned i = 0; chosen && i < chosen->n; i++) {
+		if (chosen->v[i] == RF_ALG_NONE)
+			return RF_CODING_NONE;
+		if (chosen->v[i] == RF_ALG_DEFAULT)
+			return coding_default(q);
+		if (chosen->v[i] == RF_ALG_AUTO)
+			return rf_coding_accepted(&q->head);
+		if (rf_coding_takes(&q->head, codings[chosen->v[i]]))
+			return codings[chosen->v[i]];
+	}
+	return chosen ? RF_CODING_NONE : coding_default(q);
 }
 
 /* The head stays readable for the record although its buffer is about to be used for other bytes. */
@@ -158,12 +184,17 @@ static enum step start_tunnel(struct rf_http_conn *c)
 	struct rf_http_edge *e = c->edge;
 	if (q->head.upgrade != RF_UPGRADE_WEBSOCKET || q->answer.body != RF_BODY_TUNNEL)
 		return origin_failed(c, 502, RF_REASON_ORIGIN_MALFORMED, "the origin switches protocols unasked", false);
+	const struct rf_verdict *v;
+	q->origin_status = 101;
+	enum step s = judge_answer(c, &v);
+	if (s != STEP_WAIT)
+		return s;
 	q->upgraded = true;
-	struct rf_str head = headers_answer(q, &q->answer, true, false, RF_CODING_NONE);
+	struct rf_str head = headers_answer(q, &q->answer, true, false, RF_CODING_NONE, v);
 	if (!head.p)
 		return refuse(c, 503, RF_REASON_MEMORY, NULL);
 	q->answered = true;
-	q->status = q->origin_status = 101;
+	q->status = 101;
 	c->last = true;
 	rf_count(RF_C_UPGRADES);
 	detach_head(c);
@@ -183,7 +214,7 @@ static enum step start_interim(struct rf_http_conn *c)
 	q->oscan = (struct rf_http_scan){ 0 };
 	if (!q->head.minor || q->expect_sent) /* [RFC 9110 15.2] */
 		return STEP_WAIT;
-	struct rf_str head = headers_answer(q, &q->answer, true, false, RF_CODING_NONE);
+	struct rf_str head = headers_answer(q, &q->answer, true, false, RF_CODING_NONE, NULL);
 	if (!head.p)
 		return refuse(c, 503, RF_REASON_MEMORY, NULL);
 	rf_flow_init(&q->fdown, &q->up->stream, &q->oin, &c->stream, c->edge->bufs, &q->arena);
@@ -198,12 +229,16 @@ static enum step start_answer(struct rf_http_conn *c)
 	struct request *q = c->req;
 	struct rf_http_head *h = &q->answer;
 	struct rf_flow *f = &q->fdown;
-	enum rf_coding coding = coding_for(q);
-	bool framed = h->body == RF_BODY_CHUNKED || h->body == RF_BODY_CLOSE || coding;
+	const struct rf_verdict *v;
 	q->origin_status = q->status = h->status;
 	q->origin_ns = conn_now(c) - q->sent_at;
 	rf_observe(RF_H_ORIGIN, q->origin_ns);
 	rf_origin_report(q->origin, h->status < 502 || h->status > 504, conn_now(c));
+	enum step s = judge_answer(c, &v);
+	if (s != STEP_WAIT)
+		return s;
+	enum rf_coding coding = coding_for(q, v ? v->algorithms : NULL);
+	bool framed = h->body == RF_BODY_CHUNKED || h->body == RF_BODY_CLOSE || coding;
 	rf_flow_init(f, &q->up->stream, &q->oin, &c->stream, c->edge->bufs, &q->arena);
 	rf_flow_body(f, h->body, h->content_length, &c->edge->conf.heads);
 	f->chunk = framed && q->head.minor;
@@ -212,7 +247,7 @@ static enum step start_answer(struct rf_http_conn *c)
 		c->last = true;
 	if (coding)
 		f->codec = rf_codec_encoder(coding);
-	struct rf_str head = !coding || f->codec ? headers_answer(q, h, false, f->chunk || coding, coding)
+	struct rf_str head = !coding || f->codec ? headers_answer(q, h, false, f->chunk || coding, coding, v)
 						 : (struct rf_str){ 0 };
 	if (!head.p)
 		return refuse(c, 503, RF_REASON_MEMORY, NULL);

@@ -49,7 +49,7 @@ static void common(struct rf_http_conn *c, struct rf_record *r)
 
 static bool refused(const struct request *q)
 {
-	return q->refusal.set || q->broken;
+	return (q->refusal.set && !q->instead) || q->broken;
 }
 
 static void verdict(const struct request *q, struct rf_record *r)
@@ -60,6 +60,9 @@ static void verdict(const struct request *q, struct rf_record *r)
 		r->action = error ? RF_STR("error") : RF_STR("block");
 		r->layer = rf_str_z(rf_reason_layer(q->refusal.reason));
 		r->reason = rf_str_z(q->refusal.words);
+	} else if (q->instead) {
+		r->action = rf_str_z(rf_actions[q->rule->action].name);
+		r->layer = RF_STR("rule");
 	} else if (q->would) {
 		r->action = RF_STR("log");
 		r->layer = RF_STR("tls");
@@ -89,6 +92,16 @@ static void use(const struct request *q, const struct rf_record *r)
 	atomic_fetch_add_explicit(&u->refused_total, refused(q), memory_order_relaxed);
 	atomic_fetch_add_explicit(&u->bytes_in, r->bytes_in, memory_order_relaxed);
 	atomic_fetch_add_explicit(&u->bytes_out, r->bytes_out, memory_order_relaxed);
+}
+
+/* A rule may want only some of what passes recorded; what was refused or went wrong always is. */
+static bool sampled(struct rf_http_conn *c, struct rf_record *r)
+{
+	uint32_t n = c->req->sample;
+	if (n <= 1 || !rf_str_eq(r->action, RF_STR("allow")))
+		return true;
+	r->sample = n;
+	return edge_id(c->edge) % n == 0;
 }
 
 static void report_request(struct rf_http_conn *c)
@@ -123,12 +136,14 @@ static void report_request(struct rf_http_conn *c)
 	rf_count_n(RF_C_BYTES_IN, r.bytes_in);
 	rf_count_n(RF_C_BYTES_OUT, r.bytes_out);
 	use(q, &r);
-	emit(e, &r);
+	if (sampled(c, &r))
+		emit(e, &r);
 }
 
 enum step step_record(struct rf_http_conn *c)
 {
 	bool answered = c->req->answered;
+	judge_counts(c);
 	report_request(c);
 	if (c->req->app) {
 		c->idle_ns = c->req->app->idle_timeout_ns;

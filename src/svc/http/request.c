@@ -1,8 +1,7 @@
-/* svc/http/request: judge a request whose head is whole: which app, who asks, may he, what do the
- * rules say.
+/* svc/http/request: judge a request whose head is whole: which app, who asks, may he.
  *
  *   IDENTIFY: snapshot pinned -> certificate looked at again -> app by host
- *   JUDGE: checks[] in order; the first that refuses ends it -> rules -> headers for the origin -> FORWARD
+ *   JUDGE: checks[] in order; the first that refuses ends it -> rules (judge.c) -> FORWARD
  *
  * In report mode of a host, what would be refused for who asks is counted by its reason, and forwarded.
  *
@@ -245,23 +244,6 @@ static enum step lay_body(struct rf_http_conn *c)
 	return f->codec ? STEP_WAIT : refuse(c, 503, RF_REASON_MEMORY, NULL);
 }
 
-static const struct rf_policy *policy(const struct request *q)
-{
-	return rf_snap_policy(q->snap, q->app);
-}
-
-static bool uses_body(const struct rf_policy *p)
-{
-	static const enum rf_phase phases[] = { RF_PHASE_HTTP_REQUEST, RF_PHASE_HTTP_TRANSFORM, RF_PHASE_HTTP_LATE };
-	for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
-		const struct rf_phase_set *s = p->phase[phases[i]];
-		if (s && (rf_phase_set_uses(s, RF_F_HTTP_BODY) || rf_phase_set_uses(s, RF_F_HTTP_BODY_SIZE) ||
-			  rf_phase_set_uses(s, RF_F_HTTP_BODY_CUT)))
-			return true;
-	}
-	return false;
-}
-
 enum step body_error(struct rf_http_conn *c, int r)
 {
 	struct request *q = c->req;
@@ -300,55 +282,12 @@ static enum step peek(struct rf_http_conn *c)
 	enum step s = continue_now(c);
 	if (s != STEP_WAIT)
 		return s;
-	int r = rf_flow_peek(&q->fup, c->edge->conf.rule_body);
+	int r = rf_flow_peek(&q->fup, (size_t)q->body_bytes);
 	if (r == RF_E_AGAIN) {
 		wait_while(c, 0, WAIT_BODY, c->edge->conf.body_ns, q->fup.body);
 		return STEP_WAIT;
 	}
 	return r ? body_error(c, r) : STEP_JUDGE;
-}
-
-static void hits(struct request *q, const struct rf_verdict *v)
-{
-	for (unsigned i = 0; i < v->nhits; i++) {
-		const struct rf_rule *r = v->hits[i];
-		static const enum rf_counter counters[] = { [RF_ACT_BLOCK] = RF_C_RULE_BLOCK, [RF_ACT_ALLOW] = RF_C_RULE_ALLOW,
-			[RF_ACT_LOG] = RF_C_RULE_LOG, [RF_ACT_SKIP] = RF_C_RULE_SKIP, [RF_ACT_REWRITE] = RF_C_RULE_REWRITE };
-		rf_count(r->action <= RF_ACT_REWRITE ? counters[r->action] : RF_C_RULE_OTHER);
-		if (r == v->rule)
-			continue;
-		q->logged = rf_arena_printf(&q->arena, "%.*s%s%.*s", RF_ARG(q->logged), q->logged.n ? "," : "",
-					    RF_ARG(r->id));
-	}
-}
-
-static enum step blocked(struct rf_http_conn *c, const struct rf_verdict *v)
-{
-	struct request *q = c->req;
-	q->refusal.response = v->response;
-	int status = v->response ? v->response->status : 403;
-	const char *words = v->why == RF_WHY_RULE ? rf_reason_words(RF_REASON_RULE) : rf_why_str(v->why);
-	return refuse(c, status, RF_REASON_RULE, words);
-}
-
-static enum step rules(struct rf_http_conn *c)
-{
-	struct rf_http_edge *e = c->edge;
-	struct request *q = c->req;
-	struct rf_verdict *v = &e->verdict;
-	rf_facts_init(&e->facts, &facts_ops, c, &q->arena, q->snap->lists, q->wall);
-	rf_verdict_init(v);
-	rf_http_eval(policy(q), &e->facts, v, NULL);
-	q->rule = v->rule;
-	hits(q, v);
-	if (v->outcome == RF_BLOCK)
-		return blocked(c, v);
-	if (v->set_path)
-		q->path = v->path;
-	if (v->set_query)
-		q->query = v->query;
-	int r = headers_rest(q, v);
-	return r ? refuse(c, r == RF_E_NOMEM ? 503 : 431, RF_REASON_MEMORY, NULL) : STEP_FORWARD;
 }
 
 enum step step_judge(struct rf_http_conn *c)
@@ -362,15 +301,17 @@ enum step step_judge(struct rf_http_conn *c)
 			if (s != STEP_WAIT)
 				return s;
 		}
-		enum step s = lay_body(c);
+		enum step s = judge_settings(c);
+		if (s == STEP_WAIT)
+			s = lay_body(c);
 		if (s != STEP_WAIT)
 			return s;
 	}
-	if (q->head.body != RF_BODY_NONE && uses_body(policy(q))) {
+	if (judge_sees_body(q)) {
 		enum step s = peek(c);
 		if (s != STEP_JUDGE)
 			return s;
 		c->wait[0].what = WAIT_NONE;
 	}
-	return rules(c);
+	return judge_request(c);
 }

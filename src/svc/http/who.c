@@ -7,6 +7,7 @@
  *
  * Invariant: c->device set <=> linked in edge->live. `counted` <=> its connection is counted.
  */
+#include <stdio.h>
 #include "svc/http/conn.h"
 
 void who_leave(struct rf_http_conn *c)
@@ -56,6 +57,25 @@ void who_identify(struct rf_http_conn *c, const struct rf_snap *snap)
 		who_enter(c, id.device, id.class);
 }
 
+/* In force before this returns, for every further request of the device; the control thread keeps it and ends the device's
+ * other connections. Where the control thread cannot be told, the device stays as it was: its next request tries again. */
+void who_quarantine(struct rf_http_conn *c, const struct rf_rule *rule)
+{
+	const struct rf_identity_env *env = &c->edge->identity;
+	if (!c->device || !rf_device_turn(c->device, RF_DEVICE_ACTIVE, RF_DEVICE_QUARANTINED))
+		return;
+	struct rf_identity_event ev = { .quarantined = true, .at_s = rf_loop_wall(c->edge->loop) / (int64_t)RF_NS_S };
+	memcpy(ev.device, rf_device_id(c->device), sizeof ev.device);
+	snprintf(ev.rule, sizeof ev.rule, "%.*s", RF_ARG(rule->id));
+	snprintf(ev.subject, sizeof ev.subject, "%.*s", RF_ARG(rule->description));
+	if (env->event && !env->event(env->arg, &ev)) {
+		rf_device_turn(c->device, RF_DEVICE_QUARANTINED, RF_DEVICE_ACTIVE);
+		return;
+	}
+	c->last = true;
+	rf_count(RF_C_QUARANTINED);
+}
+
 static const struct rf_policy *policy_of(struct rf_http_conn *c, const struct rf_snap *snap)
 {
 	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
@@ -80,6 +100,8 @@ enum step who_welcome(struct rf_http_conn *c)
 	rf_arena_fini(&a);
 	if (e->verdict.outcome != RF_BLOCK)
 		return STEP_HEAD;
+	if (e->verdict.why == RF_WHY_QUARANTINE)
+		who_quarantine(c, e->verdict.rule);
 	c->refused = true;
 	c->end_reason = RF_REASON_RULE_CONNECTION;
 	c->end = rf_reason_words(RF_REASON_RULE_CONNECTION);
