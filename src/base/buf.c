@@ -21,7 +21,7 @@ char *rf_buf_room(struct rf_buf *b, size_t n)
 		b->p = p;
 		b->cap = cap;
 	}
-	return b->p + b->n;
+	return b->n ? b->p + b->n : b->p;
 }
 
 void rf_buf_add(struct rf_buf *b, struct rf_str s)
