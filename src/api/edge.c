@@ -224,9 +224,15 @@ static struct rf_str *text_filter(struct rf_recent_filter *f, const char *name)
 static int one_filter(struct filtering *g, const char *name, const char *value, struct rf_err *e)
 {
 	static const char *const kinds[] = { [RF_REC_CONNECTION] = "connection", [RF_REC_REQUEST] = "request", [RF_REC_EVENT] = "event" };
+	static const char *const actions[] = { "allow", "block", "log", "error" };
 	struct rf_str *to = text_filter(&g->f, name);
 	char pointer[64];
+	bool known = to != &g->f.action;
 	snprintf(pointer, sizeof pointer, "/%.50s", name);
+	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
+		known |= strcmp(actions[i], value) == 0;
+	if (!known)
+		return rf_fail_ptr(e, RF_E_INVALID, pointer, "should be allow, block, log or error");
 	if (to) {
 		*to = rf_str_z(value);
 		return RF_OK;

@@ -200,7 +200,33 @@ int cli_run_explain(struct cli *c)
 	return rc;
 }
 
-/* Numbers of objects on one line, those that there are none of left out; the zones a line each. */
+/* A line for each revocation list: whose, how it stands, and until when it is good. */
+static void print_crls(struct cli *c, const json_t *crls)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach(crls, i, v) {
+		const char *url = json_string_value(json_object_get(v, "url")), *until = json_string_value(json_object_get(v, "next_update")),
+			   *error = json_string_value(json_object_get(v, "last_error"));
+		RF_BUF_AUTO line = { 0 };
+		cli_cell(&line, json_object_get(v, "root"));
+		rf_buf_printf(&line, ": %s", json_string_value(json_object_get(v, "state")));
+		if (until)
+			rf_buf_printf(&line, ", good until %s, %" JSON_INTEGER_FORMAT " entries", until,
+				      json_integer_value(json_object_get(v, "entries")));
+		if (url && *url) {
+			rf_buf_printf(&line, ", from ");
+			cli_cell(&line, json_object_get(v, "url"));
+		}
+		if (error && *error) {
+			rf_buf_printf(&line, ": ");
+			cli_cell(&line, json_object_get(v, "last_error"));
+		}
+		fprintf(c->out, "%-24s  %s\n", "revocation list", rf_buf_z(&line));
+	}
+}
+
+/* Numbers of objects on one line, those that there are none of left out; zones and revocation lists a line each. */
 static int print_status(struct cli *c, json_t *status)
 {
 	RF_BUF_AUTO line = { 0 };
@@ -212,12 +238,14 @@ static int print_status(struct cli *c, json_t *status)
 			rf_buf_printf(&line, "%s%" JSON_INTEGER_FORMAT " %s", line.n ? ", " : "", json_integer_value(v), name);
 	json_t *rest = json_copy(status);
 	json_object_del(rest, "zones");
+	json_object_del(rest, "crls");
 	json_object_set_new(rest, "counts", json_string(rf_buf_z(&line)));
 	int rc = cli_print_object(c, rest);
 	json_decref(rest);
 	json_array_foreach(zones, i, v)
 		fprintf(c->out, "%-24s  %s (%s)\n", "zone", json_string_value(json_object_get(v, "name")),
 			json_string_value(json_object_get(v, "id")));
+	print_crls(c, json_object_get(status, "crls"));
 	return rc;
 }
 

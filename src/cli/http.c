@@ -120,11 +120,23 @@ static int refused(struct cli *c, long status, const json_t *envelope)
 			   status == 401 ? "; give a token in RINGFENCE_TOKEN or --token-file" : "");
 }
 
+/* The API's address as people have it: with or without a slash, or its path, behind the port. */
+static struct rf_str base_of(const char *url)
+{
+	struct rf_str s = rf_str_z(url), path = RF_STR("/client/v4");
+	while (s.n && s.p[s.n - 1] == '/')
+		s.n--;
+	if (rf_str_ends(s, path))
+		s.n -= path.n;
+	return s;
+}
+
 static int send_request(struct cli *c, const char *method, const char *path, const char *text, long *ret_status)
 {
 	struct cli_http *h = c->http;
 	RF_BUF_AUTO url = { 0 };
-	rf_buf_printf(&url, "%s%s%s", c->url ? c->url : "http://ringfence", path[0] == '/' && path[1] == '/' ? "" : "/client/v4",
+	struct rf_str base = c->url ? base_of(c->url) : RF_STR("http://ringfence");
+	rf_buf_printf(&url, "%.*s%s%s", RF_ARG(base), path[0] == '/' && path[1] == '/' ? "" : "/client/v4",
 		      path[0] == '/' && path[1] == '/' ? path + 1 : path);
 	if (url.bad)
 		return rf_fail(&c->e, RF_E_NOMEM, "memory is exhausted");

@@ -30,6 +30,6 @@ void rf_crl_fetcher_kick(struct rf_crl_fetcher *f);
 void rf_crl_fetcher_stop(struct rf_crl_fetcher *f);
 
 /* For status: an object for every URL (url "" for what was uploaded) of every root of which lists are expected:
- * {root_id, url, state: fresh|expired|not_yet|missing, number, entries, this_update, next_update, last_success, last_error}.
+ * {root_id, root (its name), url, state: fresh|expired|not_yet|missing, number, entries, this_update, next_update, last_success, last_error}.
  * Control thread; empty while the fetcher does not run. */
 int rf_crl_status(struct rf_ctl *c, json_t *array, struct rf_err *e);

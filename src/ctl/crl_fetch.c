@@ -604,11 +604,19 @@ static json_t *time_json(int64_t s)
 	return s ? json_string(rf_rfc3339(s * (int64_t)RF_NS_S, 0, at)) : json_null();
 }
 
-static json_t *source_json(const struct source *s, int64_t now)
+static json_t *name_of(struct rf_ctl *c, const char *root_id)
+{
+	RF_OBJECT_AUTO o = { 0 };
+	struct rf_err e;
+	bool named = rf_store_get(c->store, RF_KIND_ROOT, root_id, &o, &e) == RF_OK && o.name[0];
+	return json_string(named ? o.name : root_id);
+}
+
+static json_t *source_json(struct rf_ctl *c, const struct source *s, int64_t now)
 {
 	static const char *const names[] = { [MISSING] = "missing", [FRESH] = "fresh", [EXPIRED] = "expired",
 					     [NOT_YET] = "not_yet" };
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:s}", "root_id", s->root_id, "url", s->url ? s->url : "",
+	return json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:s}", "root_id", s->root_id, "root", name_of(c, s->root_id), "url", s->url ? s->url : "",
 			 "state", names[state_of(&s->facts, now)], "number", (json_int_t)s->facts.number, "entries",
 			 (json_int_t)s->facts.entries, "this_update", time_json(s->facts.this_update), "next_update",
 			 time_json(s->facts.next_update), "last_success", time_json(s->succeeded_s), "last_error", s->error);
@@ -622,7 +630,7 @@ int rf_crl_status(struct rf_ctl *c, json_t *array, struct rf_err *e)
 		return RF_OK;
 	pthread_mutex_lock(&f->mutex);
 	RF_LIST_EACH(it, &f->sources)
-		if (rc == RF_OK && json_array_append_new(array, source_json(RF_CONTAINER(it, struct source, node),
+		if (rc == RF_OK && json_array_append_new(array, source_json(c, RF_CONTAINER(it, struct source, node),
 									    wall_s(&f->clock))) != 0)
 			rc = rf_fail(e, RF_E_NOMEM, "no memory for the state of revocation lists");
 	pthread_mutex_unlock(&f->mutex);

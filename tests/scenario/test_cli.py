@@ -1,11 +1,13 @@
 """The command-line tool against a running edge: what an operator types."""
 import json
 import os
+import re
 import signal
 import subprocess
 
 import pytest
 
+import pki
 from edge import until
 
 
@@ -14,6 +16,41 @@ def test_status(edge):
     assert edge.account in done.stdout
     told = json.loads(edge.cli("status", "--json", check=0).stdout)
     assert edge.account in json.dumps(told)
+
+
+def test_status_tells_of_revocation_lists(edge):
+    """Whose list, how it stands and until when it is good, where lists are expected."""
+    ca, other = pki.Ca(edge.dir, "told"), pki.Ca(edge.dir, "told-missing")
+    edge.root(ca, crl_mode="open", name="told")
+    edge.root(other, crl_mode="closed", name="told-missing")
+    root = edge.api("GET", "/accounts/{account}/mtls_certificates?per_page=1000")
+    root = next(r["id"] for r in root if r["name"] == "told")
+    edge.api("PUT", f"/accounts/{{account}}/mtls_certificates/{root}/crl", {"crls": [ca.crl([ca.issue("gone").leaf])]})
+    until(lambda: "told: fresh" in edge.cli("status", check=0).stdout)
+    lines = [line.split(None, 2)[2] for line in edge.cli("status", check=0).stdout.splitlines() if line.startswith("revocation list")]
+    assert any(re.fullmatch(r"told: fresh, good until \d{4}-\d\d-\d\dT\S+Z, 1 entries", line) for line in lines), lines
+    assert "told-missing: missing" in lines
+
+
+def test_unknown_filter_word(edge):
+    done = edge.cli("record", "tail", "--action", "blok")
+    assert done.returncode == 1 and "allow, block, log or error" in done.stderr, done
+
+
+def test_url_as_people_have_it(edge):
+    """The API's address with its path or a slash behind it; a wrong token is called that."""
+    roots, token = os.path.join(edge.dir, "url-ca.crt"), os.path.join(edge.dir, "url-token")
+    with open(roots, "w") as f:
+        f.write(edge.cli("ca", "show", check=0).stdout)
+    with open(token, "w") as f:
+        f.write(edge.cli("token", "add", "by-url", check=0).stdout.split()[-1])
+    for behind in ("", "/", "/client/v4", "/client/v4/"):
+        done = edge.cli("--url", f"https://127.0.0.1:{edge.api_port}{behind}", "--ca", roots, "--token-file", token, "status")
+        assert done.returncode == 0, done
+    with open(token, "w") as f:
+        f.write("rft_" + "A" * 43)
+    done = edge.cli("--url", f"https://127.0.0.1:{edge.api_port}", "--ca", roots, "--token-file", token, "status")
+    assert done.returncode == 1 and "token is not known" in done.stderr, done
 
 
 def test_first_steps(edge, origin, host, tmp_path):
