@@ -76,6 +76,8 @@ static json_t *field_schema(const struct rf_schema_field *f)
 
 json_t *rf_schema_openapi(enum rf_resource r)
 {
+	if (r == RF_RES_ANY)
+		return json_pack("{s:s}", "description", rf_schemas[r].doc);
 	json_t *properties = json_object(), *required = json_array();
 	for (size_t i = 0; i < rf_schema_field_count; i++) {
 		const struct rf_schema_field *f = &rf_schema_fields[i];
@@ -139,6 +141,8 @@ static json_t *answer(const struct rf_route *r)
 	json_t *schema = reference(r->response);
 	if (r->shape == RF_SHAPE_MANY)
 		schema = json_pack("{s:s, s:o}", "type", "array", "items", schema);
+	if (r->access == RF_ACCESS_WRITE) /* null: it was a dry run */
+		schema = json_pack("{s:[o, {s:s}]}", "anyOf", schema, "type", "null");
 	return json_pack("{s:s, s:{s:{s:{s:[o, o]}}}}", "description", "done", "content", "application/json", "schema",
 			 "allOf", json_pack("{s:s}", "$ref", "#/components/schemas/Envelope"),
 			 json_pack("{s:{s:o}}", "properties", "result", schema));

@@ -15,7 +15,6 @@ static json_t *show(struct rf_api_call *c, const struct rf_object *o)
 	bool over = rf_rfc3339_parse(rf_json_text(o->doc, "expires_on"), &end) == 0 && end <= rf_api_now(c);
 	json_object_set(j, "uploaded_on", json_object_get(j, "created_on"));
 	json_object_del(j, "created_on");
-	json_object_del(j, "certificate");
 	json_object_set_new(j, "status", json_string(over ? "expired" : "active"));
 	return j;
 }

@@ -150,7 +150,8 @@ json_t *rf_client_cert_doc(const struct rf_cert *cert, const struct rf_ca *ca, c
 	set_time(doc, "issued_on", cert->not_before);
 	set_time(doc, "expires_on", cert->not_after);
 	json_object_set_new(doc, "zone_id", json_string(zone_id));
-	json_object_set_new(doc, "device_id", json_string(device_id));
+	if (device_id[0])
+		json_object_set_new(doc, "device_id", json_string(device_id));
 	if (csr[0])
 		json_object_set_new(doc, "csr", json_string(csr));
 	if (validity_days)

@@ -115,7 +115,7 @@ static int make_device(struct job *j, struct rf_str csr_subject)
 	cn_of(csr_subject, cn);
 	memcpy(d->parent, j->c->account_id, sizeof d->parent);
 	snprintf(d->name, sizeof d->name, "%s", name.n ? name.p : cn[0] ? cn : "device");
-	d->doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:O?, s:s}", "state", "active", "model", "", "firmware", "", "owner", "",
+	d->doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O?, s:s}", "name", d->name, "state", "active", "model", "", "firmware", "", "owner", "",
 			   "reason", "enrolled", "tags", tags, "class_id", class_id.p);
 	if (d->doc && !tags)
 		json_object_set_new(d->doc, "tags", json_array());

@@ -12,6 +12,7 @@ import time
 
 import pki
 from client import Client
+from openapi import Description
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("RF_BUILD", os.path.join(ROOT, "build", "asan"))
@@ -20,6 +21,7 @@ ACCUSATIONS = re.compile(r"ERROR: (Address|Leak|Undefined)\w*Sanitizer|runtime e
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=0",
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
 READY_SECONDS = 20
+OPENAPI = "/client/v4/openapi.json"
 
 
 def free_port():
@@ -95,6 +97,8 @@ class Device:
 
 class Edge:
     """Start with Edge(...).start(); stop() checks that it ended well and that no sanitizer has spoken."""
+
+    descriptions = {}   # of the API, by build
 
     def __init__(self, build=None, **boot):
         self.dir = tempfile.mkdtemp(prefix="rf-scen-")
@@ -240,7 +244,16 @@ class Edge:
     # -- its API
 
     def raw(self, method, path, body=None, headers=None):
-        """One call on the Unix socket. `body`: bytes, str, or what becomes JSON."""
+        """One call on the Unix socket. `body`: bytes, str, or what becomes JSON. The answer is held against the description of
+        the API."""
+        reply = self.exchange(method, path, body, headers)
+        if path.startswith("/client/v4/") and path != OPENAPI:
+            if self.build not in Edge.descriptions:
+                Edge.descriptions[self.build] = Description(self.exchange("GET", OPENAPI).json)
+            Edge.descriptions[self.build].check(method, path, reply)
+        return reply
+
+    def exchange(self, method, path, body=None, headers=None):
         if body is not None and not isinstance(body, (bytes, str)):
             body = json.dumps(body)
         headers = {"Content-Type": "application/json", **(headers or {})}
