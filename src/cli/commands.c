@@ -30,6 +30,7 @@ const struct cli_noun cli_nouns[] = {
 	{ "zone", "domains whose hosts the edge serves" },
 	{ "cert", "server certificates of a zone's hosts" },
 	{ "rule", "expressions and what happens where they match" },
+	{ "patch", "virtual patches: flaws stopped until firmware is fixed" },
 	{ "list", "named lists of addresses, hosts, numbers or texts for rules" },
 	{ "ca", "our device CA and uploaded roots" },
 	{ "token", "credentials of the API" },
@@ -79,6 +80,20 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	OPT("before", "RULE", CLI_LOCAL, NULL, "put it before this rule"), \
 	OPT("after", "RULE", CLI_LOCAL, NULL, "put it after this rule"), \
 	OPT("index", "N", CLI_INT, "position/index", "put it at this place, from 1")
+#define PATCH_BODY \
+	OPTS_MANY("cve", "CVE", CLI_EACH, "cve", "CVE-2014-6271; may be repeated"), \
+	OPTS_MANY("class", "CLASS", CLI_EACH, "classes", "a class it is for; repeatable; none: all requests"), \
+	OPT("until", "EXPRESSION", CLI_TEXT, "until", "over device.*: such a device is fixed"), \
+	OPT("title", "TEXT", CLI_TEXT, "title", "shown in records"), \
+	OPT("severity", "WORD", CLI_TEXT, "severity", "low, medium, high (default), critical"), \
+	OPT("phase", "PHASE", CLI_TEXT, "phase", "http_request (default), connection, ..."), \
+	OPT("action", "ACTION", CLI_TEXT, "action", "block (default)"), \
+	OPT("parameters", "JSON", CLI_LOCAL, NULL, "action_parameters"), \
+	OPT("devices", "TEXT", CLI_TEXT, "devices", "which devices have the flaw, for people"), \
+	OPTS_MANY("reference", "URL", CLI_EACH, "references", "where the flaw is described"), \
+	OPT("tests", "FILE", CLI_LOCAL, NULL, "attacks and harmless requests, YAML or JSON")
+#define PATCH_ARG ARG("PATCH", CLI_OBJECT, "patch", "id or name")
+#define PATCH_WHY OPT("reason", "TEXT", CLI_TEXT, "reason", "why; kept in its history")
 #define RULE_PLACE \
 	OPT("zone", "ZONE", CLI_LOCAL, NULL, "rules of this zone; without it, of the account"), \
 	OPT("phase", "PHASE", CLI_LOCAL, NULL, "http_request (default), connection, ...")
@@ -222,6 +237,47 @@ const struct cli_command cli_commands[] = {
 	{ "rule", "lint", "Check an expression; asks no daemon", cli_run_rule_lint, NULL, NULL, NULL, NULL,
 	  OPTS(ARG("EXPRESSION", CLI_LOCAL, NULL, "or @FILE"), OPT("phase", "PHASE", CLI_LOCAL, NULL, "http_request (default), connection, ...")),
 	  "ringfence rule lint 'http.host eq \"api.example.com\" and not device.known'" },
+
+	{ "patch", "list", "List patches", cli_run_generic, "GET", AC "/patches",
+	  "name state state_since severity cve classes fleet.needed=needed report.matched=matched unneeded", NULL,
+	  OPTS(OPT("state", "STATE", CLI_QUERY, "state", "in this state"), OPT("search", "TEXT", CLI_QUERY, "search", "whose name holds this")),
+	  "ringfence patch list --state report" },
+	{ "patch", "show", "Show a patch: state, history, what it matched", cli_run_generic, "GET", AC "/patches/{patch}", NULL, NULL, OPTS(PATCH_ARG),
+	  "ringfence patch show cve-2014-6271" },
+	{ "patch", "new", "Write a patch; it begins as a draft", cli_run_patch_new, "POST", AC "/patches", NULL, "patch %s is a draft",
+	  OPTS(OPT_REQ("expr", "EXPRESSION", CLI_TEXT, "expression", "what an attack looks like"),
+	       OPT("name", "NAME", CLI_TEXT, "name", "the CVE in lower case where absent"), PATCH_BODY, DRY),
+	  "ringfence patch new --cve CVE-2014-6271 --expr 'http.cookie contains \"() {\"'" },
+	{ "patch", "edit", "Change a patch", cli_run_patch_new, "PATCH", AC "/patches/{patch}", NULL, "patch %s changed",
+	  OPTS(PATCH_ARG, OPT("expr", "EXPRESSION", CLI_TEXT, "expression", "what an attack looks like"),
+	       OPT("name", "NAME", CLI_TEXT, "name", "a new name"), PATCH_BODY, DRY),
+	  "ringfence patch edit cve-2014-6271 --class camera --class recorder" },
+	{ "patch", "test", "Run a patch's own attacks and harmless requests", cli_run_patch_test, "POST", AC "/patches/{patch}/test", NULL, NULL, OPTS(PATCH_ARG),
+	  "ringfence patch test cve-2014-6271" },
+	{ "patch", "replay", "Run a patch over stored traffic", cli_run_patch_replay, "POST", AC "/patches/{patch}/replay", NULL, NULL,
+	  OPTS(PATCH_ARG, OPT("since", "TIME", CLI_TEXT, "since", "only records from then on, RFC 3339"),
+	       OPT("lines", "N", CLI_INT, "lines", "at most so many lines, the newest"), PATCH_WHY,
+	       SWITCH("no-wait", CLI_LOCAL, NULL, "only begin it"), SWITCH("status", CLI_LOCAL, NULL, "how far it is, or what it found"),
+	       SWITCH("cancel", CLI_LOCAL, NULL, "end it")),
+	  "ringfence patch replay cve-2014-6271" },
+	{ "patch", "draft", "Take a patch from traffic", cli_run_generic, "POST", AC "/patches/{patch}/draft", NULL, "patch %s is a draft again",
+	  OPTS(PATCH_ARG, PATCH_WHY, DRY), "ringfence patch draft cve-2014-6271" },
+	{ "patch", "report", "Count what a patch matches, stop nothing", cli_run_generic, "POST", AC "/patches/{patch}/report", NULL, "patch %s reports",
+	  OPTS(PATCH_ARG, PATCH_WHY, DRY), "ringfence patch report cve-2014-6271" },
+	{ "patch", "canary", "Stop what it matches for a part of the fleet", cli_run_patch_canary, "POST", AC "/patches/{patch}/canary", NULL, "patch %s has its canaries",
+	  OPTS(PATCH_ARG, OPT("percent", "N", CLI_LOCAL, NULL, "of the devices that need it, 0.01 to 100"),
+	       OPT("group", "EXPRESSION", CLI_TEXT, "group", "over device.*: these devices"), PATCH_WHY, DRY),
+	  "ringfence patch canary cve-2014-6271 --percent 5\nringfence patch canary cve-2014-6271 --group 'any(device.tags[*] eq \"lab\")'" },
+	{ "patch", "enforce", "Stop what a patch matches", cli_run_generic, "POST", AC "/patches/{patch}/enforce", NULL, "patch %s is in force",
+	  OPTS(PATCH_ARG, PATCH_WHY, DRY), "ringfence patch enforce cve-2014-6271 --reason 'canaries fine for a week'" },
+	{ "patch", "retire", "End a patch; its history stays", cli_run_generic, "POST", AC "/patches/{patch}/retire", NULL, "patch %s is retired",
+	  OPTS(PATCH_ARG, PATCH_WHY, DRY), "ringfence patch retire cve-2014-6271" },
+	{ "patch", "delete", "Delete a patch", cli_run_generic, "DELETE", AC "/patches/{patch}", NULL, "patch %s deleted", OPTS(PATCH_ARG, DRY),
+	  "ringfence patch delete cve-2014-6271" },
+	{ "patch", "exposure", "For each CVE: devices exposed, protected, fixed", cli_run_patch_exposure, "GET", AC "/patches/exposure",
+	  "cve severity exposed protected fixed unknown_firmware=unknown exposed_since protected_since", NULL,
+	  OPTS(SWITCH("devices", CLI_LOCAL, NULL, "with the devices of each"), SWITCH("html", CLI_LOCAL, NULL, "as a page to print")),
+	  "ringfence patch exposure\nringfence patch exposure --html > exposure.html" },
 
 	{ "list", "list", "List lists", cli_run_generic, "GET", AC "/rules/lists", "name kind num_items=items description id", NULL, NULL, "ringfence list list" },
 	{ "list", "show", "Show a list", cli_run_generic, "GET", AC "/rules/lists/{list}", NULL, NULL, OPTS(ARG("LIST", CLI_OBJECT, "list", "id or name")),

@@ -87,9 +87,8 @@ static void help_top(FILE *to)
 	fprintf(to, "Usage: ringfence NOUN VERB [arguments] [options]\n\n");
 	for (size_t i = 0; i < cli_noun_count; i++)
 		fprintf(to, "%s%-*s %.*s\n", "  ", 11, cli_nouns[i].name, CLI_WIDTH - 15, cli_nouns[i].summary);
-	fprintf(to, "\nOptions of every command (ringfence NOUN --help tells more):\n"
-		"  -o FORMAT: table, json, yaml   --json   -q: ids only   --socket PATH\n"
-		"  --url URL  --token-file FILE  --ca FILE  --account ACCOUNT\n");
+	fprintf(to, "\nOf every command: -o table|json|yaml  --json  -q: ids only  --socket PATH\n"
+		    "  --url URL  --token-file FILE  --ca FILE  --account ACCOUNT  (NOUN --help)\n");
 }
 
 void cli_help(FILE *to, const char *noun, const char *verb)

@@ -1,0 +1,175 @@
+"""Virtual patches through their whole life, on the real edge, with the command-line tool and real devices."""
+import json
+import os
+import re
+import time
+
+import pytest
+
+from edge import until
+
+CVE = "CVE-2014-6271"
+ATTACK = ("User-Agent", "() { :;}; /bin/ping -c1 203.0.113.9")
+EXPR = 'http.user_agent contains "() {"'
+TESTS = {"attacks": [{"method": "GET", "path": "/cgi-bin/status", "headers": {"User-Agent": "() { :;}; id"}},
+                     {"headers": {"User-Agent": "x() { y"}}],
+         "harmless": [{"path": "/readings", "headers": {"User-Agent": "camera/2.1 (linux)"}}]}
+
+
+@pytest.fixture
+def name(edge):
+    """The name of a test's own patch, deleted afterwards."""
+    made = "patch-" + os.urandom(4).hex()
+    yield made
+    edge.cli("patch", "delete", made)
+
+
+def camera(edge, **more):
+    klass = more.pop("klass", "cameras")
+    edge.klass(klass)
+    device = edge.device("camera-" + os.urandom(4).hex(), klass)
+    if more:
+        edge.api("PATCH", f"/accounts/{edge.account}/devices/{device.id}", more)
+    return device
+
+
+def new(edge, name, *words, tests=TESTS, expr=EXPR):
+    path = os.path.join(edge.dir, name + ".json")
+    with open(path, "w") as f:
+        json.dump(tests, f)
+    edge.cli("patch", "new", "--cve", CVE, "--name", name, "--title", "Shellshock", "--expr", expr, "--tests", path, *words, check=0)
+
+
+def move(edge, name, to, *words, check=0):
+    return edge.cli("patch", to, name, *words, check=check)
+
+
+def shown(edge, name):
+    return json.loads(edge.cli("patch", "show", name, "--json", check=0).stdout)
+
+
+def attack(edge, host, device):
+    return edge.get(host, "/cgi-bin/status", device, [ATTACK]).status
+
+
+def test_each_state_does_what_it_says(edge, app, host, name):
+    device = camera(edge)
+    new(edge, name, "--class", "cameras")
+    assert shown(edge, name)["state"] == "draft" and attack(edge, host, device) == 200
+    move(edge, name, "report", "--reason", "first look")
+    assert attack(edge, host, device) == 200
+    until(lambda: shown(edge, name)["report"]["matched"] == 1)
+    move(edge, name, "canary", "--percent", "100")
+    assert attack(edge, host, device) == 403
+    record = edge.wait_record(Host=host, Action="block")
+    assert record["PolicyID"] == shown(edge, name)["id"] and record["PolicyName"] == "Shellshock"
+    move(edge, name, "enforce")
+    assert attack(edge, host, device) == 403 and edge.get(host, "/readings", device).status == 200
+    move(edge, name, "retire")
+    assert attack(edge, host, device) == 200
+    history = shown(edge, name)["history"]
+    assert [h["to"] for h in history] == ["draft", "report", "canary", "enforce", "retired"]
+    assert history[1]["why"] == "first look" and history[1]["who"].startswith("local:uid=")
+
+
+def test_illegal_moves_say_what_is_allowed(edge, name):
+    new(edge, name)
+    done = move(edge, name, "enforce", check=1)
+    assert "cannot go to enforce" in done.stderr and "report or replay" in done.stderr
+    assert shown(edge, name)["state"] == "draft"
+
+
+def test_own_tests_stand_before_canary(edge, name):
+    camera(edge)
+    new(edge, name, tests={"attacks": [{"headers": {"User-Agent": "curl/8"}}], "harmless": []})
+    move(edge, name, "report")
+    done = move(edge, name, "canary", "--percent", "100", check=1)
+    assert "this attack is not stopped" in done.stderr and "/tests/attacks/0" in done.stderr
+    assert shown(edge, name)["state"] == "report"
+    assert edge.cli("patch", "test", name).returncode == 1
+
+
+def test_a_canary_of_nobody_is_refused(edge, name):
+    camera(edge)
+    new(edge, name, "--class", "cameras")
+    move(edge, name, "report")
+    done = move(edge, name, "canary", "--group", 'device.owner eq "nobody at all"', check=1)
+    assert "no device that needs the patch is in this group" in done.stderr
+    done = move(edge, name, "canary", "--group", 'http.host eq "x"', check=1)
+    assert "http.host" in done.stderr and "/group" in done.stderr
+    assert shown(edge, name)["state"] == "report"
+
+
+def test_a_group_is_stopped_and_the_rest_counted(edge, app, host, name):
+    lab, field = camera(edge, tags=["lab"]), camera(edge)
+    new(edge, name, "--class", "cameras")
+    move(edge, name, "report")
+    move(edge, name, "canary", "--group", 'any(device.tags[*] eq "lab")')
+    assert attack(edge, host, lab) == 403 and attack(edge, host, field) == 200
+    until(lambda: shown(edge, name)["report"]["matched"] == 2)
+    report = shown(edge, name)["report"]
+    assert report["stopped"] == 1 and report["devices"] == 2
+
+
+def test_firmware_that_is_fixed_is_left_alone(edge, app, host, name):
+    klass = "klass-" + name
+    old, unknown = camera(edge, klass=klass, firmware="2.4.0"), camera(edge, klass=klass)
+    new(edge, name, "--class", klass, "--until", 'device.firmware ge "2.4.1"')
+    move(edge, name, "report")
+    move(edge, name, "canary", "--percent", "100")
+    move(edge, name, "enforce")
+    assert attack(edge, host, old) == 403 and attack(edge, host, unknown) == 403
+    exposure = [e for e in json.loads(edge.cli("patch", "exposure", "--json", check=0).stdout) if name in str(e["patches"])]
+    assert exposure[0]["cve"] == CVE and exposure[0]["protected"] == 2 and exposure[0]["unknown_firmware"] == 1
+    edge.cli("device", "edit", old.id, "--firmware", "2.10", check=0)
+    assert attack(edge, host, old) == 200 and attack(edge, host, unknown) == 403
+    assert not shown(edge, name)["unneeded"]
+    edge.cli("device", "edit", unknown.id, "--firmware", "2.4.1", check=0)
+    assert attack(edge, host, unknown) == 200
+    assert shown(edge, name)["unneeded"] and shown(edge, name)["fleet"]["fixed"] == 2
+    page = edge.cli("patch", "exposure", "--html", check=0).stdout
+    assert page.startswith("<!doctype html>") and CVE in page and "@media print" in page and "<script" not in page
+
+
+def test_a_patch_that_hurts_falls_back_by_itself(edge, app, host, name):
+    """Healthy cameras whose readings it stops: it goes back to report and says why."""
+    cameras = [camera(edge, klass="klass-" + name) for _ in range(3)]
+    clients = [edge.client(host, c) for c in cameras]
+    for _ in range(30):
+        assert {c.get("/readings").status for c in clients} == {200}
+        time.sleep(0.05)
+    new(edge, name, "--class", "klass-" + name, expr='http.request.uri.path eq "/readings"', tests={"attacks": [{"path": "/readings"}]})
+    id = shown(edge, name)["id"]
+    edge.api("PATCH", f"/accounts/{edge.account}/patches/{id}", {"halt": {"window_s": 2, "devices": 2}})
+    move(edge, name, "report")
+    move(edge, name, "canary", "--percent", "100")
+    assert {c.get("/readings").status for c in clients} == {403}
+
+    def back():
+        for c in clients:
+            c.get("/readings")
+        return shown(edge, name)["state"] == "report"
+    until(back, 20, 0.2)
+    assert {c.get("/readings").status for c in clients} == {200}
+    last = shown(edge, name)["history"][-1]
+    assert last["who"] == "auto-halt" and "healthy devices that it stopped suffer" in last["why"]
+    assert edge.metric("ringfence_patch_halts_total") >= 1
+    until(lambda: any("fell back to report" in r.get("Reason", "") for r in edge.records(Type="event")))
+    for c in clients:
+        c.close()
+
+
+def test_a_class_of_a_patch_stays(edge, name):
+    camera(edge, klass="klass-" + name)
+    new(edge, name, "--class", "klass-" + name)
+    done = edge.cli("class", "edit", "klass-" + name, "--name", "other")
+    assert done.returncode == 1 and name in done.stderr
+    done = edge.cli("patch", "edit", name, "--class", "no-such-class")
+    assert done.returncode and "no class" in done.stderr
+
+
+def test_errors_point_into_the_expression(edge, name):
+    done = edge.cli("patch", "new", "--name", name, "--expr", 'http.hots eq "x"')
+    assert done.returncode and "http.host" in done.stderr and re.search(r"/expression|column 1", done.stderr), done.stderr
+    done = edge.cli("patch", "new", "--name", name, "--expr", 'ssl', "--until", 'ip.src eq 1.2.3.4')
+    assert done.returncode and "device.*" in done.stderr
