@@ -358,19 +358,30 @@ static bool by_connection(const struct rf_verdict *v)
 	return v->outcome == RF_BLOCK && v->rule && v->rule->phase == RF_PHASE_CONNECTION;
 }
 
+static enum rf_reason reason_of(const struct rf_verdict *v)
+{
+	if (v->why == RF_WHY_LIMIT)
+		return RF_REASON_RULE_LIMIT;
+	if (v->why == RF_WHY_QUARANTINE)
+		return RF_REASON_RULE_QUARANTINE;
+	return by_connection(v) ? RF_REASON_RULE_CONNECTION : RF_REASON_RULE;
+}
+
 static json_t *outcome(const struct job *j, const struct rf_verdict *v)
 {
 	bool first = by_connection(v), refused = j->words && !first, blocked = v->outcome == RF_BLOCK && !refused;
-	enum rf_reason rule = first ? RF_REASON_RULE_CONNECTION : RF_REASON_RULE;
-	json_t *o = json_pack("{s:s, s:s, s:s}", "outcome", refused || blocked ? "refused" : "forwarded", "layer",
-			      refused ? j->layer : blocked ? rf_reason_layer(rule) : "", "reason",
-			      refused ? j->words : blocked ? rf_reason_words(rule) : "");
+	bool answered = v->outcome == RF_ANSWER && !refused;
+	json_t *o = json_pack("{s:s, s:s, s:s}", "outcome", refused || blocked ? "refused" : answered ? "answered" : "forwarded",
+			      "layer", refused ? j->layer : blocked ? rf_reason_layer(reason_of(v)) : answered ? "rule" : "", "reason",
+			      refused ? j->words : blocked ? rf_reason_words(reason_of(v)) : "");
 	if (o && refused)
 		json_object_set_new(o, "status", json_integer(j->status));
-	if (o && blocked && !first)
-		json_object_set_new(o, "status", json_integer(v->response ? v->response->status : 403));
-	if (o && blocked && v->rule)
+	if (o && (blocked || answered) && !first)
+		json_object_set_new(o, "status", json_integer(rf_verdict_status(v)));
+	if (o && (blocked || answered) && v->rule)
 		json_object_set_new(o, "rule", text(v->rule->id.n ? v->rule->id : v->rule->ref));
+	if (o && answered && v->location.n)
+		json_object_set_new(o, "location", text(v->location));
 	if (o && j->app)
 		json_object_set_new(o, "app", text(j->app->name));
 	if (o && j->would)
@@ -397,7 +408,8 @@ static int write(struct job *j, const struct rf_policy *p, struct rf_facts *f, j
 	if (!v)
 		return rf_fail(j->e, RF_E_NOMEM, "memory is exhausted");
 	rf_jw_open(&jw, NULL, '{');
-	rf_explain(p, f, v, &jw, "rules");
+	const struct rf_counting counting = { j->c->limits, j->c->clock.mono(j->c->clock.ctx), true };
+	rf_explain(p, f, &counting, v, &jw, "rules");
 	rf_explain_verdict(v, &jw, "verdict");
 	rf_jw_close(&jw, '}');
 	json_t *said = b.bad ? NULL : json_loadb(b.p, b.n, 0, NULL);

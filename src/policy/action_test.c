@@ -392,6 +392,52 @@ static void answers_are_judged(void **state)
 	assert_int_equal(verdict.algorithms->v[0], RF_ALG_ZSTD);
 }
 
+/* What an operator can state about the actions in a test, and what explain says of a limit. */
+static void tests_and_explain_know_the_actions(void **state)
+{
+	(void)state;
+	struct rf_rule_test_report report = { 0 };
+	struct rf_err e;
+	rules(RF_PHASE_HTTP_REQUEST, "[{\"action\": \"quarantine\", \"expression\": \"http.request.uri.path eq \\\"/q\\\"\"}]");
+	rules(RF_PHASE_HTTP_RATELIMIT, LIMIT("\"period\": 60, \"requests_per_period\": 1"));
+	rules(RF_PHASE_HTTP_REDIRECT, "[{\"action\": \"redirect\", \"expression\": \"http.request.uri.path eq \\\"/r\\\"\", "
+		"\"action_parameters\": {\"from_value\": {\"target_url\": {\"value\": \"/n\"}, \"status_code\": 307}}}]");
+	rules(RF_PHASE_HTTP_ERRORS, "[{\"action\": \"serve_error\", \"expression\": \"http.response.code eq 503\", "
+		"\"action_parameters\": {\"content\": \"later\"}}]");
+	rules(RF_PHASE_HTTP_RESPONSE, "[{\"action\": \"rewrite\", \"expression\": \"true\", \"action_parameters\": {\"headers\": "
+		"{\"Server\": {\"operation\": \"set\", \"value\": \"edge\"}}}}]");
+	json_t *tests = load("[{\"request\": {\"path\": \"/q\"}, \"expect\": {\"action\": \"quarantine\", \"status\": 403}},"
+		"{\"request\": {\"path\": \"/q\"}, \"expect\": {\"action\": \"block\"}},"
+		"{\"request\": {\"path\": \"/r\"}, \"expect\": {\"action\": \"redirect\", \"status\": 307, \"location\": \"/n\"}},"
+		"{\"request\": {\"path\": \"/\", \"response\": {\"code\": 503}}, \"expect\": {\"action\": \"serve_error\", \"status\": 503}},"
+		"{\"request\": {\"response\": {\"code\": 200}}, \"expect\": {\"action\": \"pass\", \"headers\": {\"Server\": \"edge\"}}},"
+		"{\"request\": {\"path\": \"/r\"}, \"expect\": {\"action\": \"block\"}},"
+		"{\"request\": {\"path\": \"/r\"}, \"expect\": {\"location\": \"/m\"}},"
+		"{\"request\": {\"path\": \"/\"}, \"expect\": {\"action\": \"redirect\"}},"
+		"{\"request\": {\"path\": \"/r\"}, \"expect\": {\"action\": \"pass\"}}]");
+	assert_int_equal(rf_rule_tests_run(&policy, NULL, tests, 0, &report, &e), RF_OK);
+	json_decref(tests);
+	assert_int_equal(report.passed, 5);
+	assert_int_equal(report.failed, 4);
+
+	RF_BUF_AUTO b = { 0 };
+	struct rf_jw w = rf_jw_on(&b);
+	const struct rf_counting counting = { table, now, false };
+	assert_int_equal(passes(LAMP, 2), 1);
+	ask(LAMP);
+	rf_jw_open(&w, NULL, '{');
+	rf_explain(&policy, &facts, &counting, &verdict, &w, "rules");
+	rf_explain_verdict(&verdict, &w, "verdict");
+	rf_jw_close(&w, '}');
+	json_t *told = load(rf_buf_z(&b));
+	const json_t *limit = json_object_get(json_array_get(json_object_get(told, "rules"), 1), "limit");
+	assert_int_equal(json_integer_value(json_object_get(limit, "count")), 1);
+	assert_int_equal(json_integer_value(json_object_get(limit, "most")), 1);
+	assert_true(json_is_true(json_object_get(limit, "over")));
+	assert_true(json_integer_value(json_object_get(json_object_get(told, "verdict"), "retry_after")) > 50);
+	json_decref(told);
+}
+
 static void quarantine_is_a_block(void **state)
 {
 	(void)state;
@@ -494,7 +540,8 @@ int main(void)
 		T(a_limit_is_of_each_device), T(nothing_is_counted_without_counters), T(characteristics_make_the_key),
 		T(edits_keep_the_counters), T(what_counts_may_be_another_expression), T(answers_count_when_they_are_there),
 		T(only_what_went_to_the_origin_counts), T(the_origin_says_what_it_cost), T(log_and_skip_and_challenge_under_a_limit),
-		T(redirections), T(redirections_go_nowhere_else), T(settings_add_up), T(answers_are_judged), T(quarantine_is_a_block),
+		T(redirections), T(redirections_go_nowhere_else), T(settings_add_up), T(answers_are_judged), T(tests_and_explain_know_the_actions),
+		T(quarantine_is_a_block),
 		T(bad_documents_say_where),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

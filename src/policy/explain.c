@@ -124,10 +124,29 @@ static const char *const steps[] = { [RF_STEP_MATCHED] = "matched", [RF_STEP_NOT
 	[RF_STEP_DISABLED] = "disabled", [RF_STEP_SKIPPED] = "skipped", [RF_STEP_NOT_REACHED] = "not_reached",
 	[RF_STEP_ERROR] = "error" };
 
+struct explaining {
+	struct rf_jw *w;
+	const struct rf_verdict *v;
+};
+
+static void tell_limit(const struct explaining *x, const struct rf_limit_rate *rate)
+{
+	const struct rf_limit_state *s = &x->v->limit;
+	rf_jw_open(x->w, "limit", '{');
+	rf_jw_u64(x->w, "count", s->count);
+	rf_jw_u64(x->w, "most", rate->most);
+	rf_jw_u64(x->w, "period_seconds", rate->period_ns / 1000000000);
+	rf_jw_bool(x->w, "over", s->over);
+	if (s->over)
+		rf_jw_u64(x->w, "wait_seconds", (s->wait_ns + 999999999) / 1000000000);
+	rf_jw_close(x->w, '}');
+}
+
 static void tell_rule(void *ctx, const struct rf_ruleset *set, const struct rf_rule *rule, enum rf_step step,
 	struct rf_facts *f)
 {
-	struct rf_jw *w = ctx;
+	const struct explaining *x = ctx;
+	struct rf_jw *w = x->w;
 	struct telling t = { .w = w, .x = rule->cond, .f = f };
 	rf_jw_open(w, NULL, '{');
 	rf_jw_str(w, "phase", rf_str_z(rf_phases[set->phase].name));
@@ -137,6 +156,8 @@ static void tell_rule(void *ctx, const struct rf_ruleset *set, const struct rf_r
 	rf_jw_str(w, "description", rule->description);
 	rf_jw_str(w, "action", rf_str_z(rf_actions[rule->action].name));
 	rf_jw_str(w, "result", rf_str_z(steps[step]));
+	if (step == RF_STEP_MATCHED && rule->limit && x->v->counting.table)
+		tell_limit(x, &rule->limit->rate);
 	if (step == RF_STEP_MATCHED || step == RF_STEP_NOT_MATCHED) {
 		const struct rf_arena mark = *f->arena;
 		unsigned asked = f->asked, kept = f->kept_count;
@@ -149,11 +170,15 @@ static void tell_rule(void *ctx, const struct rf_ruleset *set, const struct rf_r
 	rf_jw_close(w, '}');
 }
 
-void rf_explain(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, struct rf_jw *w,
-	const char *key)
+void rf_explain(const struct rf_policy *p, struct rf_facts *f, const struct rf_counting *counting, struct rf_verdict *v,
+	struct rf_jw *w, const char *key)
 {
-	const struct rf_trace trace = { tell_rule, w };
+	struct explaining x = { w, v };
+	const struct rf_trace trace = { tell_rule, &x };
 	rf_verdict_init(v);
+	if (counting)
+		v->counting = *counting;
+	v->counting.look = true;
 	rf_jw_open(w, key, '[');
 	rf_policy_eval(p, f, v, &trace);
 	rf_jw_close(w, ']');
@@ -161,7 +186,8 @@ void rf_explain(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict
 
 const char *rf_outcome_str(enum rf_outcome o)
 {
-	return o == RF_PASS ? "pass" : o == RF_ALLOW ? "allow" : "block";
+	static const char *const words[] = { [RF_PASS] = "pass", [RF_ALLOW] = "allow", [RF_BLOCK] = "block", [RF_ANSWER] = "answer" };
+	return words[o];
 }
 
 static void tell_edits(const struct rf_verdict *v, struct rf_jw *w)
@@ -184,6 +210,20 @@ static void tell_edits(const struct rf_verdict *v, struct rf_jw *w)
 		rf_jw_str(w, "query", v->query);
 }
 
+static void tell_settings(const struct rf_config *k, struct rf_jw *w)
+{
+	if (k->compress < 0 && k->body_bytes < 0 && !k->sample)
+		return;
+	rf_jw_open(w, "settings", '{');
+	if (k->compress >= 0)
+		rf_jw_bool(w, "compress", k->compress);
+	if (k->body_bytes >= 0)
+		rf_jw_i64(w, "inspect_body_bytes", k->body_bytes);
+	if (k->sample)
+		rf_jw_u64(w, "record_sample", k->sample);
+	rf_jw_close(w, '}');
+}
+
 void rf_explain_verdict(const struct rf_verdict *v, struct rf_jw *w, const char *key)
 {
 	rf_jw_open(w, key, '{');
@@ -195,8 +235,13 @@ void rf_explain_verdict(const struct rf_verdict *v, struct rf_jw *w, const char 
 		rf_jw_str(w, "ref", v->rule->ref);
 		rf_jw_str(w, "description", v->rule->description);
 	}
-	if (v->outcome == RF_BLOCK)
-		rf_jw_i64(w, "status", v->response ? v->response->status : 403);
+	if (rf_verdict_ends(v))
+		rf_jw_i64(w, "status", rf_verdict_status(v));
+	if (v->location.n)
+		rf_jw_str(w, "location", v->location);
+	if (v->why == RF_WHY_LIMIT)
+		rf_jw_u64(w, "retry_after", (v->wait_ns + 999999999) / 1000000000);
+	tell_settings(&v->config, w);
 	if (v->error)
 		rf_jw_str(w, "error", rf_str_z(rf_code_sentence(v->error)));
 	rf_jw_open(w, "log", '[');

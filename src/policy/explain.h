@@ -7,10 +7,13 @@ enum { RF_EXPLAIN_TERMS = 16, RF_EXPLAIN_TEXT = 256 }; /* terms of a rule, bytes
 
 /* Evaluate the phases of a connection and its request and write an array `key` of
  * {phase, ruleset, rule, ref, description, action, result, because: [{expression, line, column, holds, value}]}
- * to *w; result is matched, not_matched, disabled, skipped, not_reached or error. The verdict is left in *v. */
-void rf_explain(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, struct rf_jw *w,
-	const char *key);
-/* {outcome, why, rule, ref, status, log: [..], headers: [{operation, name, value}], path, query, error}. */
+ * to *w; result is matched, not_matched, disabled, skipped, not_reached or error. A rate limit that matches has
+ * `limit` {count, most, period_seconds, over, wait_seconds}, as the counters of `counting` stand: they are only looked at.
+ * NULL: none are known. The verdict is left in *v. */
+void rf_explain(const struct rf_policy *p, struct rf_facts *f, const struct rf_counting *counting, struct rf_verdict *v,
+	struct rf_jw *w, const char *key);
+/* {outcome, why, rule, ref, status, location, retry_after, settings: {compress, inspect_body_bytes, record_sample}, log: [..],
+ * headers: [{operation, name, value}], path, query, error}. */
 void rf_explain_verdict(const struct rf_verdict *v, struct rf_jw *w, const char *key);
 
-const char *rf_outcome_str(enum rf_outcome o); /* "pass", "allow", "block" */
+const char *rf_outcome_str(enum rf_outcome o); /* "pass", "allow", "block", "answer" */

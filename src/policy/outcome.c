@@ -151,6 +151,14 @@ static int redirect(struct run *r, const struct rf_rule *rule)
 	return RF_OK;
 }
 
+/* With the status of the origin's answer where the rule gives none. */
+static void serve_error(struct run *r, const struct rf_rule *rule)
+{
+	const struct rf_val *code = rf_fact(r->f, RF_F_RESPONSE_CODE);
+	r->v->status = code->tag == RF_V_INT ? (int)code->i : 500;
+	end(r, rule, RF_ANSWER, RF_WHY_RULE);
+}
+
 static void configure(struct rf_config *to, const struct rf_config *k)
 {
 	if (k->body_bytes >= 0)
@@ -309,7 +317,7 @@ void outcome_act(struct run *r, const struct rf_rule *rule)
 		r->v->algorithms = rule->algorithms;
 		break;
 	case RF_ACT_SERVE_ERROR:
-		end(r, rule, RF_ANSWER, RF_WHY_RULE);
+		serve_error(r, rule);
 		break;
 	case RF_ACT_QUARANTINE:
 		end(r, rule, RF_BLOCK, RF_WHY_QUARANTINE);

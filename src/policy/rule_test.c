@@ -384,7 +384,7 @@ static void explain_names_what_decided(void **state)
 	RF_BUF_AUTO b = { 0 };
 	struct rf_jw w = rf_jw_on(&b);
 	rf_jw_open(&w, NULL, '{');
-	rf_explain(&p, &facts, &verdict, &w, "rules");
+	rf_explain(&p, &facts, NULL, &verdict, &w, "rules");
 	rf_explain_verdict(&verdict, &w, "verdict");
 	rf_jw_close(&w, '}');
 	json_t *doc = load(rf_buf_z(&b)), *rules = json_object_get(doc, "rules");

@@ -44,15 +44,15 @@ static bool is_rule(const struct rf_rule *r, const char *name)
 static const char *what_came(const struct rf_verdict *v, char to[256])
 {
 	char name[128];
-	if (v->outcome != RF_BLOCK)
+	if (!rf_verdict_ends(v))
 		snprintf(to, 256, v->rule ? "rule `%s` let it pass" : "no rule stopped it",
 			v->rule ? rule_name(v->rule, name) : "");
 	else if (v->why == RF_WHY_ERROR)
 		snprintf(to, 256, "rule `%s` could not be evaluated (%s), which blocks", rule_name(v->rule, name),
 			rf_code_sentence(v->error));
 	else
-		snprintf(to, 256, "rule `%s` blocked it with %d", rule_name(v->rule, name),
-			v->response ? v->response->status : 403);
+		snprintf(to, 256, "rule `%s` %s it with %d", rule_name(v->rule, name), v->outcome == RF_BLOCK ? "blocked" : "answered",
+			rf_verdict_status(v));
 	return to;
 }
 
@@ -71,23 +71,46 @@ static int expect_fail(struct test *t, int code, const char *below, const char *
 	return rf_fail_ptr(t->e, code, pointer, "%s", what);
 }
 
+/* Did a rule end it with this action? Every block is one, whatever its rule's action is called. */
+static bool ended_with(const struct rf_verdict *v, const char *action)
+{
+	if (!rf_verdict_ends(v) || v->why == RF_WHY_ERROR)
+		return false;
+	return strcmp(action, "block") == 0 ? v->outcome == RF_BLOCK : strcmp(action, rf_actions[v->rule->action].name) == 0;
+}
+
 static int want_action(struct test *t, const json_t *v)
 {
-	const char *action = json_string_value(v);
+	static const char *const ends[] = { "block", "redirect", "serve_error", "quarantine" };
+	const char *action = json_is_string(v) ? json_string_value(v) : "";
 	char came[256];
-	bool blocked = t->v->outcome == RF_BLOCK;
-	if (action && strcmp(action, "block") == 0) {
-		if (!blocked || t->v->why == RF_WHY_ERROR)
-			wrong(t, "it should be blocked, but %s", what_came(t->v, came));
-	} else if (action && (strcmp(action, "allow") == 0 || strcmp(action, "pass") == 0)) {
-		if (blocked)
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+		if (strcmp(action, ends[i]) == 0) {
+			if (!ended_with(t->v, action))
+				wrong(t, i ? "it should meet the action %s, but %s" : "it should be %sed, but %s", action, what_came(t->v, came));
+			return RF_OK;
+		}
+	if (strcmp(action, "allow") == 0 || strcmp(action, "pass") == 0) {
+		if (rf_verdict_ends(t->v))
 			wrong(t, "it should pass, but %s", what_came(t->v, came));
-	} else if (action && strcmp(action, "log") == 0) {
-		if (blocked || !logged(t->v, NULL))
-			wrong(t, "it should pass and be logged, but %s", blocked ? what_came(t->v, came) : "no log rule matched");
+	} else if (strcmp(action, "log") == 0) {
+		if (rf_verdict_ends(t->v) || !logged(t->v, NULL))
+			wrong(t, "it should pass and be logged, but %s", rf_verdict_ends(t->v) ? what_came(t->v, came) : "no log rule matched");
 	} else {
-		return expect_fail(t, RF_E_INVALID, "/action", "this should be block, allow (or pass) or log");
+		return expect_fail(t, RF_E_INVALID, "/action", "this should be block, redirect, serve_error, quarantine, allow (or pass) or log");
 	}
+	return RF_OK;
+}
+
+static int want_location(struct test *t, const json_t *v)
+{
+	char came[256];
+	struct rf_str now = t->v->location;
+	if (!json_is_string(v))
+		return expect_fail(t, RF_E_TYPE, "/location", "this should be a string");
+	if (!rf_str_eq(now, rf_str_z(json_string_value(v))))
+		wrong(t, "it should be sent to `%.150s`, but %s%.*s", json_string_value(v), now.n ? "goes to " : what_came(t->v, came),
+			now.n < 150 ? (int)now.n : 150, now.n ? now.p : "");
 	return RF_OK;
 }
 
@@ -104,10 +127,10 @@ static int want_rule(struct test *t, const json_t *v)
 static int want_status(struct test *t, const json_t *v)
 {
 	char came[256];
-	int status = t->v->response ? t->v->response->status : 403;
+	int status = rf_verdict_status(t->v);
 	if (!json_is_integer(v))
 		return expect_fail(t, RF_E_TYPE, "/status", "this should be an integer");
-	if (t->v->outcome != RF_BLOCK || status != json_integer_value(v))
+	if (!rf_verdict_ends(t->v) || status != json_integer_value(v))
 		wrong(t, "it should be answered with %d, but %s", (int)json_integer_value(v), what_came(t->v, came));
 	return RF_OK;
 }
@@ -149,17 +172,19 @@ static int want_headers(struct test *t, const json_t *o)
 static int hold(struct test *t)
 {
 	static const struct { const char *key; int (*check)(struct test *, const json_t *); } keys[] = {
-		{ "action", want_action }, { "rule", want_rule }, { "status", want_status }, { "headers", want_headers } };
+		{ "action", want_action }, { "rule", want_rule }, { "status", want_status }, { "headers", want_headers },
+		{ "location", want_location } };
+	enum { KEYS = sizeof keys / sizeof *keys };
 	const char *key;
 	json_t *v;
 	if (!json_is_object(t->expect) || !json_object_size(t->expect))
 		return expect_fail(t, RF_E_MISSING, "", "a test says what it expects: {action: block}");
 	json_object_foreach((json_t *)t->expect, key, v) {
 		size_t i = 0;
-		while (i < 4 && strcmp(keys[i].key, key) != 0)
+		while (i < KEYS && strcmp(keys[i].key, key) != 0)
 			i++;
-		int r = i < 4 ? keys[i].check(t, v) :
-			expect_fail(t, RF_E_UNKNOWN, "", "a test can expect action, rule, status and headers");
+		int r = i < KEYS ? keys[i].check(t, v) :
+			expect_fail(t, RF_E_UNKNOWN, "", "a test can expect action, rule, status, headers and location");
 		if (r)
 			return r;
 	}

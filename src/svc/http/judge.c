@@ -124,7 +124,7 @@ enum step judge_request(struct rf_http_conn *c)
 	if (v->outcome == RF_BLOCK)
 		return blocked(c, v, RF_REASON_RULE);
 	if (v->outcome == RF_ANSWER)
-		return answer_instead(c, v->status, v->location, v->response);
+		return answer_instead(c, rf_verdict_status(v), v->location, v->response);
 	if (v->set_path)
 		q->path = v->path;
 	if (v->set_query)
@@ -175,7 +175,7 @@ enum step judge_answer(struct rf_http_conn *c, const struct rf_verdict **ret_v)
 	if (v->outcome == RF_BLOCK)
 		return blocked(c, v, RF_REASON_RULE_RESPONSE);
 	if (v->outcome == RF_ANSWER)
-		return answer_instead(c, v->response->status ? v->response->status : q->answer.status, v->location, v->response);
+		return answer_instead(c, rf_verdict_status(v), v->location, v->response);
 	*ret_v = v;
 	return STEP_WAIT;
 }
