@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "tls/direct.h"
 #include "tls/peer.h"
+#include "tls/sessions.h"
 
 struct rf_tls {
 	struct rf_tls_conf conf;
@@ -13,6 +14,7 @@ struct rf_tls {
 	struct rf_map hosts;       /* pair of keypairs -> struct host_ctx */
 	struct rf_node hosts_used; /* least recently first */
 	struct rf_peer_cache *peers;
+	struct tls_sessions sessions;
 	BIO_METHOD *bio;
 	struct rf_buf hello;       /* the ClientHello that is being read */
 	struct rf_tls_stats stats;

@@ -10,34 +10,12 @@
  * Not here: what becomes of a client that proved nothing (svc).
  */
 #include <openssl/err.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include "tls/layer.h"
 #include "tls/libctx.h"
 
 enum { SNI_MAX = 255, EARLY_MAX = 16384, CLIENT_CHAIN_MAX = 32768, BUFFERS_CACHED = 64 };
 enum { REKEY_RECORDS = 1 << 24 }; /* below 2^24.5, what AES-GCM is good for with one key [RFC 8446 5.5] */
-
-static int session_peer_index = -1;
-
-/* A session that libssl duplicates carries the same peer. */
-static int peer_dup(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **from_d, int idx, long argl, void *argp)
-{
-	(void)to, (void)from, (void)idx, (void)argl, (void)argp;
-	rf_peer_get(*from_d);
-	return 1;
-}
-
-static void peer_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
-{
-	(void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
-	rf_peer_put(ptr);
-}
-
-static void make_index(void)
-{
-	session_peer_index = SSL_SESSION_get_ex_new_index(0, NULL, NULL, peer_dup, peer_free);
-}
 
 static struct rf_stream *stream_of(const SSL *ssl)
 {
@@ -173,7 +151,10 @@ static int on_certificate(X509_STORE_CTX *store, void *arg)
 		X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
 		return 0;
 	}
-	SSL_SESSION_set_ex_data(SSL_get_session(ssl), session_peer_index, rf_peer_get(c->peer));
+	if (!tls_session_set_peer(SSL_get_session(ssl), rf_peer_get(c->peer))) {
+		X509_STORE_CTX_set_error(store, X509_V_ERR_OUT_OF_MEM);
+		return 0;
+	}
 	X509_STORE_CTX_set_error(store, X509_V_OK);
 	return 1;
 }
@@ -196,22 +177,19 @@ int tls_server_settings(struct rf_tls *t, SSL_CTX *ctx)
 	static const unsigned char id[] = "ringfence";
 	/* A device that loses its link says no good-bye; libssl would take that for an attack and forget its session. What
 	 * was cut short shows in the framing of HTTP [RFC 9112 8]. */
-	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-			    SSL_OP_NO_TICKET /* stateful sessions */);
+	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_num_tickets(ctx, 1);
 	SSL_CTX_set_timeout(ctx, (long)t->conf.session_timeout_s);
-	SSL_CTX_sess_set_cache_size(ctx, (long)t->conf.session_cache);
 	SSL_CTX_set_max_cert_list(ctx, CLIENT_CHAIN_MAX);
 	SSL_CTX_set_client_hello_cb(ctx, on_hello, t);
 	SSL_CTX_set_cert_verify_callback(ctx, on_certificate, t);
 	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
 	SSL_CTX_set_max_early_data(ctx, 0);
 	SSL_CTX_set_recv_max_early_data(ctx, EARLY_MAX);
-	bool good = SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
+	bool good = tls_sessions_use(&t->sessions, ctx) && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
 		    SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) &&
 		    SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") &&
 		    SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384");
@@ -220,8 +198,6 @@ int tls_server_settings(struct rf_tls *t, SSL_CTX *ctx)
 
 struct rf_tls *rf_tls_new(const struct rf_tls_conf *conf, struct rf_err *e)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, make_index);
 	struct rf_tls *t = calloc(1, sizeof *t);
 	if (!t) {
 		rf_fail(e, RF_E_NOMEM, "no memory for TLS");
@@ -237,7 +213,8 @@ struct rf_tls *rf_tls_new(const struct rf_tls_conf *conf, struct rf_err *e)
 	if (!t->conf.rekey_records)
 		t->conf.rekey_records = REKEY_RECORDS;
 	bool ciphers = tls_ciphers_init(&t->ciphers, rf_tls_libctx());
-	if (ciphers && t->bio && t->peers && t->base && t->client && session_peer_index >= 0 &&
+	bool sessions = tls_sessions_init(&t->sessions, conf->session_cache);
+	if (ciphers && sessions && t->bio && t->peers && t->base && t->client &&
 	    tls_server_settings(t, t->base) == RF_OK)
 		return t;
 	rf_fail(e, RF_E_CRYPTO, "TLS could not be set up: %s", ERR_reason_error_string(ERR_get_error()));
@@ -252,6 +229,7 @@ void rf_tls_free(struct rf_tls *t)
 	tls_hosts_fini(t);
 	SSL_CTX_free(t->base);
 	SSL_CTX_free(t->client);
+	tls_sessions_fini(&t->sessions);
 	rf_peer_cache_free(t->peers);
 	BIO_meth_free(t->bio);
 	tls_ciphers_fini(&t->ciphers);
@@ -277,7 +255,7 @@ static void established(struct rf_stream *s)
 	c->info.handshake_ns = t->conf.clock.mono(t->conf.clock.ctx) - c->begun_ns;
 	if (c->info.resumed) {
 		rf_peer_put(c->peer);
-		c->peer = rf_peer_get(SSL_SESSION_get_ex_data(SSL_get_session(c->ssl), session_peer_index));
+		c->peer = rf_peer_get(tls_session_peer(SSL_get_session(c->ssl)));
 		t->stats.resumed++;
 	} else {
 		t->stats.full++;

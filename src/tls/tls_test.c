@@ -13,7 +13,7 @@
 #include <openssl/x509v3.h>
 #include "pki/ca.h"
 #include "pki/pem.h"
-#include "tls/peer.h"
+#include "tls/layer.h"
 
 #define NOW 1790000000
 #define DAY 86400
@@ -403,6 +403,118 @@ static void a_lost_link_does_not_lose_the_session(void **state)
 	SSL_SESSION_free(session);
 }
 
+static void sessions_are_bounded_and_the_oldest_leaves(void **state)
+{
+	(void)state;
+	struct link l;
+	SSL_SESSION *kept[3];
+	w.tls->sessions.bound = 2;
+	for (int i = 0; i < 3; i++) {
+		shake(&l, &w.device, "edge.example", NULL);
+		kept[i] = SSL_get1_session(l.ssl);
+		link_close(&l);
+		assert_int_equal(w.tls->sessions.map.count, i ? 2 : 1);
+	}
+	assert_true(shake(&l, &w.device, "edge.example", kept[2])->resumed);
+	assert_string_equal(rf_tls_info(&l.s)->peer->cert->ski, w.device.cert->ski);
+	link_close(&l);
+	assert_false(shake(&l, &w.device, "edge.example", kept[0])->resumed);
+	link_close(&l);
+	for (int i = 0; i < 3; i++)
+		SSL_SESSION_free(kept[i]);
+}
+
+static void old_sessions_leave_as_new_ones_come(void **state)
+{
+	(void)state;
+	struct link l;
+	SSL_CTX_set_timeout(w.tls->base, -1); /* over when it begins */
+	for (int i = 0; i < 4; i++) {
+		shake(&l, &w.device, "edge.example", NULL);
+		link_close(&l);
+		assert_true(w.tls->sessions.map.count <= 2);
+	}
+}
+
+static void a_session_of_tls12_is_resumed(void **state)
+{
+	(void)state;
+	struct link l;
+	link_open(&l, &w.device, "edge.example", NULL, TLS1_2_VERSION);
+	pump(&l);
+	SSL_SESSION *session = SSL_get1_session(l.ssl);
+	link_close(&l);
+	link_open(&l, &w.device, "edge.example", session, TLS1_2_VERSION);
+	pump(&l);
+	assert_int_equal(l.server_rc, RF_OK);
+	assert_true(rf_tls_info(&l.s)->resumed);
+	assert_int_equal(rf_tls_info(&l.s)->status, RF_CERT_VALID);
+	link_close(&l);
+	SSL_SESSION_free(session);
+}
+
+/* TLS 1.3 leaves libssl when its handshake is over; what came behind the handshake is not lost; older versions stay. */
+static void connections_leave_libssl(void **state)
+{
+	(void)state;
+	static const char *const suites[] = { "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256" };
+	for (size_t i = 0; i < 3; i++) {
+		struct link l;
+		char got[64];
+		link_open(&l, &w.device, "edge.example", NULL, TLS1_3_VERSION);
+		assert_int_equal(SSL_set_ciphersuites(l.ssl, suites[i]), 1);
+		for (int k = 0; k < 20 && l.client_rc != 1; k++) {
+			l.client_rc = SSL_connect(l.ssl);
+			if (l.client_rc == 1) /* its Finished is under way: the first request comes with it */
+				assert_int_equal(SSL_write(l.ssl, "first", 5), 5);
+			rf_loop_turn(w.loop, 0);
+			if (l.server_rc == RF_E_AGAIN)
+				l.server_rc = rf_stream_handshake(&l.s);
+		}
+		assert_int_equal(l.server_rc, RF_OK);
+		assert_null(tls_conn_of(&l.s)->ssl);
+		assert_string_equal(rf_tls_info(&l.s)->cipher, suites[i]);
+		assert_int_equal(rf_stream_read(&l.s, got, sizeof got), 5);
+		assert_memory_equal(got, "first", 5);
+		assert_int_equal(w.tls->bufs.out, 0);
+		for (int round = 0; round < 3; round++) { /* new keys, by libssl's own */
+			assert_int_equal(SSL_key_update(l.ssl, round ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+			assert_int_equal(SSL_write(l.ssl, "more", 4), 4);
+			rf_loop_turn(w.loop, 0);
+			assert_int_equal(rf_stream_read(&l.s, got, sizeof got), 4);
+			struct iovec v = { "answer", 6 };
+			assert_int_equal(rf_stream_write(&l.s, &v, 1), 6);
+			assert_int_equal(SSL_read(l.ssl, got, sizeof got), 6);
+		}
+		assert_int_equal(rf_stream_shutdown(&l.s), RF_OK);
+		assert_int_equal(SSL_read(l.ssl, got, sizeof got), 0);
+		assert_int_equal(SSL_get_shutdown(l.ssl), SSL_RECEIVED_SHUTDOWN);
+		link_close(&l);
+	}
+	struct link old;
+	link_open(&old, &w.device, "edge.example", NULL, TLS1_2_VERSION);
+	pump(&old);
+	assert_int_equal(old.server_rc, RF_OK);
+	assert_non_null(tls_conn_of(&old.s)->ssl);
+	assert_int_equal(tls_conn_of(&old.s)->direct.in.secret[0], 0);
+	link_close(&old);
+}
+
+static void a_smaller_fragment_is_agreed(void **state)
+{
+	(void)state;
+	struct link l;
+	static char big[5000], got[5000];
+	link_open(&l, &w.device, "edge.example", NULL, TLS1_3_VERSION);
+	assert_int_equal(SSL_set_tlsext_max_fragment_length(l.ssl, TLSEXT_max_fragment_length_1024), 1);
+	pump(&l);
+	assert_int_equal(l.server_rc, RF_OK);
+	struct iovec v = { big, sizeof big };
+	assert_int_equal(rf_stream_write(&l.s, &v, 1), 1024);
+	assert_int_equal(SSL_read(l.ssl, got, sizeof got), 1024);
+	link_close(&l);
+}
+
 static void a_revoked_device_resumes_into_a_refusal(void **state)
 {
 	(void)state;
@@ -628,7 +740,9 @@ int main(void)
 		TEST(a_device_proves_itself), TEST(who_is_refused_and_why), TEST(time_passes_over_a_live_connection),
 		TEST(lists_revoke_and_expire), TEST(each_root_answers_for_its_own_lists),
 		TEST(a_resumed_session_is_the_same_device),
-		TEST(a_lost_link_does_not_lose_the_session), TEST(a_revoked_device_resumes_into_a_refusal), TEST(a_session_of_an_open_host_proves_nothing),
+		TEST(a_lost_link_does_not_lose_the_session), TEST(sessions_are_bounded_and_the_oldest_leaves),
+		TEST(old_sessions_leave_as_new_ones_come), TEST(a_session_of_tls12_is_resumed), TEST(connections_leave_libssl),
+		TEST(a_smaller_fragment_is_agreed), TEST(a_revoked_device_resumes_into_a_refusal), TEST(a_session_of_an_open_host_proves_nothing),
 		TEST(a_known_chain_is_verified_once), TEST(a_host_may_refuse_in_the_handshake),
 		TEST(an_unknown_host_has_no_certificate), TEST(older_versions),
 		TEST(early_data_is_marked_and_single_use), TEST(garbage_fails_the_handshake),
