@@ -203,6 +203,10 @@ int cli_run_patch_exposure(struct cli *c);
 int cli_run_record_list(struct cli *c);
 int cli_run_record_tail(struct cli *c);
 int cli_run_explain(struct cli *c);
+int cli_run_pack_key(struct cli *c);
+int cli_run_pack_build(struct cli *c);
+int cli_run_pack_verify(struct cli *c);
+int cli_run_pack_measure(struct cli *c);
 
 /* Whether a file for apply has the right shape. */
 int cli_apply_check(struct cli *c, const json_t *doc);

@@ -84,7 +84,7 @@ static void help_noun(FILE *to, const char *noun)
 
 static void help_top(FILE *to)
 {
-	fprintf(to, "Usage: ringfence NOUN VERB [arguments] [options]\n\n");
+	fprintf(to, "Usage: ringfence NOUN VERB [arguments] [options]\n");
 	for (size_t i = 0; i < cli_noun_count; i++)
 		fprintf(to, "%s%-*s %.*s\n", "  ", 11, cli_nouns[i].name, CLI_WIDTH - 15, cli_nouns[i].summary);
 	fprintf(to, "\nOf every command: -o table|json|yaml  --json  -q: ids only  --socket PATH\n"

@@ -10,7 +10,7 @@
 #include "ctl/doc.h"
 #include "ctl/private.h"
 #include "device/facts.h"
-#include "policy/ruletest.h"
+#include "policy/patch_try.h"
 #include "records/counters.h"
 #include "records/log.h"
 
@@ -36,20 +36,14 @@ struct trying {
 
 static int try_one(struct trying *t, const char *kind, size_t i, const json_t *request, bool attack, struct rf_err *e)
 {
-	char at[64];
-	struct rf_arena arena;
-	struct rf_facts f;
 	bool yes = false;
-	snprintf(at, sizeof at, "/tests/%s/%zu", kind, i);
-	rf_arena_init(&arena, MEMORY);
-	int rc = rf_json_facts(request, at, &arena, t->lists, t->wall_ns, &f, e);
-	int bad = rc == RF_OK ? rf_expr_test(t->x, &f, &yes) : RF_OK;
-	rf_arena_fini(&arena);
-	if (rc == RF_OK && (bad || yes != attack))
+	int rc = rf_patch_try_one(t->x, t->lists, request, kind, i, t->wall_ns, &yes, e);
+	bool bad = rc == RF_E_TOO_LARGE;
+	if ((rc == RF_OK && yes != attack) || bad)
 		json_array_append_new(t->failed, json_pack("{s:s, s:I, s:s}", "kind", kind, "index", (json_int_t)i, "why", bad ?
 			"the expression cannot be evaluated over this request" : attack ? "this attack is not stopped" :
 			"this harmless request would be stopped"));
-	return rc;
+	return bad ? RF_OK : rc;
 }
 
 static int try_all(struct trying *t, const json_t *tests, const char *kind, bool attack, struct rf_err *e)
