@@ -74,7 +74,9 @@ void rf_arena_release(struct rf_arena *a, const struct rf_arena *mark)
 		free(a->blocks);
 		a->blocks = next;
 	}
+	bool full = a->full;
 	*a = *mark;
+	a->full = full;
 	a->spare = spare;
 	a->spares = spares;
 }
@@ -110,11 +112,14 @@ static bool grow(struct rf_arena *a, size_t n)
 void *rf_arena_alloc(struct rf_arena *a, size_t n)
 {
 	size_t align = alignof(max_align_t);
+	a->full |= n > SIZE_MAX / 2;
 	if (n > SIZE_MAX / 2)
 		return NULL;
 	n = n ? (n + align - 1) & ~(align - 1) : align;
-	if ((size_t)(a->end - a->at) < n && !grow(a, n))
+	if ((size_t)(a->end - a->at) < n && !grow(a, n)) {
+		a->full = true;
 		return NULL;
+	}
 	char *p = a->at;
 	a->at += n;
 	return memset(p, 0, n);

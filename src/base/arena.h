@@ -19,6 +19,7 @@ struct rf_arena {
 	char *at, *end;                /* free part of the newest block */
 	size_t used;                   /* bytes taken from the system */
 	size_t bound;                  /* and the most that may be */
+	bool full;                     /* an allocation has failed since it was empty */
 };
 
 /* No memory is taken before the first allocation. */

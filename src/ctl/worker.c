@@ -119,6 +119,7 @@ static struct rf_http_conf conf_of(const struct rf_ctl *c)
 	conf.requests_per_address = (uint32_t)b->limits_requests_per_address;
 	conf.request_memory = b->limits_request_memory;
 	conf.max_body = b->limits_body_bytes;
+	conf.rule_body = b->limits_rule_body;
 	conf.handshake_ns = b->timeout_handshake;
 	conf.head_ns = b->timeout_header;
 	conf.body_ns = b->timeout_body;

@@ -299,6 +299,8 @@ int rf_expr_test(const struct rf_expr *x, struct rf_facts *f, bool *ret)
 	const struct rf_arena mark = *f->arena;
 	unsigned asked = f->asked, kept = f->kept_count;
 	int r = node_test(x, &x->node[0], f, ret);
+	if (r == RF_OK && f->arena->full) /* a fact that has no room is not an absent one */
+		r = RF_E_NOMEM;
 	if (f->arena->at != mark.at && f->asked == asked && f->kept_count == kept)
 		rf_arena_release(f->arena, &mark);
 	return r;
@@ -306,5 +308,6 @@ int rf_expr_test(const struct rf_expr *x, struct rf_facts *f, bool *ret)
 
 int rf_expr_value(const struct rf_expr *x, struct rf_facts *f, struct rf_val *ret)
 {
-	return node_value(x, &x->node[0], f, ret);
+	int r = node_value(x, &x->node[0], f, ret);
+	return r == RF_OK && f->arena->full ? RF_E_NOMEM : r;
 }

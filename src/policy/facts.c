@@ -40,14 +40,11 @@ const struct rf_val *rf_fact_ask(struct rf_facts *f, enum rf_field field)
 static struct rf_val look_up(struct rf_facts *f, enum rf_field field, struct rf_str key)
 {
 	struct rf_val v = { 0 };
-	if (f->ops->get_key) {
+	if (f->ops->get_key && rf_fields[field].planes != RF_ON_B) { /* a body is parsed once, whole */
 		f->asked++;
 		return f->ops->get_key(f->ctx, f->arena, field, key, &v) ? v : (struct rf_val){ 0 };
 	}
-	const struct rf_val *map = rf_fact(f, field);
-	for (uint32_t i = 0; map->tag == RF_V_MAP && i < map->n; i++)
-		if (rf_str_eq(map->m[i].key, key))
-			return map->m[i].val;
+	rf_val_at(rf_fact(f, field), key, &v);
 	return v;
 }
 

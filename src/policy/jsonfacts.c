@@ -8,21 +8,18 @@
 #include "base/clock.h"
 #include "base/enc.h"
 #include "base/near.h"
+#include "policy/body.h"
 #include "policy/packet.h"
+#include "policy/pairs.h"
 #include "policy/ruletest.h"
 
-enum { PAIRS = 1024, POINTER = 120 };
+enum { POINTER = 120 };
 
 struct rf_json_facts {
 	struct rf_val val[RF_FIELD_COUNT]; /* missing: not written */
 	struct rf_arena *arena;
 	struct rf_err *e;
 	int64_t wall_ns;
-};
-
-struct pairs {
-	size_t n;
-	struct { struct rf_str key, value; } at[PAIRS];
 };
 
 static bool get(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_val *ret)
@@ -163,67 +160,43 @@ static int group(struct rf_json_facts *j, const json_t *o, const char *at, const
 	return RF_OK;
 }
 
-static void pair(struct pairs *p, struct rf_str key, struct rf_str value)
+static int pair(struct rf_json_facts *j, struct rf_pairs *p, struct rf_str key, struct rf_str value)
 {
-	if (p->n < PAIRS) {
-		p->at[p->n].key = key;
-		p->at[p->n++].value = value;
-	}
+	return rf_pair_add(j->arena, p, key, value) ? RF_OK : no_memory(j);
 }
 
-/* Values of one key together, keys in the order in which they first came. */
-static int gather(struct rf_json_facts *j, const struct pairs *p, enum rf_field f)
+static int gather(struct rf_json_facts *j, const struct rf_pairs *p, enum rf_field f)
 {
-	struct rf_entry *m = rf_arena_array(j->arena, p->n, sizeof *m);
-	struct rf_val *a = rf_arena_array(j->arena, p->n, sizeof *a);
-	uint32_t keys = 0, used = 0;
-	if (!m || !a)
-		return no_memory(j);
-	for (size_t i = 0; i < p->n; i++) {
-		bool seen = false;
-		for (uint32_t k = 0; k < keys && !seen; k++)
-			seen = rf_str_eq(m[k].key, p->at[i].key);
-		if (seen)
-			continue;
-		struct rf_val *first = a + used;
-		for (size_t k = i; k < p->n; k++)
-			if (rf_str_eq(p->at[k].key, p->at[i].key))
-				a[used++] = rf_val_str(p->at[k].value);
-		m[keys++] = (struct rf_entry){ p->at[i].key, rf_val_array(first, (uint32_t)(a + used - first)) };
-	}
-	if (j->val[f].tag == RF_V_MISSING)
-		j->val[f] = rf_val_map(m, keys);
-	return RF_OK;
+	if (j->val[f].tag != RF_V_MISSING)
+		return RF_OK;
+	return rf_pairs_map(j->arena, p, &j->val[f]) ? RF_OK : no_memory(j);
 }
 
-static int listed(struct rf_json_facts *j, const struct pairs *p, enum rf_field names, enum rf_field values)
+static int listed(struct rf_json_facts *j, const struct rf_pairs *p, enum rf_field names, enum rf_field values)
 {
-	struct rf_val *a = rf_arena_array(j->arena, 2 * p->n, sizeof *a);
-	if (!a)
+	struct rf_val a, b;
+	if (!rf_array_of(j->arena, p->key, p->n, &a) || !rf_array_of(j->arena, p->value, p->n, &b))
 		return no_memory(j);
-	for (size_t i = 0; i < p->n; i++) {
-		a[i] = rf_val_str(p->at[i].key);
-		a[p->n + i] = rf_val_str(p->at[i].value);
-	}
 	if (j->val[names].tag == RF_V_MISSING)
-		j->val[names] = rf_val_array(a, (uint32_t)p->n);
+		j->val[names] = a;
 	if (j->val[values].tag == RF_V_MISSING)
-		j->val[values] = rf_val_array(a + p->n, (uint32_t)p->n);
+		j->val[values] = b;
 	return RF_OK;
 }
 
-static void split_pairs(struct rf_str text, char between, struct pairs *p)
+static int split_pairs(struct rf_json_facts *j, struct rf_str text, char between, struct rf_pairs *p)
 {
 	struct rf_str part;
 	while (rf_str_split(&text, between, &part)) {
 		part = rf_str_trim(part);
 		size_t eq = rf_str_find(part, '=');
-		if (part.n)
-			pair(p, (struct rf_str){ part.p, eq }, rf_str_skip(part, eq + 1));
+		if (part.n && pair(j, p, (struct rf_str){ part.p, eq }, rf_str_skip(part, eq + 1)))
+			return RF_E_NOMEM;
 	}
+	return RF_OK;
 }
 
-static int headers(struct rf_json_facts *j, const json_t *o, const char *at, struct pairs *p)
+static int headers(struct rf_json_facts *j, const json_t *o, const char *at, struct rf_pairs *p)
 {
 	const char *key;
 	json_t *v;
@@ -237,7 +210,8 @@ static int headers(struct rf_json_facts *j, const json_t *o, const char *at, str
 			return rf_fail_ptr(j->e, RF_E_TYPE, pointer, "this should be a string or an array of strings");
 		struct rf_str name = lower(j, rf_str_z(key));
 		for (uint32_t i = 0; i < values.n; i++)
-			pair(p, name, values.a[i].s);
+			if (pair(j, p, name, values.a[i].s))
+				return RF_E_NOMEM;
 	}
 	return RF_OK;
 }
@@ -250,11 +224,9 @@ static struct rf_str essence(struct rf_json_facts *j, struct rf_str content_type
 /* {code, headers}: what the origin answered. */
 static int response(struct rf_json_facts *j, const json_t *o, const char *at)
 {
-	struct pairs *p = RF_ARENA_NEW(j->arena, struct pairs);
+	struct rf_pairs p = { 0 };
 	const char *key;
 	json_t *v;
-	if (!p)
-		return no_memory(j);
 	if (!json_is_object(o))
 		return rf_fail_ptr(j->e, RF_E_TYPE, at, "this should be an object of code and headers");
 	json_object_foreach((json_t *)o, key, v) {
@@ -263,15 +235,15 @@ static int response(struct rf_json_facts *j, const json_t *o, const char *at)
 		bool code = strcmp(key, "code") == 0;
 		if (!code && strcmp(key, "headers") != 0)
 			return rf_fail_ptr(j->e, RF_E_UNKNOWN, pointer, "a response has `code` and `headers`");
-		int r = code ? set_json(j, RF_F_RESPONSE_CODE, v, pointer) : headers(j, v, pointer, p);
+		int r = code ? set_json(j, RF_F_RESPONSE_CODE, v, pointer) : headers(j, v, pointer, &p);
 		if (r)
 			return r;
 	}
-	for (size_t i = 0; i < p->n; i++)
-		if (rf_str_eq(p->at[i].key, RF_STR("content-type")))
-			set_str(j, RF_F_RESPONSE_TYPE, essence(j, p->at[i].value));
-	int r = gather(j, p, RF_F_RESPONSE_HEADERS);
-	return r ? r : listed(j, p, RF_F_RESPONSE_NAMES, RF_F_RESPONSE_VALUES);
+	for (size_t i = 0; i < p.n; i++)
+		if (rf_str_eq(p.key[i], RF_STR("content-type")))
+			set_str(j, RF_F_RESPONSE_TYPE, essence(j, p.value[i]));
+	int r = gather(j, &p, RF_F_RESPONSE_HEADERS);
+	return r ? r : listed(j, &p, RF_F_RESPONSE_NAMES, RF_F_RESPONSE_VALUES);
 }
 
 static void header_fields(struct rf_json_facts *j, struct rf_str name, struct rf_str value)
@@ -282,8 +254,6 @@ static void header_fields(struct rf_json_facts *j, struct rf_str name, struct rf
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (rf_str_eq(name, rf_str_z(known[i].name)))
 			set_str(j, known[i].f, value);
-	if (rf_str_eq(name, RF_STR("content-type")))
-		set_str(j, RF_F_HTTP_BODY_MIME, essence(j, value));
 	if (rf_str_eq(name, RF_STR("host")))
 		set_str(j, RF_F_HTTP_HOST, lower(j, value));
 }
@@ -292,9 +262,11 @@ static void target(struct rf_json_facts *j, struct rf_str uri)
 {
 	size_t q = rf_str_find(uri, '?');
 	struct rf_str path = { uri.p, q }, query = rf_str_skip(uri, q + 1), ext = RF_STR("");
-	for (size_t i = path.n; i > 0 && path.p[i - 1] != '/' && !ext.n; i--)
-		if (path.p[i - 1] == '.')
-			ext = rf_str_skip(path, i);
+	for (size_t i = path.n; i > 1 && path.p[i - 1] != '/'; i--)
+		if (path.p[i - 1] == '.') {
+			ext = path.p[i - 2] == '/' ? ext : rf_str_skip(path, i);
+			break;
+		}
 	set_str(j, RF_F_HTTP_URI, uri);
 	set_str(j, RF_F_HTTP_PATH, path);
 	set_str(j, RF_F_HTTP_QUERY, query);
@@ -304,10 +276,10 @@ static void target(struct rf_json_facts *j, struct rf_str uri)
 	set_str(j, RF_F_RAW_QUERY, j->val[RF_F_HTTP_QUERY].s);
 }
 
-static int derive(struct rf_json_facts *j, struct pairs *p, const json_t *req)
+static int derive(struct rf_json_facts *j, struct rf_pairs *p, const json_t *req)
 {
 	for (size_t i = 0; i < p->n; i++)
-		header_fields(j, p->at[i].key, p->at[i].value);
+		header_fields(j, p->key[i], p->value[i]);
 	set_str(j, RF_F_HTTP_METHOD, RF_STR("GET"));
 	set_str(j, RF_F_HTTP_VERSION, RF_STR("HTTP/1.1"));
 	set_str(j, RF_F_HTTP_HOST, RF_STR(""));
@@ -323,15 +295,36 @@ static int derive(struct rf_json_facts *j, struct pairs *p, const json_t *req)
 	if (!r)
 		r = listed(j, p, RF_F_HTTP_HEADER_NAMES, RF_F_HTTP_HEADER_VALUES);
 	p->n = 0;
-	if (j->val[RF_F_HTTP_COOKIE].tag == RF_V_STR)
-		split_pairs(j->val[RF_F_HTTP_COOKIE].s, ';', p);
+	if (!r && j->val[RF_F_HTTP_COOKIE].tag == RF_V_STR)
+		r = split_pairs(j, j->val[RF_F_HTTP_COOKIE].s, ';', p);
 	if (!r)
 		r = gather(j, p, RF_F_HTTP_COOKIES);
 	p->n = 0;
-	split_pairs(j->val[RF_F_HTTP_QUERY].s, '&', p);
+	if (!r)
+		r = split_pairs(j, j->val[RF_F_HTTP_QUERY].s, '&', p);
 	if (!r)
 		r = gather(j, p, RF_F_HTTP_ARGS);
-	return r ? r : listed(j, p, RF_F_HTTP_ARG_NAMES, RF_F_HTTP_ARG_VALUES);
+	if (!r)
+		r = gather(j, p, RF_F_RAW_ARGS);
+	if (!r)
+		r = listed(j, p, RF_F_HTTP_ARG_NAMES, RF_F_HTTP_ARG_VALUES);
+	return r ? r : listed(j, p, RF_F_RAW_ARG_NAMES, RF_F_RAW_ARG_VALUES);
+}
+
+/* What rules read out of a body, as the edge reads it. */
+static int derive_body(struct rf_json_facts *j)
+{
+	struct rf_str type = RF_STR("");
+	struct rf_val values;
+	if (rf_val_at(&j->val[RF_F_HTTP_HEADERS], RF_STR("content-type"), &values) && values.n)
+		type = values.a[0].s;
+	if (j->val[RF_F_HTTP_BODY].tag != RF_V_STR)
+		return RF_OK;
+	for (unsigned f = 0; f < RF_FIELD_COUNT; f++)
+		if (rf_fields[f].planes == RF_ON_B && j->val[f].tag == RF_V_MISSING && f != RF_F_HTTP_BODY_SIZE && f != RF_F_HTTP_BODY_CUT)
+			if (!rf_body_fact(j->arena, (enum rf_field)f, j->val[RF_F_HTTP_BODY].s, type, &j->val[f]))
+				j->val[f] = (struct rf_val){ 0 };
+	return j->arena->full ? no_memory(j) : RF_OK;
 }
 
 static void derive_client(struct rf_json_facts *j, const json_t *req)
@@ -401,7 +394,7 @@ static int unknown(struct rf_json_facts *j, const char *key, const char *pointer
 	return rf_fail_ptr(j->e, RF_E_UNKNOWN, pointer, near ? "unknown key, did you mean `%s`?" : "unknown key", near);
 }
 
-static int one_key(struct rf_json_facts *j, const char *key, const json_t *v, const char *pointer, struct pairs *p)
+static int one_key(struct rf_json_facts *j, const char *key, const json_t *v, const char *pointer, struct rf_pairs *p)
 {
 	static const char *const device[2] = { "device." }, *const tls[2] = { "tls.", "tls.client." };
 	static const char *const any[2] = { "" };
@@ -437,10 +430,10 @@ int rf_json_facts(const json_t *request, const char *at, struct rf_arena *arena,
 	int64_t wall_ns, struct rf_facts *ret, struct rf_err *e)
 {
 	struct rf_json_facts *j = RF_ARENA_NEW(arena, struct rf_json_facts);
-	struct pairs *p = RF_ARENA_NEW(arena, struct pairs);
+	struct rf_pairs p = { 0 };
 	const char *key;
 	json_t *v;
-	if (!j || !p)
+	if (!j)
 		return rf_fail(e, RF_E_NOMEM, "the request needs too much memory");
 	j->arena = arena;
 	j->e = e;
@@ -450,11 +443,13 @@ int rf_json_facts(const json_t *request, const char *at, struct rf_arena *arena,
 	json_object_foreach((json_t *)request, key, v) {
 		char pointer[POINTER];
 		snprintf(pointer, sizeof pointer, "%.60s/%.50s", at, key);
-		int r = one_key(j, key, v, pointer, p);
+		int r = one_key(j, key, v, pointer, &p);
 		if (r)
 			return r;
 	}
-	int r = derive(j, p, request);
+	int r = derive(j, &p, request);
+	if (!r)
+		r = derive_body(j);
 	if (r)
 		return r;
 	derive_client(j, request);

@@ -160,6 +160,30 @@ static void arrays_of_all_shapes(void **state)
 	refused(RF_PHASE_HTTP_REQUEST, "any(split(http.request.headers.names[*], \"-\", 2)[*] eq \"x\")", "cannot be applied to each");
 }
 
+static void bodies(void **state)
+{
+	(void)state;
+	given("{\"headers\": {\"Content-Type\": \"application/x-www-form-urlencoded\"}, \"body\": \"user=a%20b&role=1&role=2&flag\"}");
+	HOLD(RF_PHASE_HTTP_REQUEST, "any(http.request.body.form[\"role\"][*] eq \"2\")", "http.request.body.form[\"user\"][0] eq \"a%20b\"",
+		"url_decode(http.request.body.form[\"user\"][0]) eq \"a b\"", "len(http.request.body.form.names) eq 4",
+		"http.request.body.form.values[3] eq \"\"", "http.request.body.size eq 29", "not http.request.body.truncated",
+		"http.request.body.mime eq \"application/x-www-form-urlencoded\"", "len(http.request.body.multipart.names) eq 0",
+		"not any(http.request.body.form[\"none\"][*] ne \"\")");
+	given("{\"headers\": {\"Content-Type\": \"multipart/form-data; boundary=B\"}, \"body\": \"--B\\r\\nContent-Disposition: "
+	      "form-data; name=\\\"pic\\\"; filename=\\\"a.php\\\"\\r\\nContent-Type: image/png\\r\\n\\r\\nx\\r\\n--B\\r\\n"
+	      "Content-Disposition: form-data; name=role\\r\\nContent-Transfer-Encoding: base64\\r\\n\\r\\nadmin\\r\\n--B--\"}");
+	HOLD(RF_PHASE_HTTP_REQUEST, "any(http.request.body.multipart[\"role\"][*] == \"admin\")",
+		"any(http.request.body.multipart.names[*][0] == \"pic\")", "any(http.request.body.multipart.filenames[*][*] matches r\"\\.php$\")",
+		"any(http.request.body.multipart.content_types[*][0] in {\"image/png\"})", "http.request.body.multipart.values[0] eq \"x\"",
+		"any(http.request.body.multipart.content_dispositions[*][0] contains \"pic\")",
+		"http.request.body.multipart.content_transfer_encodings[1][0] eq \"base64\"",
+		"len(http.request.body.multipart.content_types[1]) eq 0");
+	given("{\"body\": \"{\\\"a\\\": {\\\"b\\\": [1, \\\"x\\\"]}}\"}");
+	HOLD(RF_PHASE_HTTP_REQUEST, "lookup_json_string(http.request.body.raw, \"a\", \"b\", 1) eq \"x\"",
+		"lookup_json_integer(http.request.body.raw, \"a\", \"b\", 0) eq 1",
+		"not lookup_json_integer(http.request.body.raw, \"a\", \"c\") ge 0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +191,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(packets, start, stop),
 		cmocka_unit_test_setup_teardown(packets_that_are_not, start, stop),
 		cmocka_unit_test_setup_teardown(arrays_of_all_shapes, start, stop),
+		cmocka_unit_test_setup_teardown(bodies, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -181,7 +181,7 @@ int segment_find(const struct segment *s, struct rf_facts *f, struct candidates 
 		ask_keyed(&g, &s->keyed[i]);
 	for (uint32_t i = 0; i < s->gates; i++)
 		pass_gate(&g, &s->gate[i]);
-	return g.err;
+	return !g.err && f->arena->full ? RF_E_NOMEM : g.err; /* a fact that has no room is not an absent one */
 }
 
 bool candidates_next(struct candidates *c, uint32_t *ret)
@@ -207,6 +207,8 @@ int segment_test(const struct segment *s, uint32_t rank, struct rf_facts *f, boo
 	unsigned asked = f->asked, kept = f->kept_count;
 	struct eval e = { .f = f };
 	bool holds = code_run(&s->code, s->at[rank], &e);
+	if (!e.err && f->arena->full)
+		e.err = RF_E_NOMEM;
 	if (f->arena->at != mark.at && f->asked == asked && f->kept_count == kept)
 		rf_arena_release(f->arena, &mark); /* as rf_expr_test does */
 	if (e.err == RF_OK)

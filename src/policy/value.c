@@ -52,6 +52,16 @@ struct rf_val rf_type_zero(enum rf_type t)
 	}
 }
 
+bool rf_val_at(const struct rf_val *map, struct rf_str key, struct rf_val *ret)
+{
+	for (uint32_t i = 0; map->tag == RF_V_MAP && i < map->n; i++)
+		if (rf_str_eq(map->m[i].key, key)) {
+			*ret = map->m[i].val;
+			return true;
+		}
+	return false;
+}
+
 static bool digit(char c)
 {
 	return c >= '0' && c <= '9';

@@ -58,6 +58,9 @@ const char *rf_type_name(enum rf_type t); /* "string", "map of arrays of strings
 /* The empty value of a type: "", 0, false, an empty array or map. An address has none: missing. */
 struct rf_val rf_type_zero(enum rf_type t);
 
+/* The value of a key of a map; false where there is none. *ret may be the map itself. */
+bool rf_val_at(const struct rf_val *map, struct rf_str key, struct rf_val *ret);
+
 /* Compare versions by their parts: numbers as numbers, "2.4" equals "2.4.0", a leading v is
  * ignored, a part after '-' comes before the version without it, one after '+' is ignored. */
 int rf_version_cmp(struct rf_str a, struct rf_str b);

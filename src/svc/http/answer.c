@@ -192,7 +192,6 @@ static void lay_drain(struct rf_http_conn *c)
 	f->bound = 0;
 	f->trailers = false;
 	f->span.n = 0;
-	c->in.keep = false;
 }
 
 static enum step lay_answer(struct rf_http_conn *c)

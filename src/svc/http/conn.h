@@ -146,6 +146,9 @@ struct request {
 	uint16_t status;
 	struct rf_local_request *q;
 	struct rf_buf local_body;
+	struct rf_buf seen;               /* the front of the body, for rules; one byte more than they see */
+	struct rf_buf plain;              /* the same without the content coding that the origin will see */
+	bool decoded;                     /* plain is made */
 	struct rf_str agent;              /* kept where the head is not */
 	uint64_t out_at;                  /* of the stream when it began */
 };
@@ -222,6 +225,9 @@ void wait_for(struct rf_http_conn *c, int direction, enum wait what, uint64_t ns
 void wait_while(struct rf_http_conn *c, int direction, enum wait what, uint64_t ns, uint64_t progress);
 void wait_fire(struct rf_timer *t);
 
+/* relay.c: wait for more of the request's body, as long as the app allows */
+void wait_body(struct rf_http_conn *c);
+
 /* answer.c: refuse the request. Always returns STEP_ANSWER, or STEP_RECORD where an answer has begun already. */
 enum step refuse(struct rf_http_conn *c, int status, enum rf_reason reason, const char *words);
 /* A rule answers with this status, and a location or a response. As refuse, but nobody was refused. */
@@ -245,6 +251,11 @@ struct rf_str headers_answer(struct request *q, const struct rf_http_head *h, bo
 /* facts.c */
 extern const struct rf_facts_ops facts_ops;
 
+/* body.c: what rules see of a body */
+bool body_wanted(const struct request *q); /* does a rule of its zone ask for it? */
+enum step body_peek(struct rf_http_conn *c); /* JUDGE: it is as much seen as rules may */
+bool body_fact(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret);
+
 /* live.c: connections by device */
 void live_add(struct rf_http_conn *c);
 void live_del(struct rf_http_conn *c);
@@ -259,7 +270,6 @@ enum step judge_request(struct rf_http_conn *c);  /* STEP_FORWARD: it may pass *
 /* The head of the origin's answer is there. STEP_WAIT: it may pass, with what *ret_v says (NULL: as it is), until the next
  * request is judged. */
 enum step judge_answer(struct rf_http_conn *c, const struct rf_verdict **ret_v);
-bool judge_sees_body(const struct request *q);
 void judge_counts(struct rf_http_conn *c); /* the answer is there, or will not be */
 
 /* who.c: the device behind a connection */

@@ -8,13 +8,15 @@
 #include <netinet/tcp.h>
 #include "base/enc.h"
 #include "device/facts.h"
+#include "policy/pairs.h"
 #include "svc/http/conn.h"
 #include "tls/fingerprint.h"
 #include "wire/accept.h"
 #include "wire/fields.h"
+#include "wire/form.h"
 #include "wire/uri.h"
 
-enum { RFC9440_CERT = 10240, RFC9440_CHAIN = 16384, RANDOM_SEED = 16 };
+enum { RFC9440_CERT = 10240, RFC9440_CHAIN = 16384, RANDOM_SEED = 16, LANGUAGES = 64 };
 
 typedef bool getter(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret);
 
@@ -52,7 +54,7 @@ static struct rf_str extension(struct rf_arena *a, struct rf_str path)
 	size_t at = path.n;
 	while (at && path.p[at - 1] != '.' && path.p[at - 1] != '/')
 		at--;
-	if (!at || path.p[at - 1] == '/')
+	if (at < 2 || path.p[at - 1] == '/' || path.p[at - 2] == '/') /* a dot at its start makes no extension */
 		return RF_STR("");
 	return lower_of(a, rf_str_skip(path, at));
 }
@@ -105,39 +107,21 @@ static struct rf_str lower_name(struct rf_arena *a, const struct rf_http_header 
 	return lower_of(a, h->name);
 }
 
-/* A list of pairs, from which arrays and maps of any of the sources are made. */
-struct pairs {
-	struct rf_str *key, *value;
-	uint32_t n, cap;
-};
-
-static bool pair_add(struct rf_arena *a, struct pairs *p, struct rf_str k, struct rf_str v)
+static struct rf_str plain_name(struct rf_arena *a, struct rf_str name)
 {
-	if (p->n == p->cap) {
-		uint32_t cap = p->cap ? p->cap * 2 : 16;
-		struct rf_str *both = rf_arena_array(a, (size_t)cap * 2, sizeof *both);
-		if (!both)
-			return false;
-		for (uint32_t i = 0; i < p->n; i++) {
-			both[i] = p->key[i];
-			both[cap + i] = p->value[i];
-		}
-		*p = (struct pairs){ both, both + cap, p->n, cap };
-	}
-	p->key[p->n] = k;
-	p->value[p->n++] = v;
-	return true;
+	char *to = rf_str_find(name, '%') < name.n ? rf_arena_alloc(a, name.n) : NULL;
+	return to ? (struct rf_str){ to, rf_unpercent(name, to) } : name;
 }
 
-static bool headers_of(struct rf_arena *a, const struct rf_http_head *h, struct pairs *p)
+static bool headers_of(struct rf_arena *a, const struct rf_http_head *h, struct rf_pairs *p)
 {
 	for (uint16_t i = 0; i < h->count; i++)
-		if (!pair_add(a, p, lower_name(a, &h->headers[i]), h->headers[i].value))
+		if (!rf_pair_add(a, p, lower_name(a, &h->headers[i]), h->headers[i].value))
 			return false;
 	return true;
 }
 
-static bool pairs_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct pairs *p)
+static bool pairs_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_pairs *p)
 {
 	const struct request *q = c->req;
 	struct rf_str rest, k, v;
@@ -150,64 +134,30 @@ static bool pairs_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f
 		for (const struct rf_http_header *h = rf_http_header(&q->head, RF_HDR_COOKIE); h;
 		     h = rf_http_header_next(&q->head, h))
 			for (rest = h->value; rf_cookie_next(&rest, &k, &v);)
-				if (!pair_add(a, p, k, v))
+				if (!rf_pair_add(a, p, plain_name(a, k), v))
 					return false;
 		return true;
 	default:
-		for (rest = q->query; rf_query_next(&rest, &k, &v);)
-			if (!pair_add(a, p, k, v.p ? v : RF_STR("")))
+		rest = f == RF_F_RAW_ARGS || f == RF_F_RAW_ARG_NAMES || f == RF_F_RAW_ARG_VALUES ? q->head.query : q->query;
+		for (; rf_query_next(&rest, &k, &v);)
+			if (!rf_pair_add(a, p, k, v.p ? v : RF_STR("")))
 				return false;
 		return true;
 	}
 }
 
-static bool array_of(struct rf_arena *a, const struct rf_str *v, uint32_t n, struct rf_val *ret)
-{
-	struct rf_val *out = rf_arena_array(a, n ? n : 1, sizeof *out);
-	for (uint32_t i = 0; out && i < n; i++)
-		out[i] = rf_val_str(v[i]);
-	*ret = rf_val_array(out, n);
-	return out;
-}
-
 static bool list_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
-	struct pairs p = { 0 };
-	bool names = f == RF_F_HTTP_HEADER_NAMES || f == RF_F_HTTP_ARG_NAMES || f == RF_F_RESPONSE_NAMES;
-	return pairs_of(c, a, f, &p) && array_of(a, names ? p.key : p.value, p.n, ret);
-}
-
-/* All values of one key, in order. */
-static bool values_of(struct rf_arena *a, const struct pairs *p, struct rf_str key, struct rf_val *ret)
-{
-	struct rf_val *out = rf_arena_array(a, p->n, sizeof *out);
-	uint32_t n = 0;
-	for (uint32_t i = 0; out && i < p->n; i++)
-		if (rf_str_eq(p->key[i], key))
-			out[n++] = rf_val_str(p->value[i]);
-	*ret = rf_val_array(out, n);
-	return n;
+	struct rf_pairs p = { 0 };
+	bool names = f == RF_F_HTTP_HEADER_NAMES || f == RF_F_HTTP_ARG_NAMES || f == RF_F_RESPONSE_NAMES ||
+		f == RF_F_RAW_ARG_NAMES;
+	return pairs_of(c, a, f, &p) && rf_array_of(a, names ? p.key : p.value, p.n, ret);
 }
 
 static bool map_of(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
-	struct pairs p = { 0 };
-	if (!pairs_of(c, a, f, &p))
-		return false;
-	struct rf_entry *m = rf_arena_array(a, p.n ? p.n : 1, sizeof *m);
-	uint32_t n = 0;
-	for (uint32_t i = 0; m && i < p.n; i++) {
-		uint32_t k = 0;
-		while (k < n && !rf_str_eq(m[k].key, p.key[i]))
-			k++;
-		if (k < n)
-			continue;
-		m[n].key = p.key[i];
-		if (!values_of(a, &p, p.key[i], &m[n++].val))
-			return false;
-	}
-	*ret = rf_val_map(m, n);
-	return m;
+	struct rf_pairs p = { 0 };
+	return pairs_of(c, a, f, &p) && rf_pairs_map(a, &p, ret);
 }
 
 /* Of the origin's answer, once its head is whole. */
@@ -224,37 +174,43 @@ static bool response(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f
 	}
 }
 
-static bool languages(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+/* Of one language its weight in thousandths [RFC 9110 12.4.2]. */
+static unsigned weight(struct rf_str params)
 {
-	struct pairs p = { 0 };
-	(void)f;
-	struct rf_str rest = rf_http_value(&c->req->head, RF_HDR_ACCEPT_LANGUAGE), item;
-	while (rf_http_list_next(&rest, &item)) {
-		item.n = rf_str_find(item, ';');
-		if (!pair_add(a, &p, rf_str_trim(item), RF_STR("")))
-			return false;
-	}
-	return array_of(a, p.key, p.n, ret);
+	struct rf_arena none = { 0 };
+	struct rf_str q;
+	unsigned w = 0, unit = 1000;
+	if (!rf_header_param(params, RF_STR("q"), &none, &q))
+		return 1000;
+	for (size_t i = 0; i < q.n && i < 5; i++)
+		if (q.p[i] >= '0' && q.p[i] <= '9') {
+			w += (unsigned)(q.p[i] - '0') * unit;
+			unit /= 10;
+		}
+	return w;
 }
 
-static bool body(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+static bool languages(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
-	struct request *q = c->req;
-	size_t want = (size_t)q->body_bytes;
-	switch (f) {
-	case RF_F_HTTP_BODY:
-		return q->head.body == RF_BODY_NONE ? false : give_str(ret, rf_flow_peeked(&q->fup, want));
-	case RF_F_HTTP_BODY_SIZE:
-		if (q->head.body == RF_BODY_CHUNKED && !q->fup.in_done)
-			return false;
-		*ret = rf_val_int(q->head.body == RF_BODY_LENGTH ? (int64_t)q->head.content_length : (int64_t)q->fup.body);
-		return true;
-	case RF_F_HTTP_BODY_CUT:
-		*ret = rf_val_bool(q->head.body != RF_BODY_NONE && (!q->fup.in_done || q->fup.batch > want));
-		return true;
-	default:
-		return give_str(ret, media_type(a, &q->head));
+	struct { struct rf_str name; unsigned weight; } found[LANGUAGES];
+	struct rf_str rest = rf_http_value(&c->req->head, RF_HDR_ACCEPT_LANGUAGE), item, names[LANGUAGES];
+	uint32_t n = 0;
+	(void)f;
+	while (n < LANGUAGES && rf_http_list_next(&rest, &item)) {
+		struct rf_str name = rf_str_trim((struct rf_str){ item.p, rf_str_find(item, ';') });
+		unsigned w = weight(item);
+		uint32_t at = n;
+		if (!name.n || rf_str_eq(name, RF_STR("*")))
+			continue;
+		for (; at > 0 && found[at - 1].weight < w; at--)
+			found[at] = found[at - 1];
+		found[at].name = name;
+		found[at].weight = w;
+		n++;
 	}
+	for (uint32_t i = 0; i < n; i++)
+		names[i] = found[i].name;
+	return rf_array_of(a, names, n, ret);
 }
 
 static bool address(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
@@ -436,8 +392,14 @@ static const struct source sources[RF_FIELD_COUNT] = {
 	[RF_F_RESPONSE_CODE] = { response, true }, [RF_F_RESPONSE_TYPE] = { response, true },
 	[RF_F_ORIGIN_TTFB] = { response, true }, [RF_F_RESPONSE_HEADERS] = { map_of, true },
 	[RF_F_RESPONSE_NAMES] = { list_of, true }, [RF_F_RESPONSE_VALUES] = { list_of, true },
-	[RF_F_HTTP_BODY] = { body, true }, [RF_F_HTTP_BODY_SIZE] = { body, true }, [RF_F_HTTP_BODY_CUT] = { body, true },
-	[RF_F_HTTP_BODY_MIME] = { body, true },
+	[RF_F_HTTP_BODY] = { body_fact, true }, [RF_F_HTTP_BODY_SIZE] = { body_fact, true },
+	[RF_F_HTTP_BODY_CUT] = { body_fact, true }, [RF_F_HTTP_BODY_MIME] = { body_fact, true },
+	[RF_F_FORM] = { body_fact, true }, [RF_F_FORM_NAMES] = { body_fact, true }, [RF_F_FORM_VALUES] = { body_fact, true },
+	[RF_F_MULTIPART] = { body_fact, true }, [RF_F_PART_NAMES] = { body_fact, true },
+	[RF_F_PART_VALUES] = { body_fact, true }, [RF_F_PART_FILENAMES] = { body_fact, true },
+	[RF_F_PART_TYPES] = { body_fact, true }, [RF_F_PART_DISPOSITIONS] = { body_fact, true },
+	[RF_F_PART_ENCODINGS] = { body_fact, true }, [RF_F_RAW_ARGS] = { map_of, true },
+	[RF_F_RAW_ARG_NAMES] = { list_of, true }, [RF_F_RAW_ARG_VALUES] = { list_of, true },
 	[RF_F_SSL] = { address, false }, [RF_F_IP_SRC] = { address, false }, [RF_F_IP_DST] = { address, false },
 	[RF_F_TCP_SRCPORT] = { address, false }, [RF_F_TCP_DSTPORT] = { address, false },
 	[RF_F_EDGE_IP] = { address, false }, [RF_F_EDGE_PORT] = { address, false },
@@ -474,18 +436,18 @@ static bool get(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_va
 static bool get_key(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_str key, struct rf_val *ret)
 {
 	struct rf_http_conn *c = ctx;
-	struct pairs p = { 0 };
+	struct rf_pairs p = { 0 };
 	if (!c->req || sources[f].get != map_of)
 		return false;
 	if (f != RF_F_HTTP_HEADERS && f != RF_F_RESPONSE_HEADERS)
-		return pairs_of(c, arena, f, &p) && p.n && values_of(arena, &p, key, ret);
+		return pairs_of(c, arena, f, &p) && p.n && rf_pairs_values(arena, &p, key, ret);
 	enum rf_http_header_id id = rf_http_header_of(key); /* without building the whole map */
 	const struct rf_http_head *h = f == RF_F_HTTP_HEADERS ? &c->req->head : &c->req->answer;
 	for (uint16_t i = 0; i < h->count; i++)
 		if (h->headers[i].id == id && (id != RF_HDR_OTHER || rf_str_ieq(h->headers[i].name, key)))
-			if (!pair_add(arena, &p, key, h->headers[i].value))
+			if (!rf_pair_add(arena, &p, key, h->headers[i].value))
 				return false;
-	return p.n && array_of(arena, p.value, p.n, ret);
+	return p.n && rf_array_of(arena, p.value, p.n, ret);
 }
 
 const struct rf_facts_ops facts_ops = { get, get_key };

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include "svc/http/compress.h"
 
+enum { PEEK_STEP = 8192 }; /* bytes decoded at once */
 enum { ROUNDS = 16 }; /* buffers moved before others may run */
 enum { END_PIECES = 5 }; /* CRLF of a chunk and what rf_flow_pump puts at the end */
 
@@ -44,7 +45,7 @@ ssize_t rf_inbuf_read(struct rf_inbuf *in, struct rf_stream *s, struct rf_bufpoo
 			return RF_E_NOMEM;
 		in->cap = RF_BUFPOOL_SIZE;
 	}
-	if (in->at == in->end && !in->keep)
+	if (in->at == in->end)
 		in->at = in->end = in->floor;
 	if (in->end == in->cap)
 		return RF_E_FULL;
@@ -166,8 +167,8 @@ static int through_codec(struct rf_flow *f)
 static int gather_spans(struct rf_flow *f)
 {
 	int r = RF_OK;
-	while (!f->in_done && r == RF_OK && f->out_n < RF_FLOW_OUT - END_PIECES) {
-		r = next_span(f);
+	while ((!f->in_done || f->span.n) && r == RF_OK && f->out_n < RF_FLOW_OUT - END_PIECES) {
+		r = f->span.n ? RF_OK : next_span(f);
 		if (r)
 			break;
 		if (f->span.n) {
@@ -196,6 +197,11 @@ static int gather(struct rf_flow *f)
 		f->mark_at = f->out_n;
 		put(f, RF_STR(""));
 	}
+	if (f->peeked && f->peeked->n) {
+		put(f, rf_buf_str(f->peeked));
+		f->batch += f->peeked->n;
+	}
+	f->peeked = NULL;
 	if (source_done(f) || out_full(f))
 		return RF_OK;
 	return f->codec ? through_codec(f) : gather_spans(f);
@@ -283,7 +289,6 @@ static int fill(struct rf_flow *f)
 
 int rf_flow_pump(struct rf_flow *f)
 {
-	f->in->keep = false;
 	f->more = false;
 	for (int round = 0; !f->done; round++) {
 		if (round == ROUNDS) {
@@ -310,17 +315,46 @@ int rf_flow_pump(struct rf_flow *f)
 	return RF_OK;
 }
 
-int rf_flow_peek(struct rf_flow *f, size_t want)
+/* Move what there is of the span into `to`. RF_OK, also when that is full; errors of the codec. */
+static int peek_span(struct rf_flow *f, struct rf_buf *to)
 {
-	f->in->keep = true;
-	for (;;) {
-		int r = gather(f);
-		if (r != RF_E_AGAIN || f->batch >= want)
-			return r == RF_E_AGAIN ? RF_OK : r;
-		r = fill(f);
-		if (r)
-			return r == RF_E_FULL ? RF_OK : r;
+	size_t left = to->bound - to->n, n = f->span.n < left ? f->span.n : left;
+	if (!f->codec) {
+		rf_buf_add(to, (struct rf_str){ f->span.p, n });
+		f->span = rf_str_skip(f->span, n);
+		return to->bad ? RF_E_NOMEM : RF_OK;
 	}
+	int r = RF_OK;
+	while (r == RF_OK && (left = to->bound - to->n) > 0) {
+		size_t some = left < PEEK_STEP ? left : PEEK_STEP, got = 0;
+		char *room = rf_buf_room(to, some);
+		if (!room)
+			return RF_E_NOMEM;
+		r = rf_codec_run(f->codec, &f->span, f->in_done ? RF_CODEC_FINISH : RF_CODEC_RUN, room, some, &got);
+		to->n += got;
+	}
+	return r == RF_E_AGAIN || r == RF_E_EOF ? RF_OK : r;
+}
+
+int rf_flow_peek(struct rf_flow *f, struct rf_buf *to)
+{
+	f->peeked = to;
+	while (to->n < to->bound && !source_done(f)) {
+		int wait = f->span.n || f->in_done ? RF_OK : next_span(f);
+		if (wait && wait != RF_E_AGAIN)
+			return wait;
+		int r = peek_span(f, to);
+		if (r == RF_OK && wait)
+			r = fill(f);
+		if (r)
+			return r == RF_E_FULL ? RF_E_TOO_LARGE : r;
+	}
+	return RF_OK;
+}
+
+bool rf_flow_whole(const struct rf_flow *f)
+{
+	return source_done(f);
 }
 
 int rf_flow_take(struct rf_flow *f, struct rf_str *ret)
@@ -338,22 +372,6 @@ int rf_flow_take(struct rf_flow *f, struct rf_str *ret)
 		}
 	}
 	return RF_E_EOF;
-}
-
-struct rf_str rf_flow_peeked(const struct rf_flow *f, size_t want)
-{
-	size_t n = f->batch < want ? f->batch : want, at = 0;
-	char *p = rf_arena_alloc(f->arena, n + 1);
-	if (!p)
-		return (struct rf_str){ 0 };
-	for (unsigned i = RF_FLOW_HEADS; i < f->out_n && at < n; i++) {
-		size_t take = f->out[i].iov_len < n - at ? f->out[i].iov_len : n - at;
-		if (i != f->mark_at && take) {
-			memcpy(p + at, f->out[i].iov_base, take);
-			at += take;
-		}
-	}
-	return (struct rf_str){ p, at };
 }
 
 void rf_flow_fini(struct rf_flow *f)

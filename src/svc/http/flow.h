@@ -11,6 +11,7 @@
  * flow; the buffer is not moved while out_n > 0. `done` is only true when the last byte is written.
  */
 #pragma once
+#include "base/buf.h"
 #include "net/bufpool.h"
 #include "net/stream.h"
 #include "wire/http1_body.h"
@@ -21,7 +22,6 @@ struct rf_codec;
 struct rf_inbuf {
 	char *p;
 	uint32_t floor, at, end, cap; /* cap RF_BUFPOOL_SIZE: from the pool; larger: an own one for a large head */
-	bool keep;                    /* what was used stays, since somebody still points to it */
 };
 
 enum { RF_FLOW_OUT = 28, RF_FLOW_HEADS = 2, RF_FLOW_TRAILERS = 16 };
@@ -36,6 +36,7 @@ struct rf_flow {
 	char *codec_buf;
 	size_t codec_n;
 	struct rf_str span;           /* unframed and not yet through the codec */
+	const struct rf_buf *peeked;  /* of rf_flow_peek: to be written before all that follows; NULL: none, or written */
 	enum rf_http_body framing;    /* as it comes */
 	bool chunk;                   /* as it goes: chunked by us, else as it is */
 	bool trailers;                /* forward those that may be */
@@ -66,12 +67,12 @@ void rf_flow_head(struct rf_flow *f, struct rf_str a, struct rf_str b);
  * turn; else for `from`). RF_E_TOO_LARGE past `bound`; RF_E_INVALID: badly framed (f->chunked.reject)
  * or badly compressed; RF_E_EOF: the sender ended too early; else the error of the stream `broken`. */
 int rf_flow_pump(struct rf_flow *f);
-/* Read and unframe without writing, so that rules can look at the body: at most `want` bytes and what
- * one buffer holds. RF_OK: there is no more to be had (body bytes are in out[]); RF_E_AGAIN: waits for
- * the sender; errors as above. */
-int rf_flow_peek(struct rf_flow *f, size_t want);
-/* What rf_flow_peek has found, as one run in the arena; empty without memory. */
-struct rf_str rf_flow_peeked(const struct rf_flow *f, size_t want);
+/* Take the front of the body into `to`, unframed and decoded, so that rules can look at it; it is written first when the
+ * flow is pumped. RF_OK: to->bound bytes are there, or all (rf_flow_whole); RF_E_AGAIN: waits for the sender; errors as
+ * above. `to` outlives the flow and is not touched by others. */
+int rf_flow_peek(struct rf_flow *f, struct rf_buf *to);
+/* Has all of the body been taken from the sender? */
+bool rf_flow_whole(const struct rf_flow *f);
 /* The next run of the body, read where needed, for who wants it himself (`to` is NULL). RF_E_EOF: it
  * is complete; else as rf_flow_pump. Valid until the next call. */
 int rf_flow_take(struct rf_flow *f, struct rf_str *ret);

@@ -54,6 +54,8 @@ void request_free(struct request *q)
 	upstream_drop(q, false);
 	local_gone(q->conn);
 	rf_buf_fini(&q->local_body);
+	rf_buf_fini(&q->seen);
+	rf_buf_fini(&q->plain);
 	rf_pool_unqueue(&q->queue);
 	rf_flow_fini(&q->fup);
 	rf_flow_fini(&q->fdown);
@@ -79,7 +81,6 @@ void request_free(struct request *q)
 /* The next request starts at the front of the buffer, so that its body has room behind it. */
 static void to_front(struct rf_inbuf *in)
 {
-	in->keep = false;
 	in->floor = 0;
 	if (!in->at)
 		return;

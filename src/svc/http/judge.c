@@ -14,21 +14,6 @@ static const struct rf_policy *policy(const struct request *q)
 	return rf_snap_policy(q->snap, q->app);
 }
 
-bool judge_sees_body(const struct request *q)
-{
-	static const enum rf_phase phases[] = { RF_PHASE_HTTP_REQUEST, RF_PHASE_HTTP_RATELIMIT, RF_PHASE_HTTP_MANAGED,
-		RF_PHASE_HTTP_REDIRECT, RF_PHASE_HTTP_TRANSFORM, RF_PHASE_HTTP_LATE };
-	if (q->head.body == RF_BODY_NONE || !q->body_bytes)
-		return false;
-	for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
-		const struct rf_phase_set *s = policy(q)->phase[phases[i]];
-		if (s && (rf_phase_set_uses(s, RF_F_HTTP_BODY) || rf_phase_set_uses(s, RF_F_HTTP_BODY_SIZE) ||
-			  rf_phase_set_uses(s, RF_F_HTTP_BODY_CUT)))
-			return true;
-	}
-	return false;
-}
-
 static struct rf_verdict *begin(struct rf_http_conn *c)
 {
 	struct rf_http_edge *e = c->edge;

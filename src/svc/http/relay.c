@@ -75,6 +75,16 @@ static uint64_t app_time(uint64_t app, uint64_t edge)
 	return app ? app : edge;
 }
 
+void wait_body(struct rf_http_conn *c)
+{
+	struct request *q = c->req;
+	wait_while(c, 0, WAIT_BODY, app_time(q->app->body_timeout_ns, c->edge->conf.body_ns), q->fup.body);
+	uint64_t late = rate_time(c, q), now = conn_now(c);
+	if (late < c->wait[0].until)
+		wait_for(c, 0, WAIT_BODY, late > now ? late - now : 0);
+	c->wait[0].seen = q->fup.body;
+}
+
 static void wait_up(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
@@ -87,11 +97,7 @@ static void wait_up(struct rf_http_conn *c)
 	} else if (q->fup.stuck) {
 		wait_while(c, 0, WAIT_WRITE_ORIGIN, app_time(q->app->response_timeout_ns, k->response_ns), q->fup.wrote);
 	} else {
-		wait_while(c, 0, WAIT_BODY, app_time(q->app->body_timeout_ns, k->body_ns), q->fup.body);
-		uint64_t late = rate_time(c, q), now = conn_now(c);
-		if (late < c->wait[0].until)
-			wait_for(c, 0, WAIT_BODY, late > now ? late - now : 0);
-		c->wait[0].seen = q->fup.body;
+		wait_body(c);
 	}
 }
 
@@ -201,6 +207,7 @@ static enum step start_tunnel(struct rf_http_conn *c)
 	rf_flow_init(&q->fdown, &q->up->stream, &q->oin, &c->stream, e->bufs, &q->arena);
 	rf_flow_body(&q->fdown, RF_BODY_TUNNEL, 0, &e->conf.heads);
 	rf_flow_head(&q->fdown, head, RF_STR(""));
+	rf_flow_fini(&q->fup);
 	rf_flow_init(&q->fup, &c->stream, &c->in, &q->up->stream, e->bufs, &q->arena);
 	rf_flow_body(&q->fup, RF_BODY_TUNNEL, 0, &e->conf.heads);
 	return STEP_WAIT;

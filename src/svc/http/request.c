@@ -262,34 +262,6 @@ enum step body_error(struct rf_http_conn *c, int r)
 	return STEP_CLOSE;
 }
 
-/* A client that waits for 100 before it sends what rules want to see gets it from us [RFC 9110 10.1.1]. */
-static enum step continue_now(struct rf_http_conn *c)
-{
-	static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
-	struct iovec v = { (void *)line, sizeof line - 1 };
-	struct request *q = c->req;
-	if (!q->head.expect_continue || q->expect_sent || c->in.at < c->in.end)
-		return STEP_WAIT;
-	q->expect_sent = true;
-	return rf_stream_write(&c->stream, &v, 1) == (ssize_t)v.iov_len ? STEP_WAIT : STEP_CLOSE;
-}
-
-/* STEP_JUDGE: the body is as much seen as the rules may. */
-static enum step peek(struct rf_http_conn *c)
-{
-	struct request *q = c->req;
-	q->peeking = true;
-	enum step s = continue_now(c);
-	if (s != STEP_WAIT)
-		return s;
-	int r = rf_flow_peek(&q->fup, (size_t)q->body_bytes);
-	if (r == RF_E_AGAIN) {
-		wait_while(c, 0, WAIT_BODY, c->edge->conf.body_ns, q->fup.body);
-		return STEP_WAIT;
-	}
-	return r ? body_error(c, r) : STEP_JUDGE;
-}
-
 enum step step_judge(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
@@ -307,8 +279,8 @@ enum step step_judge(struct rf_http_conn *c)
 		if (s != STEP_WAIT)
 			return s;
 	}
-	if (judge_sees_body(q)) {
-		enum step s = peek(c);
+	if (body_wanted(q)) {
+		enum step s = body_peek(c);
 		if (s != STEP_JUDGE)
 			return s;
 		c->wait[0].what = WAIT_NONE;
