@@ -72,6 +72,7 @@ static int publish_all(struct rf_ctl *c, unsigned what, struct rf_err *e)
 	rf_parts_put(&c->priv->parts);
 	c->priv->parts = made;
 	rf_snap_publish(snap);
+	rf_rule_merge_look(c->priv->merge);
 	rf_count(RF_C_SNAPSHOTS);
 	rf_observe(RF_H_SNAPSHOT, c->clock.mono(c->clock.ctx) - began);
 	return RF_OK;
@@ -211,6 +212,8 @@ static void put_in_force(struct rf_ctl *c, unsigned what, struct rf_parts *made,
 		c->priv->parts = *made;
 		rf_count(RF_C_SNAPSHOTS);
 	}
+	if (what & RF_PART_RULES)
+		rf_rule_merge_look(c->priv->merge);
 	bool recheck = sync_entries(c);
 	if (recheck || what & RF_PART_TRUST)
 		recheck_all(c);
@@ -266,6 +269,29 @@ int rf_ctl_rebuild(struct rf_ctl *c, unsigned what, struct rf_err *e)
 	if (what & RF_PART_SITE && c->priv->site_changed)
 		c->priv->site_changed(c);
 	return RF_OK;
+}
+
+int rf_ctl_adopt(struct rf_ctl *c, const char *ruleset, const struct rf_index_job *j, struct rf_err *e)
+{
+	struct rf_parts *p = &c->priv->parts;
+	struct rf_snap *snap = NULL;
+	size_t i = 0;
+	while (i < p->rules_count && strcmp(p->rules[i].id, ruleset) != 0)
+		i++;
+	if (i == p->rules_count)
+		return RF_E_STALE;
+	struct rf_ruleset *was = p->rules[i].set, *now = NULL;
+	int rc = rf_ruleset_adopt(was, j, &now);
+	if (rc != RF_OK)
+		return rc;
+	p->rules[i].set = now;
+	rc = rf_build_snap(c, p, &snap, e);
+	if (rc == RF_OK)
+		rf_snap_publish(snap);
+	else
+		p->rules[i].set = was;
+	rf_ruleset_put(rc == RF_OK ? was : now);
+	return rc;
 }
 
 void rf_ctl_sever(struct rf_ctl *c, const char *device_id)

@@ -509,6 +509,19 @@ static void crl_down(struct engine *g)
 	g->ctl.priv->crl = NULL;
 }
 
+static int merge_up(struct engine *g, struct rf_err *e)
+{
+	g->ctl.priv->merge = rf_rule_merge_new(&g->ctl);
+	rf_rule_merge_look(g->ctl.priv->merge);
+	return g->ctl.priv->merge ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for the merging of rules");
+}
+
+static void merge_down(struct engine *g)
+{
+	rf_rule_merge_free(g->ctl.priv->merge);
+	g->ctl.priv->merge = NULL;
+}
+
 /* --- reload --- */
 
 /* With the boot file that the monitor has read and checked. Old boot and plan are kept until all has been built. */
@@ -627,6 +640,7 @@ static const struct step {
 	{ "workers", workers_up, workers_down },
 	{ "listeners", listeners_up, NULL },
 	{ "server", server_up, server_down },      { "crl", crl_up, crl_down },
+	{ "merge", merge_up, merge_down },
 	{ "monitor", monitor_up, monitor_down },
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "ctl/build.h"
 #include "ctl/rule_index.h"
+#include "ctl/rule_merge.h"
 #include "monitor/plan.h"
 
 /* What the open transaction wrote. */
@@ -19,6 +20,7 @@ struct rf_ctl_private {
 	struct touch *touched;     /* of the open transaction */
 	size_t touched_count, touched_cap;
 	struct rf_rule_index rules; /* compiled rules by id */
+	struct rf_rule_merge *merge; /* NULL until the engine runs */
 	struct rf_devices *devices;
 	struct rf_keypair *fallback; /* for clients that name no host: of the boot file, or our own CA's */
 	struct rf_patches *patches; /* NULL until they are watched */
@@ -51,3 +53,5 @@ int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e);
 
 /* Build these parts anew from the state as it is and publish them: lists of revocation have come, a file has changed. */
 int rf_ctl_rebuild(struct rf_ctl *c, unsigned what, struct rf_err *e);
+/* Put the merged index of a ruleset in force. RF_E_STALE: the ruleset is gone, or has changed too much. */
+int rf_ctl_adopt(struct rf_ctl *c, const char *ruleset, const struct rf_index_job *j, struct rf_err *e);

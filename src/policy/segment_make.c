@@ -419,13 +419,15 @@ static int make_trie(struct making *m, struct key *const *v, size_t n)
 static int make_text(struct making *m, struct key *const *v, size_t n)
 {
 	struct text_item *items = calloc(n + 1, sizeof *items);
-	size_t literals = 0;
+	size_t literals = 0, patterns = 0;
 	bool gates = true;
 	if (!items)
 		return RF_E_NOMEM;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		items[i] = (struct text_item){ v[i]->bytes, v[i]->kind == ACCESS_PATTERN, (uint32_t)(v[i] - m->key) };
-	struct text *t = m->frozen ? text_frozen(items, n) : NULL;
+		patterns += items[i].pattern;
+	}
+	struct text *t = m->frozen && (patterns || n > TEXT_FEW) ? text_frozen(items, n) : NULL;
 	if (!t) {
 		for (size_t i = 0; i < n; i++) {
 			if (items[i].pattern)

@@ -1,5 +1,6 @@
 /* policy/text: see text.h.
  *
+ * Few literals: for each, two bytes of it that stand some apart are compared with sixteen places of the text at once.
  * Quick: literals in lower case -> for each the four bytes (three, where a literal is that short) that the fewest others
  * have chosen -> a table from such bytes to a chain of literals, and a bitmap before it that most bytes of a text do not
  * pass.
@@ -11,7 +12,10 @@
 #include "base/err.h"
 #include "policy/regex.h"
 
-enum { NONE = UINT32_MAX, NEAR_TEXT = 512 };
+typedef uint8_t sixteen __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint64_t two __attribute__((vector_size(16), may_alias));
+
+enum { NONE = UINT32_MAX, NEAR_TEXT = 512, VECTOR = 16 };
 
 struct piece {
 	struct rf_str lit; /* in lower case */
@@ -29,6 +33,7 @@ struct text {
 	unsigned bits_shift;
 	char *lits;
 	struct piece *piece;
+	size_t few;            /* so many pieces, which are compared one by one; else 0 */
 };
 
 static uint32_t gram_of(const char *p, unsigned width)
@@ -120,6 +125,7 @@ struct text *text_quick(const struct text_item *items, size_t count)
 		return NULL;
 	}
 	char *to = t->lits;
+	t->few = count <= TEXT_FEW ? count : 0;
 	for (size_t i = 0; i < count; i++) {
 		put(t, (uint32_t)i, &items[i], to);
 		to += items[i].lit.n;
@@ -237,23 +243,72 @@ static void look(const struct text *t, const char *low, size_t n, size_t i, uint
 	}
 }
 
+static bool any(sixteen v)
+{
+	two w = (two)v;
+	return w[0] | w[1];
+}
+
+/* In lower case, with zeros behind. */
+static void fold(char *low, struct rf_str s)
+{
+	size_t i = 0;
+	for (; i + VECTOR <= s.n; i += VECTOR) {
+		sixteen v = *(const sixteen *)(s.p + i), upper = (v - 'A') < 26;
+		*(sixteen *)(low + i) = v | (upper & 0x20);
+	}
+	for (; i < s.n; i++)
+		low[i] = (char)rf_lower((unsigned char)s.p[i]);
+	memset(low + s.n, 0, 2 * VECTOR);
+}
+
+/* Whether a piece is in the text: where the first and the last byte of its gram stand right, the rest is compared. */
+static bool has(const struct text *t, const char *low, size_t n, const struct piece *p)
+{
+	const char *gram = p->lit.p + p->at;
+	unsigned last = t->width - 1;
+	sixteen a = (sixteen){ 0 } + (uint8_t)gram[0], b = (sixteen){ 0 } + (uint8_t)gram[last];
+	for (size_t i = p->at; i + p->lit.n - p->at <= n; i += VECTOR) {
+		sixteen hit = (sixteen)((*(const sixteen *)(low + i) == a) & (*(const sixteen *)(low + i + last) == b));
+		if (!any(hit))
+			continue;
+		for (size_t k = 0; k < VECTOR && i + k + p->lit.n - p->at <= n; k++)
+			if (hit[k] && memcmp(low + i + k - p->at, p->lit.p, p->lit.n) == 0)
+				return true;
+	}
+	return false;
+}
+
+static void scan_few(const struct text *t, const char *low, size_t n, struct hits *h)
+{
+	for (size_t i = 0; i < t->few; i++)
+		if (has(t, low, n, &t->piece[i]))
+			h->found(h->ctx, t->piece[i].key);
+}
+
+static void scan_grams(const struct text *t, const char *low, size_t n, struct hits *h)
+{
+	for (size_t i = 0; i + t->width <= n; i++) {
+		uint32_t gram = gram_of(low + i, t->width), b = bit(t, gram);
+		if (t->bits[b / 64] >> b % 64 & 1)
+			look(t, low, n, i, gram, h);
+	}
+}
+
 int text_scan(const struct text *t, struct rf_str s, struct rf_arena *arena, text_found *found, void *ctx)
 {
 	struct hits h = { found, ctx };
 	if (t->db)
 		return regex_scan(t->db, s, on_match, &h);
-	char near_text[NEAR_TEXT + 4], *low = near_text;
+	char near_text[NEAR_TEXT + 2 * VECTOR], *low = near_text;
 	if (s.n < t->width)
 		return RF_OK;
-	if (s.n > NEAR_TEXT && !(low = rf_arena_alloc(arena, s.n + 4)))
+	if (s.n > NEAR_TEXT && !(low = rf_arena_alloc(arena, s.n + 2 * VECTOR)))
 		return RF_E_NOMEM;
-	for (size_t i = 0; i < s.n; i++)
-		low[i] = (char)rf_lower((unsigned char)s.p[i]);
-	memset(low + s.n, 0, 4);
-	for (size_t i = 0; i + t->width <= s.n; i++) {
-		uint32_t gram = gram_of(low + i, t->width), b = bit(t, gram);
-		if (t->bits[b / 64] >> b % 64 & 1)
-			look(t, low, s.n, i, gram, &h);
-	}
+	fold(low, s);
+	if (t->few)
+		scan_few(t, low, s.n, &h);
+	else
+		scan_grams(t, low, s.n, &h);
 	return RF_OK;
 }

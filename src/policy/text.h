@@ -16,7 +16,10 @@ struct text_item {
 	uint32_t key;
 };
 
-enum { TEXT_PATTERNS = 256 }; /* whole patterns of a database */
+enum {
+	TEXT_PATTERNS = 256, /* whole patterns of a database */
+	TEXT_FEW = 6,        /* literals that are looked for one by one */
+};
 
 struct text;
 
