@@ -123,6 +123,8 @@ static int sets_of(struct making *m, struct rf_ruleset *ret[RF_PHASE_COUNT])
 		if (count && rf_ruleset_of((enum rf_phase)phase, RF_STR(RF_PATCH_SET), RF_STR(RF_PATCH_SET), rules, count,
 					   &ret[phase]) != RF_OK)
 			rc = no_memory(m->e);
+		if (rc == RF_OK && count && rf_ruleset_index(ret[phase], NULL, false) != RF_OK)
+			rc = no_memory(m->e);
 	}
 	free(rules);
 	return rc;

@@ -53,6 +53,11 @@ int rf_expr_compile_value(const struct rf_rule_env *env, enum rf_phase phase, st
 	return compile(env, phase, text, false, ret, e);
 }
 
+size_t rf_expr_bytes(const struct rf_expr *x)
+{
+	return x->bytes;
+}
+
 bool rf_expr_uses(const struct rf_expr *x, enum rf_field f)
 {
 	return x->uses[f >> 6] >> (f & 63) & 1;

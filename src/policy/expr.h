@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "base/buf.h"
+#include "base/clock.h"
 #include "policy/facts.h"
 
 struct rf_lists;
@@ -26,6 +27,7 @@ enum {
 struct rf_rule_env {
 	const struct rf_lists *lists; /* NULL: none */
 	unsigned have;                /* 1u << RF_NEED_* that this process can answer */
+	const struct rf_clock *clock; /* to measure what rules cost to compile; NULL: it is not measured */
 	bool any_list;                /* a name that is not in `lists` passes; only to check, never to evaluate */
 };
 
@@ -48,6 +50,8 @@ void rf_expr_print(const struct rf_expr *x, struct rf_buf *to);
 bool rf_expr_same(const struct rf_expr *a, const struct rf_expr *b);
 /* Whether the condition can only hold where boolean field f is `value`: it is a term of the outermost and. */
 bool rf_expr_requires(const struct rf_expr *x, enum rf_field f, bool value);
+/* Bytes that it takes, with its lists and patterns. */
+size_t rf_expr_bytes(const struct rf_expr *x);
 bool rf_expr_uses(const struct rf_expr *x, enum rf_field f);
 /* Add the fields that it asks for to a set of bits. */
 void rf_expr_add_uses(const struct rf_expr *x, uint64_t uses[(RF_FIELD_COUNT + 63) / 64]);

@@ -45,7 +45,10 @@ static int pattern(struct filling *f, const struct node *n, const struct node *l
 	size_t at = 0;
 	int r = n->op == N_MATCHES ? regex_make(lit->lit.s, &to->re, &at, &why) :
 		rereplace_make(lit->lit.s, &to->rere, &at, &why);
-	return r ? lex_fail(&f->p->lex, lit->lit_at + at, r, "%s", why.text) : RF_OK;
+	if (r)
+		return lex_fail(&f->p->lex, lit->lit_at + at, r, "%s", why.text);
+	f->x->bytes += n->op == N_MATCHES ? regex_bytes(to->re) : rereplace_bytes(to->rere);
+	return RF_OK;
 }
 
 static int fill_literal(struct filling *f, const struct node *n, struct pnode *to)
@@ -57,6 +60,7 @@ static int fill_literal(struct filling *f, const struct node *n, struct pnode *t
 	switch (n->op) {
 	case N_IN:
 		to->set = set_make(of[n->kid->type], n->items, n->nitems);
+		f->x->bytes += to->set ? set_bytes(to->set) : 0;
 		return to->set ? RF_OK : no_memory(f, n);
 	case N_MATCHES:
 		return pattern(f, n, n, to);
@@ -132,6 +136,7 @@ int program_make(struct parser *p, struct node *root, struct rf_expr **ret)
 		return lex_fail(&p->lex, 0, RF_E_NOMEM, "no memory for this expression");
 	x->refs = 1;
 	x->count = (uint32_t)nodes;
+	x->bytes = sizeof *x + nodes * sizeof *x->node + bytes;
 	x->deprecated = p->deprecated;
 	memcpy(x->uses, p->uses, sizeof x->uses);
 	struct filling f = { .p = p, .x = x, .text = (char *)(x->node + nodes), .next = 1 };

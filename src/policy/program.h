@@ -30,6 +30,7 @@ struct pnode {
 struct rf_expr {
 	atomic_uint refs;
 	uint32_t count;
+	size_t bytes;       /* of all of it */
 	const char *deprecated;
 	uint64_t uses[(RF_FIELD_COUNT + 63) / 64];
 	struct rf_str text; /* as written */

@@ -239,6 +239,12 @@ void rereplace_free(struct rereplace *r)
 	free(r);
 }
 
+size_t rereplace_bytes(const struct rereplace *r)
+{
+	size_t n = 0;
+	return pcre2_pattern_info(r->code, PCRE2_INFO_SIZE, &n) == 0 ? n + sizeof *r : 0;
+}
+
 static void *from_arena(size_t n, void *arena)
 {
 	return rf_arena_alloc(arena, n);

@@ -29,6 +29,7 @@ size_t regex_bytes(const struct regex *r);
 
 int rereplace_make(struct rf_str pattern, struct rereplace **ret, size_t *ret_at, struct rf_err *e);
 void rereplace_free(struct rereplace *r);
+size_t rereplace_bytes(const struct rereplace *r);
 /* The first match replaced. RF_E_TOO_LARGE when a limit was reached, RF_E_NOMEM. */
 int rereplace_run(const struct rereplace *r, struct rf_arena *arena, struct rf_str s, struct rf_str with,
 	struct rf_str *ret);

@@ -23,6 +23,7 @@ void *rule_alloc(struct rf_rule *r, size_t n)
 		return NULL;
 	c->next = r->mem;
 	r->mem = c;
+	r->bytes += sizeof *c + n;
 	return c->data;
 }
 
@@ -57,7 +58,14 @@ int rule_expr(struct rule_read *in, const json_t *text, const char *below, bool 
 		rf_expr_compile_value(in->env, in->rule->phase, s, ret, in->e);
 	if (r)
 		snprintf(in->e->pointer, sizeof in->e->pointer, "%s%s", in->at, below);
+	else
+		in->rule->bytes += rf_expr_bytes(*ret);
 	return r;
+}
+
+static uint64_t measured(const struct rf_rule_env *env)
+{
+	return env->clock ? env->clock->mono(env->clock->ctx) : 0;
 }
 
 void rule_warn(struct rf_rule *r, const char *sentence)
@@ -240,11 +248,14 @@ int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_
 	atomic_init(&r->refs, 1);
 	r->phase = phase;
 	struct rule_read in = { .env = env, .rule = r, .at = at, .e = e };
+	uint64_t began = measured(env);
 	int c = read_rule(&in, doc);
 	if (c) {
 		rf_rule_put(r);
 		return c;
 	}
+	r->bytes += sizeof *r;
+	r->took = measured(env) - began;
 	r->digest = rule_digest(doc);
 	*ret = r;
 	return RF_OK;

@@ -121,6 +121,8 @@ struct rf_rule {
 	unsigned nwarnings;
 	const char *warnings[RF_RULE_WARNINGS]; /* a sentence each */
 	int64_t order;             /* among rules of one priority; set by whoever makes it, before it is shared */
+	size_t bytes;              /* that it takes */
+	uint64_t took;             /* nanoseconds that compiling it took; 0 without a clock */
 	uint64_t digest;           /* private: of the document that was compiled */
 	void *mem;                 /* private: owns all of the above */
 };
@@ -139,6 +141,7 @@ struct rf_ruleset {
 	uint64_t uses[(RF_FIELD_COUNT + 63) / 64]; /* fields that its rules ask for */
 	bool counts;               /* there are rate limits that count by themselves (or were, before the last edits) */
 	size_t count;              /* rules in all blocks, in order of evaluation */
+	size_t bytes;              /* that its rules take */
 	size_t nblocks;
 	struct rf_rule_block **blocks;
 	struct rf_index *index;    /* NULL: rules are evaluated in turn */
@@ -184,6 +187,9 @@ size_t rf_ruleset_rank(const struct rf_ruleset *s, int64_t priority, int64_t ord
  * rf_ruleset_with keeps the index in line, where rules stand by priority, then order. RF_E_NOMEM: it has none, and is
  * evaluated in turn. */
 int rf_ruleset_index(struct rf_ruleset *s, const struct rf_ruleset *old, bool frozen);
+/* The rules that take the most memory, the most first; returns how many. */
+enum { RF_COSTLY = 3 };
+unsigned rf_ruleset_costly(const struct rf_ruleset *s, const struct rf_rule *ret[RF_COSTLY]);
 size_t rf_ruleset_index_bytes(const struct rf_ruleset *s);
 
 /* Merging what has come since into the frozen part of the index: wanted? -> begin (a job that holds what it needs) ->

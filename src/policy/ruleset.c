@@ -162,7 +162,7 @@ static struct rf_rule *unchanged(const struct rf_map *m, const json_t *doc)
 
 struct made {
 	struct rf_rule **rules;
-	size_t count;
+	size_t count, bytes;
 	uint64_t uses[(RF_FIELD_COUNT + 63) / 64];
 	bool counts;
 };
@@ -180,6 +180,7 @@ static int make_rules(const struct rf_rule_env *env, enum rf_phase phase, const 
 		if (c)
 			return c;
 		made->rules[made->count++] = r;
+		made->bytes += r->bytes;
 		uses_of(r, made->uses);
 		made->counts |= counts(r);
 	}
@@ -225,6 +226,7 @@ int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct r
 	}
 	memcpy(s->uses, made.uses, sizeof s->uses);
 	s->counts = made.counts;
+	s->bytes = made.bytes;
 	snprintf(s->id, sizeof s->id, "%.*s", RF_ARG(id));
 	snprintf(s->name, sizeof s->name, "%.*s", RF_ARG(name));
 	*ret = s;
@@ -270,6 +272,7 @@ int rf_ruleset_of(enum rf_phase phase, struct rf_str id, struct rf_str name, str
 	for (size_t i = 0; i < count; i++) {
 		uses_of(rf_rule_get(rules[i]), s->uses);
 		s->counts |= counts(rules[i]);
+		s->bytes += rules[i]->bytes;
 	}
 	snprintf(s->id, sizeof s->id, "%.*s", RF_ARG(id));
 	snprintf(s->name, sizeof s->name, "%.*s", RF_ARG(name));
@@ -400,6 +403,22 @@ int rf_ruleset_index(struct rf_ruleset *s, const struct rf_ruleset *old, bool fr
 	return RF_OK;
 }
 
+unsigned rf_ruleset_costly(const struct rf_ruleset *s, const struct rf_rule *ret[RF_COSTLY])
+{
+	unsigned n = 0;
+	for (size_t b = 0; b < s->nblocks; b++)
+		for (unsigned i = 0; i < s->blocks[b]->count; i++) {
+			const struct rf_rule *r = s->blocks[b]->rules[i];
+			unsigned at = n < RF_COSTLY ? n++ : RF_COSTLY;
+			for (; at > 0 && ret[at - 1]->bytes < r->bytes; at--)
+				if (at < RF_COSTLY)
+					ret[at] = ret[at - 1];
+			if (at < RF_COSTLY)
+				ret[at] = r;
+		}
+	return n;
+}
+
 size_t rf_ruleset_index_bytes(const struct rf_ruleset *s)
 {
 	return s->index ? index_bytes(s->index) : 0;
@@ -416,6 +435,8 @@ static struct rf_ruleset *twin(const struct rf_ruleset *old)
 		atomic_fetch_add_explicit(&s->blocks[s->nblocks]->refs, 1, memory_order_relaxed);
 	}
 	s->count = old->count;
+	s->bytes = old->bytes;
+	s->counts = old->counts;
 	memcpy(s->id, old->id, sizeof s->id);
 	memcpy(s->name, old->name, sizeof s->name);
 	memcpy(s->uses, old->uses, sizeof s->uses);
@@ -456,7 +477,9 @@ int rf_ruleset_with(const struct rf_ruleset *old, size_t at, bool replace, struc
 		return RF_E_NOMEM;
 	memcpy(s->id, old->id, sizeof s->id);
 	memcpy(s->name, old->name, sizeof s->name);
-	if (reindex(s, old, replace ? rf_ruleset_at(old, at) : NULL, rule) != RF_OK) {
+	const struct rf_rule *out = replace ? rf_ruleset_at(old, at) : NULL;
+	s->bytes = old->bytes - (out ? out->bytes : 0) + (rule ? rule->bytes : 0);
+	if (reindex(s, old, out, rule) != RF_OK) {
 		rf_ruleset_put(s);
 		return RF_E_NOMEM;
 	}

@@ -125,6 +125,15 @@ size_t set_count(const struct set *s)
 	return s->count;
 }
 
+size_t set_bytes(const struct set *s)
+{
+	size_t n = sizeof *s + s->count * sizeof *s->item;
+	bool text = s->kind == SET_STR || s->kind == SET_VERSION;
+	for (size_t i = 0; text && i < s->count; i++)
+		n += s->item[i].s.n;
+	return n;
+}
+
 bool set_has_int(const struct set *s, int64_t v)
 {
 	size_t lo = 0, hi = s->count; /* the first item that begins after v is in lo..hi */

@@ -24,6 +24,7 @@ struct set;
 struct set *set_make(enum set_kind kind, struct set_item *items, size_t count);
 void set_free(struct set *s);
 size_t set_count(const struct set *s);
+size_t set_bytes(const struct set *s);
 
 /* Go through the items, ranges of addresses as prefixes; false as soon as a visitor gives false, or where the kind has
  * none (versions). */
