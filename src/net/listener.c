@@ -19,11 +19,13 @@
 
 enum { BATCH = 16 /* a turn: each costs a TLS state, and requests under way wait meanwhile */, BACKLOG = 4096 };
 
-static void rest(struct rf_listener *l)
+static void rest(struct rf_listener *l, int why)
 {
 	l->resting = true;
 	l->exhausted++;
 	rf_count(RF_C_ACCEPT_PAUSED);
+	if (why == RF_E_FULL)
+		rf_count(RF_C_LIMIT_DESCRIPTORS);
 	rf_timer_set(l->loop, &l->rest, rf_loop_now(l->loop) + RF_LISTENER_REST_NS);
 }
 
@@ -43,7 +45,7 @@ static void accept_some(struct rf_listener *l)
 		} else if (r == RF_E_RESET) {
 			l->aborted++;
 		} else {
-			rest(l);
+			rest(l, r);
 		}
 	}
 	if (l->io.fd >= 0)

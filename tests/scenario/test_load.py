@@ -144,6 +144,7 @@ def test_descriptors_run_out(make_edge, origin):
             return False
     until(gets_in, 20)
     assert edge.metric("ringfence_accept_pauses_total") > 0
+    assert edge.metric("ringfence_limit_hits_total", limit="descriptors") > 0
 
 
 def engine_cpu(edge):
