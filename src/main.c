@@ -36,7 +36,10 @@ static const char help[] =
 	"Exit status: 0 all went as told, 1 failure, 2 usage or a wrong boot file.\n"
 	"The command-line tool for everything else is ringfence(1).\n";
 
-struct start { const char *path; };
+struct start {
+	const char *path;
+	unsigned workers; /* of the first plan, until a restart: each listener has a socket for each; 0: none was made yet */
+};
 
 static void complain(const struct rf_err *e)
 {
@@ -121,12 +124,14 @@ static void free_boot(void *boot) { rf_boot_free(boot); }
 
 static int plan(void *arg, struct rf_plan **ret, struct rf_err *e)
 {
-	const struct start *s = arg;
+	struct start *s = arg;
 	struct rf_boot *b;
 	int r = rf_boot_load(s->path, &b, e);
 	if (r != RF_OK)
 		return r;
-	r = rf_plan_from_boot(b, ret, e);
+	if (!s->workers)
+		s->workers = rf_boot_workers(b);
+	r = rf_plan_from_boot(b, s->workers, ret, e);
 	if (r != RF_OK) {
 		rf_boot_free(b);
 		return r;
@@ -140,8 +145,10 @@ static int plan(void *arg, struct rf_plan **ret, struct rf_err *e)
 
 static int engine(void *arg, const struct rf_plan *p, int monitor_fd)
 {
-	(void)arg;
-	return rf_engine_run(monitor_fd, p->config);
+	const struct start *s = arg;
+	struct rf_boot *b = p->config;
+	b->workers = s->workers;
+	return rf_engine_run(monitor_fd, b);
 }
 
 static void say(void *arg, char level, const char *text)

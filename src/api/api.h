@@ -32,7 +32,7 @@ struct rf_api_state {
 	int (*touch)(void *ctx, enum rf_kind kind, const char *id, struct rf_err *e);
 	int (*commit)(void *ctx, bool dry_run, struct rf_err *e);
 	void (*abort)(void *ctx);
-	int (*reload)(void *ctx, struct rf_err *e);
+	int (*reload)(void *ctx, struct rf_buf *later, struct rf_err *e);
 	void *ctx;
 };
 

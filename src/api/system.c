@@ -45,7 +45,10 @@ int rf_api_reload(struct rf_api_call *c)
 	const struct rf_api_state *st = &c->api->conf.state;
 	if (!st->reload)
 		return rf_fail(&c->err, RF_E_UNSUPPORTED, "this process cannot reload");
-	int rc = st->reload(st->ctx, &c->err);
+	RF_BUF_AUTO later = { 0 };
+	int rc = st->reload(st->ctx, &later, &c->err);
+	if (rc == RF_OK && later.n)
+		rf_api_message(c, "", "changed, but in force after a restart only: %s", rf_buf_z(&later));
 	return rc == RF_OK ? rf_api_result(c, json_pack("{s:b}", "reloaded", 1), 0) : rc;
 }
 

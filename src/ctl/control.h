@@ -38,8 +38,9 @@ enum { RF_CTL_TOUCH_MAX = 100000 };
 int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e);
 void rf_ctl_abort(struct rf_ctl *c); /* harmless when nothing is open */
 
-/* SIGHUP and `ringfence reload`: boot file, certificates, keys, CAs, CRLs, lists: build all, then swap. */
-int rf_ctl_reload(struct rf_ctl *c, struct rf_err *e);
+/* SIGHUP and `ringfence reload`: boot file, certificates, keys, CAs, CRLs, lists: build all, then swap. The names of settings
+ * that have changed since the start and wait for a restart are appended to *later, ", " between. */
+int rf_ctl_reload(struct rf_ctl *c, struct rf_buf *later, struct rf_err *e);
 
 /* End every live connection of the device (all workers); the number is counted in the metrics. */
 void rf_ctl_sever(struct rf_ctl *c, const char *device_id);

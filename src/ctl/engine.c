@@ -54,6 +54,7 @@ struct engine {
 	struct rf_tls *tls;
 	struct rf_resolver *resolver;
 	struct rf_keypair *api_pair;
+	struct rf_boot *started; /* as it was when this engine began: what a restart would change is told by it */
 	struct worker_end *ends;  /* one a worker */
 	size_t ended_count;
 	bool draining;
@@ -187,7 +188,7 @@ static void ca_down(struct engine *g)
 
 static int plan_up(struct engine *g, struct rf_err *e)
 {
-	return rf_plan_from_boot(g->ctl.boot, &g->plan, e);
+	return rf_plan_from_boot(g->ctl.boot, rf_boot_workers(g->ctl.boot), &g->plan, e);
 }
 
 static void plan_down(struct engine *g)
@@ -525,13 +526,15 @@ static void merge_down(struct engine *g)
 /* --- reload --- */
 
 /* With the boot file that the monitor has read and checked. Old boot and plan are kept until all has been built. */
-static int apply_boot(struct engine *g, struct rf_str text, struct rf_err *e)
+static int apply_boot(struct engine *g, struct rf_str text, struct rf_buf *later, struct rf_err *e)
 {
 	struct rf_boot *old = g->ctl.boot, *new = NULL;
 	struct rf_plan *old_plan = g->plan, *new_plan = NULL;
 	int rc = rf_boot_parse(text, "the boot file", &new, e);
 	if (rc == RF_OK)
-		rc = rf_plan_from_boot(new, &new_plan, e);
+		rf_boot_restart_needed(g->started, new, later);
+	if (rc == RF_OK)
+		rc = rf_plan_from_boot(new, (unsigned)g->ctl.worker_count, &new_plan, e);
 	if (rc != RF_OK) {
 		rf_boot_free(new);
 		return rc;
@@ -547,12 +550,15 @@ static int apply_boot(struct engine *g, struct rf_str text, struct rf_err *e)
 		g->ctl.boot = old;
 		g->ctl.priv->plan = g->plan = old_plan;
 	}
-	rf_boot_free(rc == RF_OK ? old : new);
+	if (rc != RF_OK)
+		rf_boot_free(new);
+	else if (old != g->started)
+		rf_boot_free(old);
 	rf_plan_free(rc == RF_OK ? old_plan : new_plan);
 	return rc;
 }
 
-int rf_ctl_reload(struct rf_ctl *c, struct rf_err *e)
+int rf_ctl_reload(struct rf_ctl *c, struct rf_buf *later, struct rf_err *e)
 {
 	struct engine *g = engine_of(c);
 	RF_BUF_AUTO text = { 0 };
@@ -560,7 +566,7 @@ int rf_ctl_reload(struct rf_ctl *c, struct rf_err *e)
 	char why[700];
 	int rc = rf_monitor_replan(g->monitor_fd, &text, e);
 	if (rc == RF_OK) {
-		rc = apply_boot(g, rf_buf_str(&text), e);
+		rc = apply_boot(g, rf_buf_str(&text), later, e);
 		rf_monitor_reloaded(g->monitor_fd, rc == RF_OK, rc == RF_OK ? "" : rf_err_str(e, why, sizeof why), &unused);
 	}
 	rf_count(rc == RF_OK ? RF_C_RELOADS : RF_C_RELOADS_BAD);
@@ -572,23 +578,31 @@ int rf_ctl_reload(struct rf_ctl *c, struct rf_err *e)
 	rf_writer_reopen(g->writer);
 	rf_crl_fetcher_kick(c->priv->crl);
 	rf_log(RF_LOG_INFO, "reload", "boot file, certificates, roots, lists and rules are in force");
+	if (later->n)
+		rf_log(RF_LOG_WARN, "reload", "changed, but in force after a restart only: %s", rf_buf_z(later));
 	return RF_OK;
 }
 
 /* --- the monitor --- */
 
+static void reload(struct engine *g)
+{
+	RF_BUF_AUTO later = { 0 };
+	struct rf_err e;
+	(void)rf_ctl_reload(&g->ctl, &later, &e); /* it logs */
+}
+
 static void on_notice(struct rf_io *io, unsigned events)
 {
 	struct engine *g = RF_CONTAINER(io, struct engine, notice_io);
 	enum rf_notice notice;
-	struct rf_err e;
 	int rc;
 	(void)events;
 	while ((rc = rf_monitor_notice(g->notices, &notice)) == RF_OK)
 		if (notice == RF_NOTICE_DRAIN)
 			drain(g);
 		else
-			rf_ctl_reload(&g->ctl, &e); /* it logs */
+			reload(g);
 	if (rc != RF_E_AGAIN)
 		drain(g);
 }
@@ -663,7 +677,7 @@ int rf_engine_run(int monitor_fd, struct rf_boot *boot)
 	char text[700];
 	int rc = RF_OK;
 	*g = (struct engine){ .monitor_fd = monitor_fd, .notices = -1 };
-	g->ctl.boot = boot;
+	g->ctl.boot = g->started = boot;
 	g->ctl.clock = rf_clock_system;
 	g->ctl.started_mono = g->ctl.clock.mono(g->ctl.clock.ctx);
 	for (; rc == RF_OK && up < count; up++)
@@ -677,6 +691,8 @@ int rf_engine_run(int monitor_fd, struct rf_boot *boot)
 	while (up--)
 		if (steps[up].down)
 			steps[up].down(g);
-	rf_boot_free(g->ctl.boot);
+	if (g->ctl.boot != g->started)
+		rf_boot_free(g->ctl.boot);
+	rf_boot_free(g->started);
 	return rc == RF_OK ? 0 : 1;
 }

@@ -28,14 +28,14 @@ static struct rf_plan_listener *listener(struct making *k, const char *name)
 }
 _Static_assert(RF_BOOT_LISTENERS_MAX + 2 <= RF_PLAN_LISTENERS_MAX, "listeners of a plan");
 
-static void listeners(struct making *k, const struct rf_boot *b)
+static void listeners(struct making *k, const struct rf_boot *b, unsigned workers)
 {
 	for (size_t i = 0; i < b->listener_count; i++) {
 		const struct rf_boot_listener *from = &b->listeners[i];
 		struct rf_plan_listener *l = listener(k, from->name);
 		l->ip = from->address.ip;
 		l->port = from->address.port;
-		l->sockets = rf_boot_workers(b);
+		l->sockets = workers;
 		l->backlog = (int)from->backlog;
 	}
 	struct rf_plan_listener *local = listener(k, "api.socket");
@@ -112,7 +112,7 @@ static uint64_t descriptors(const struct rf_boot *b)
 	return b->limits_descriptors ? b->limits_descriptors : 2 * b->limits_connections + b->limits_api_connections + 4096;
 }
 
-int rf_plan_from_boot(const struct rf_boot *b, struct rf_plan **ret, struct rf_err *e)
+int rf_plan_from_boot(const struct rf_boot *b, unsigned workers, struct rf_plan **ret, struct rf_err *e)
 {
 	struct rf_plan *p = calloc(1, sizeof *p);
 	RF_BUF_AUTO text = { 0 };
@@ -120,7 +120,7 @@ int rf_plan_from_boot(const struct rf_boot *b, struct rf_plan **ret, struct rf_e
 		return rf_fail(e, RF_E_NOMEM, "memory is exhausted");
 	rf_arena_init(&p->arena, 4 * BOOT_MEMORY_MAX);
 	struct making k = { p, false };
-	listeners(&k, b);
+	listeners(&k, b, workers);
 	files(&k, b);
 	paths(&k, b);
 	p->user = keep(&k, b->user);

@@ -6,7 +6,8 @@
 #include "ctl/boot.h"
 #include "monitor/plan.h"
 
-int rf_plan_from_boot(const struct rf_boot *b, struct rf_plan **ret, struct rf_err *e);
+/* workers: for so many has each listener a socket (a restart changes it, a reload does not). */
+int rf_plan_from_boot(const struct rf_boot *b, unsigned workers, struct rf_plan **ret, struct rf_err *e);
 
 /* Workers that the boot file asks for: its number, or one a processor; 1..128. */
 unsigned rf_boot_workers(const struct rf_boot *b);

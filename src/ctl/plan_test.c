@@ -12,7 +12,7 @@ static struct rf_plan *plan(const char *text, struct rf_boot **ret_boot)
 	struct rf_err e = { 0 };
 	struct rf_plan *p = NULL;
 	assert_int_equal(rf_boot_parse(rf_str_z(text), "boot.yaml", ret_boot, &e), RF_OK);
-	assert_int_equal(rf_plan_from_boot(*ret_boot, &p, &e), RF_OK);
+	assert_int_equal(rf_plan_from_boot(*ret_boot, rf_boot_workers(*ret_boot), &p, &e), RF_OK);
 	return p;
 }
 

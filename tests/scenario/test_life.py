@@ -178,11 +178,15 @@ def test_reload_good(busy):
         edge.boot["listeners"].append({"name": "second", "address": f"127.0.0.1:{(port := free_port())}",
                                        "tls": {"certificate": edge.server.cert, "key": edge.server.key}})
         edge.boot["timeouts"] = {"idle": "9s"}
+        edge.boot["workers"] = 3
         edge.write()
         before = edge.metric("ringfence_reloads_total", result="ok")
         edge.signal(signal.SIGHUP)
         until(lambda: edge.metric("ringfence_reloads_total", result="ok") == before + 1)
         until(lambda: Client(port, host, device).get().status == 200 if listening(port) else False)
+        for _ in range(2):  # named each time until that restart
+            told = edge.cli("reload", check=0)
+            assert "after a restart only: workers" in told.stderr and "idle" not in told.stderr, told
         traffic.more()
     assert not traffic.lost and not traffic.bad and not traffic.refused and not traffic.reconnects
 
