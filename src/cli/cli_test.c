@@ -202,6 +202,9 @@ static const struct canned rules[] = {
 	{ "PUT", V4 "/zones/" Z1 "/rulesets/phases/connection/entrypoint", 200, OK("{\"id\":\"" S1 "\",\"rules\":[{\"id\":\"r9\",\"ref\":\"x\"}]}") },
 	{ "POST", V4 "/accounts/" A "/rulesets/" S1 "/rules", 200, OK("{\"id\":\"" S1 "\",\"rules\":[{\"id\":\"r2\",\"ref\":\"new\"}]}") },
 	{ "PATCH", V4 "/accounts/" A "/rulesets/" S1 "/rules/r1", 200, OK("{\"id\":\"" S1 "\",\"rules\":[{\"id\":\"r1\",\"ref\":\"stop\"}]}") },
+	{ "GET", V4 "/accounts/" A "/rulesets/phases/http_ratelimit/entrypoint", 200, OK("{\"id\":\"" S1 "\",\"rules\":[]}") },
+	{ "GET", V4 "/accounts/" A "/rulesets/phases/http_request_dynamic_redirect/entrypoint", 200, OK("{\"id\":\"" S1 "\",\"rules\":[]}") },
+	{ "GET", V4 "/accounts/" A "/rulesets/phases/http_custom_errors/entrypoint", 200, OK("{\"id\":\"" S1 "\",\"rules\":[]}") },
 	{ "DELETE", V4 "/accounts/" A "/rulesets/" S1 "/rules/r1", 200, OK("{\"id\":\"" S1 "\",\"rules\":[]}") },
 	END,
 };
@@ -224,6 +227,28 @@ static void changes_rules(void **state)
 	r = RUN(&d, "rule", "add", "true", "--action", "log", "--zone", "example.com", "--phase", "connection");
 	assert_int_equal(r.status, 0); /* the entry point is made */
 	assert_string_equal(d.asked[d.count - 1].body, "{\"rules\":[{\"expression\":\"true\",\"action\":\"log\"}]}");
+	ran_free(&r);
+	r = RUN(&d, "rule", "limit", "ssl", "100/60", "--by", "http.host", "--by", "ip.src", "--hold", "600", "--status", "420");
+	assert_int_equal(r.status, 0);
+	assert_string_equal(d.asked[d.count - 1].body,
+		"{\"expression\":\"ssl\",\"action_parameters\":{\"response\":{\"status_code\":420,\"content\":\"\",\"content_type\":\"text/plain\"}},"
+		"\"ratelimit\":{\"requests_per_period\":100,\"period\":60,\"characteristics\":[\"http.host\",\"ip.src\"],"
+		"\"mitigation_timeout\":600},\"action\":\"rate_limit\"}");
+	ran_free(&r);
+	r = RUN(&d, "rule", "limit", "ssl", "100");
+	assert_int_equal(r.status, 2);
+	has(r.err, "100/60");
+	ran_free(&r);
+	r = RUN(&d, "rule", "redirect", "ssl", "/new", "--status", "308", "--keep-query");
+	assert_int_equal(r.status, 0);
+	assert_string_equal(d.asked[d.count - 1].body,
+		"{\"expression\":\"ssl\",\"action\":\"redirect\",\"action_parameters\":{\"from_value\":{\"target_url\":{\"value\":\"/new\"},"
+		"\"preserve_query_string\":true,\"status_code\":308}}}");
+	ran_free(&r);
+	r = RUN(&d, "rule", "add", "http.response.code ge 500", "--action", "serve_error", "--body", "later");
+	assert_int_equal(r.status, 0);
+	assert_string_equal(d.asked[d.count - 1].body, "{\"expression\":\"http.response.code ge 500\",\"action\":\"serve_error\","
+		"\"action_parameters\":{\"content\":\"later\",\"content_type\":\"text/plain\"}}");
 	ran_free(&r);
 	r = RUN(&d, "rule", "disable", "stop");
 	assert_string_equal(d.asked[d.count - 1].body, "{\"enabled\":false}");

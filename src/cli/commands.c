@@ -70,13 +70,13 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	SWITCH("refuse-handshake", CLI_TRUE, "refuse_handshake", "of enforce: refuse in the TLS handshake"), \
 	SWITCH("forward-certificate", CLI_TRUE, "forward_certificate", "send the client certificate to the origin")
 #define RULE_BODY \
-	OPT("action", "ACTION", CLI_TEXT, "action", "block, allow, log, skip, rewrite"), \
+	OPT("action", "ACTION", CLI_TEXT, "action", "block, log, allow, ...: ringfence-rules(5)"), \
 	OPT("description", "TEXT", CLI_TEXT, "description", "shown in records"), \
 	OPT("name", "NAME", CLI_TEXT, "ref", "a name of your own"), \
 	OPT("priority", "N", CLI_INT, "priority", "smaller first"), \
 	OPT("parameters", "JSON", CLI_LOCAL, NULL, "action_parameters"), \
-	OPT("status", "N", CLI_LOCAL, NULL, "of block: status of the answer, 400 to 499"), \
-	OPT("body", "TEXT", CLI_LOCAL, NULL, "of block: its body; JSON where it begins with {"), \
+	OPT("status", "N", CLI_LOCAL, NULL, "status of the answer"), \
+	OPT("body", "TEXT", CLI_LOCAL, NULL, "its body; JSON where it begins with {"), \
 	SWITCH("disabled", CLI_FALSE, "enabled", "do not put it in force"), \
 	OPT("before", "RULE", CLI_LOCAL, NULL, "put it before this rule"), \
 	OPT("after", "RULE", CLI_LOCAL, NULL, "put it after this rule"), \
@@ -221,6 +221,29 @@ const struct cli_command cli_commands[] = {
 	{ "rule", "add", "Write a rule; it is in force when this returns", cli_run_rule_add, "POST", NULL, NULL, "rule %s in force",
 	  OPTS(ARG("EXPRESSION", CLI_TEXT, "expression", "ringfence-rules(5)"), RULE_BODY, RULE_PLACE, DRY),
 	  "ringfence rule add 'http.request.uri.path contains \"/cgi-bin/\"' --action block" },
+	{ "rule", "limit", "Limit the rate of requests, of each device", cli_run_rule_add, "POST", NULL, NULL, "rule %s in force",
+	  OPTS(ARG("EXPRESSION", CLI_TEXT, "expression", "which requests; ringfence-rules(5)"),
+	       ARG("LIMIT", CLI_LOCAL, NULL, "100/60: so many in so many seconds"),
+	       OPTS_MANY("by", "FIELD", CLI_LOCAL, NULL, "counted by this instead of device.id; repeatable"),
+	       OPT("counting", "EXPRESSION", CLI_LOCAL, NULL, "what counts; may ask for the response"),
+	       OPT("hold", "SECONDS", CLI_LOCAL, NULL, "refuse for so long who is over it"),
+	       OPT("action", "ACTION", CLI_TEXT, "action", "rate_limit (default), log, quarantine"),
+	       OPT("status", "N", CLI_LOCAL, NULL, "status of the answer; 429"),
+	       OPT("body", "TEXT", CLI_LOCAL, NULL, "its body; JSON where it begins with {"),
+	       OPT("description", "TEXT", CLI_TEXT, "description", "shown in records"),
+	       OPT("name", "NAME", CLI_TEXT, "ref", "a name of your own"),
+	       OPT("zone", "ZONE", CLI_LOCAL, NULL, "of this zone; without it, of the account"), DRY),
+	  "ringfence rule limit 'http.request.uri.path eq \"/login\"' 5/60 --hold 600\n"
+	  "ringfence rule limit ssl 1000/10 --by http.host" },
+	{ "rule", "redirect", "Send requests elsewhere", cli_run_rule_add, "POST", NULL, NULL, "rule %s in force",
+	  OPTS(ARG("EXPRESSION", CLI_TEXT, "expression", "which requests; ringfence-rules(5)"),
+	       ARG("URL", CLI_LOCAL, NULL, "where to: a URL, or a path of the same host"),
+	       OPT("status", "N", CLI_LOCAL, NULL, "301 (default), 302, 303, 307 or 308"),
+	       SWITCH("keep-query", CLI_LOCAL, NULL, "keep the query of the request"),
+	       OPT("description", "TEXT", CLI_TEXT, "description", "shown in records"),
+	       OPT("name", "NAME", CLI_TEXT, "ref", "a name of your own"),
+	       OPT("zone", "ZONE", CLI_LOCAL, NULL, "of this zone; without it, of the account"), DRY),
+	  "ringfence rule redirect 'http.request.uri.path eq \"/old\"' /new --status 308" },
 	{ "rule", "edit", "Change or move a rule", cli_run_rule_edit, "PATCH", NULL, NULL, "rule %s changed",
 	  OPTS(ARG("RULE", CLI_LOCAL, NULL, "id, name or description"), OPT("expression", "EXPRESSION", CLI_TEXT, "expression", "ringfence-rules(5)"),
 	       RULE_BODY, DRY), "ringfence rule edit stop-login-exploit --action log" },

@@ -132,23 +132,91 @@ int cli_run_rule_show(struct cli *c)
 	return rc;
 }
 
+static int member(struct cli *c, json_t *to, const char *name, json_t *v)
+{
+	return v && json_object_set_new(to, name, v) == 0 ? RF_OK : rf_fail(&c->e, RF_E_TYPE, "the words given are not UTF-8 text");
+}
+
+/* {status_code, content, content_type} of --status and --body. */
+static json_t *answer(struct cli *c)
+{
+	const char *status = cli_get(c, "status"), *text = cli_get(c, "body");
+	const char *type = text && text[0] == '{' ? "application/json" : text && text[0] == '<' ? "text/html" : "text/plain";
+	return status ? json_pack("{s:i, s:s, s:s}", "status_code", atoi(status), "content", text ? text : "", "content_type", type) :
+		json_pack("{s:s, s:s}", "content", text ? text : "", "content_type", type);
+}
+
+/* action_parameters of `rule redirect`. */
+static int redirection(struct cli *c, json_t *body)
+{
+	const char *status = cli_get(c, "status"), *url = cli_get(c, "URL");
+	if (!url)
+		return RF_OK;
+	json_t *o = json_pack("{s:{s:{s:s}, s:b}}", "from_value", "target_url", "value", url, "preserve_query_string",
+			      cli_has(c, "keep-query"));
+	if (o && status)
+		json_object_set_new(json_object_get(o, "from_value"), "status_code", json_integer(atoi(status)));
+	int rc = member(c, body, "action", json_string("redirect"));
+	return rc == RF_OK ? member(c, body, "action_parameters", o) : rc;
+}
+
 /* action_parameters from --parameters, or from --status and --body. */
 static int parameters(struct cli *c, json_t *body)
 {
-	const char *json = cli_get(c, "parameters"), *status = cli_get(c, "status"), *text = cli_get(c, "body");
+	const char *json = cli_get(c, "parameters"), *action = cli_get(c, "action");
 	if (json) {
 		json_t *p = NULL;
 		int rc = cli_yaml_read(rf_str_z(json), "--parameters", &p, &c->e);
 		return rc == RF_OK && json_object_set_new(body, "action_parameters", p) != 0 ? RF_E_NOMEM : rc;
 	}
-	if (!status && !text)
+	if (cli_get(c, "URL") || (!cli_get(c, "status") && !cli_get(c, "body")))
 		return RF_OK;
-	const char *type = text && text[0] == '{' ? "application/json" : text && text[0] == '<' ? "text/html" : "text/plain";
-	json_t *p = json_pack("{s:{s:i, s:s, s:s}}", "response", "status_code", status ? atoi(status) : 403, "content", text ? text : "",
-			      "content_type", type);
-	if (!p || json_object_set_new(body, "action_parameters", p) != 0)
-		return rf_fail(&c->e, RF_E_TYPE, "--body is not UTF-8 text");
-	return RF_OK;
+	bool page = action && strcmp(action, "serve_error") == 0;
+	return member(c, body, "action_parameters", page ? answer(c) : json_pack("{s:o}", "response", answer(c)));
+}
+
+/* The object `ratelimit` of `rule limit`: 100/60, --by, --counting and --hold. */
+static int limit(struct cli *c, json_t *body)
+{
+	const char *text = cli_get(c, "LIMIT"), *hold = cli_get(c, "hold"), *counting = cli_get(c, "counting"), *by;
+	struct rf_str rest = rf_str_z(text ? text : ""), count;
+	uint64_t most, period, seconds = 0;
+	if (!text)
+		return RF_OK;
+	if (!rf_str_split(&rest, '/', &count) || !rf_str_u64(count, &most) || !rf_str_u64(rest, &period) || most > INT32_MAX ||
+	    period > INT32_MAX)
+		return cli_wrong(c, RF_E_SYNTAX, "a limit is written 100/60: so many requests in so many seconds, not \"%s\"", text);
+	if (hold && (!rf_str_u64(rf_str_z(hold), &seconds) || seconds > INT32_MAX))
+		return cli_wrong(c, RF_E_SYNTAX, "--hold takes seconds, not \"%s\"", hold);
+	json_t *o = json_pack("{s:I, s:I}", "requests_per_period", (json_int_t)most, "period", (json_int_t)period);
+	json_t *fields = cli_get_nth(c, "by", 0) ? json_array() : NULL;
+	for (size_t i = 0; (by = cli_get_nth(c, "by", i)); i++)
+		json_array_append_new(fields, json_string(by));
+	if (fields)
+		json_object_set_new(o, "characteristics", fields);
+	if (counting)
+		json_object_set_new(o, "counting_expression", json_string(counting));
+	if (hold)
+		json_object_set_new(o, "mitigation_timeout", json_integer((json_int_t)seconds));
+	int rc = member(c, body, "ratelimit", o);
+	return rc == RF_OK && !json_object_get(body, "action") ? member(c, body, "action", json_string("rate_limit")) : rc;
+}
+
+/* Where a rule belongs that names no phase. */
+static const char *phase_of(struct cli *c, const json_t *rule)
+{
+	static const struct { const char *action, *phase; } homes[] = { { "redirect", "http_request_dynamic_redirect" },
+		{ "rate_limit", "http_ratelimit" }, { "set_config", "http_config_settings" },
+		{ "compress_response", "http_response_compression" }, { "serve_error", "http_custom_errors" } };
+	const char *phase = cli_get(c, "phase"), *action = json_string_value(json_object_get(rule, "action"));
+	if (phase)
+		return phase;
+	if (json_object_get(rule, "ratelimit"))
+		return "http_ratelimit"; /* with any action */
+	for (size_t i = 0; action && i < sizeof homes / sizeof *homes; i++)
+		if (strcmp(homes[i].action, action) == 0)
+			return homes[i].phase;
+	return "http_request";
 }
 
 static int position(struct cli *c, json_t *body)
@@ -174,6 +242,10 @@ static int rule_body(struct cli *c, json_t **ret)
 	int rc = cli_body(c, ret);
 	if (rc == RF_OK)
 		rc = parameters(c, *ret);
+	if (rc == RF_OK)
+		rc = limit(c, *ret);
+	if (rc == RF_OK)
+		rc = redirection(c, *ret);
 	return rc == RF_OK ? position(c, *ret) : rc;
 }
 
@@ -205,12 +277,12 @@ static int add_to_phase(struct cli *c, json_t *rule)
 {
 	RF_BUF_AUTO base = { 0 }, path = { 0 };
 	json_t *entry = NULL;
-	const char *phase = cli_get(c, "phase"), *ref = cli_get(c, "name");
+	const char *phase = phase_of(c, rule), *ref = cli_get(c, "name");
 	int rc = cli_path(c, cli_has(c, "zone") ? "/zones/{zone}/rulesets" : "/accounts/{account}/rulesets", NULL, NULL, &base);
 	if (rc != RF_OK)
 		return rc;
 	rf_buf_printf(&path, "%s/phases/", rf_buf_z(&base));
-	cli_escape(&path, phase ? phase : "http_request");
+	cli_escape(&path, phase);
 	rf_buf_printf(&path, "/entrypoint");
 	rc = cli_result(c, "GET", rf_buf_z(&path), NULL, &entry);
 	const char *id = json_string_value(json_object_get(entry, "id"));
@@ -234,7 +306,7 @@ int cli_run_rule_add(struct cli *c)
 	json_t *rule = NULL;
 	int rc = rule_body(c, &rule);
 	if (rc == RF_OK && !json_object_get(rule, "action"))
-		rc = cli_wrong(c, RF_E_MISSING, "--action is missing: block, allow, log, skip or rewrite");
+		rc = cli_wrong(c, RF_E_MISSING, "--action is missing: block, log, allow, skip, rewrite, quarantine, ...; see ringfence-rules(5)");
 	if (rc == RF_OK)
 		rc = add_to_phase(c, rule);
 	json_decref(rule);

@@ -336,7 +336,7 @@ static void keep_all(struct rf_devices *d, struct rf_node *batch)
 	rf_log(RF_LOG_ERROR, "devices", "devices seen first were not kept and will be forgotten at the next start: %s", e.text);
 }
 
-static int quarantine(struct rf_ctl *c, const struct rf_identity_event *ev, struct rf_err *e)
+static int quarantine(struct rf_ctl *c, const struct rf_identity_event *ev, bool *ret_new, struct rf_err *e)
 {
 	RF_OBJECT_AUTO o = { 0 };
 	char reason[320];
@@ -349,22 +349,26 @@ static int quarantine(struct rf_ctl *c, const struct rf_identity_event *ev, stru
 		rc = rf_fail(e, RF_E_NOMEM, "memory is exhausted");
 	if (rc == RF_OK)
 		rc = rf_store_put(c->store, RF_KIND_DEVICE, &o, 0, e);
-	return rc == RF_OK ? rf_ctl_touch(c, RF_KIND_DEVICE, ev->device, e) : rc;
+	if (rc == RF_OK)
+		rc = rf_ctl_touch(c, RF_KIND_DEVICE, ev->device, e);
+	*ret_new = rc == RF_OK;
+	return rc;
 }
 
 static void keep_quarantine(struct rf_ctl *c, const struct rf_identity_event *ev)
 {
 	struct rf_err e = { 0 };
 	char actor[sizeof ev->rule + 8];
+	bool new = false;
 	snprintf(actor, sizeof actor, "rule:%s", ev->rule);
 	int rc = rf_ctl_begin(c, actor, &e);
 	if (rc == RF_OK)
-		rc = quarantine(c, ev, &e);
+		rc = quarantine(c, ev, &new, &e);
 	if (rc == RF_OK)
 		rc = rf_ctl_commit(c, false, &e);
-	if (rc == RF_OK) {
+	if (rc == RF_OK && new) {
 		rf_log(RF_LOG_WARN, "devices", "device %s is in quarantine by rule %s", ev->device, ev->rule);
-	} else {
+	} else if (rc != RF_OK) {
 		rf_ctl_abort(c);
 		rf_log(RF_LOG_ERROR, "devices", "device %s is in quarantine by rule %s only until the next start: %s", ev->device,
 		       ev->rule, e.text);

@@ -75,6 +75,76 @@ static void a_first_sight_keeps_device_and_pin(void **state)
 	assert_non_null(rf_device_find(w.ctl.devices, rf_str_z(ev.device)));
 }
 
+static int audited(const struct rf_audit *a, void *arg)
+{
+	if (strcmp(a->actor, "rule:aaaabbbbccccddddaaaabbbbccccdddd") == 0)
+		++*(int *)arg;
+	return RF_OK;
+}
+
+static int audits(void)
+{
+	int n = 0;
+	size_t total;
+	GOOD(rf_store_audit(w.ctl.store, 0, 1000, audited, &n, &total, &w.e));
+	return n;
+}
+
+/* Kept once, by its rule, over a restart; a later activation by an operator stands until a rule matches again. */
+static void a_quarantine_is_kept(void **state)
+{
+	(void)state;
+	RF_OBJECT_AUTO o = { 0 };
+	struct rf_identity_event ev = { .quarantined = true, .rule = "aaaabbbbccccddddaaaabbbbccccdddd", .subject = "scans" };
+	load_again();
+	memcpy(ev.device, device, sizeof ev.device);
+	for (int i = 0; i < 3; i++)
+		assert_true(rf_devices_event(w.ctl.priv->devices, &ev));
+	memset(ev.device, 'f', 32); /* gone */
+	assert_true(rf_devices_event(w.ctl.priv->devices, &ev));
+	rf_loop_turn(w.ctl.loop, 0);
+	GOOD(rf_store_get(w.ctl.store, RF_KIND_DEVICE, device, &o, &w.e));
+	assert_true(doc_is(o.doc, "state", "quarantined"));
+	assert_true(doc_is(o.doc, "reason", "rule aaaabbbbccccddddaaaabbbbccccdddd: scans"));
+	assert_int_equal(rf_device_state(rf_device_find(w.ctl.devices, rf_str_z(device))), RF_DEVICE_QUARANTINED);
+	assert_int_equal(audits(), 1);
+	load_again();
+	assert_int_equal(rf_device_state(rf_device_find(w.ctl.devices, rf_str_z(device))), RF_DEVICE_QUARANTINED);
+	assert_false(rf_device_turn(rf_device_find(w.ctl.devices, rf_str_z(device)), RF_DEVICE_ACTIVE, RF_DEVICE_QUARANTINED));
+}
+
+static void a_revoked_device_stays_revoked(void **state)
+{
+	(void)state;
+	RF_OBJECT_AUTO o = { 0 };
+	struct rf_identity_event ev = { .quarantined = true, .rule = "aaaabbbbccccddddaaaabbbbccccdddd" };
+	memcpy(ev.device, device, sizeof ev.device);
+	GOOD(rf_store_get(w.ctl.store, RF_KIND_DEVICE, device, &o, &w.e));
+	json_object_set_new(o.doc, "state", json_string("revoked"));
+	GOOD(rf_store_begin(w.ctl.store, "operator", &w.e));
+	GOOD(rf_store_put(w.ctl.store, RF_KIND_DEVICE, &o, 0, &w.e));
+	GOOD(rf_store_commit(w.ctl.store, &w.e));
+	rf_devices_event(w.ctl.priv->devices, &ev);
+	rf_loop_turn(w.ctl.loop, 0);
+	RF_OBJECT_AUTO now = { 0 };
+	GOOD(rf_store_get(w.ctl.store, RF_KIND_DEVICE, device, &now, &w.e));
+	assert_true(doc_is(now.doc, "state", "revoked"));
+	assert_int_equal(audits(), 0);
+}
+
+static void a_full_queue_says_so(void **state)
+{
+	(void)state;
+	struct rf_identity_event ev = { .pinned = true, .bind = RF_BIND_SKI, .bind_value = "00" };
+	memset(ev.device, 'f', 32);
+	for (int i = 0; i < RF_DEVICES_EVENTS_MAX; i++)
+		assert_true(rf_devices_event(w.ctl.priv->devices, &ev));
+	assert_false(rf_devices_event(w.ctl.priv->devices, &ev));
+	ev.pinned = false;
+	ev.unknown = true; /* only listed: takes no place */
+	assert_true(rf_devices_event(w.ctl.priv->devices, &ev));
+}
+
 /* With a text that the quick reader leaves to the parser, and without. */
 static void texts_are_loaded(void **state)
 {
@@ -98,6 +168,7 @@ static void texts_are_loaded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TEST(a_pin_outlives_a_restart), TEST(a_first_sight_keeps_device_and_pin),
-					    TEST(texts_are_loaded) };
+					    TEST(texts_are_loaded), TEST(a_quarantine_is_kept),
+					    TEST(a_revoked_device_stays_revoked), TEST(a_full_queue_says_so) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* policy/ruletest: an operator's own table of requests held against rules.
  *
- * {tests: [{name, request, expect: {action, rule?, status?, headers?}}]}. A request is
+ * {tests: [{name, request, expect: {action, rule?, status?, headers?, location?}}]}. A request is
  * {method, host, path (with query), scheme, version, headers: {name: value or [values]}, cookies, body,
  *  src, dst, port, time, device: {id, class, firmware, tags, ...}, tls: {version, sni, cert_verified, ...},
  *  response: {code, headers}, packet: hexadecimal bytes, fields: {"ip.src.country": "DE"}}; all optional. Also makes the facts of `explain`.
