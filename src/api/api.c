@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "api/admit.h"
+#include "api/bulk.h"
 #include "api/call.h"
 #include "base/enc.h"
 #include "records/counters.h"
@@ -24,13 +25,17 @@ struct rf_api *rf_api_new(const struct rf_api_conf *conf, struct rf_err *e)
 		return NULL;
 	}
 	a->conf = *conf;
-	return a;
+	if (rf_bulk_new(a, conf->loop, &a->bulk, e) == RF_OK)
+		return a;
+	rf_api_free(a);
+	return NULL;
 }
 
 void rf_api_free(struct rf_api *a)
 {
 	if (!a)
 		return;
+	rf_bulk_free(a->bulk);
 	rf_auth_fini(a);
 	free(a->openapi);
 	free(a);
@@ -143,6 +148,23 @@ static bool is_json(struct rf_str type)
 	return rf_str_ieq(rf_str_trim(essence), RF_STR("application/json"));
 }
 
+/* Entries of a list may be many: a large body of them is read elsewhere (api/bulk). */
+static bool takes_entries(const struct rf_route *r)
+{
+	return (r->request == RF_RES_LIST_ITEM && r->shape == RF_SHAPE_ARRAY) || r->request == RF_RES_LIST_ITEM_IDS;
+}
+
+size_t rf_api_body_bound(const struct rf_api *a, enum rf_http_method m, struct rf_str target)
+{
+	const struct rf_route *r;
+	struct rf_params params;
+	unsigned allow;
+	size_t most = rf_api_body_max(a);
+	target.n = rf_str_find(target, '?');
+	bool many = rf_route_find(m, target, &r, &params, &allow) == RF_OK && takes_entries(r);
+	return many && most < RF_BULK_BODY_MAX ? RF_BULK_BODY_MAX : most;
+}
+
 /* The body against its shape. A route without a required body takes none as an empty object. */
 static int read_body(struct rf_api_call *c)
 {
@@ -153,9 +175,11 @@ static int read_body(struct rf_api_call *c)
 		c->body = r->shape == RF_SHAPE_ARRAY ? NULL : json_object();
 	} else if (!is_json(c->req->content_type)) {
 		return rf_fail(&c->err, RF_E_MEDIA, "send the body as Content-Type: application/json");
-	} else if (c->req->body.n > rf_api_body_max(c->api)) {
+	} else if (c->req->body.n > rf_api_body_bound(c->api, r->method, c->req->target)) {
 		return rf_fail(&c->err, RF_E_TOO_LARGE, "the body has %zu bytes; at most %zu are taken (limits.api_body_bytes)",
-			       c->req->body.n, rf_api_body_max(c->api));
+			       c->req->body.n, rf_api_body_bound(c->api, r->method, c->req->target));
+	} else if (takes_entries(r) && c->req->body.n > RF_BULK_AT_ONCE) {
+		return RF_OK;
 	} else {
 		int rc = rf_json_read(c->req->body, &c->body, &c->err);
 		if (rc != RF_OK)

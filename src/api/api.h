@@ -25,6 +25,7 @@ enum {
 
 struct rf_api;
 struct rf_ca;
+struct rf_loop;
 
 /* How the API changes the state: filled over ctl/control in the daemon, by a double in tests. */
 struct rf_api_state {
@@ -82,12 +83,15 @@ struct rf_api_conf {
 	const struct rf_ca *ca;      /* our device CA; NULL: nothing can be issued */
 	unsigned rate;               /* requests of a token in RF_API_RATE_WINDOW_S; 0: no bound */
 	size_t body_max;             /* bytes of a request's body; 0: RF_API_BODY_MAX */
+	struct rf_loop *loop;        /* of the control thread; NULL: large changes of lists are done within their call (tests) */
 	const char *version;
 };
 
 struct rf_api *rf_api_new(const struct rf_api_conf *conf, struct rf_err *e);
 void rf_api_free(struct rf_api *a);
 size_t rf_api_body_max(const struct rf_api *a);
+/* As much may the body of this request have: more than that where it has entries of a list. */
+size_t rf_api_body_bound(const struct rf_api *a, enum rf_http_method m, struct rf_str target);
 
 struct rf_api_request {
 	enum rf_http_method method;

@@ -564,13 +564,8 @@ static void lists_change_in_bulk(void **state)
 	assert_string_equal(pointer(f), "/1/ip");
 	assert_int_equal(POST(path, "[{\"asn\":5}]"), 400);
 	assert_int_equal(POST(path, "{\"ip\":\"10.0.0.2\"}"), 400);
-	snprintf(op, sizeof op, "%.150s?per_page=1", path);
-	assert_int_equal(GET(op), 200);
-	assert_string_equal(text(f, "result.0.ip"), "10.0.0.1");
-	snprintf(op, sizeof op, "%.150s?per_page=1&cursor=%s", path, text(f, "result_info.cursors.after"));
-	assert_int_equal(GET(op), 200);
-	assert_string_equal(text(f, "result.0.ip"), "10.1.0.0/16");
-	assert_null(at(f->body, "result_info.cursors.after"));
+	assert_int_equal(GET(path), 200);
+	assert_int_equal(number(f, "result_info.total_count"), 2);
 	char body[100];
 	snprintf(body, sizeof body, "{\"items\":[{\"id\":\"%s\"}]}", text(f, "result.0.id"));
 	assert_int_equal(send(f, RF_HTTP_DELETE, path, body), 200);

@@ -59,6 +59,7 @@ struct rf_api_call {
 	struct rf_object account, zone; /* of the path; id "" where it has none */
 	json_t *body;
 	bool dry_run, in_tx;
+	bool batch;              /* a part of a batch, whose transaction is open around it */
 	bool uncounted;          /* only asked whether it would be allowed */
 	uint64_t if_revision;    /* from If-Match; 0: any */
 	struct rf_arena arena;
@@ -164,8 +165,7 @@ struct rf_api {
 	struct rf_api_conf conf;
 	char *openapi;
 	struct rf_map seen;          /* tokens by id: last use, rate (auth.c) */
-	struct { char id[33]; int64_t at_s; } operations[64]; /* completed bulk changes, a ring */
-	size_t operation_next;
+	struct rf_bulk *bulk;
 };
 
 /* The document that /client/v4/openapi.json serves; the caller frees it. NULL without memory. */

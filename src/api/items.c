@@ -1,72 +1,119 @@
-/* api/items: entries of lists, changed in bulk in one transaction: all of a request or nothing of it.
+/* api/items: entries of lists: all of a request or nothing of it.
  *
- * The name of an entry is its value in canonical text, so that one value is in a list once; giving it again changes
- * its comment.
+ * A small change is done in one transaction before it is answered; a large one becomes an operation that goes on behind the answer
+ * (api/bulk). Either way the answer names an operation, whose state can be asked for. While one of a list is not over, the
+ * list takes no other change.
+ *
+ * Pages are in order of entries' ids; a cursor is the id before the page. A search reads at most SEARCH_ENTRIES entries a call:
+ * where those are not all, the page has a cursor to go on with, even if it is short.
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include "api/lists.h"
-#include "base/ip.h"
+#include "api/bulk.h"
+#include "api/call.h"
+#include "base/enc.h"
 
-enum { PER_PAGE = 500 };
+enum { PER_PAGE = 500, SEARCH_ENTRIES = 10000 };
 
 static int load_list(struct rf_api_call *c, struct rf_object *ret)
 {
 	return rf_api_load(c, RF_KIND_LIST, c->account.id, c->params.id, ret);
 }
 
-static json_t *show(struct rf_api_call *c, const struct rf_object *o)
-{
-	(void)c;
-	return rf_api_plain(RF_RES_LIST_ITEM, o);
-}
+static const char *kind_of(const struct rf_object *list) { return rf_json_text(list->doc, "kind"); }
 
-static int info(struct rf_api_call *c, size_t offset, size_t per, size_t count, size_t total)
-{
-	char after[32], before[32];
-	snprintf(after, sizeof after, "%zu", offset + count);
-	snprintf(before, sizeof before, "%zu", offset > per ? offset - per : 0);
-	json_t *cursors = json_object();
-	if (offset + count < total)
-		json_object_set_new(cursors, "after", json_string(after));
-	if (offset)
-		json_object_set_new(cursors, "before", json_string(before));
-	json_decref(c->info);
-	c->info = json_pack("{s:o, s:I, s:I, s:I}", "cursors", cursors, "per_page", (json_int_t)per, "count", (json_int_t)count,
-			    "total_count", (json_int_t)total);
-	return c->info ? RF_OK : rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
-}
+/* --- reading --- */
 
 struct page {
 	struct rf_api_call *c;
+	const char *kind, *search;
 	json_t *array;
+	size_t per, seen;
+	bool full;                      /* there is more behind it */
+	uint8_t first[RF_ENTRY_KEY], last[RF_ENTRY_KEY]; /* that were looked at */
 };
 
-static int add(const struct rf_object *o, void *arg)
+static bool matches(const struct page *p, struct rf_str value)
+{
+	size_t n = p->search ? strlen(p->search) : 0;
+	for (size_t i = 0; n && i + n <= value.n; i++)
+		if (rf_str_ieq((struct rf_str){ value.p + i, n }, (struct rf_str){ p->search, n }))
+			return true;
+	return n == 0;
+}
+
+static int add(const struct rf_list_entry *it, void *arg)
 {
 	struct page *p = arg;
-	return json_array_append_new(p->array, show(p->c, o)) == 0 ? RF_OK : RF_E_NOMEM;
+	p->full = json_array_size(p->array) == p->per || p->seen == SEARCH_ENTRIES;
+	if (p->full)
+		return 1;
+	if (p->seen++ == 0)
+		memcpy(p->first, it->key, sizeof p->first);
+	memcpy(p->last, it->key, sizeof p->last);
+	if (matches(p, it->value) && json_array_append_new(p->array, rf_entry_show(p->kind, it)) != 0)
+		return rf_fail(&p->c->err, RF_E_NOMEM, "memory is exhausted");
+	return RF_OK;
+}
+
+static json_t *cursor(const uint8_t key[RF_ENTRY_KEY])
+{
+	char text[2 * RF_ENTRY_KEY + 1];
+	rf_hex(key, RF_ENTRY_KEY, text);
+	return json_string(text);
+}
+
+static int keep_last(const struct rf_list_entry *it, void *arg)
+{
+	memcpy(arg, it->key, RF_ENTRY_KEY);
+	return RF_OK;
+}
+
+/* The cursor of the page before this one: of the entry before its first. */
+static int before(struct rf_api_call *c, const char *list, const struct page *p, json_t *cursors)
+{
+	uint8_t key[RF_ENTRY_KEY] = { 0 };
+	int rc = rf_store_entries(c->store, list, p->first, true, p->per + 1, keep_last, key, &c->err);
+	if (rc == RF_OK)
+		json_object_set_new(cursors, "before", cursor(key));
+	return rc;
+}
+
+static int info(struct rf_api_call *c, const char *list, const struct page *p, bool from_start)
+{
+	size_t total = 0;
+	json_t *cursors = json_object();
+	int rc = rf_store_entry_count(c->store, list, &total, &c->err);
+	if (rc == RF_OK && p->full)
+		json_object_set_new(cursors, "after", cursor(p->last));
+	if (rc == RF_OK && !from_start && p->seen)
+		rc = before(c, list, p, cursors);
+	json_decref(c->info);
+	c->info = json_pack("{s:o, s:I, s:I}", "cursors", cursors, "per_page", (json_int_t)p->per, "count",
+			    (json_int_t)json_array_size(p->array));
+	if (c->info && !p->search)
+		json_object_set_new(c->info, "total_count", json_integer((json_int_t)total));
+	return rc != RF_OK || c->info ? rc : rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
 }
 
 int rf_api_items_list(struct rf_api_call *c)
 {
 	RF_OBJECT_AUTO list = { 0 };
-	int64_t offset, per;
-	size_t total = 0;
-	struct page p = { c, NULL };
+	int64_t per;
+	uint8_t after[RF_ENTRY_KEY];
+	const char *from = rf_api_param(c, "cursor");
+	bool start = !from || !*from;
 	int rc = load_list(c, &list);
 	if (rc == RF_OK)
-		rc = rf_api_param_int(c, "cursor", 0, INT32_MAX, 0, &offset);
-	if (rc == RF_OK)
 		rc = rf_api_param_int(c, "per_page", 1, RF_API_PER_PAGE_MAX, PER_PAGE, &per);
+	if (rc == RF_OK && !start && !rf_entry_id(from, after))
+		rc = rf_api_fail(c, RF_E_INVALID, "/cursor", "that is no cursor of this list");
 	if (rc != RF_OK)
 		return rc;
-	struct rf_store_query q = { .parent = list.id, .search = rf_api_param(c, "search"), .offset = (size_t)offset,
-				    .limit = (size_t)per };
-	p.array = json_array();
-	rc = rf_store_list(c->store, RF_KIND_LIST_ITEM, &q, add, &p, &total, &c->err);
-	if (rc == RF_OK)
-		rc = info(c, (size_t)offset, (size_t)per, json_array_size(p.array), total);
+	struct page p = { .c = c, .kind = kind_of(&list), .search = rf_api_param(c, "search"), .array = json_array(), .per = (size_t)per };
+	rc = rf_store_entries(c->store, list.id, start ? NULL : after, false, 0, add, &p, &c->err);
+	if (rc == RF_OK || rc == 1)
+		rc = info(c, list.id, &p, start);
 	if (rc != RF_OK) {
 		json_decref(p.array);
 		return rc;
@@ -74,160 +121,176 @@ int rf_api_items_list(struct rf_api_call *c)
 	return rf_api_result(c, p.array, 0);
 }
 
+static int show_one(const struct rf_list_entry *it, void *arg)
+{
+	struct page *p = arg;
+	return rf_api_result(p->c, rf_entry_show(p->kind, it), 0);
+}
+
 int rf_api_items_get(struct rf_api_call *c)
 {
-	RF_OBJECT_AUTO list = { 0 }, o = { 0 };
+	RF_OBJECT_AUTO list = { 0 };
+	uint8_t key[RF_ENTRY_KEY];
 	int rc = load_list(c, &list);
-	if (rc == RF_OK)
-		rc = rf_api_load(c, RF_KIND_LIST_ITEM, list.id, c->params.item, &o);
-	return rc == RF_OK ? rf_api_result(c, show(c, &o), o.revision) : rc;
+	if (rc == RF_OK && !rf_entry_id(c->params.item, key))
+		rc = rf_fail(&c->err, RF_E_NOT_FOUND, "there is no such entry in this list");
+	struct page p = { .c = c, .kind = kind_of(&list) };
+	return rc == RF_OK ? rf_store_entry_get(c->store, list.id, key, show_one, &p, &c->err) : rc;
 }
 
-static void lower(const char *from, char to[320])
-{
-	size_t n = 0;
-	for (; from[n] && n + 1 < 320; n++)
-		to[n] = (char)rf_lower((unsigned char)from[n]);
-	to[n] = '\0';
-}
-
-/* The value of an item of that kind as canonical text; `item` has exactly that one value. */
-static int value(struct rf_api_call *c, const char *kind, json_t *item, size_t i, char to[320])
-{
-	static const char *const members[] = { "ip", "hostname", "asn", "redirect", "string" };
-	char at[64];
-	size_t given = 0;
-	for (size_t m = 0; m < sizeof members / sizeof *members; m++)
-		given += json_object_get(item, members[m]) != NULL;
-	json_t *v = json_object_get(item, kind);
-	snprintf(at, sizeof at, "/%zu", i);
-	if (!v || given != 1)
-		return rf_api_fail(c, RF_E_INVALID, at, "an entry of this list has \"%s\" and no other value", kind);
-	if (strcmp(kind, "ip") == 0) {
-		struct rf_prefix p;
-		char text[RF_IP_TEXT];
-		rf_prefix_parse(rf_str_z(json_string_value(v)), false, &p);
-		bool single = p.bits == (p.ip.family == 4 ? 32 : 128);
-		snprintf(to, 320, "%s", single ? rf_ip_str(&p.ip, text) : rf_prefix_str(&p, text));
-		json_object_set_new(item, "ip", json_string(to));
-	} else if (strcmp(kind, "hostname") == 0) {
-		lower(rf_json_text(v, "url_hostname"), to);
-		json_object_set_new(v, "url_hostname", json_string(to));
-	} else if (strcmp(kind, "asn") == 0) {
-		snprintf(to, 320, "%lld", (long long)json_integer_value(v));
-	} else {
-		const char *text = kind[0] == 'r' ? rf_json_text(v, "source_url") : json_string_value(v);
-		if (strlen(text) >= 320)
-			return rf_api_fail(c, RF_E_TOO_LARGE, at, "a value of at most 319 bytes can be kept");
-		snprintf(to, 320, "%s", text);
-	}
-	return RF_OK;
-}
-
-static int put_item(struct rf_api_call *c, const struct rf_object *list, json_t *item, size_t i)
-{
-	RF_OBJECT_AUTO o = { 0 };
-	char name[320];
-	int rc = value(c, rf_json_text(list->doc, "kind"), item, i, name);
-	if (rc != RF_OK)
-		return rc;
-	rc = rf_store_find(c->store, RF_KIND_LIST_ITEM, list->id, name, &o, &c->err);
-	if (rc == RF_OK) {
-		json_decref(o.doc);
-		o.doc = json_incref(item);
-	} else if (rc == RF_E_NOT_FOUND) {
-		rc = rf_api_object(c, &o, list->id, name, json_incref(item));
-	}
-	return rc == RF_OK ? rf_store_put(c->store, RF_KIND_LIST_ITEM, &o, 0, &c->err) : rc;
-}
+/* --- changing --- */
 
 static int put_items(struct rf_api_call *c, const struct rf_object *list)
 {
 	size_t i;
 	json_t *item;
 	json_array_foreach(c->body, i, item) {
-		int rc = put_item(c, list, item, i);
+		struct rf_entry_room room = { .more = NULL };
+		struct rf_list_entry it;
+		char at[32];
+		snprintf(at, sizeof at, "/%zu", i);
+		int rc = rf_entry_read(kind_of(list), list->id, item, &room, &it, &c->err);
+		if (rc == RF_OK)
+			rc = rf_store_entry_put(c->store, list->id, &it, &c->err);
+		rf_entry_room_fini(&room);
 		if (rc != RF_OK)
-			return rc;
+			return rf_api_fail(c, rc, at, "%s", c->err.text);
 	}
 	return RF_OK;
 }
 
-/* The list is put too: that is the line in the audit, and what ctl builds anew. */
-static int finish(struct rf_api_call *c, struct rf_object *list)
-{
-	int rc = rf_api_put(c, RF_KIND_LIST, list, c->if_revision);
-	if (rc == RF_OK)
-		rc = rf_api_commit(c);
-	return rc == RF_OK ? rf_operation_done(c) : rc;
-}
-
-int rf_api_items_add(struct rf_api_call *c)
-{
-	RF_OBJECT_AUTO list = { 0 };
-	int rc = rf_api_begin(c);
-	if (rc == RF_OK)
-		rc = load_list(c, &list);
-	if (rc == RF_OK)
-		rc = put_items(c, &list);
-	return rc == RF_OK ? finish(c, &list) : rc;
-}
-
-static int collect(const struct rf_raw_object *o, void *arg)
-{
-	return json_array_append_new(arg, json_string(o->id)) == 0 ? RF_OK : RF_E_NOMEM;
-}
-
-static int remove_all(struct rf_api_call *c, const char *list)
-{
-	struct rf_store_query q = { .parent = list };
-	json_t *ids = json_array(), *id;
-	size_t i;
-	int rc = rf_store_scan(c->store, RF_KIND_LIST_ITEM, &q, collect, ids, &c->err);
-	json_array_foreach(ids, i, id)
-		if (rc == RF_OK)
-			rc = rf_store_del(c->store, RF_KIND_LIST_ITEM, json_string_value(id), 0, &c->err);
-	json_decref(ids);
-	return rc;
-}
-
-int rf_api_items_replace(struct rf_api_call *c)
-{
-	RF_OBJECT_AUTO list = { 0 };
-	int rc = rf_api_begin(c);
-	if (rc == RF_OK)
-		rc = load_list(c, &list);
-	if (rc == RF_OK)
-		rc = remove_all(c, list.id);
-	if (rc == RF_OK)
-		rc = put_items(c, &list);
-	return rc == RF_OK ? finish(c, &list) : rc;
-}
-
-static int remove_named(struct rf_api_call *c, const char *list)
+static int remove_named(struct rf_api_call *c, const struct rf_object *list)
 {
 	size_t i;
 	json_t *v;
 	json_array_foreach(json_object_get(c->body, "items"), i, v) {
-		RF_OBJECT_AUTO o = { 0 };
+		uint8_t key[RF_ENTRY_KEY];
 		char at[48];
 		snprintf(at, sizeof at, "/items/%zu/id", i);
-		if (rf_api_load(c, RF_KIND_LIST_ITEM, list, rf_json_text(v, "id"), &o) != RF_OK)
-			return rf_api_fail(c, RF_E_NOT_FOUND, at, "there is no such entry in this list");
-		int rc = rf_store_del(c->store, RF_KIND_LIST_ITEM, o.id, 0, &c->err);
+		int rc = rf_entry_id(rf_json_text(v, "id"), key) ? rf_store_entry_del(c->store, list->id, key, &c->err) : RF_E_NOT_FOUND;
+		if (rc == RF_E_NOT_FOUND)
+			return rf_api_fail(c, rc, at, "there is no such entry in this list");
 		if (rc != RF_OK)
 			return rc;
 	}
 	return RF_OK;
 }
 
-int rf_api_items_remove(struct rf_api_call *c)
+struct keys {
+	uint8_t v[RF_BULK_AT_ONCE_ENTRIES][RF_ENTRY_KEY];
+	size_t n;
+};
+
+static int collect(const struct rf_list_entry *it, void *arg)
+{
+	struct keys *k = arg;
+	memcpy(k->v[k->n++], it->key, RF_ENTRY_KEY);
+	return RF_OK;
+}
+
+static int by_key(const void *a, const void *b) { return memcmp(a, b, RF_ENTRY_KEY); }
+
+/* Those of the body are put first, and what is not among them goes: what is in both stays as it is. */
+static int replace(struct rf_api_call *c, const struct rf_object *list)
+{
+	struct keys old = { .n = 0 };
+	size_t n = json_array_size(c->body);
+	uint8_t (*new)[RF_ENTRY_KEY] = calloc(n + 1, sizeof *new);
+	int rc = new ? rf_store_entries(c->store, list->id, NULL, false, RF_BULK_AT_ONCE_ENTRIES, collect, &old, &c->err) :
+		 rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
+	if (rc == RF_OK)
+		rc = put_items(c, list);
+	for (size_t i = 0; rc == RF_OK && i < n; i++) {
+		struct rf_entry_room room = { .more = NULL };
+		struct rf_list_entry it;
+		rc = rf_entry_read(kind_of(list), list->id, json_array_get(c->body, i), &room, &it, &c->err);
+		memcpy(new[i], it.key, sizeof new[i]);
+		rf_entry_room_fini(&room);
+	}
+	if (rc == RF_OK)
+		qsort(new, n, sizeof *new, by_key);
+	for (size_t i = 0; rc == RF_OK && i < old.n; i++)
+		if (!bsearch(old.v[i], new, n, sizeof *new, by_key))
+			rc = rf_store_entry_del(c->store, list->id, old.v[i], &c->err);
+	free(new);
+	return rc;
+}
+
+static int result(struct rf_api_call *c, const struct rf_operation *op)
+{
+	return rf_api_result(c, json_pack("{s:s}", "operation_id", op->id), 0);
+}
+
+/* The list is put too: that is the line in the audit. Its entries are no part of a snapshot, and so it is not announced. */
+static int at_once(struct rf_api_call *c, struct rf_object *list, struct rf_operation *op)
+{
+	static int (*const change[])(struct rf_api_call *c, const struct rf_object *list) = {
+		[RF_OP_ADD] = put_items, [RF_OP_REPLACE] = replace, [RF_OP_REMOVE] = remove_named };
+	op->status = RF_OP_COMPLETED;
+	op->completed_s = rf_api_now(c);
+	int rc = change[op->mode](c, list);
+	if (rc == RF_OK)
+		rc = rf_store_put(c->store, RF_KIND_LIST, list, c->if_revision, &c->err);
+	if (rc == RF_OK)
+		rc = rf_store_op_new(c->store, op, &c->err);
+	if (rc == RF_OK)
+		rc = rf_api_commit(c);
+	return rc == RF_OK ? result(c, op) : rc;
+}
+
+/* The operation is on the disk before it is named to anyone. */
+static int behind(struct rf_api_call *c, const struct rf_object *list, struct rf_operation *op)
+{
+	bool none = json_is_array(c->body) && json_array_size(c->body) == 0;
+	struct rf_bulk_start start = { .kind = kind_of(list), .body = none ? RF_STR("") : c->req->body, .dry_run = c->dry_run };
+	if (c->batch)
+		return rf_fail(&c->err, RF_E_TOO_LARGE, "a change of so many entries cannot be a part of others; make it by itself");
+	if (c->if_revision && c->if_revision != list->revision)
+		return rf_fail(&c->err, RF_E_STALE, "the list was changed in between; read it again");
+	c->dry_run = false;
+	int rc = rf_store_op_new(c->store, op, &c->err);
+	if (rc == RF_OK)
+		rc = rf_api_commit(c);
+	start.op = *op;
+	if (rc == RF_OK)
+		rc = rf_bulk_start(c->api->bulk, &start, &c->err);
+	return rc == RF_OK ? result(c, op) : rc;
+}
+
+/* Removing all is replacing by nothing. */
+static int change(struct rf_api_call *c, enum rf_op_mode mode)
 {
 	RF_OBJECT_AUTO list = { 0 };
+	struct rf_operation op = { .mode = mode }, open;
+	size_t count = 0;
 	int rc = rf_api_begin(c);
 	if (rc == RF_OK)
 		rc = load_list(c, &list);
+	if (rc != RF_OK)
+		return rc;
+	rc = rf_store_op_open(c->store, list.id, 0, &open, &c->err);
 	if (rc == RF_OK)
-		rc = json_object_get(c->body, "items") ? remove_named(c, list.id) : remove_all(c, list.id);
-	return rc == RF_OK ? finish(c, &list) : rc;
+		return rf_fail(&c->err, RF_E_CONFLICT, "operation %s changes this list; wait for its end", open.id);
+	if (rc != RF_E_NOT_FOUND)
+		return rc;
+	rc = rf_store_entry_count(c->store, list.id, &count, &c->err);
+	if (rc != RF_OK)
+		return rc;
+	snprintf(op.list, sizeof op.list, "%s", list.id);
+	snprintf(op.actor, sizeof op.actor, "%s", c->who.actor);
+	bool small = c->body && (mode != RF_OP_REPLACE || count <= RF_BULK_AT_ONCE_ENTRIES);
+	return small ? at_once(c, &list, &op) : behind(c, &list, &op);
+}
+
+int rf_api_items_add(struct rf_api_call *c) { return change(c, RF_OP_ADD); }
+int rf_api_items_replace(struct rf_api_call *c) { return change(c, RF_OP_REPLACE); }
+
+int rf_api_items_remove(struct rf_api_call *c)
+{
+	if (c->body && !json_object_get(c->body, "items")) {
+		json_decref(c->body);
+		c->body = json_array();
+		return change(c, RF_OP_REPLACE);
+	}
+	return change(c, RF_OP_REMOVE);
 }

@@ -1,7 +1,8 @@
 /* api/lists: named lists for rules, without their entries (items.c). */
 #include <stdio.h>
 #include <stdlib.h>
-#include "api/lists.h"
+#include "api/bulk.h"
+#include "api/call.h"
 
 /* "$name" that is not the beginning of a longer name. */
 static bool refers(const char *expression, const char *name)
@@ -49,9 +50,8 @@ static size_t referrers(struct rf_api_call *c, const struct rf_object *o)
 static json_t *show(struct rf_api_call *c, const struct rf_object *o)
 {
 	size_t items = 0;
-	struct rf_store_query q = { .parent = o->id };
 	json_t *j = rf_api_plain(RF_RES_LIST, o);
-	if (!j || rf_store_count(c->store, RF_KIND_LIST_ITEM, &q, &items, &c->err) != RF_OK) {
+	if (!j || rf_store_entry_count(c->store, o->id, &items, &c->err) != RF_OK) {
 		json_decref(j);
 		return NULL;
 	}
@@ -62,8 +62,14 @@ static json_t *show(struct rf_api_call *c, const struct rf_object *o)
 
 static int refuse_used(struct rf_api_call *c, const struct rf_object *o)
 {
+	struct rf_operation op;
 	size_t n = referrers(c, o);
-	return n ? rf_fail(&c->err, RF_E_CONFLICT, "%zu rules use $%s; change them first", n, o->name) : RF_OK;
+	if (n)
+		return rf_fail(&c->err, RF_E_CONFLICT, "%zu rules use $%s; change them first", n, o->name);
+	int rc = rf_store_op_open(c->store, o->id, 0, &op, &c->err);
+	if (rc == RF_E_NOT_FOUND)
+		return RF_OK;
+	return rc == RF_OK ? rf_fail(&c->err, RF_E_CONFLICT, "operation %s changes $%s; wait for its end", op.id, o->name) : rc;
 }
 
 static const struct rf_api_crud resource = { .kind = RF_KIND_LIST, .shape = RF_RES_LIST, .show = show,
@@ -83,29 +89,30 @@ int rf_api_lists_put(struct rf_api_call *c) { return rf_crud_edit(c, &resource);
 int rf_api_lists_delete(struct rf_api_call *c)
 {
 	int rc = rf_crud_delete(c, &resource);
-	return rc == RF_OK ? rf_api_result_id(c, c->params.id) : rc;
+	if (rc != RF_OK)
+		return rc;
+	rf_bulk_sweep(c->api->bulk);
+	return rf_api_result_id(c, c->params.id);
 }
 
 int rf_api_operations_get(struct rf_api_call *c)
 {
+	struct rf_operation op;
 	char at[RF_RFC3339_SIZE];
-	size_t n = sizeof c->api->operations / sizeof *c->api->operations;
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(c->api->operations[i].id, c->params.id) == 0)
-			return rf_api_result(c, json_pack("{s:s, s:s, s:s}", "id", c->params.id, "status", "completed", "completed",
-							  rf_api_time(c->api->operations[i].at_s, at)), 0);
-	return rf_fail(&c->err, RF_E_NOT_FOUND, "there is no operation %s among the last %zu", c->params.id, n);
-}
-
-int rf_operation_done(struct rf_api_call *c)
-{
-	size_t n = sizeof c->api->operations / sizeof *c->api->operations;
-	char id[33];
-	int rc = rf_store_draw_id(c->store, id, &c->err);
+	size_t entries, done;
+	int rc = rf_store_op_get(c->store, c->params.id, &op, &c->err);
+	if (rc == RF_E_NOT_FOUND)
+		return rf_fail(&c->err, rc, "there is no operation %s among the last %d", c->params.id, RF_OPERATIONS_KEPT);
 	if (rc != RF_OK)
 		return rc;
-	size_t i = c->api->operation_next++ % n;
-	strcpy(c->api->operations[i].id, id);
-	c->api->operations[i].at_s = rf_api_now(c);
-	return rf_api_result(c, json_pack("{s:s}", "operation_id", id), 0);
+	json_t *j = json_pack("{s:s, s:s}", "id", op.id, "status", rf_op_status_name(op.status));
+	if (j && op.completed_s)
+		json_object_set_new(j, "completed", json_string(rf_api_time(op.completed_s, at)));
+	if (j && op.error[0])
+		json_object_set_new(j, "error", json_string(op.error));
+	if (j && rf_bulk_progress(c->api->bulk, op.id, &entries, &done)) {
+		json_object_set_new(j, "entries", json_integer((json_int_t)entries));
+		json_object_set_new(j, "done", json_integer((json_int_t)done));
+	}
+	return rf_api_result(c, j, 0);
 }

@@ -48,6 +48,7 @@ struct conn {
 	struct rf_http_head head; /* slices point into `in` and are good only until more is read */
 	struct rf_arena arena;
 	struct rf_chunked chunked;
+	size_t bound;            /* bytes that its body may have */
 	size_t decoded;          /* bytes of `in` that `chunked` has used, head included */
 	bool told_to_go_on, keep;
 	struct rf_buf out;
@@ -195,7 +196,8 @@ static int on_head(struct conn *c)
 	}
 	c->keep = c->head.keep_alive;
 	bool length = c->head.body == RF_BODY_LENGTH;
-	if (length && c->head.content_length > rf_api_body_max(c->server->conf.api)) {
+	c->bound = rf_api_body_bound(c->server->conf.api, c->head.method, c->head.target);
+	if (length && c->head.content_length > c->bound) {
 		refuse(c, 413, TOO_LARGE);
 		return RF_OK;
 	}
@@ -219,7 +221,7 @@ static int on_chunks(struct conn *c)
 	while ((rc = rf_chunked_feed(&c->chunked, &in, &data)) == RF_OK) {
 		rf_buf_add(&c->chunks, data);
 		c->server->buffered += data.n;
-		if (c->chunks.n > rf_api_body_max(c->server->conf.api) || c->chunks.bad)
+		if (c->chunks.n > c->bound || c->chunks.bad)
 			break;
 	}
 	c->decoded = c->in.n - in.n;
@@ -254,7 +256,7 @@ static int on_body(struct conn *c)
 static int fill(struct conn *c)
 {
 	struct rf_api_server *s = c->server;
-	size_t body = rf_api_body_max(s->conf.api), most = body + 2 * RF_API_EARLY_BODY + (c->state == BODY ? body : 0);
+	size_t body = c->state == BODY ? c->bound : rf_api_body_max(s->conf.api), most = body + 2 * RF_API_EARLY_BODY + (c->state == BODY ? body : 0);
 	if (c->in.n >= most || s->buffered >= RF_API_BUFFERED_MAX + body) {
 		rf_count(RF_C_LIMIT_API_BODY);
 		refuse(c, c->in.n >= most ? 413 : 503, "too much is being received");

@@ -232,6 +232,8 @@ static void addresses(void **state)
 	assert_true(rf_prefix_parse(RF_STR("192.0.2.0/30"), true, &p) && rf_prefix_has(&p, &ip));
 	assert_false(rf_prefix_parse(RF_STR("192.0.2.1/30"), true, &p));
 	assert_false(rf_prefix_parse(RF_STR("192.0.2.0/33"), true, &p));
+	assert_true(rf_prefix_parse(RF_STR("::ffff:192.0.2.0/126"), true, &p) && rf_prefix_has(&p, &ip) && p.bits == 30);
+	assert_false(rf_prefix_parse(RF_STR("::ffff:192.0.2.0/24"), false, &p)); /* would be most of IPv6 */
 	assert_true(rf_prefix_parse(RF_STR("2001:db8:ffff::/33"), false, &p));
 	assert_string_equal(rf_prefix_str(&p, text), "2001:db8:8000::/33");
 	assert_false(rf_prefix_has(&p, &ip));

@@ -28,10 +28,9 @@ static inline void sip_round(uint64_t v[4])
 	v[2] += v[1]; v[1] = rotl(v[1], 17); v[1] ^= v[2]; v[2] = rotl(v[2], 32);
 }
 
-uint64_t rf_hash(struct rf_str s)
+/* All of the text taken in, before the end. */
+static void absorb(struct rf_str s, uint64_t v[4])
 {
-	uint64_t v[4] = { k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
-			  k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u };
 	const uint8_t *p = (const uint8_t *)s.p;
 	size_t left = s.n;
 	for (; left >= 8; p += 8, left -= 8) {
@@ -48,8 +47,31 @@ uint64_t rf_hash(struct rf_str s)
 	sip_round(v);
 	sip_round(v);
 	v[0] ^= last;
-	v[2] ^= 0xff;
+}
+
+static uint64_t squeeze(uint64_t v[4])
+{
 	for (int i = 0; i < 4; i++)
 		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t rf_hash(struct rf_str s)
+{
+	uint64_t v[4] = { k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
+			  k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u };
+	absorb(s, v);
+	v[2] ^= 0xff;
+	return squeeze(v);
+}
+
+void rf_hash128(struct rf_str s, uint64_t ret[2])
+{
+	uint64_t v[4] = { k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du ^ 0xee,
+			  k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u };
+	absorb(s, v);
+	v[2] ^= 0xee;
+	ret[0] = squeeze(v);
+	v[1] ^= 0xdd;
+	ret[1] = squeeze(v);
 }

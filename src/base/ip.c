@@ -54,10 +54,13 @@ bool rf_prefix_parse(struct rf_str s, bool strict, struct rf_prefix *ret)
 	uint64_t bits;
 	if (!rf_ip_parse((struct rf_str){ s.p, slash }, &ip))
 		return false;
+	unsigned off = ip.family == 4 && rf_str_find(s, ':') < slash ? 96 : 0; /* mapped: its bits count from the left of IPv6 */
 	if (slash == s.n)
 		bits = width(&ip);
-	else if (s.n - slash > 4 || !rf_str_u64(rf_str_skip(s, slash + 1), &bits) || bits > width(&ip))
+	else if (s.n - slash > 4 || !rf_str_u64(rf_str_skip(s, slash + 1), &bits) || bits < off || bits - off > width(&ip))
 		return false;
+	else
+		bits -= off;
 	struct rf_prefix p = rf_ip_mask(&ip, (unsigned)bits);
 	if (strict && !rf_ip_eq(&p.ip, &ip))
 		return false;

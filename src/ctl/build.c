@@ -7,7 +7,6 @@ unsigned rf_build_needs(enum rf_kind kind)
 	case RF_KIND_ROOT:
 		return RF_PART_TRUST | RF_PART_SITE;
 	case RF_KIND_LIST:
-	case RF_KIND_LIST_ITEM:
 		return RF_PART_LISTS;
 	case RF_KIND_RULESET:
 	case RF_KIND_RULE:

@@ -3,7 +3,7 @@
  * Each part is built by itself from the store, so that a change rebuilds only what depends on it:
  *
  *   trust  roots and their revocation lists            (mtls_certificates)
- *   lists  named lists                                 (lists, their items)
+ *   lists  named lists; their entries change live      (lists)
  *   rules  rulesets, compiled rule by rule, reused     (rulesets, rules, lists)
  *   patches  virtual patches, each to its rules        (patches, lists)
  *   site   zones, classes, apps, certificates, origins (all else; and trust, whose bits it holds)
@@ -33,10 +33,9 @@ struct rf_built_patch {
 	struct rf_rule *rules[RF_PATCH_RULES];
 };
 
-/* A named list and the revision of it that was compiled. */
+/* A named list. */
 struct rf_built_list {
-	char name[64];
-	uint64_t revision;
+	char name[64], id[RF_ID_LEN + 1];
 };
 
 struct rf_parts {
@@ -76,3 +75,14 @@ int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_t
 
 /* What rules may refer to here, bits of RF_NEED_*. */
 unsigned rf_build_have(const struct rf_ctl *c);
+
+/* Entries that the open transaction changes, in lists of `parts`, which are in force. Enter what comes before the commit; after it settle,
+ * which takes out what goes; or undo. */
+struct rf_edits {
+	const struct rf_parts *parts;
+	bool *came;
+	size_t n;
+};
+int rf_edits_enter(struct rf_ctl *c, const struct rf_parts *parts, struct rf_edits *ret, struct rf_err *e);
+void rf_edits_settle(struct rf_ctl *c, struct rf_edits *d);
+void rf_edits_undo(struct rf_ctl *c, struct rf_edits *d);

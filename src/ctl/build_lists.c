@@ -1,53 +1,15 @@
-/* ctl/build_lists: named lists. What did not change since the last build is taken from it, by its revision. */
+/* ctl/build_lists: named lists: loaded once, then edited live.
+ *
+ * The way of a list: a build finds it in the state; one that is in force already, by its id, is taken as it is; one that is new is
+ * loaded with the entries that the state has in the open transaction. The way of an edit: what comes is entered before the
+ * commit, since that may want memory; what goes is taken out after it, which cannot fail.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include "ctl/build.h"
 #include "ctl/doc.h"
-
-struct items {
-	struct rf_str *v;
-	size_t n, cap;
-	struct rf_arena text;
-	struct rf_err *e;
-};
-
-enum { ITEM_TEXT = 512 << 20 };
-
-static bool room(struct items *t)
-{
-	if (t->n < t->cap)
-		return true;
-	size_t cap = t->cap ? t->cap * 2 : 64;
-	struct rf_str *v = realloc(t->v, cap * sizeof *v);
-	if (v) {
-		t->v = v;
-		t->cap = cap;
-	}
-	return v;
-}
-
-/* The text of an item in the grammar of rf_list_make. */
-static struct rf_str item_text(const json_t *doc, struct rf_arena *a)
-{
-	const json_t *hostname = json_object_get(doc, "hostname"), *asn = json_object_get(doc, "asn");
-	if (json_is_object(hostname))
-		return rf_arena_dup(a, doc_str(hostname, "url_hostname"));
-	if (json_is_integer(asn))
-		return rf_arena_printf(a, "%lld", (long long)json_integer_value(asn));
-	struct rf_str ip = doc_str(doc, "ip");
-	return rf_arena_dup(a, ip.n ? ip : doc_str(doc, "string"));
-}
-
-static int each_item(const struct rf_object *o, void *arg)
-{
-	struct items *t = arg;
-	struct rf_str text = item_text(o->doc, &t->text);
-	if (!text.p || !room(t))
-		return rf_fail(t->e, RF_E_NOMEM, "no memory for the entries of a list");
-	if (text.n) /* a redirect has nothing that rules compare */
-		t->v[t->n++] = text;
-	return RF_OK;
-}
+#include "ctl/entries.h"
+#include "records/log.h"
 
 struct making_lists {
 	struct rf_ctl *c;
@@ -68,20 +30,33 @@ static int put_list(struct making_lists *m, struct rf_str name, struct rf_list *
 	return RF_OK;
 }
 
-static int compile_list(struct making_lists *m, const struct rf_object *o, enum rf_list_kind kind)
+struct loading_list {
+	struct rf_list *list;
+	const char *name;
+	struct rf_err *e;
+};
+
+static int enter(const struct rf_list_entry *it, void *arg)
 {
-	struct items t = { .e = m->e };
-	struct rf_store_query q = { .parent = o->id };
-	struct rf_list *list = NULL;
-	rf_arena_init(&t.text, ITEM_TEXT);
-	int rc = rf_store_list(m->c->store, RF_KIND_LIST_ITEM, &q, each_item, &t, NULL, m->e);
+	struct loading_list *l = arg;
+	int rc = rf_list_insert(l->list, it->value);
+	if (rc == RF_E_SYNTAX)
+		return rf_fail(l->e, rc, "the entry `%.*s` of list %s cannot be read; restore a backup of the state", RF_ARG(it->value),
+			       l->name);
+	return rc == RF_OK || rc == RF_E_EXISTS ? RF_OK : rf_fail(l->e, RF_E_NOMEM, "no memory for the entries of a list");
+}
+
+static int load_list(struct making_lists *m, const struct rf_object *o, enum rf_list_kind kind)
+{
+	struct loading_list l = { rf_list_new(kind), o->name, m->e };
+	int rc = l.list ? RF_OK : rf_fail(m->e, RF_E_NOMEM, "no memory for a list");
 	if (rc == RF_OK)
-		rc = rf_list_make(kind, t.v, t.n, &list, m->e);
-	if (rc == RF_OK)
-		rc = put_list(m, rf_str_z(o->name), list);
-	rf_list_put(list);
-	rf_arena_fini(&t.text);
-	free(t.v);
+		rc = rf_store_entries(m->c->store, o->id, NULL, false, 0, enter, &l, m->e);
+	if (rc == RF_OK) {
+		rf_list_share(l.list);
+		rc = put_list(m, rf_str_z(o->name), l.list);
+	}
+	rf_list_put(l.list);
 	return rc;
 }
 
@@ -107,7 +82,7 @@ static int note_list(struct making_lists *m, const struct rf_object *o)
 	struct rf_built_list *l = &p->list_names[p->list_count++];
 	*l = (struct rf_built_list){ 0 };
 	memcpy(l->name, o->name, strnlen(o->name, sizeof l->name - 1)); /* rf_list_name_ok: at most 50 */
-	l->revision = o->revision;
+	memcpy(l->id, o->id, sizeof l->id);
 	return RF_OK;
 }
 
@@ -119,10 +94,9 @@ static int each_list(const struct rf_object *o, void *arg)
 		return RF_OK; /* redirects are kept, and mean nothing to rules */
 	const struct rf_built_list *was = list_before(m->old, o->name);
 	int rc = note_list(m, o);
-	return rc != RF_OK || (was && was->revision == o->revision) ? rc : compile_list(m, o, kind);
+	return rc != RF_OK || (was && strcmp(was->id, o->id) == 0) ? rc : load_list(m, o, kind);
 }
 
-/* An entry's change also changes its list (number of entries, time), so the list's revision tells. */
 int rf_build_lists(struct rf_ctl *c, const struct rf_parts *old, struct rf_parts *ret, struct rf_err *e)
 {
 	struct making_lists m = { .c = c, .old = old, .made = ret, .e = e };
@@ -133,4 +107,78 @@ int rf_build_lists(struct rf_ctl *c, const struct rf_parts *old, struct rf_parts
 		if (!list_before(ret, old->list_names[i].name))
 			rc = put_list(&m, rf_str_z(old->list_names[i].name), NULL);
 	return rc;
+}
+
+/* --- edits --- */
+
+/* NULL: not in force yet, or of a kind that rules do not know. */
+static struct rf_list *list_of(const struct rf_parts *p, const char *id, struct rf_list *last, const char **last_id)
+{
+	if (*last_id && strcmp(*last_id, id) == 0)
+		return last;
+	*last_id = id;
+	for (size_t i = 0; i < p->list_count; i++)
+		if (strcmp(p->list_names[i].id, id) == 0)
+			return rf_lists_at(p->lists, rf_lists_find(p->lists, rf_str_z(p->list_names[i].name)));
+	return NULL;
+}
+
+int rf_edits_enter(struct rf_ctl *c, const struct rf_parts *p, struct rf_edits *ret, struct rf_err *e)
+{
+	size_t n = rf_store_edit_count(c->store);
+	struct rf_list *l = NULL;
+	const char *id = NULL;
+	*ret = (struct rf_edits){ .parts = p, .came = n ? calloc(n, sizeof *ret->came) : NULL };
+	if (n && !ret->came)
+		return rf_fail(e, RF_E_NOMEM, "no memory for the changes of a list");
+	for (; ret->n < n; ret->n++) {
+		struct rf_entry_edit d = rf_store_edit(c->store, ret->n);
+		l = list_of(p, d.list_id, l, &id);
+		int rc = l && d.in ? rf_list_insert(l, d.value) : RF_E_EXISTS;
+		ret->came[ret->n] = rc == RF_OK;
+		if (rc != RF_OK && rc != RF_E_EXISTS) {
+			rf_edits_undo(c, ret);
+			return rf_fail(e, rc, rc == RF_E_NOMEM ? "no memory for the entries of a list" : "a list is full");
+		}
+	}
+	return RF_OK;
+}
+
+void rf_edits_undo(struct rf_ctl *c, struct rf_edits *d)
+{
+	struct rf_list *l = NULL;
+	const char *id = NULL;
+	for (size_t i = 0; i < d->n; i++) {
+		struct rf_entry_edit it = rf_store_edit(c->store, i);
+		l = list_of(d->parts, it.list_id, l, &id);
+		if (d->came[i])
+			rf_list_remove(l, it.value);
+	}
+	free(d->came);
+	*d = (struct rf_edits){ 0 };
+}
+
+static int found(const struct rf_list_entry *it, void *arg)
+{
+	(void)it, (void)arg;
+	return RF_OK;
+}
+
+void rf_edits_settle(struct rf_ctl *c, struct rf_edits *d)
+{
+	struct rf_list *l = NULL;
+	const char *id = NULL;
+	struct rf_err e;
+	for (size_t i = 0; i < d->n; i++) {
+		struct rf_entry_edit it = rf_store_edit(c->store, i);
+		uint8_t key[RF_ENTRY_KEY];
+		l = list_of(d->parts, it.list_id, l, &id);
+		if (!l || it.in)
+			continue;
+		rf_entry_key(it.list_id, it.value, key); /* it may have come back later in the same change */
+		if (rf_store_entry_get(c->store, it.list_id, key, found, NULL, &e) == RF_E_NOT_FOUND)
+			rf_list_remove(l, it.value);
+	}
+	free(d->came);
+	*d = (struct rf_edits){ 0 };
 }

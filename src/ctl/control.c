@@ -229,17 +229,22 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 {
 	struct rf_parts made = { 0 };
 	struct rf_snap *snap = NULL;
+	struct rf_edits edits = { 0 };
 	unsigned what = stale_parts(c->priv);
 	int rc = prepare(c, what, &made, &snap, e);
 	if (rc == RF_OK && !dry_run)
+		rc = rf_edits_enter(c, &c->priv->parts, &edits, e);
+	if (rc == RF_OK && !dry_run)
 		rc = rf_store_commit(c->store, e);
 	if (rc != RF_OK || dry_run) {
+		rf_edits_undo(c, &edits);
 		rf_snap_unpin(snap);
 		rf_parts_put(&made);
 		rf_rule_index_drop(&c->priv->rules);
 		rf_ctl_abort(c);
 		return rc;
 	}
+	rf_edits_settle(c, &edits);
 	put_in_force(c, what, &made, snap);
 	c->priv->touched_count = 0;
 	return RF_OK;

@@ -449,7 +449,7 @@ static int listeners_up(struct engine *g, struct rf_err *e)
 static int api_up(struct engine *g, struct rf_err *e)
 {
 	struct rf_api_conf conf = {
-		.store = g->ctl.store, .clock = g->ctl.clock, .ca = g->ctl.ca, .version = RF_VERSION,
+		.store = g->ctl.store, .clock = g->ctl.clock, .ca = g->ctl.ca, .version = RF_VERSION, .loop = g->ctl.loop,
 		.rate = (unsigned)g->ctl.boot->api_rate,
 		.body_max = (size_t)g->ctl.boot->limits_api_body_bytes,
 		.state = rf_api_state_of(&g->ctl), .hooks = rf_api_edge_hooks(&g->edge),

@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 
-enum { APPLICATION_ID = 0x52464e43, SCHEMA_VERSION = 1, BUSY_MS = 5000 };
+enum { APPLICATION_ID = 0x52464e43, SCHEMA_VERSION = 2, BUSY_MS = 5000 };
 
 const struct store_kind rf_store_kinds[RF_KIND_COUNT] = {
 #define RF_KIND(id, table, parent, unique, doc) [RF_KIND_##id] = { table, RF_KIND_##parent, UNIQUE_##unique },
@@ -100,6 +100,18 @@ static void table_sql(struct rf_buf *b, const struct store_kind *k)
 		      k->unique == UNIQUE_PARENT || k->unique == UNIQUE_PLACED ? "parent, name" : "name");
 }
 
+/* Entries of lists and their operations: entries.c, operations.c. */
+const char rf_store_list_sql[] =
+	"CREATE TABLE IF NOT EXISTS list_numbers (number INTEGER PRIMARY KEY AUTOINCREMENT, list TEXT UNIQUE REFERENCES lists(id) "
+	"ON DELETE SET NULL, count INTEGER NOT NULL) STRICT;\n"
+	"CREATE TABLE IF NOT EXISTS list_entries (number INTEGER NOT NULL, key BLOB NOT NULL, value TEXT NOT NULL, comment TEXT NOT NULL, "
+	"more TEXT NOT NULL, created INTEGER NOT NULL, modified INTEGER NOT NULL, PRIMARY KEY (number, key)) STRICT, WITHOUT ROWID;\n"
+	"CREATE TABLE IF NOT EXISTS list_operations (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, list TEXT NOT NULL, actor TEXT "
+	"NOT NULL, mode INTEGER NOT NULL, status INTEGER NOT NULL, error TEXT NOT NULL, completed INTEGER NOT NULL) STRICT;\n"
+	"CREATE TABLE IF NOT EXISTS list_batches (operation INTEGER NOT NULL, part INTEGER NOT NULL, data BLOB NOT NULL, "
+	"PRIMARY KEY (operation, part)) STRICT;\n"
+	"CREATE INDEX IF NOT EXISTS list_operations_open ON list_operations(seq) WHERE completed = 0;\n";
+
 /* The tables of every kind: those that a release adds appear by themselves. */
 static int make_tables(struct rf_store *s, struct rf_err *e)
 {
@@ -110,13 +122,14 @@ static int make_tables(struct rf_store *s, struct rf_err *e)
 			    "new INTEGER NOT NULL) STRICT;\n");
 	for (size_t k = 0; k < RF_KIND_COUNT; k++)
 		table_sql(&sql, &rf_store_kinds[k]);
+	rf_buf_printf(&sql, "%s", rf_store_list_sql);
 	if (sql.bad)
 		return rf_fail(e, RF_E_NOMEM, "could not build the schema: memory is exhausted");
 	return run(s, rf_buf_z(&sql), "create the tables", e);
 }
 
 /* migrations[v] leads from version v to v + 1; version 0 is an empty file. Only additions: forward, never back. */
-static int (*const migrations[SCHEMA_VERSION])(struct rf_store *s, struct rf_err *e) = { make_tables };
+static int (*const migrations[SCHEMA_VERSION])(struct rf_store *s, struct rf_err *e) = { make_tables, rf_store_entries_migrate };
 
 static int check_origin(struct rf_store *s, int64_t *ret_version, struct rf_err *e)
 {
@@ -227,6 +240,12 @@ void rf_store_close(struct rf_store *s)
 			sqlite3_finalize(s->cached[k][op]);
 	for (size_t i = 0; i < TX_COUNT_; i++)
 		sqlite3_finalize(s->tx[i]);
+	for (size_t i = 0; i < ENTRY_OPS; i++)
+		sqlite3_finalize(s->entry[i]);
+	for (size_t i = 0; i < OPERATION_OPS; i++)
+		sqlite3_finalize(s->operation[i]);
+	rf_buf_fini(&s->edit_text);
+	free(s->edits);
 	sqlite3_finalize(s->audit);
 	sqlite3_close(s->db);
 	free(s->path);
@@ -263,6 +282,7 @@ int rf_store_begin(struct rf_store *s, const char *actor, struct rf_err *e)
 	if (rc != RF_OK)
 		return rc;
 	s->open_tx = true;
+	rf_store_entries_forget(s, true);
 	snprintf(s->actor, sizeof s->actor, "%s", actor);
 	return RF_OK;
 }
@@ -275,6 +295,8 @@ int rf_store_commit(struct rf_store *s, struct rf_err *e)
 	if (sqlite3_get_autocommit(s->db))
 		rc = rf_fail(e, RF_E_DISK, "the change was undone because %s could not be written; nothing was changed",
 			     s->path);
+	if (rc == RF_OK)
+		rc = rf_store_entries_settle(s, e);
 	for (enum store_tx t = TX_REVISION; t <= TX_COMMIT && rc == RF_OK; t++)
 		rc = step(s, t, "store the change", e);
 	if (rc != RF_OK) {
@@ -293,10 +315,16 @@ void rf_store_rollback(struct rf_store *s)
 	if (!sqlite3_get_autocommit(s->db))
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	s->open_tx = false;
+	rf_store_entries_forget(s, true);
 	s->revision = s->committed;
 }
 
 uint64_t rf_store_revision(struct rf_store *s)
 {
 	return s->revision;
+}
+
+const char *rf_store_path(const struct rf_store *s)
+{
+	return s->path;
 }

@@ -6,7 +6,7 @@
  * is SQLite in WAL mode with synchronous=FULL: what rf_store_commit returned RF_OK for is there after a power cut,
  * what it did not is absent. Used by the control thread only (one writer).
  *
- * Every write is audited in the same transaction: who, when, what, old and new revision. (Items of lists are
+ * Every write is audited in the same transaction: who, when, what, old and new revision. (Entries of lists (ctl/entries.h) are
  * not, one by one, nor are rules: whoever changes them also puts their list or ruleset, which is.) The newest RF_STORE_AUDIT_MAX
  * entries are kept.
  *
@@ -105,6 +105,7 @@ int rf_store_beside(struct rf_store *s, enum rf_kind k, const char *parent, int6
 int rf_store_move(struct rf_store *s, enum rf_kind k, const char *id, int64_t place, struct rf_err *e);
 
 uint64_t rf_store_revision(struct rf_store *s); /* of the last write */
+const char *rf_store_path(const struct rf_store *s);
 
 struct rf_audit {
 	uint64_t seq;

@@ -235,7 +235,7 @@ int rf_store_list(struct rf_store *s, enum rf_kind k, const struct rf_store_quer
 	return rc;
 }
 
-static int in_transaction(struct rf_store *s, struct rf_err *e)
+int rf_store_writable(struct rf_store *s, struct rf_err *e)
 {
 	if (!s->open_tx)
 		return rf_fail(e, RF_E_INTERNAL, "no transaction is open");
@@ -246,7 +246,7 @@ static int in_transaction(struct rf_store *s, struct rf_err *e)
 
 static int audit(struct rf_store *s, enum rf_kind k, const char *id, uint64_t old, uint64_t new, struct rf_err *e)
 {
-	if (k == RF_KIND_LIST_ITEM || k == RF_KIND_RULE)
+	if (k == RF_KIND_RULE)
 		return RF_OK;
 	if (!s->audit) {
 		int rc = sqlite3_prepare_v3(s->db, "INSERT INTO audit (at, actor, kind, id, action, old, new) "
@@ -341,7 +341,7 @@ int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64
 	uint64_t old = 0;
 	int64_t created = 0;
 	struct rf_object next = *o; /* borrows the document */
-	int rc = in_transaction(s, e);
+	int rc = rf_store_writable(s, e);
 	if (rc == RF_OK && !o->id[0])
 		rc = rf_store_draw_id(s, next.id, e);
 	else if (rc == RF_OK)
@@ -370,11 +370,15 @@ int rf_store_del(struct rf_store *s, enum rf_kind k, const char *id, uint64_t if
 {
 	uint64_t old;
 	int64_t created;
-	int rc = in_transaction(s, e);
+	int rc = rf_store_writable(s, e);
 	if (rc == RF_OK)
 		rc = present(s, k, id, &old, &created, e);
 	if (rc == RF_OK)
 		rc = as_expected(k, id, old, if_revision, e);
+	if (rc == RF_OK && k == RF_KIND_LIST) {
+		rc = rf_store_entries_settle(s, e);
+		rf_store_entries_forget(s, false); /* its number is nobody's from now on */
+	}
 	if (rc != RF_OK)
 		return rc;
 	if (!old)
@@ -422,7 +426,7 @@ int rf_store_beside(struct rf_store *s, enum rf_kind k, const char *parent, int6
 
 int rf_store_move(struct rf_store *s, enum rf_kind k, const char *id, int64_t place, struct rf_err *e)
 {
-	int rc = in_transaction(s, e);
+	int rc = rf_store_writable(s, e);
 	sqlite3_stmt *st = rc == RF_OK ? rf_store_cached(s, k, OP_MOVE, e) : NULL;
 	if (!st)
 		return e->code;

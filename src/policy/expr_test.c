@@ -40,7 +40,7 @@ static void add_list(const char *name, enum rf_list_kind kind, const char *const
 static int start(void **state)
 {
 	(void)state;
-	static const char *const nets[] = { "192.0.2.0/28", "2001:db8::1", "198.51.100.3..198.51.100.9" };
+	static const char *const nets[] = { "192.0.2.0/28", "2001:db8::1", "198.51.100.4/30" };
 	static const char *const hosts[] = { "*.example.com", "Other.Example" };
 	static const char *const words[] = { "camera", "lock" };
 	struct rf_err e;
@@ -471,7 +471,7 @@ static void bad_list_items(void **state)
 {
 	(void)state;
 	static const struct { enum rf_list_kind kind; const char *item; } table[] = {
-		{ RF_LIST_IP, "192.0.2.1/24" }, { RF_LIST_IP, "x" }, { RF_LIST_IP, "10.0.0.2..10.0.0.1" }, { RF_LIST_IP, "10.0.0.2..::1" },
+		{ RF_LIST_IP, "x" }, { RF_LIST_IP, "10.0.0.2..10.0.0.1" }, { RF_LIST_IP, "10.0.0.2..::1" },
 		{ RF_LIST_HOSTNAME, "a..b" }, { RF_LIST_HOSTNAME, "*" }, { RF_LIST_HOSTNAME, "*." }, { RF_LIST_HOSTNAME, "a b" },
 		{ RF_LIST_HOSTNAME, "" }, { RF_LIST_HOSTNAME, "a.*.b" }, { RF_LIST_HOSTNAME, ".a" }, { RF_LIST_ASN, "AS1" }, { RF_LIST_ASN, "-1" } };
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
