@@ -239,6 +239,38 @@ for (const [where, scope] of scopes) {
       assert.deepEqual(left.rules.map((r) => r.id), [second.id]);
     });
 
+    it('takes the documented shapes of actions', async () => {
+      const all_requests = { expression: 'true', enabled: true };
+      const phases = {
+        http_ratelimit: { action: 'block', ratelimit: { characteristics: ['cf.colo.id', 'ip.src'], period: 60,
+          requests_per_period: 100, mitigation_timeout: 600, requests_to_origin: false,
+          counting_expression: 'http.response.code eq 401' } },
+        http_request_dynamic_redirect: { action: 'redirect', action_parameters: { from_value: { status_code: 301,
+          preserve_query_string: true, target_url: { expression: 'concat("https://", http.host, "/new")' } } } },
+        http_config_settings: { action: 'set_config', action_parameters: { request_body_buffering: 'standard',
+          response_body_buffering: 'none' } },
+        http_response_headers_transform: { action: 'rewrite', action_parameters: { headers: {
+          Server: { operation: 'remove' }, 'X-Edge': { operation: 'add', value: 'yes' } } } },
+        http_response_compression: { action: 'compress_response', action_parameters: {
+          algorithms: [{ name: 'brotli' }, { name: 'auto' }] } },
+        http_custom_errors: { action: 'serve_error', action_parameters: { content: 'later', content_type: 'text/plain',
+          status_code: 503 } },
+        http_response_firewall_managed: { action: 'block' },
+      };
+      for (const [name, rule] of Object.entries(phases)) {
+        const set = await cf.rulesets.phases.update(name, { ...scope(), rules: [{ ...all_requests, ...rule }] });
+        assert.deepEqual(set.rules[0].action_parameters, rule.action_parameters, name);
+        assert.deepEqual(set.rules[0].ratelimit, rule.ratelimit, name);
+        assert.deepEqual((await cf.rulesets.phases.get(name, scope())).rules, set.rules);
+        const cleared = await cf.rulesets.phases.update(name, { ...scope(), rules: [] });
+        assert.equal(cleared.rules.length, 0);
+        await cf.rulesets.delete(set.id, scope());
+      }
+      const wrong = await refused(cf.rulesets.phases.update('http_ratelimit', { ...scope(), rules: [{ ...all_requests,
+        action: 'block', ratelimit: { characteristics: ['ip.src'], period: 5, requests_per_period: 1 } }] }));
+      assert.equal(wrong.errors[0].source.pointer, '/rules/0/ratelimit/period');
+    });
+
     it('keeps versions', async () => {
       const { id: ruleset, version } = await cf.rulesets.phases.get(phase, scope());
       const versions = await all(cf.rulesets.versions.list(ruleset, scope()));
