@@ -18,16 +18,16 @@ struct direct_world {
 
 static struct direct_world dw;
 
-static bool dw_no_host(void *arg, struct rf_str sni, struct rf_tls_host *ret) { (void)arg, (void)sni, (void)ret; return false; }
-static void dw_event(struct rf_stream *s) { (void)s; dw.events++; }
+static inline bool dw_no_host(void *arg, struct rf_str sni, struct rf_tls_host *ret) { (void)arg, (void)sni, (void)ret; return false; }
+static inline void dw_event(struct rf_stream *s) { (void)s; dw.events++; }
 
-static void dw_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
+static inline void dw_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
 {
 	(void)peer;
 	rf_stream_accept(&dw.s, l->loop, fd, dw_event);
 }
 
-static bool dw_keys(struct tls_half *h, const struct tls_suite *suite, uint8_t fill)
+static inline bool dw_keys(struct tls_half *h, const struct tls_suite *suite, uint8_t fill)
 {
 	*h = (struct tls_half){ .secret_n = suite->secret_n };
 	memset(h->secret, fill, suite->secret_n);
@@ -35,7 +35,7 @@ static bool dw_keys(struct tls_half *h, const struct tls_suite *suite, uint8_t f
 }
 
 /* False when something of it could not be made. */
-static bool dw_open(uint32_t suite_id, bool client, uint64_t rekey_records)
+static inline bool dw_open(uint32_t suite_id, bool client, uint64_t rekey_records)
 {
 	struct rf_err e;
 	const struct tls_suite *suite = tls_suite_of(suite_id);
@@ -60,7 +60,7 @@ static bool dw_open(uint32_t suite_id, bool client, uint64_t rekey_records)
 	       dw_keys(&dw.far_in, suite, 2);
 }
 
-static void dw_close(void)
+static inline void dw_close(void)
 {
 	tls_half_fini(&dw.far_out);
 	tls_half_fini(&dw.far_in);
@@ -71,27 +71,27 @@ static void dw_close(void)
 }
 
 /* A record of the peer with this inner content, at `to`, which has room for it; its length. */
-static size_t dw_seal(int type, const void *p, size_t n, uint8_t *to)
+static inline size_t dw_seal(int type, const void *p, size_t n, uint8_t *to)
 {
 	if (n)
 		memcpy(to + TLS_HEADER, p, n);
 	return tls_seal(&dw.tls->ciphers, &dw.far_out, (enum tls_type)type, to, n);
 }
 
-static void dw_send(const void *p, size_t n)
+static inline void dw_send(const void *p, size_t n)
 {
 	rf_replay_send(dw.far, (struct rf_str){ p, n });
 	rf_replay_run(dw.r, 0);
 }
 
-static void dw_say(int type, const void *p, size_t n)
+static inline void dw_say(int type, const void *p, size_t n)
 {
 	static uint8_t record[TLS_RECORD_MAX + 1024];
 	dw_send(record, dw_seal(type, p, n, record));
 }
 
 /* The next record that we have sent: its type and content at `to`. False when there is none that opens. */
-static bool dw_hear(struct tls_plain *ret, uint8_t to[TLS_RECORD_MAX])
+static inline bool dw_hear(struct tls_plain *ret, uint8_t to[TLS_RECORD_MAX])
 {
 	uint8_t record[TLS_RECORD_MAX];
 	struct rf_str sent = rf_replay_sent(dw.far);
