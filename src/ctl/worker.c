@@ -101,6 +101,12 @@ static bool tls_denied(void *arg, const struct rf_tls_peer *p)
 	return rf_identity_denied(w->registry, p);
 }
 
+static uint64_t tls_denials(void *arg)
+{
+	struct rf_worker *w = arg;
+	return rf_registry_denials(w->registry);
+}
+
 /* --- settings --- */
 
 static struct rf_http_conf conf_of(const struct rf_ctl *c)
@@ -316,7 +322,7 @@ static int make_tls(struct rf_worker *w, struct rf_err *e)
 {
 	const struct rf_boot *b = w->ctl->boot;
 	struct rf_tls_conf conf = {
-		.host = tls_host, .trust = tls_trust, .denied = tls_denied, .arg = w,
+		.host = tls_host, .trust = tls_trust, .denied = tls_denied, .denials = tls_denials, .arg = w,
 		.session_cache = (unsigned)b->session_cache, .chain_cache = (unsigned)b->chain_cache,
 		.session_timeout_s = (uint32_t)(b->session_timeout / RF_NS_S), .clock = w->ctl->clock,
 	};

@@ -55,9 +55,15 @@ struct rf_registry {
 	struct cds_lfht *devices, *credentials;
 	size_t max_devices;
 	_Atomic size_t count;
+	_Atomic uint64_t denials; /* grows after each change to what rf_cred_denied may answer */
 	size_t class_count;
 	char (*classes)[RF_ID_LEN + 1];
 };
+
+static void denials_changed(struct rf_registry *r)
+{
+	atomic_fetch_add_explicit(&r->denials, 1, memory_order_release);
+}
 
 static const char *const state_names[] = { "active", "quarantined", "revoked" };
 
@@ -186,6 +192,11 @@ bool rf_cred_denied(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str
 {
 	struct credential *c = find_cred(r, kind, key);
 	return c && atomic_load_explicit(&c->denied, memory_order_acquire);
+}
+
+uint64_t rf_registry_denials(struct rf_registry *r)
+{
+	return atomic_load_explicit(&r->denials, memory_order_acquire) + 1;
 }
 
 /* --- writers; all below here that change anything hold the mutex --- */
@@ -352,6 +363,7 @@ static int bind_locked(struct rf_registry *r, const char *id, enum rf_cred_kind 
 	if (there) { /* a key that was denied before anyone held it stays denied */
 		atomic_store_explicit(&c->denied, atomic_load(&there->denied), memory_order_release);
 		cred_drop(r, there);
+		denials_changed(r); /* the new one was found without the mark for a moment */
 	}
 	return RF_OK;
 }
@@ -385,6 +397,8 @@ static void cred_release(struct rf_registry *r, struct credential *c)
 		atomic_store_explicit(&kept->denied, true, memory_order_release);
 	cred_unlink(c);
 	cred_drop(r, c);
+	if (denied)
+		denials_changed(r);
 }
 
 int rf_registry_unbind(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key)
@@ -429,6 +443,7 @@ int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_st
 		atomic_store_explicit(&c->denied, deny, memory_order_release);
 	if (c && !deny && !c->device)
 		cred_drop(r, c);
+	denials_changed(r);
 	pthread_mutex_unlock(&r->mutex);
 	return c || !deny ? RF_OK : RF_E_NOMEM;
 }

@@ -91,6 +91,8 @@ int rf_registry_pin(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str
 struct rf_device *rf_device_find(struct rf_registry *r, struct rf_str id);
 struct rf_device *rf_device_by_cred(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key);
 bool rf_cred_denied(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key);
+/* Never 0. While it is the same as it was before an answer of rf_cred_denied, that answer stands. */
+uint64_t rf_registry_denials(struct rf_registry *r);
 
 struct rf_device *rf_device_get(struct rf_device *d); /* hold across quiet points */
 void rf_device_put(struct rf_device *d);

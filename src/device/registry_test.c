@@ -82,11 +82,20 @@ static void a_denied_key_stays_denied_when_bound(void **state)
 	struct rf_device_spec one = spec(1);
 	char owner[RF_ID_LEN + 1];
 	rf_registry_put(r, &one, &e);
+	uint64_t denials = rf_registry_denials(r);
+	assert_true(denials > 0);
 	assert_int_equal(rf_registry_deny(r, RF_CRED_SERIAL, RF_STR("s"), true), RF_OK);
 	assert_true(rf_cred_denied(r, RF_CRED_SERIAL, RF_STR("s")));
+	assert_true(rf_registry_denials(r) > denials); /* with every change that an answer could have seen */
+	denials = rf_registry_denials(r);
 	assert_int_equal(rf_registry_bind(r, one.id, RF_CRED_SERIAL, RF_STR("s"), owner), RF_OK);
 	assert_true(rf_cred_denied(r, RF_CRED_SERIAL, RF_STR("s")));
+	assert_true(rf_registry_denials(r) > denials);
+	denials = rf_registry_denials(r);
+	assert_int_equal(rf_registry_bind(r, one.id, RF_CRED_SKI, RF_STR("other"), owner), RF_OK);
+	assert_int_equal(rf_registry_denials(r), denials);
 	assert_int_equal(rf_registry_deny(r, RF_CRED_SERIAL, RF_STR("s"), false), RF_OK);
+	assert_true(rf_registry_denials(r) > denials);
 	assert_false(rf_cred_denied(r, RF_CRED_SERIAL, RF_STR("s")));
 	assert_non_null(rf_device_by_cred(r, RF_CRED_SERIAL, RF_STR("s")));
 	rf_registry_free(r);

@@ -151,7 +151,7 @@ static int verify(const struct head *h, const struct rf_pack_keys *keys, struct 
 
 int rf_pack_open(struct rf_str file, const struct rf_pack_keys *keys, enum rf_pack_trust trust, struct rf_pack *ret, struct rf_err *e)
 {
-	struct head h;
+	struct head h = { 0 };
 	json_error_t why;
 	int rc = read_head(file, &h, e);
 	if (rc == RF_OK && !h.key.n && trust != RF_PACK_UNSIGNED)

@@ -42,6 +42,8 @@ struct tls_conn {
 	bool framed;        /* libssl gets one record at a time, so that what is behind the handshake is not in it */
 	uint8_t frame[TLS_HEADER], frame_n; /* of the record that it is getting */
 	uint16_t frame_left;
+	bool denied;        /* the peer, when the world's number of denials was: */
+	uint64_t denials;   /* 0: not known */
 	bool early_over;    /* libssl has said that no (more) 0-RTT data comes */
 	bool refuse;        /* the host wants a handshake without a good certificate to fail */
 	uint16_t hello_length;

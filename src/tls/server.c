@@ -112,6 +112,18 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 
 /* --- the client's certificate --- */
 
+/* The number is read before the question: what changes in between is asked for again. */
+static bool denied_now(struct tls_conn *c)
+{
+	const struct rf_tls_conf *k = &c->tls->conf;
+	uint64_t now = k->denials ? k->denials(k->arg) : 0;
+	if (!now || now != c->denials) {
+		c->denied = k->denied && k->denied(k->arg, c->peer);
+		c->denials = now;
+	}
+	return c->denied;
+}
+
 static void judge(struct tls_conn *c)
 {
 	struct rf_tls *t = c->tls;
@@ -121,7 +133,7 @@ static void judge(struct tls_conn *c)
 		c->info.reason = c->info.asked ? "no certificate was presented" : "";
 		return;
 	}
-	bool denied = t->conf.denied && t->conf.denied(t->conf.arg, c->peer);
+	bool denied = denied_now(c);
 	rf_peer_judge(c->peer, t->conf.clock.wall(t->conf.clock.ctx) / (int64_t)RF_NS_S, denied, &c->info);
 }
 
@@ -139,6 +151,7 @@ static int on_certificate(X509_STORE_CTX *store, void *arg)
 	struct rf_err e;
 	rf_peer_put(c->peer);
 	c->peer = NULL;
+	c->denials = 0;
 	if (rf_peer_verify(t->peers, t->conf.trust(t->conf.arg), X509_STORE_CTX_get0_cert(store),
 			   X509_STORE_CTX_get0_untrusted(store), &c->peer, &e) != RF_OK) {
 		c->error = "the client certificate has a broken or huge encoding";
@@ -255,6 +268,7 @@ static void established(struct rf_stream *s)
 	c->info.handshake_ns = t->conf.clock.mono(t->conf.clock.ctx) - c->begun_ns;
 	if (c->info.resumed) {
 		rf_peer_put(c->peer);
+		c->denials = 0;
 		c->peer = rf_peer_get(tls_session_peer(SSL_get_session(c->ssl)));
 		t->stats.resumed++;
 	} else {
@@ -379,6 +393,7 @@ void rf_tls_recheck(struct rf_stream *s)
 	struct rf_err e;
 	if (!c)
 		return;
+	const struct rf_tls_peer *before = c->peer;
 	if (c->peer && rf_peer_renew(c->tls->peers, c->tls->conf.trust(c->tls->conf.arg), &c->peer, &e) != RF_OK) {
 		c->info.verified = false; /* without memory to know, nothing is proved */
 		c->info.status = RF_CERT_INVALID;
@@ -386,6 +401,8 @@ void rf_tls_recheck(struct rf_stream *s)
 		c->info.reason = "the certificate could not be verified again";
 		return;
 	}
+	if (c->peer != before)
+		c->denials = 0;
 	judge(c);
 }
 

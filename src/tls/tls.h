@@ -37,6 +37,8 @@ struct rf_tls_conf {
 	void *arg;
 	/* Denied by key, serial or fingerprint right now? NULL: nothing is. */
 	bool (*denied)(void *arg, const struct rf_tls_peer *peer);
+	/* Not 0, and another number whenever `denied` may answer otherwise than before. NULL: it is asked each time. */
+	uint64_t (*denials)(void *arg);
 	unsigned session_cache;  /* sessions kept a worker */
 	unsigned chain_cache;    /* verified chains kept a worker */
 	uint32_t session_timeout_s;

@@ -18,6 +18,9 @@
 #define NOW 1790000000
 #define DAY 86400
 
+static uint64_t denials_now;
+static unsigned asked;
+
 static struct world {
 	char dir[64];
 	struct rf_ca *ca, *other;
@@ -46,7 +49,8 @@ static bool host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
 }
 
 static const struct rf_trust *trust(void *arg) { (void)arg; return w.trust; }
-static bool denied(void *arg, const struct rf_tls_peer *peer) { (void)arg; (void)peer; return w.deny; }
+static bool denied(void *arg, const struct rf_tls_peer *peer) { (void)arg; (void)peer; asked++; return w.deny; }
+static uint64_t denials(void *arg) { (void)arg; return denials_now; }
 
 /* A self-signed certificate for a server of this name. */
 static struct rf_keypair *self_signed(const char *name, long days_left)
@@ -131,7 +135,8 @@ static int setup(void **state)
 	w.server = self_signed("edge.example", 3650);
 	w.trust = trust_of(w.ca, RF_CRL_NONE, NULL, 0);
 	w.loop = rf_loop_epoll(&e);
-	struct rf_tls_conf conf = { .host = host, .trust = trust, .denied = denied, .session_cache = 100, .chain_cache = 4, .session_timeout_s = 3600,
+	denials_now = 0;
+	struct rf_tls_conf conf = { .host = host, .trust = trust, .denied = denied, .denials = denials, .session_cache = 100, .chain_cache = 4, .session_timeout_s = 3600,
 				    .clock = { test_mono, test_wall, NULL } };
 	w.tls = rf_tls_new(&conf, &e);
 	assert_non_null(w.tls);
@@ -294,6 +299,35 @@ static void time_passes_over_a_live_connection(void **state)
 	assert_true(i->verified && i->revoked && i->status == RF_CERT_INVALID);
 	assert_string_equal(i->reason, "certificate revoked");
 	link_close(&l);
+}
+
+/* A denial is looked for again exactly when the number of denials has changed. */
+static void an_unchanged_world_is_not_asked_again(void **state)
+{
+	(void)state;
+	struct link l, again;
+	denials_now = 7;
+	const struct rf_tls_info *i = shake(&l, &w.device, NULL, NULL);
+	asked = 0;
+	for (int k = 0; k < 5; k++)
+		rf_tls_recheck(&l.s);
+	assert_int_equal(asked, 0);
+	w.deny = true;
+	denials_now++;
+	rf_tls_recheck(&l.s);
+	assert_true(i->revoked && i->status == RF_CERT_INVALID);
+	assert_int_equal(asked, 1);
+	rf_tls_recheck(&l.s);
+	assert_true(i->revoked);
+	w.deny = false;
+	denials_now++;
+	rf_tls_recheck(&l.s);
+	assert_false(i->revoked);
+	link_close(&l);
+	asked = 0; /* another connection asks for itself */
+	shake(&again, &w.device, NULL, NULL);
+	assert_true(asked > 0);
+	link_close(&again);
 }
 
 static struct rf_crl *list_with(const struct rf_cert *revoked, int64_t at)
@@ -738,7 +772,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_device_proves_itself), TEST(who_is_refused_and_why), TEST(time_passes_over_a_live_connection),
-		TEST(lists_revoke_and_expire), TEST(each_root_answers_for_its_own_lists),
+		TEST(an_unchanged_world_is_not_asked_again), TEST(lists_revoke_and_expire), TEST(each_root_answers_for_its_own_lists),
 		TEST(a_resumed_session_is_the_same_device),
 		TEST(a_lost_link_does_not_lose_the_session), TEST(sessions_are_bounded_and_the_oldest_leaves),
 		TEST(old_sessions_leave_as_new_ones_come), TEST(a_session_of_tls12_is_resumed), TEST(connections_leave_libssl),

@@ -26,10 +26,14 @@ static void node(struct rf_buf *b, const char *name, const struct rf_ip *ip, uin
 {
 	char text[RF_IP_TEXT], whole[RF_IP_TEXT + 16];
 	rf_ip_str(ip, text);
+	rf_buf_add(b, rf_str_z(name));
+	if (ip->family == 4 && !port) { /* a token, and what nearly all are */
+		rf_buf_add(b, rf_str_z(text));
+		return;
+	}
 	int n = snprintf(whole, sizeof whole, ip->family == 6 ? "[%s]" : "%s", text);
 	if (port)
 		n += snprintf(whole + n, sizeof whole - (size_t)n, ":%u", port);
-	rf_buf_add(b, rf_str_z(name));
 	value(b, (struct rf_str){ whole, (size_t)n });
 }
 

@@ -23,6 +23,7 @@
  * of a step.
  */
 #include "svc/http/conn.h"
+#include <endian.h>
 #include <stdlib.h>
 #include "net/addr.h"
 
@@ -67,11 +68,21 @@ uint64_t edge_id(struct rf_http_edge *e) /* splitmix64: never the same twice on 
 	return z ^ z >> 31;
 }
 
+/* Eight hexadecimal digits at once, the first in the highest byte. */
+static uint64_t hex_digits(uint32_t v)
+{
+	uint64_t x = v;
+	x = (x | x << 16) & 0x0000ffff0000ffffull;
+	x = (x | x << 8) & 0x00ff00ff00ff00ffull;
+	x = (x | x << 4) & 0x0f0f0f0f0f0f0f0full;
+	uint64_t letters = (x + 0x0606060606060606ull) >> 4 & 0x0101010101010101ull;
+	return x + 0x3030303030303030ull + letters * ('a' - '0' - 10);
+}
+
 struct rf_str edge_id_text(uint64_t id, char to[17])
 {
-	static const char digits[] = "0123456789abcdef";
-	for (int i = 0; i < 16; i++)
-		to[i] = digits[id >> (60 - 4 * i) & 15];
+	uint64_t digits[2] = { htobe64(hex_digits((uint32_t)(id >> 32))), htobe64(hex_digits((uint32_t)id)) };
+	memcpy(to, digits, 16);
 	to[16] = '\0';
 	return (struct rf_str){ to, 16 };
 }
