@@ -26,6 +26,7 @@ struct seen { /* what a test wants to know of a record */
 
 struct world {
 	struct rf_replay *r;
+	struct rf_limits *limits; /* NULL: no rate limit is ever reached */
 	struct rf_loop *loop;
 	struct rf_bufpool bufs;
 	struct rf_pool *pool;
@@ -140,7 +141,8 @@ TEST_UNUSED static void world_start(void)
 	w.snap->generation = 1;
 	w.pool = rf_pool_new(w.loop, w.tls, NULL);
 	struct rf_http_edge_spec spec = { .loop = w.loop, .tls = w.tls, .bufs = &w.bufs, .pool = w.pool, .conf = &w.conf,
-		.identity = { .registry = w.registry }, .snap = test_snap, .emit = test_emit, .local = test_local, .seed = 7 };
+		.identity = { .registry = w.registry }, .snap = test_snap, .emit = test_emit, .local = test_local,
+		.limits = w.limits, .seed = 7 };
 	w.edge = rf_http_edge_new(&spec);
 	assert_non_null(w.edge);
 	w.fd = rf_replay_listener(w.r);
