@@ -165,6 +165,24 @@ size_t rf_api_body_bound(const struct rf_api *a, enum rf_http_method m, struct r
 	return many && most < RF_BULK_BODY_MAX ? RF_BULK_BODY_MAX : most;
 }
 
+static int check_body(struct rf_api_call *c)
+{
+	const struct rf_route *r = c->route;
+	if (r->shape == RF_SHAPE_ARRAY && !json_is_array(c->body))
+		return rf_api_fail(c, RF_E_TYPE, "", "the body must be an array");
+	struct rf_findings f = rf_api_findings(c);
+	bool good = true;
+	enum rf_schema_mode mode = r->method == RF_HTTP_PATCH ? RF_SCHEMA_PART : RF_SCHEMA_WHOLE;
+	if (r->shape != RF_SHAPE_ARRAY)
+		good = rf_schema_check(r->request, c->body, mode, "", &f);
+	for (size_t i = 0; r->shape == RF_SHAPE_ARRAY && i < json_array_size(c->body); i++) {
+		char at[32];
+		snprintf(at, sizeof at, "/%zu", i);
+		good &= rf_schema_check(r->request, json_array_get(c->body, i), mode, at, &f);
+	}
+	return good ? RF_OK : c->first_error;
+}
+
 /* The body against its shape. A route without a required body takes none as an empty object. */
 static int read_body(struct rf_api_call *c)
 {
@@ -185,19 +203,7 @@ static int read_body(struct rf_api_call *c)
 		if (rc != RF_OK)
 			return rc;
 	}
-	if (r->shape == RF_SHAPE_ARRAY && !json_is_array(c->body))
-		return rf_api_fail(c, RF_E_TYPE, "", "the body must be an array");
-	struct rf_findings f = rf_api_findings(c);
-	bool good = true;
-	enum rf_schema_mode mode = r->method == RF_HTTP_PATCH ? RF_SCHEMA_PART : RF_SCHEMA_WHOLE;
-	if (r->shape != RF_SHAPE_ARRAY)
-		good = rf_schema_check(r->request, c->body, mode, "", &f);
-	for (size_t i = 0; r->shape == RF_SHAPE_ARRAY && i < json_array_size(c->body); i++) {
-		char at[32];
-		snprintf(at, sizeof at, "/%zu", i);
-		good &= rf_schema_check(r->request, json_array_get(c->body, i), mode, at, &f);
-	}
-	return good ? RF_OK : c->first_error;
+	return check_body(c);
 }
 
 static int admit(struct rf_api_call *c)
@@ -255,6 +261,31 @@ void rf_api_handle(struct rf_api *a, const struct rf_api_request *q, struct rf_a
 	call_fini(&c);
 	counted(a, ret->status, began);
 }
+
+int rf_api_part(const struct rf_api_call *c, struct rf_api_call *ret, const struct rf_api_request *q, json_t *body)
+{
+	*ret = (struct rf_api_call){ .api = c->api, .store = c->store, .req = q, .batch = true, .who = c->who, .body = body };
+	ret->who.token.doc = NULL; /* stays c's */
+	rf_arena_init(&ret->arena, ARENA_MAX);
+	int rc = read_target(ret);
+	if (rc == RF_OK && (ret->route->access != RF_ACCESS_WRITE || strcmp(ret->route->noun, "system") == 0))
+		return rf_fail(&ret->err, RF_E_INVALID, "this cannot be a part of others");
+	if (rc == RF_OK)
+		rc = load_place(ret);
+	if (rc == RF_OK)
+		rc = rf_auth_allow(ret);
+	if (rc == RF_OK)
+		rc = read_conditions(ret);
+	if (rc == RF_OK && ret->route->request != RF_RES_NONE) {
+		if (!ret->body && ret->route->shape != RF_SHAPE_ARRAY)
+			ret->body = json_object();
+		rc = check_body(ret);
+	}
+	ret->dry_run = false;
+	return rc == RF_OK ? ret->route->handler(ret) : rc;
+}
+
+void rf_api_part_fini(struct rf_api_call *part) { call_fini(part); }
 
 int rf_api_admit(struct rf_api *a, const struct rf_api_request *q, struct rf_api_answer *ret)
 {

@@ -91,6 +91,11 @@ void rf_api_message(struct rf_api_call *c, const char *pointer, const char *fmt,
 	__attribute__((format(printf, 3, 4)));
 struct rf_findings rf_api_findings(struct rf_api_call *c);
 
+/* A part of a batch: run the request `q` with this body (taken; NULL: none) for who asks in `c`, in c's transaction. Its result and errors are in
+ * *ret, which the caller finishes also on failure. */
+int rf_api_part(const struct rf_api_call *c, struct rf_api_call *ret, const struct rf_api_request *q, json_t *body);
+void rf_api_part_fini(struct rf_api_call *part);
+
 /* Writing. Every put and del is announced to ctl. */
 int rf_api_begin(struct rf_api_call *c);
 int rf_api_put(struct rf_api_call *c, enum rf_kind k, struct rf_object *o, uint64_t if_revision);

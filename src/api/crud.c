@@ -25,6 +25,8 @@ const char *rf_api_time(int64_t s, char to[RF_RFC3339_SIZE])
 int rf_api_begin(struct rf_api_call *c)
 {
 	const struct rf_api_state *st = &c->api->conf.state;
+	if (c->batch)
+		return RF_OK;
 	int rc = st->begin(st->ctx, c->who.actor, &c->err);
 	c->in_tx = rc == RF_OK;
 	return rc;
@@ -51,6 +53,8 @@ int rf_api_del(struct rf_api_call *c, enum rf_kind k, const char *id, uint64_t i
 int rf_api_commit(struct rf_api_call *c)
 {
 	const struct rf_api_state *st = &c->api->conf.state;
+	if (c->batch)
+		return RF_OK;
 	int rc = st->commit(st->ctx, c->dry_run, &c->err);
 	if (rc == RF_OK)
 		c->in_tx = false;

@@ -5,7 +5,8 @@
  * where it differs -> rules -> with --prune what the file does not name is deleted, in the reverse order.
  *
  * An object is known by its name. Only members that the file names are compared and set. The same file a second
- * time changes nothing. With --dry-run the same lines are printed and nothing is asked but reads.
+ * time changes nothing. All changes go to the API as one batch, for the state that was read: all are made or none. With --dry-run the
+ * same lines are printed, and the batch is only tried.
  */
 #include <stdlib.h>
 #include "cli/list.h"
@@ -18,7 +19,12 @@ struct apply {
 	json_t *roots;        /* as they are, for names of roots */
 	bool prune;
 	size_t changes;
+	json_t *parts;        /* of the batch */
+	json_int_t revision;  /* of the state as it was read */
 };
+
+/* What will be made has no id yet, but a reference to the part that makes it. */
+static bool fresh(const char *id) { return id[0] == '~'; }
 
 static const char *text(const json_t *o, const char *name)
 {
@@ -92,16 +98,41 @@ static const json_t *by_name(const json_t *array, const char *name)
 	return NULL;
 }
 
-static int request(struct apply *a, const char *method, const char *path, const json_t *body, json_t **ret)
+/* One part more; `as`, where not NULL, names the id that it will give. */
+static int request(struct apply *a, const char *method, const char *path, const json_t *body, const char *as)
 {
+	RF_BUF_AUTO whole = { 0 };
+	rf_buf_printf(&whole, "/client/v4%s", path);
+	json_t *part = json_pack("{s:s, s:s, s:O*, s:s*}", "method", method, "path", rf_buf_z(&whole), "body", body, "as", as);
+	return json_array_append_new(a->parts, part) == 0 ? RF_OK : rf_fail(&a->c->e, RF_E_NOMEM, "memory is exhausted");
+}
+
+static int send_batch(struct apply *a)
+{
+	RF_BUF_AUTO path = { 0 };
 	json_t *result = NULL;
-	if (a->c->dry_run)
+	if (json_array_size(a->parts) == 0)
 		return RF_OK;
-	int rc = cli_result(a->c, method, path, body, &result);
-	if (rc == RF_OK && ret)
-		*ret = result;
-	else
-		json_decref(result);
+	json_t *body = json_pack("{s:O, s:I}", "operations", a->parts, "revision", a->revision);
+	int rc = cli_path(a->c, "/accounts/{account}/batch", NULL, NULL, &path);
+	if (a->c->dry_run)
+		rf_buf_printf(&path, "?dry_run=true");
+	if (rc == RF_OK)
+		rc = cli_result(a->c, "POST", rf_buf_z(&path), body, &result);
+	json_decref(body);
+	json_decref(result);
+	return rc;
+}
+
+static int read_revision(struct apply *a)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *result = NULL;
+	int rc = cli_path(a->c, "/accounts/{account}/batch", NULL, NULL, &path);
+	if (rc == RF_OK)
+		rc = cli_result(a->c, "GET", rf_buf_z(&path), NULL, &result);
+	a->revision = json_integer_value(json_object_get(result, "revision"));
+	json_decref(result);
 	return rc;
 }
 
@@ -158,18 +189,17 @@ static int apply_items(struct apply *a, const json_t *wanted, const char *id)
 {
 	RF_BUF_AUTO path = { 0 };
 	json_t *now = NULL, *all = full_items(wanted);
-	int rc = json_object_get(wanted, "items") && id[0] ? state_items(a->c, id, &now) : RF_OK;
+	int rc = json_object_get(wanted, "items") && !fresh(id) ? state_items(a->c, id, &now) : RF_OK;
 	json_t *more = missing(all, now, false), *less = a->prune ? missing(now, all, true) : json_array();
 	char counted[64];
 	if (rc == RF_OK && json_object_get(wanted, "items") && (json_array_size(more) || json_array_size(less))) {
 		snprintf(counted, sizeof counted, "%zu entries more, %zu fewer", json_array_size(more), json_array_size(less));
 		say(a, '~', "list", text(wanted, "name"), counted);
-		if (id[0])
-			rc = cli_path(a->c, "/accounts/{account}/rules/lists/{list}/items", "list", id, &path);
-		if (rc == RF_OK && id[0] && json_array_size(more))
+		rc = cli_path(a->c, "/accounts/{account}/rules/lists/{list}/items", "list", id, &path);
+		if (rc == RF_OK && json_array_size(more))
 			rc = request(a, "POST", rf_buf_z(&path), more, NULL);
 		json_t *body = json_pack("{s:O}", "items", less);
-		if (rc == RF_OK && id[0] && json_array_size(less))
+		if (rc == RF_OK && json_array_size(less))
 			rc = request(a, "DELETE", rf_buf_z(&path), body, NULL);
 		json_decref(body);
 	}
@@ -231,8 +261,6 @@ static int body_of(struct apply *a, const struct state_kind *k, const json_t *wa
 	if (strcmp(k->kind, "root") == 0 && create && !json_object_get(body, "ca"))
 		json_object_set_new(body, "ca", json_true());
 	int rc = state_roots_to(a->c, body, a->roots, true);
-	if (rc != RF_OK && a->c->dry_run)
-		rc = RF_OK; /* the root would be made first */
 	if (rc != RF_OK) {
 		json_decref(body);
 		return rc;
@@ -243,19 +271,18 @@ static int body_of(struct apply *a, const struct state_kind *k, const json_t *wa
 
 static int create(struct apply *a, const struct state_kind *k, const char *path, const json_t *wanted, char id[33])
 {
-	json_t *body = NULL, *made = NULL;
+	json_t *body = NULL;
+	char as[32];
 	int rc = body_of(a, k, wanted, true, &body);
 	if (rc != RF_OK)
 		return rc;
 	say(a, '+', k->kind, text(wanted, "name"), "");
-	rc = request(a, "POST", path, body, &made);
-	if (rc == RF_OK && made) {
-		snprintf(id, 33, "%s", text(made, "id"));
-		if (strcmp(k->kind, "root") == 0)
-			json_array_append(a->roots, made);
-	}
+	snprintf(as, sizeof as, "part%u", (unsigned)json_array_size(a->parts));
+	rc = request(a, "POST", path, body, as);
+	snprintf(id, 33, "~%.30s~", as);
+	if (rc == RF_OK && strcmp(k->kind, "root") == 0)
+		json_array_append_new(a->roots, json_pack("{s:s, s:s}", "id", id, "name", text(wanted, "name")));
 	json_decref(body);
-	json_decref(made);
 	return rc;
 }
 
@@ -311,7 +338,7 @@ static int apply_kind(struct apply *a, const struct state_kind *k, const json_t 
 	size_t i;
 	if (!wanted)
 		return RF_OK;
-	int rc = zone_id && !zone_id[0] ? RF_OK : state_objects(a->c, k, zone_id, &all);
+	int rc = zone_id && fresh(zone_id) ? RF_OK : state_objects(a->c, k, zone_id, &all);
 	if (rc == RF_OK)
 		rc = cli_path(a->c, k->path, "zone", zone_id ? zone_id : "", &path);
 	json_array_foreach(wanted, i, one)
@@ -412,7 +439,7 @@ static int apply_phase(struct apply *a, const char *zone_id, const char *where, 
 	size_t before = a->changes;
 	int rc = RF_OK;
 	say_rules(a, where, phase, now, next);
-	if (a->changes != before && !a->c->dry_run) {
+	if (a->changes != before) {
 		rc = cli_path(a->c, zone_id ? "/zones/{zone}/rulesets/phases/" : "/accounts/{account}/rulesets/phases/", "zone",
 			      zone_id ? zone_id : "", &path);
 		cli_escape(&path, phase);
@@ -431,7 +458,7 @@ static int apply_rules(struct apply *a, const json_t *wanted, const char *zone_i
 	const char *phase;
 	if (!wanted && !a->prune)
 		return RF_OK;
-	int rc = zone_id && !zone_id[0] ? RF_OK : state_rules(a->c, zone_id, &now);
+	int rc = zone_id && fresh(zone_id) ? RF_OK : state_rules(a->c, zone_id, &now);
 	json_object_foreach((json_t *)wanted, phase, rules)
 		if (rc == RF_OK)
 			rc = apply_phase(a, zone_id, where, phase, json_object_get(now, phase), rules);
@@ -554,7 +581,9 @@ static int rehearse(struct apply *a)
 
 static int apply_all(struct apply *a)
 {
-	int rc = rehearse(a);
+	int rc = read_revision(a);
+	if (rc == RF_OK)
+		rc = rehearse(a);
 	if (rc == RF_OK)
 		rc = state_objects(a->c, &state_kinds[1], NULL, &a->roots);
 	for (size_t i = 0; rc == RF_OK && i + 1 < state_kind_count; i++)
@@ -563,9 +592,11 @@ static int apply_all(struct apply *a)
 		rc = apply_rules(a, json_object_get(a->doc, "rules"), NULL, "account");
 	if (rc == RF_OK && a->prune)
 		rc = prune(a);
+	if (rc == RF_OK)
+		rc = send_batch(a);
 	json_decref(a->roots);
 	if (rc != RF_OK && a->changes && !a->c->dry_run)
-		cli_note(a->c, "the last line above was not done; those before it were");
+		cli_note(a->c, "nothing of this was done");
 	return rc;
 }
 
@@ -578,12 +609,13 @@ int cli_run_apply(struct cli *c)
 	int rc = cli_file_json(c, file, &doc);
 	if (rc == RF_OK)
 		rc = cli_apply_check(c, doc);
-	struct apply a = { .c = c, .doc = doc, .prune = cli_has(c, "prune") };
+	struct apply a = { .c = c, .doc = doc, .prune = cli_has(c, "prune"), .parts = json_array() };
 	if (rc == RF_OK)
 		rc = apply_all(&a);
 	else if (doc)
 		snprintf(c->e.file, sizeof c->e.file, "%s", file);
 	json_decref(doc);
+	json_decref(a.parts);
 	if (rc == RF_OK && !c->quiet)
 		fprintf(c->out, "%zu change%s %s\n", a.changes, a.changes == 1 ? "" : "s", c->dry_run ? "would be made" : "made");
 	return rc;
