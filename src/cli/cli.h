@@ -116,6 +116,9 @@ static inline bool cli_has(const struct cli *c, const char *name) { return cli_g
 int cli_call(struct cli *c, const char *method, const char *path, const json_t *body, json_t **ret);
 /* As cli_call, the envelope's result only. */
 int cli_result(struct cli *c, const char *method, const char *path, const json_t *body, json_t **ret);
+/* As cli_result, with a whole file as the body, which is told of on the way. */
+int cli_upload(struct cli *c, const char *method, const char *path, FILE *body,
+	       void (*progress)(struct cli *c, const char *what, long long done, long long of), json_t **ret);
 /* All pages of a list as one array. */
 int cli_all(struct cli *c, const char *path, json_t **ret);
 /* The same, one object at a time; stops where `each` fails. */
@@ -187,6 +190,7 @@ int cli_run_apply(struct cli *c);
 int cli_run_export(struct cli *c);
 int cli_run_list_items(struct cli *c);
 int cli_run_list_put(struct cli *c);
+int cli_run_list_push(struct cli *c);
 int cli_run_list_remove(struct cli *c);
 int cli_run_ca_show(struct cli *c);
 int cli_run_ca_issue(struct cli *c);

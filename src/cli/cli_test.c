@@ -419,13 +419,59 @@ static void reads_requests_and_times(void **state)
 	assert_int_equal(cli_since("soon", 0, &s), RF_E_SYNTAX);
 }
 
+#define LIST "44444444444444444444444444444444"
+
+/* Lines of both forms as one body; what the operation says in the end is the end of the command. */
+static void pushes_a_file_as_one_change(void **s)
+{
+	(void)s;
+	static const struct canned good[] = {
+		ACCOUNTS,
+		{ "GET", V4 "/accounts/" A "/rules/lists?*", 200, MANY("[{\"id\":\"" LIST "\",\"name\":\"hosts\",\"kind\":\"hostname\"}]", "1", "1") },
+		{ "GET", V4 "/accounts/" A "/rules/lists/" LIST, 200, OK("{\"id\":\"" LIST "\",\"name\":\"hosts\",\"kind\":\"hostname\"}") },
+		{ "PUT", V4 "/accounts/" A "/rules/lists/" LIST "/items", 200, OK("{\"operation_id\":\"" LIST "\"}") },
+		{ "POST", V4 "/accounts/" A "/rules/lists/" LIST "/items", 200, OK("{\"operation_id\":\"" A "\"}") },
+		{ "GET", V4 "/accounts/" A "/rules/lists/bulk_operations/" LIST, 200, OK("{\"id\":\"" LIST "\",\"status\":\"completed\"}") },
+		{ "GET", V4 "/accounts/" A "/rules/lists/bulk_operations/" A, 200, OK("{\"status\":\"failed\",\"error\":\"/7: the disk is full\"}") },
+		{ NULL, NULL, 0, NULL },
+	};
+	struct api_double d;
+	char path[] = "/tmp/rf-push-XXXXXX";
+	int fd = mkstemp(path);
+	static const char lines[] = "# hosts\nexample.com,\"one, two\"\r\n\n+.both.example\n{\"hostname\":{\"url_hostname\":\"*.x\"},\"comment\":\"c\"}\n";
+	assert_int_equal(write(fd, lines, sizeof lines - 1), sizeof lines - 1);
+	double_start(&d, good);
+	struct ran r = RUN(&d, "list", "push", "hosts", path, "--replace");
+	assert_string_equal(r.err, "");
+	assert_string_equal(r.out, "3 entries are in force in list hosts\n");
+	assert_string_equal(d.asked[d.count - 2].body, "[{\"hostname\":{\"url_hostname\":\"example.com\"},\"comment\":\"one, two\"},"
+			    "{\"hostname\":{\"url_hostname\":\"*.both.example\",\"exclude_exact_hostname\":false}},"
+			    "{\"hostname\":{\"url_hostname\":\"*.x\"},\"comment\":\"c\"}]");
+	ran_free(&r);
+	r = RUN(&d, "list", "push", "hosts", path);
+	assert_int_not_equal(r.status, 0);
+	has(r.err, "/7: the disk is full");
+	ran_free(&r);
+	assert_int_equal(write(fd, "a..b\n", 5), 5);
+	size_t before = d.count;
+	r = RUN(&d, "list", "push", "hosts", path);
+	has(r.err, ":6:1: `a..b` is not a host name");
+	assert_int_equal(r.status, 1);
+	for (size_t i = before; i < d.count; i++)
+		assert_string_equal(d.asked[i].method, "GET");
+	ran_free(&r);
+	double_stop(&d);
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_all_pages), cmocka_unit_test(resolves_names_exactly), cmocka_unit_test(tells_what_the_api_refuses),
 		cmocka_unit_test(writes_a_bundle), cmocka_unit_test(makes_the_zone_of_an_app), cmocka_unit_test(changes_rules),
 		cmocka_unit_test(follows_records), cmocka_unit_test(refuses_wrong_words), cmocka_unit_test(help_fits_a_screen),
-		cmocka_unit_test(examples_are_right), cmocka_unit_test(completes), cmocka_unit_test(reads_requests_and_times),
+		cmocka_unit_test(examples_are_right), cmocka_unit_test(completes), cmocka_unit_test(pushes_a_file_as_one_change), cmocka_unit_test(reads_requests_and_times),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

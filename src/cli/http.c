@@ -131,7 +131,35 @@ static struct rf_str base_of(const char *url)
 	return s;
 }
 
-static int send_request(struct cli *c, const char *method, const char *path, const char *text, long *ret_status)
+/* A body that is a file: its size, and where to tell of it. */
+struct upload {
+	struct cli *c;
+	FILE *file;
+	off_t size;
+	void (*progress)(struct cli *c, const char *what, long long done, long long of);
+};
+
+static int tell(void *arg, curl_off_t down_of, curl_off_t down, curl_off_t up_of, curl_off_t up)
+{
+	struct upload *u = arg;
+	(void)down_of, (void)down, (void)up_of;
+	u->progress(u->c, "sent:", (long long)up, (long long)u->size);
+	return 0;
+}
+
+static void set_upload(CURL *curl, struct upload *u)
+{
+	curl_easy_setopt(curl, CURLOPT_POST, 1L);
+	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, NULL);
+	curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)u->size);
+	curl_easy_setopt(curl, CURLOPT_READFUNCTION, (curl_read_callback)fread);
+	curl_easy_setopt(curl, CURLOPT_READDATA, u->file);
+	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, tell);
+	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, u);
+	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+}
+
+static int send_request(struct cli *c, const char *method, const char *path, const char *text, struct upload *file, long *ret_status)
 {
 	struct cli_http *h = c->http;
 	RF_BUF_AUTO url = { 0 };
@@ -148,6 +176,9 @@ static int send_request(struct cli *c, const char *method, const char *path, con
 		curl_easy_setopt(h->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(text));
 		curl_easy_setopt(h->curl, CURLOPT_POSTFIELDS, text);
 	}
+	curl_easy_setopt(h->curl, CURLOPT_NOPROGRESS, 1L);
+	if (file)
+		set_upload(h->curl, file);
 	curl_easy_setopt(h->curl, CURLOPT_CUSTOMREQUEST, method);
 	CURLcode rc = curl_easy_perform(h->curl);
 	if (rc == CURLE_WRITE_ERROR)
@@ -158,19 +189,10 @@ static int send_request(struct cli *c, const char *method, const char *path, con
 	return RF_OK;
 }
 
-int cli_call(struct cli *c, const char *method, const char *path, const json_t *body, json_t **ret)
+static int read_answer(struct cli *c, long status, json_t **ret)
 {
-	long status = 0;
+	int rc;
 	json_error_t why;
-	char *text = NULL;
-	int rc = open_http(c);
-	if (rc == RF_OK && body && !(text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY)))
-		rc = rf_fail(&c->e, RF_E_NOMEM, "memory is exhausted");
-	if (rc == RF_OK)
-		rc = send_request(c, method, path, text, &status);
-	free(text);
-	if (rc != RF_OK)
-		return rc;
 	json_t *answer = json_loadb(c->http->body.p ? c->http->body.p : "", c->http->body.n, JSON_DECODE_ANY, &why);
 	if (!answer && status < 400)
 		answer = json_stringn(c->http->body.p ? c->http->body.p : "", c->http->body.n);
@@ -183,6 +205,19 @@ int cli_call(struct cli *c, const char *method, const char *path, const json_t *
 		return rf_fail(&c->e, RF_E_SYNTAX, "the answer of the API is not UTF-8 text");
 	*ret = answer;
 	return RF_OK;
+}
+
+int cli_call(struct cli *c, const char *method, const char *path, const json_t *body, json_t **ret)
+{
+	long status = 0;
+	char *text = NULL;
+	int rc = open_http(c);
+	if (rc == RF_OK && body && !(text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY)))
+		rc = rf_fail(&c->e, RF_E_NOMEM, "memory is exhausted");
+	if (rc == RF_OK)
+		rc = send_request(c, method, path, text, NULL, &status);
+	free(text);
+	return rc == RF_OK ? read_answer(c, status, ret) : rc;
 }
 
 /* What the API says beside a result is for the person, not for the pipe. */
@@ -206,6 +241,25 @@ int cli_result(struct cli *c, const char *method, const char *path, const json_t
 	show_messages(c, envelope);
 	json_t *result = json_object_get(envelope, "result");
 	*ret = result ? json_incref(result) : json_null();
+	json_decref(envelope);
+	return RF_OK;
+}
+
+int cli_upload(struct cli *c, const char *method, const char *path, FILE *body,
+	       void (*progress)(struct cli *c, const char *what, long long done, long long of), json_t **ret)
+{
+	struct upload u = { c, body, ftello(body), progress };
+	json_t *envelope = NULL;
+	long status = 0;
+	int rc = open_http(c);
+	rewind(body);
+	if (rc == RF_OK)
+		rc = send_request(c, method, path, NULL, &u, &status);
+	if (rc == RF_OK)
+		rc = read_answer(c, status, &envelope);
+	if (rc != RF_OK)
+		return rc;
+	*ret = json_incref(json_object_get(envelope, "result"));
 	json_decref(envelope);
 	return RF_OK;
 }

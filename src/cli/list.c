@@ -6,20 +6,27 @@ void cli_item_text(struct rf_buf *to, const json_t *item)
 {
 	const json_t *host = json_object_get(json_object_get(item, "hostname"), "url_hostname");
 	const json_t *redirect = json_object_get(json_object_get(item, "redirect"), "source_url");
-	static const char *const members[] = { "ip", "asn", "string" };
-	for (size_t i = 0; i < 3; i++)
+	static const char *const members[] = { "ip", "asn", "string", "hash" };
+	for (size_t i = 0; i < 4; i++)
 		if (json_object_get(item, members[i]))
 			cli_cell(to, json_object_get(item, members[i]));
+	size_t at = to->n;
 	if (host || redirect)
 		cli_cell(to, host ? host : redirect);
+	if (host && to->n > at && to->p[at] == '*' && json_is_false(json_object_get(json_object_get(item, "hostname"), "exclude_exact_hostname")))
+		to->p[at] = '+';
 }
 
 json_t *cli_item_make(const char *kind, const char *value)
 {
 	if (strcmp(kind, "ip") == 0)
 		return json_pack("{s:s}", "ip", value);
+	if (strcmp(kind, "hostname") == 0 && strncmp(value, "+.", 2) == 0) /* the name and all below */
+		return json_pack("{s:{s:s+, s:b}}", "hostname", "url_hostname", "*", value + 1, "exclude_exact_hostname", 0);
 	if (strcmp(kind, "hostname") == 0)
 		return json_pack("{s:{s:s}}", "hostname", "url_hostname", value);
+	if (strcmp(kind, "hash") == 0)
+		return json_pack("{s:s}", "hash", value);
 	if (strcmp(kind, "asn") == 0)
 		return json_pack("{s:I}", "asn", (json_int_t)strtoll(value, NULL, 10));
 	return json_pack("{s:s}", "string", value);
@@ -70,6 +77,13 @@ static int kind_of(struct cli *c, const char *id, char kind[16])
 	return rc;
 }
 
+int cli_list_items_path(struct cli *c, struct rf_buf *path, char kind[16])
+{
+	char id[33];
+	int rc = items_path(c, id, path);
+	return rc == RF_OK ? kind_of(c, id, kind) : rc;
+}
+
 static int add_item(struct cli *c, json_t *items, const char *kind, const char *value)
 {
 	const char *comment = cli_get(c, "comment");
@@ -104,13 +118,11 @@ static int from_file(struct cli *c, json_t *items, const char *kind, const char 
 int cli_run_list_put(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
-	char id[33], kind[16];
+	char kind[16];
 	const char *value, *file = cli_get(c, "file");
 	json_t *items = json_array(), *operation = NULL;
 	bool replace = cli_has(c, "replace");
-	int rc = items_path(c, id, &path);
-	if (rc == RF_OK)
-		rc = kind_of(c, id, kind);
+	int rc = cli_list_items_path(c, &path, kind);
 	for (size_t i = 0; rc == RF_OK && (value = cli_get_nth(c, "VALUE", i)); i++)
 		rc = add_item(c, items, kind, value);
 	if (rc == RF_OK && file)
@@ -119,6 +131,8 @@ int cli_run_list_put(struct cli *c)
 		rc = cli_wrong(c, RF_E_MISSING, "give entries, or a file of them with --file");
 	if (rc == RF_OK)
 		rc = cli_result(c, replace ? "PUT" : "POST", rf_buf_z(&path), items, &operation);
+	if (rc == RF_OK)
+		rc = cli_operation_wait(c, operation);
 	if (rc == RF_OK && !c->quiet)
 		fprintf(c->out, "%zu entr%s in list %s\n", json_array_size(items), json_array_size(items) == 1 ? "y" : "ies", cli_get(c, "LIST"));
 	json_decref(items);
@@ -154,6 +168,8 @@ int cli_run_list_remove(struct cli *c)
 		body = json_pack("{s:O}", "items", ids);
 		rc = cli_result(c, "DELETE", rf_buf_z(&path), body, &operation);
 	}
+	if (rc == RF_OK)
+		rc = cli_operation_wait(c, operation);
 	if (rc == RF_OK && !c->quiet)
 		fprintf(c->out, "%zu removed from list %s\n", json_array_size(ids), cli_get(c, "LIST"));
 	json_decref(ids);
