@@ -152,10 +152,34 @@ static double g_crls_stale(struct rf_ctl *c)
 	return (double)n;
 }
 
+/* Of all lists: what `of` says of each. */
+static double of_lists(size_t (*of)(const struct rf_list *l))
+{
+	const struct rf_lists *t = rf_snap_now()->lists;
+	double sum = 0;
+	for (int slot = 0; slot < RF_LISTS; slot++)
+		sum += rf_lists_at(t, slot) ? (double)of(rf_lists_at(t, slot)) : 0;
+	return sum;
+}
+
+static double g_list_entries(struct rf_ctl *c)
+{
+	(void)c;
+	return of_lists(rf_list_count);
+}
+
+static double g_list_bytes(struct rf_ctl *c)
+{
+	(void)c;
+	return of_lists(rf_list_bytes);
+}
+
 static const struct {
 	const char *name, *help;
 	double (*read)(struct rf_ctl *c);
 } gauges[] = {
+	{ "ringfence_list_entries", "Entries of named lists, all together", g_list_entries },
+	{ "ringfence_list_bytes", "Memory of named lists", g_list_bytes },
 	{ "ringfence_devices", "Devices in the registry", g_devices },
 	{ "ringfence_connections", "Connections of clients that are open", g_connections },
 	{ "ringfence_workers", "Worker threads", g_workers },

@@ -332,6 +332,7 @@ static void status_and_metrics_show_what_runs(void **state)
 	RF_BUF_AUTO text = { 0 };
 	api.metrics(api.ctx, &text);
 	assert_non_null(strstr(rf_buf_z(&text), "\nringfence_devices 1.000\n"));
+	assert_non_null(strstr(rf_buf_z(&text), "\nringfence_list_entries 0.000\n"));
 	assert_non_null(strstr(rf_buf_z(&text), "ringfence_snapshots_total"));
 	const char *why = NULL;
 	assert_true(api.ready(api.ctx, &why));

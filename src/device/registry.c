@@ -401,16 +401,6 @@ static void cred_release(struct rf_registry *r, struct credential *c)
 		denials_changed(r);
 }
 
-int rf_registry_unbind(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key)
-{
-	pthread_mutex_lock(&r->mutex);
-	struct credential *c = find_cred(r, kind, key);
-	if (c)
-		cred_release(r, c);
-	pthread_mutex_unlock(&r->mutex);
-	return c ? RF_OK : RF_E_NOT_FOUND;
-}
-
 int rf_registry_credentials(struct rf_registry *r, const char *id, const struct rf_cred_ref *v, size_t n)
 {
 	char owner[RF_ID_LEN + 1];

@@ -76,7 +76,6 @@ struct rf_cred_ref {
 	struct rf_str key;
 };
 int rf_registry_credentials(struct rf_registry *r, const char *id, const struct rf_cred_ref *v, size_t n);
-int rf_registry_unbind(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key);
 /* Deny or allow a credential by itself, whether or not a device holds it; takes hold at once. */
 int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, bool deny);
 

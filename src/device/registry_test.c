@@ -35,7 +35,7 @@ static void finds_by_id_and_credential(void **state)
 	assert_non_null(d);
 	assert_string_equal(rf_device_id(d), one.id);
 	assert_true(rf_str_eq(rf_device_text(d)->tags[1], RF_STR("blue")));
-	assert_int_equal(rf_registry_unbind(r, RF_CRED_SKI, RF_STR("ski-1")), RF_OK);
+	assert_int_equal(rf_registry_credentials(r, one.id, NULL, 0), RF_OK);
 	assert_null(rf_device_by_cred(r, RF_CRED_SKI, RF_STR("ski-1")));
 	rf_registry_free(r);
 }
