@@ -60,7 +60,8 @@ static void early_secret_of_the_trace(void **state)
 static void the_same_as_libcrypto(void **state)
 {
 	(void)state;
-	static const char *const labels[] = { "derived", "c hs traffic", "s ap traffic", "exp master", "res master", "resumption", "key", "iv", "finished" };
+	static const char *const labels[] = { "derived", "c hs traffic", "s ap traffic", "exp master", "res master", "resumption",
+					     "key", "iv", "finished" };
 	static const char *const names[] = { "SHA256", "SHA384", "SHA2-256" };
 	EVP_KDF_CTX *ours = make(rf_tls_libctx()), *theirs = make(NULL);
 	uint8_t bytes[3][64], a[300], b[300];

@@ -82,7 +82,8 @@ bool tls_half_start(struct tls_ciphers *c, struct tls_half *h, const struct tls_
 {
 	h->suite = suite;
 	give_back(h);
-	return h->secret_n == suite->secret_n && expand(c, h, RF_STR("tls13 key"), h->key, suite->key_n) && expand(c, h, RF_STR("tls13 iv"), h->iv, TLS_IV);
+	return h->secret_n == suite->secret_n && expand(c, h, RF_STR("tls13 key"), h->key, suite->key_n) &&
+	       expand(c, h, RF_STR("tls13 iv"), h->iv, TLS_IV);
 }
 
 bool tls_half_update(struct tls_ciphers *c, struct tls_half *h)

@@ -1,9 +1,10 @@
 /* tls/takeover: how a connection leaves libssl once its handshake is over.
  *
  * The traffic secrets are learned when they are derived: on the server from our own key schedule (kdf), towards origins, which
- * have libcrypto's, from libssl's key log, which stays in this process. libssl tells each record that it makes or reads, which gives the sequence numbers: a session ticket that it has sent is counted like anything else. After the
- * handshake, when nothing waits inside it, the secrets are all there is to the connection; libssl's object, which
- * is the greater part of an idle connection's memory and half of a request's instructions, is freed.
+ * have libcrypto's, from libssl's key log, which stays in this process. libssl tells each record that it makes or reads, which
+ * gives the sequence numbers: a session ticket that it has sent is counted like anything else. After the handshake, when
+ * nothing waits inside it, that is all there is to the connection; libssl's object, which is the greater part of an idle
+ * connection's memory and a third of a request's instructions, is freed.
  *
  * What stays with libssl: TLS 1.2 and older; other suites; 0-RTT data that is not over; anything that is pending in
  * it. Both are the same struct rf_layer to the owner.

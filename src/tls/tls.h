@@ -6,6 +6,8 @@
  * struct rf_tls_info and never stops the handshake unless the host says so: refusing politely (403) is the
  * service's business.
  *
+ * After a TLS 1.3 handshake a connection leaves libssl (tls/takeover, tls/direct); to the owner nothing changes.
+ *
  * Not here: who the device is (device/identity), the trust set (tls/trust), server certificates (tls/keypair).
  */
 #pragma once

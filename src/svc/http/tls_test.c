@@ -1,4 +1,5 @@
 /* Requests over mutual TLS: who is let in, what the origin is told, revocation while connected. */
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include "base/enc.h"
@@ -27,9 +28,21 @@ struct tls_client {
 static int64_t wall_now(void *ctx) { (void)ctx; return rf_loop_wall(w.loop); }
 static uint64_t mono_now(void *ctx) { (void)ctx; return rf_loop_now(w.loop); }
 
+/* What a ClientHello costs on the wall, and how many a turn had at most. */
+static struct { int64_t takes_ns; unsigned now, most; } hellos;
+
+static void turn_ends(void *arg, bool online)
+{
+	(void)arg, (void)online;
+	hellos.most = hellos.now > hellos.most ? hellos.now : hellos.most;
+	hellos.now = 0;
+}
+
 static bool host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
 {
 	(void)arg;
+	hellos.now++;
+	rf_replay_wall_step(w.r, hellos.takes_ns);
 	const struct rf_app *a = rf_snap_app(w.snap, sni);
 	if (!a)
 		return false;
@@ -600,6 +613,51 @@ static void test_handshake_bounds(void **state)
 	tls_close(&c);
 }
 
+/* Many hellos at once; how many of them a turn takes when each costs this. */
+static unsigned hellos_a_turn(int64_t takes_ns)
+{
+	enum { MANY = 12 };
+	struct rf_peer *p[MANY];
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	for (size_t i = 0; i < MANY; i++)
+		p[i] = client();
+	hellos.takes_ns = takes_ns;
+	hellos.most = hellos.now = 0;
+	for (size_t i = 0; i < MANY; i++) {
+		char *hello;
+		SSL *ssl = SSL_new(ctx);
+		SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+		SSL_set_tlsext_host_name(ssl, "app.test");
+		assert_int_equal(SSL_connect(ssl), -1);
+		long n = BIO_get_mem_data(SSL_get_wbio(ssl), &hello);
+		rf_replay_send(p[i], (struct rf_str){ hello, (size_t)n });
+		SSL_free(ssl);
+	}
+	SSL_CTX_free(ctx);
+	ERR_clear_error();
+	pass(0);
+	hellos.takes_ns = 0;
+	for (size_t i = 0; i < MANY; i++)
+		rf_replay_reset(p[i]);
+	pass(0);
+	return hellos.most;
+}
+
+/* A turn ends its handshakes by their number or by their time, whichever comes first. */
+static void test_handshake_budget(void **state)
+{
+	(void)state;
+	w.conf.handshakes_per_turn = 8;
+	w.conf.handshake_turn_ns = 500 * RF_NS_US;
+	world_start();
+	rf_loop_hook(w.loop, turn_ends, NULL);
+	assert_int_equal(hellos_a_turn(0), 8);
+	assert_int_equal(hellos_a_turn(200 * (int64_t)RF_NS_US), 3);
+	assert_int_equal(hellos_a_turn(5 * (int64_t)RF_NS_MS), 1);
+	assert_int_equal(hellos_a_turn(-5 * (int64_t)RF_NS_MS), 8);
+	rf_loop_hook(w.loop, NULL, NULL);
+}
+
 /* The session of a finished conversation, for 0-RTT. */
 static SSL_SESSION *session_of(void)
 {
@@ -729,7 +787,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(test_known), T(test_enforce), T(test_unknown), T(test_other_root), T(test_report), T(test_operator_body),
 		T(test_quarantine), T(test_sever), T(test_denied_key), T(test_misdirected), T(test_class_limits), T(test_rules),
-		T(test_fingerprints), T(test_connection_rule), T(test_handshake_bounds),
+		T(test_fingerprints), T(test_connection_rule), T(test_handshake_bounds), T(test_handshake_budget),
 		T(test_early_data), T(test_origin_tls), T(test_origin_tls_refused),
 	};
 	return cmocka_run_group_tests(tests, keys_setup, keys_teardown);
