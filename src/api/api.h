@@ -54,6 +54,8 @@ struct rf_api_hooks {
 	/* The body of POST explain or rules/test to its result. */
 	int (*explain)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
 	int (*rules_test)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
+	/* GET rules/lint; there is no body. */
+	int (*rules_lint)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
 	const struct rf_api_patch_hooks *patches;
 };
 

@@ -326,9 +326,15 @@ static int rules_test(void *ctx, const char *account_id, const json_t *body, jso
 	return rf_ctl_rules_test(((struct rf_api_edge *)ctx)->ctl, body, ret, e);
 }
 
+static int rules_lint(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e)
+{
+	(void)account_id, (void)body;
+	return rf_ctl_rules_lint(((struct rf_api_edge *)ctx)->ctl, ret, e);
+}
+
 struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e)
 {
 	return (struct rf_api_hooks){ .ctx = e, .ready = ready, .metrics = metrics, .status = status, .live = live,
 				      .records = records, .unknown = unknown, .explain = explain,
-				      .rules_test = rules_test, .patches = &rf_api_edge_patches };
+				      .rules_test = rules_test, .rules_lint = rules_lint, .patches = &rf_api_edge_patches };
 }

@@ -160,4 +160,5 @@ static int ask(struct rf_api_call *c, int (*hook)(void *, const char *, const js
 }
 
 int rf_api_explain(struct rf_api_call *c) { return ask(c, c->api->conf.hooks.explain); }
+int rf_api_rules_lint(struct rf_api_call *c) { return ask(c, c->api->conf.hooks.rules_lint); }
 int rf_api_rules_test(struct rf_api_call *c) { return ask(c, c->api->conf.hooks.rules_test); }

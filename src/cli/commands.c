@@ -258,9 +258,10 @@ const struct cli_command cli_commands[] = {
 	       OPT("rules", "FILE", CLI_LOCAL, NULL, "rules of this file (as for apply) instead of those in force; asks no daemon"),
 	       OPT("zone", "ZONE", CLI_LOCAL, NULL, "rules of this zone too")),
 	  "ringfence rule test tests.yaml\nringfence rule test tests.yaml --rules fleet.yaml" },
-	{ "rule", "lint", "Check an expression; asks no daemon", cli_run_rule_lint, NULL, NULL, NULL, NULL,
-	  OPTS(ARG("EXPRESSION", CLI_LOCAL, NULL, "or @FILE"), OPT("phase", "PHASE", CLI_LOCAL, NULL, "http_request (default), connection, ...")),
-	  "ringfence rule lint 'http.host eq \"api.example.com\" and not device.known'" },
+	{ "rule", "lint", "Check an expression, or list rules without an index", cli_run_rule_lint, "GET", AC "/rules/lint",
+	  "phase ref=name id action reason", NULL,
+	  OPTS(ARG_OPT("EXPRESSION", CLI_LOCAL, NULL, "or @FILE, checked without a daemon; else the rules in force"), OPT("phase", "PHASE", CLI_LOCAL, NULL, "http_request (default), connection, ...")),
+	  "ringfence rule lint\nringfence rule lint 'http.host eq \"api.example.com\" and not device.known'" },
 
 	{ "patch", "list", "List patches", cli_run_generic, "GET", AC "/patches",
 	  "name state state_since severity cve classes fleet.needed=needed report.matched=matched unneeded", NULL,

@@ -148,6 +148,9 @@ int cli_run_rule_lint(struct cli *c)
 	enum rf_phase phase = RF_PHASE_HTTP_REQUEST;
 	RF_BUF_AUTO file = { 0 };
 	RF_BUF_AUTO canonical = { 0 };
+	RF_BUF_AUTO how = { 0 };
+	if (!text)
+		return cli_run_generic(c);
 	int rc = text[0] == '@' ? cli_file(c, text + 1, &file) : RF_OK;
 	if (rc == RF_OK && phase_name)
 		rc = rf_phase_find_tried(rf_str_z(phase_name), &phase, &c->e);
@@ -159,6 +162,8 @@ int cli_run_rule_lint(struct cli *c)
 		cli_note(c, "%s is an old name", rf_expr_deprecated(x));
 	rf_expr_print(x, &canonical);
 	fprintf(c->out, "%s\n", rf_buf_z(&canonical));
+	bool indexed = rf_expr_reached(x, &how);
+	cli_note(c, indexed ? "reached by %s" : "no index leads to this, it is asked of every request: %s", rf_buf_z(&how));
 	rf_expr_put(x);
 	return RF_OK;
 }

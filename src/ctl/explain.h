@@ -13,5 +13,9 @@
  * result: passed, refused, reported (the host is in report mode), not_reached, not_asked. */
 int rf_ctl_explain(struct rf_ctl *c, const json_t *body, json_t **ret, struct rf_err *e);
 
+/* The rules in force that are asked of every request, since no index leads to them: [{phase, ruleset_id, id, ref, action,
+ * expression, reason}]. */
+int rf_ctl_rules_lint(struct rf_ctl *c, json_t **ret, struct rf_err *e);
+
 /* body {tests, zone_id, rulesets} -> {passed, failed, tests: [{name, passed, why}]}. */
 int rf_ctl_rules_test(struct rf_ctl *c, const json_t *body, json_t **ret, struct rf_err *e);

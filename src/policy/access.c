@@ -7,7 +7,6 @@
  */
 #include "policy/access.h"
 #include <math.h>
-#include "policy/rule.h"
 
 enum { PLAN_MEMORY = 64 << 20 };
 
@@ -339,23 +338,23 @@ static const char *by(enum access_kind kind)
 		kind == ACCESS_TEXT ? "a literal in the text" : "patterns of the text";
 }
 
-bool rf_rule_reached(const struct rf_rule *r, struct rf_buf *to)
+bool rf_expr_reached(const struct rf_expr *x, struct rf_buf *to)
 {
 	struct rf_arena arena;
 	rf_arena_init(&arena, PLAN_MEMORY);
 	struct access_plan p = { .arena = &arena };
-	bool indexed = access_plan(r->cond, &p) == RF_OK && !p.always && !p.gate;
+	bool indexed = access_plan(x, &p) == RF_OK && !p.always && !p.gate;
 	if (!indexed) {
-		rf_buf_printf(to, "%s", access_reason(r->cond, p.gate));
+		rf_buf_printf(to, "%s", access_reason(x, p.gate));
 		if (p.gate) {
 			rf_buf_add(to, RF_STR(": "));
-			node_print(r->cond, p.gate, to);
+			node_print(x, p.gate, to);
 		}
 	} else if (p.n == 0) {
 		rf_buf_add(to, RF_STR("never: it cannot hold"));
 	} else {
 		rf_buf_printf(to, "%s: ", by(p.v[0].kind));
-		node_print(r->cond, p.v[0].test, to);
+		node_print(x, p.v[0].test, to);
 		if (p.n > 1)
 			rf_buf_printf(to, " and %zu more", p.n - 1);
 	}

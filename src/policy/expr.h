@@ -50,6 +50,9 @@ void rf_expr_print(const struct rf_expr *x, struct rf_buf *to);
 bool rf_expr_same(const struct rf_expr *a, const struct rf_expr *b);
 /* Whether the condition can only hold where boolean field f is `value`: it is a term of the outermost and. */
 bool rf_expr_requires(const struct rf_expr *x, enum rf_field f, bool value);
+/* How a rule with this condition is reached, for people: "equal values: http.host eq ...". False, with the reason, where
+ * no index leads to it and it is asked of every request. */
+bool rf_expr_reached(const struct rf_expr *x, struct rf_buf *to);
 /* Bytes that it takes, with its lists and patterns. */
 size_t rf_expr_bytes(const struct rf_expr *x);
 bool rf_expr_uses(const struct rf_expr *x, enum rf_field f);

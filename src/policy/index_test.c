@@ -225,7 +225,7 @@ static void reached(const char *text, bool indexed, const char *says)
 {
 	const struct rf_ruleset *s = set_of(&text, 1, false);
 	RF_BUF_AUTO b = { 0 };
-	assert_int_equal(rf_rule_reached(rf_ruleset_at(s, 0), &b), indexed);
+	assert_int_equal(rf_expr_reached(rf_ruleset_at(s, 0)->cond, &b), indexed);
 	rf_buf_addc(&b, '\0');
 	if (!strstr(b.p, says))
 		fail_msg("%s: %s", text, b.p);

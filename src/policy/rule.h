@@ -202,10 +202,6 @@ int rf_index_merge(struct rf_index_job *j);
 int rf_ruleset_adopt(const struct rf_ruleset *now, const struct rf_index_job *j, struct rf_ruleset **ret);
 void rf_index_end(struct rf_index_job *j);
 
-/* How a rule is reached, for people: "by http.request.uri.path eq" ... False, with the reason, where it is asked of every
- * request. */
-bool rf_rule_reached(const struct rf_rule *r, struct rf_buf *to);
-
 struct rf_rule *rf_ruleset_at(const struct rf_ruleset *s, size_t i); /* borrowed; NULL past the end */
 struct rf_ruleset *rf_ruleset_get(struct rf_ruleset *s);
 void rf_ruleset_put(struct rf_ruleset *s);
