@@ -17,24 +17,19 @@ void rf_facts_init(struct rf_facts *f, const struct rf_facts_ops *ops, void *ctx
 	f->memo.slot = NULL;
 }
 
-static struct rf_val ask(struct rf_facts *f, enum rf_field field)
-{
-	struct rf_val v = { 0 };
-	if (field == RF_F_HTTP_SEC)
-		return rf_val_int(f->wall_ns / 1000000000);
-	if (field == RF_F_HTTP_MSEC)
-		return rf_val_int(f->wall_ns / 1000000 % 1000);
-	f->asked++;
-	if (f->ops->get(f->ctx, f->arena, field, &v) && v.tag != RF_V_MISSING)
-		return v;
-	return rf_fields[field].zero ? rf_type_zero(rf_fields[field].type) : (struct rf_val){ 0 };
-}
-
 const struct rf_val *rf_fact_ask(struct rf_facts *f, enum rf_field field)
 {
-	f->val[field] = ask(f, field);
+	struct rf_val *v = &f->val[field];
 	f->known[field >> 6] |= 1ull << (field & 63);
-	return &f->val[field];
+	*v = (struct rf_val){ 0 };
+	if (field == RF_F_HTTP_SEC || field == RF_F_HTTP_MSEC) {
+		*v = rf_val_int(field == RF_F_HTTP_SEC ? f->wall_ns / 1000000000 : f->wall_ns / 1000000 % 1000);
+		return v;
+	}
+	f->asked++;
+	if (!f->ops->get(f->ctx, f->arena, field, v) || v->tag == RF_V_MISSING)
+		*v = rf_fields[field].zero ? rf_type_zero(rf_fields[field].type) : (struct rf_val){ 0 };
+	return v;
 }
 
 static struct rf_val look_up(struct rf_facts *f, enum rf_field field, struct rf_str key)

@@ -155,10 +155,19 @@ static int escape(struct lexer *l, char *ret)
 	return RF_OK;
 }
 
+/* At least as many bytes as the string at the cursor stands for. */
+static size_t quoted_size(const struct lexer *l)
+{
+	size_t i = l->at;
+	while (i < l->text.n && l->text.p[i] != '"')
+		i += l->text.p[i] == '\\' ? 2 : 1;
+	return i - l->at + 2;
+}
+
 static int quoted_string(struct lexer *l, bool regex, struct rf_str *ret)
 {
 	size_t start = l->at++, n = 0;
-	char *to = rf_arena_alloc(l->arena, l->text.n - start);
+	char *to = rf_arena_alloc(l->arena, quoted_size(l));
 	if (!to)
 		return lex_fail(l, start, RF_E_NOMEM, "the expression needs too much memory");
 	while (l->at < l->text.n) {

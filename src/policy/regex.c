@@ -15,7 +15,7 @@ enum { GROUPS = 64, STEPS = 100000, HEAP_KIB = 256, BACKTRACK_DEPTH = 1000 };
 
 struct regex {
 	hs_database_t *db;
-	size_t size;
+	size_t size, least; /* bytes of the pattern, and of the shortest text that can match */
 	char pattern[]; /* with a NUL */
 };
 
@@ -128,6 +128,18 @@ static size_t index_in(const char *message)
 	return at ? strtoul(at + 9, NULL, 10) : 0;
 }
 
+static size_t least_width(const char *pattern)
+{
+	hs_expr_info_t *info = NULL;
+	hs_compile_error_t *bad = NULL;
+	size_t least = 0;
+	if (hs_expression_info(pattern, HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY, &info, &bad) == HS_SUCCESS)
+		least = info->min_width;
+	free(info);
+	hs_free_compile_error(bad);
+	return least;
+}
+
 int regex_make(struct rf_str pattern, struct regex **ret, size_t *ret_at, struct rf_err *e)
 {
 	int fail = pattern_ok(pattern, ret_at, e);
@@ -142,6 +154,7 @@ int regex_make(struct rf_str pattern, struct regex **ret, size_t *ret_at, struct
 	hs_compile_error_t *bad = NULL;
 	if (hs_compile(r->pattern, HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY, HS_MODE_BLOCK, NULL, &r->db, &bad) ==
 		HS_SUCCESS) {
+		r->least = least_width(r->pattern);
 		*ret = r;
 		return RF_OK;
 	}
@@ -192,7 +205,7 @@ int regex_scan(const struct hs_database *db, struct rf_str s, match_event_handle
 int regex_test(const struct regex *r, struct rf_str s, bool *ret)
 {
 	bool found = false;
-	int c = regex_scan(r->db, s, on_match, &found);
+	int c = s.n < r->least ? RF_OK : regex_scan(r->db, s, on_match, &found);
 	if (c == RF_OK)
 		*ret = found;
 	return c;

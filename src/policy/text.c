@@ -252,14 +252,14 @@ static bool any(sixteen v)
 /* In lower case, with zeros behind. */
 static void fold(char *low, struct rf_str s)
 {
-	size_t i = 0;
-	for (; i + VECTOR <= s.n; i += VECTOR) {
-		sixteen v = *(const sixteen *)(s.p + i), upper = (v - 'A') < 26;
+	const sixteen none = { 0 };
+	memcpy(low, s.p, s.n);
+	*(sixteen *)(low + s.n) = none;
+	*(sixteen *)(low + s.n + VECTOR) = none;
+	for (size_t i = 0; i < s.n; i += VECTOR) {
+		sixteen v = *(const sixteen *)(low + i), upper = (v - 'A') < 26;
 		*(sixteen *)(low + i) = v | (upper & 0x20);
 	}
-	for (; i < s.n; i++)
-		low[i] = (char)rf_lower((unsigned char)s.p[i]);
-	memset(low + s.n, 0, 2 * VECTOR);
 }
 
 /* Whether a piece is in the text: where the first and the last byte of its gram stand right, the rest is compared. */
