@@ -51,7 +51,7 @@ static const char *const allowed[] = {
 	"mmap", "munmap", "mremap", "mprotect", "madvise", "mincore", "brk", "mlock", "mlock2", "munlock", "membarrier",
 	/* threads and time */
 	"futex", "set_robust_list", "get_robust_list", "rseq", "set_tid_address", "sched_yield", "sched_getaffinity", "sched_setaffinity",
-	"sched_getparam", "sched_getscheduler", "getcpu", "gettid", "getpid", "getppid", "exit", "exit_group", "restart_syscall",
+	"sched_getparam", "sched_getscheduler", "setpriority", "getcpu", "gettid", "getpid", "getppid", "exit", "exit_group", "restart_syscall",
 	"clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "timerfd_create", "timerfd_settime",
 	"timerfd_gettime", "tgkill", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "rt_sigpending",
 	"sigaltstack", "signalfd4",
@@ -66,7 +66,7 @@ static const char *const allowed[] = {
 };
 
 static const char *const sanitizers[] = {
-	"ptrace", "clone", "getdents", "wait4", "waitid", "kill", "personality", "process_vm_readv", "getpgrp", "setpriority", "sched_setscheduler", "tkill",
+	"ptrace", "clone", "getdents", "wait4", "waitid", "kill", "personality", "process_vm_readv", "getpgrp", "sched_setscheduler", "tkill",
 };
 
 static const char *const fatal[] = { "execve", "execveat", "ptrace", "process_vm_writev", "bpf", "init_module", "finit_module" };
