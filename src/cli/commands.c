@@ -281,7 +281,7 @@ const struct cli_command cli_commands[] = {
 	  "ringfence patch test cve-2014-6271" },
 	{ "patch", "replay", "Run a patch over stored traffic", cli_run_patch_replay, "POST", AC "/patches/{patch}/replay", NULL, NULL,
 	  OPTS(PATCH_ARG, OPT("since", "TIME", CLI_TEXT, "since", "only records from then on, RFC 3339"),
-	       OPT("lines", "N", CLI_INT, "lines", "at most so many lines, the newest"), PATCH_WHY,
+	       OPT("bytes", "N", CLI_INT, "bytes", "of each file at most, the newest; 1 GB by default"), PATCH_WHY,
 	       SWITCH("no-wait", CLI_LOCAL, NULL, "only begin it"), SWITCH("status", CLI_LOCAL, NULL, "how far it is, or what it found"),
 	       SWITCH("cancel", CLI_LOCAL, NULL, "end it")),
 	  "ringfence patch replay cve-2014-6271" },

@@ -23,6 +23,7 @@
 #include "ctl/engine.h"
 #include "ctl/local.h"
 #include "ctl/patches.h"
+#include "ctl/patch_replay.h"
 #include "ctl/plan.h"
 #include "ctl/private.h"
 #include "ctl/worker.h"
@@ -387,6 +388,9 @@ static void workers_down(struct engine *g)
 static int patches_up(struct engine *g, struct rf_err *e)
 {
 	struct rf_ring *own = rf_writer_ring(g->writer, rf_boot_workers(g->ctl.boot));
+	g->ctl.priv->replays = rf_replays_new(&g->ctl, g->ctl.boot->records_recent ? rf_writer_recent(g->writer) : NULL);
+	if (!g->ctl.priv->replays)
+		return rf_fail(e, RF_E_NOMEM, "no memory for replays");
 	return rf_patches_start(&g->ctl, g->watch, own, &g->ctl.priv->patches, e);
 }
 
@@ -396,6 +400,8 @@ static void patches_down(struct engine *g)
 		return;
 	rf_patches_stop(g->ctl.priv->patches);
 	g->ctl.priv->patches = NULL;
+	rf_replays_free(g->ctl.priv->replays);
+	g->ctl.priv->replays = NULL;
 }
 
 /* --- listeners --- */

@@ -56,7 +56,7 @@ static int64_t acts_since(const json_t *doc)
 		bool acts = doc_is(move, "to", "canary") || doc_is(move, "to", "enforce");
 		if (!acts)
 			since = 0;
-		else if (!since && rf_rfc3339_parse(doc_str(move, "when").p, &at))
+		else if (!since && rf_rfc3339_parse(doc_str(move, "when").p, &at) == RF_OK)
 			since = at;
 	}
 	return since;

@@ -96,6 +96,8 @@ static void paths(struct making *k, const struct rf_boot *b)
 	writable(k, b->ca_dir, false);
 	if (*b->records_file)
 		writable(k, parent(k, b->records_file), false);
+	if (*b->records_samples)
+		writable(k, parent(k, b->records_samples), false);
 	if (*b->log_file)
 		writable(k, parent(k, b->log_file), false);
 	while (rf_str_split(&rest, ':', &part))

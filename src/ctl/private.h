@@ -14,6 +14,7 @@ struct touch {
 struct rf_devices;
 struct rf_crl_fetcher;
 struct rf_patches;
+struct rf_replays;
 
 struct rf_ctl_private {
 	struct rf_parts parts;     /* in force */
@@ -23,6 +24,7 @@ struct rf_ctl_private {
 	struct rf_rule_merge *merge; /* NULL until the engine runs */
 	struct rf_devices *devices;
 	struct rf_keypair *fallback; /* for clients that name no host: of the boot file, or our own CA's */
+	struct rf_replays *replays; /* NULL until they can run */
 	struct rf_patches *patches; /* NULL until they are watched */
 	struct rf_crl_fetcher *crl; /* NULL until it runs */
 	uint64_t certificates;      /* changes of client certificates so far: what our own CRL is made of */

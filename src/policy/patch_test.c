@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "policy/know.h"
 #include "policy/patch.h"
 #include "policy/ruletest.h"
 #include "policy/verdict.h"
@@ -160,13 +161,59 @@ static void bad_parts_are_pointed_to(void **state)
 	}
 }
 
+/* Everything but the host is unknown. */
+static bool only_host(void *ctx, enum rf_field f, struct rf_str key)
+{
+	(void)ctx;
+	return f == RF_F_HTTP_HOST || (f == RF_F_HTTP_HEADERS && rf_str_eq(key, RF_STR("user-agent")));
+}
+
+static void what_is_not_known_is_not_guessed(void **state)
+{
+	(void)state;
+	static const struct { const char *text; enum rf_known is; } cases[] = {
+		{ "http.host eq \"h\"", RF_HOLDS }, { "http.host eq \"x\"", RF_HOLDS_NOT },
+		{ "http.request.uri.query eq \"\"", RF_HOLDS_UNKNOWN },
+		{ "http.host eq \"x\" and http.request.uri.query eq \"\"", RF_HOLDS_NOT },
+		{ "http.request.uri.query eq \"\" and http.host eq \"x\"", RF_HOLDS_NOT },
+		{ "http.request.uri.query eq \"\" and http.host eq \"h\"", RF_HOLDS_UNKNOWN },
+		{ "http.request.uri.query eq \"q\" or http.host eq \"h\"", RF_HOLDS },
+		{ "http.request.uri.query eq \"q\" or http.host eq \"x\"", RF_HOLDS_UNKNOWN },
+		{ "not http.request.uri.query eq \"q\"", RF_HOLDS_UNKNOWN },
+		{ "http.host eq \"h\" xor ssl", RF_HOLDS_UNKNOWN }, { "http.host eq \"h\" xor http.host eq \"x\"", RF_HOLDS },
+		{ "lower(http.host) eq \"h\"", RF_HOLDS }, { "concat(http.host, http.cookie) eq \"h\"", RF_HOLDS_UNKNOWN },
+		{ "any(http.request.headers[\"user-agent\"][*] eq \"u\")", RF_HOLDS },
+		{ "any(http.request.headers[\"cookie\"][*] eq \"u\")", RF_HOLDS_UNKNOWN },
+		{ "any(http.request.headers.values[*] eq \"u\")", RF_HOLDS_UNKNOWN },
+	};
+	struct rf_rule_env env = { 0 };
+	struct rf_err e;
+	json_t *req = json_loads("{\"host\":\"h\",\"headers\":{\"User-Agent\":\"u\"}}", 0, NULL);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct rf_knowledge k = { .knows = only_host };
+		struct rf_arena arena;
+		struct rf_facts f;
+		struct rf_expr *x = NULL;
+		enum rf_known is;
+		rf_arena_init(&arena, 1 << 20);
+		assert_int_equal(rf_expr_compile(&env, RF_PHASE_HTTP_REQUEST, rf_str_z(cases[i].text), &x, &e), RF_OK);
+		assert_int_equal(rf_json_facts(req, "", &arena, NULL, 0, &f, &e), RF_OK);
+		assert_int_equal(rf_expr_know(x, &f, &k, &is), RF_OK);
+		if (is != cases[i].is)
+			fail_msg("%s gives %d", cases[i].text, is);
+		rf_expr_put(x);
+		rf_arena_fini(&arena);
+	}
+	json_decref(req);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_live_states_have_rules), cmocka_unit_test(classes_and_until_leave_out),
 		cmocka_unit_test(canary_of_a_group_leaves_the_rest_in_report), cmocka_unit_test(a_share_keeps_who_is_in_as_it_grows),
 		cmocka_unit_test(shares_never_change), cmocka_unit_test(moves_are_those_of_the_table),
-		cmocka_unit_test(bad_parts_are_pointed_to),
+		cmocka_unit_test(bad_parts_are_pointed_to), cmocka_unit_test(what_is_not_known_is_not_guessed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

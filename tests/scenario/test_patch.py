@@ -173,3 +173,57 @@ def test_errors_point_into_the_expression(edge, name):
     assert done.returncode and "http.host" in done.stderr and re.search(r"/expression|column 1", done.stderr), done.stderr
     done = edge.cli("patch", "new", "--name", name, "--expr", 'ssl', "--until", 'ip.src eq 1.2.3.4')
     assert done.returncode and "device.*" in done.stderr
+
+
+def replay(edge, name, *words):
+    return json.loads(edge.cli("patch", "replay", name, "--json", *words, check=0).stdout)
+
+
+def test_replay_tells_what_it_would_have_stopped(edge, app, host, name):
+    klass = "klass-" + name
+    good, bad = camera(edge, klass=klass), camera(edge, klass=klass)
+    with edge.client(host, good) as c:
+        for _ in range(12):
+            assert c.get("/readings").status == 200
+        assert c.get("/cgi-bin/status", ATTACK).status == 200
+    with edge.client(host, bad) as c:
+        assert c.get("/cgi-bin/status", ATTACK).status == 200
+    until(lambda: len(edge.records(Host=host, Type="request")) == 14)
+    new(edge, name, "--class", klass)
+    found = replay(edge, name)
+    assert shown(edge, name)["state"] == "replay" and found["status"] == "done"
+    assert found["would_stop"] == 2 and found["healthy_devices"] == 1 and found["cannot_know"] == 0
+    assert {d["id"]: d["healthy"] for d in found["devices"]} == {good.id: True, bad.id: False}
+    assert found["hosts"] == [{"host": host, "requests": 2}] and found["paths"] == [{"path": "/cgi-bin/status", "requests": 2}]
+    assert shown(edge, name)["replay"]["would_stop"] == 2
+    table = edge.cli("patch", "replay", name, check=0).stdout
+    assert "would have stopped 2 of" in table and "devices that look healthy among those: 1" in table
+
+
+def test_replay_does_not_guess(edge, app, host, name):
+    klass = "klass-" + name
+    device = camera(edge, klass=klass)
+    for path in ("/a?x=1", "/b?x=1"):
+        assert edge.get(host, path, device).status == 200
+    until(lambda: len(edge.records(Host=host, Type="request")) == 2)
+    new(edge, name, "--class", klass, expr=f'http.request.uri.path eq "/a" and http.request.uri.query contains "x=1"', tests={})
+    found = replay(edge, name)
+    assert found["would_stop"] == 0 and found["cannot_know"] == 1
+    assert found["unknown_fields"] == [{"field": "http.request.uri.query", "requests": 1}]
+
+
+def test_replay_over_broken_records(edge, app, host, name):
+    klass = "klass-" + name
+    device = camera(edge, klass=klass)
+    assert attack(edge, host, device) == 200
+    until(lambda: edge.records(Host=host, Type="request"))
+    with open(edge.records_file, "rb+") as f:
+        whole = f.read()
+        lines = whole.count(b"\n")
+        f.write(b'{"Datetime":"2026-01-01T00:00:00Z","Ty\n\xff\xfe garbage\n[1,2]\n' + b"x" * 300000 + b"\n" + b'{"cut')
+    new(edge, name, "--class", klass)
+    found = replay(edge, name)
+    assert found["status"] == "done" and found["would_stop"] == 1 and found["bad_lines"] == 5, found
+    assert f"{edge.records_file}:{lines + 1}: " in found["bad_at"][0]
+    with open(edge.records_file, "rb+") as f:
+        f.truncate(len(whole))
