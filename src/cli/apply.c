@@ -546,6 +546,31 @@ static json_t *named_after(const struct apply *a, const json_t *now, const json_
 	return out;
 }
 
+/* Patches as they stand, each with its state, with what the file says of them; new ones are drafts. */
+static int patches_after(const struct apply *a, json_t **ret)
+{
+	const struct state_kind *k = state_kinds;
+	json_t *now = NULL, *out = json_array(), *one;
+	size_t i;
+	while (strcmp(k->kind, "patch") != 0)
+		k++;
+	int rc = state_objects(a->c, k, NULL, &now);
+	const json_t *wanted = json_object_get(a->doc, k->section);
+	json_array_foreach(now, i, one) {
+		const json_t *changed = by_name(wanted, text(one, "name"));
+		if (changed)
+			json_object_update(one, (json_t *)changed);
+		if (changed || !a->prune)
+			json_array_append(out, one);
+	}
+	json_array_foreach(wanted, i, one)
+		if (!by_name(now, text(one, "name")))
+			json_array_append(out, one);
+	json_decref(now);
+	*ret = out;
+	return rc;
+}
+
 /* Compile the rules as they would be, and run the file's tests over them. */
 static int rehearse(struct apply *a)
 {
@@ -566,8 +591,15 @@ static int rehearse(struct apply *a)
 	}
 	json_t *lists = named_after(a, json_object_get(now, "lists"), json_object_get(a->doc, "lists"));
 	json_t *rules = rules_after(a, json_object_get(now, "rules"), json_object_get(a->doc, "rules"));
-	json_t *after = json_pack("{s:o, s:o, s:o}", "lists", lists, "zones", zones, "rules", rules);
-	rc = cli_try_new(c, after, &t);
+	json_t *patches = NULL;
+	rc = patches_after(a, &patches);
+	json_t *after = json_pack("{s:o, s:o, s:o, s:o}", "lists", lists, "zones", zones, "rules", rules, "patches", patches);
+	if (rc == RF_OK)
+		rc = cli_try_new(c, after, &t);
+	if (rc == RF_OK)
+		rc = cli_try_own(t, json_object_get(a->doc, "patches"), &failed);
+	if (rc == RF_OK && failed)
+		rc = rf_fail(&c->e, RF_E_CONFLICT, "%zu of the tests of patches fail with this file; nothing was changed", failed);
 	if (rc == RF_OK && tests)
 		rc = cli_try_run(t, tests, NULL, &passed, &failed);
 	if (rc == RF_OK && failed)

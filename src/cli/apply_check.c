@@ -73,16 +73,17 @@ static int check_zones(struct cli *c, const json_t *zones)
 
 int cli_apply_check(struct cli *c, const json_t *doc)
 {
-	static const char *const sections[] = { "lists", "roots", "classes", "devices", "zones", "rules", "tests" };
+	static const char *const sections[] = { "lists", "roots", "classes", "devices", "patches", "zones", "rules", "tests" };
+	enum { SECTIONS = sizeof sections / sizeof *sections };
 	const char *name;
 	json_t *v;
 	int rc = json_is_object(doc) ? RF_OK : rf_fail(&c->e, RF_E_TYPE, "a file for apply is a mapping of sections");
 	json_object_foreach((json_t *)doc, name, v) {
 		size_t i = 0;
-		while (i < 7 && strcmp(sections[i], name) != 0)
+		while (i < SECTIONS && strcmp(sections[i], name) != 0)
 			i++;
-		if (rc == RF_OK && i == 7) {
-			const char *near = rf_near(rf_str_z(name), sections, 7);
+		if (rc == RF_OK && i == SECTIONS) {
+			const char *near = rf_near(rf_str_z(name), sections, SECTIONS);
 			rc = rf_fail(&c->e, RF_E_UNKNOWN, "unknown section \"%s\"%s%s%s", name, near ? "; did you mean \"" : "",
 				     near ? near : "", near ? "\"?" : "");
 		}

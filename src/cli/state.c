@@ -15,6 +15,7 @@ const struct state_kind state_kinds[] = {
 	{ "roots", "root", "ROOT", AC "/mtls_certificates", "PATCH", { NULL }, false },
 	{ "classes", "class", "CLASS", AC "/classes", "PATCH", { NULL }, false },
 	{ "devices", "device", "DEVICE", AC "/devices", "PATCH", { "credentials" }, false },
+	{ "patches", "patch", "PATCH", AC "/patches", "PATCH", { NULL }, false },
 	{ "zones", "zone", "ZONE", "/zones", "PATCH", { "apps", "rules" }, false },
 	{ "apps", "app", "APP", "/zones/{zone}/apps", "PATCH", { NULL }, true },
 };

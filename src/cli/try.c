@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include "cli/list.h"
 #include "cli/try.h"
+#include "cli/try_patch.h"
 #include "policy/lists.h"
 #include "policy/ruletest.h"
 
@@ -20,6 +21,7 @@ struct rules_try {
 	json_t *doc;
 	struct rf_lists *lists;
 	struct rf_ruleset *account[RF_PHASE_COUNT];
+	struct rf_ruleset *patched[RF_PHASE_COUNT];
 	struct zone_rules *zones;   /* the last is that without a zone */
 	size_t zone_count;
 };
@@ -90,7 +92,7 @@ static int compile(struct rules_try *t, const json_t *phases, const char *at, st
 	return RF_OK;
 }
 
-/* The account's rulesets before the zone's own. */
+/* Patches before the account's rulesets, those before the zone's own. */
 static int add_zone(struct rules_try *t, const char *name, const json_t *phases, const char *at)
 {
 	struct rf_ruleset *own[RF_PHASE_COUNT] = { NULL };
@@ -98,8 +100,10 @@ static int add_zone(struct rules_try *t, const char *name, const json_t *phases,
 	z->name = name;
 	int rc = compile(t, phases, at, own);
 	for (size_t p = 0; p < RF_PHASE_COUNT; p++) {
-		struct rf_ruleset *both[2];
+		struct rf_ruleset *both[3];
 		size_t n = 0;
+		if (t->patched[p])
+			both[n++] = t->patched[p];
 		if (t->account[p])
 			both[n++] = t->account[p];
 		if (own[p])
@@ -131,6 +135,9 @@ int cli_try_new(struct cli *c, const json_t *doc, struct rules_try **ret)
 	json_array_foreach(lists, i, one)
 		if (rc == RF_OK)
 			rc = make_list(t, one, i);
+	struct rf_rule_env env = { .lists = t->lists, .have = ~0u };
+	if (rc == RF_OK)
+		rc = cli_try_patches(c, &env, json_object_get(doc, "patches"), t->patched);
 	if (rc == RF_OK)
 		rc = compile(t, json_object_get(doc, "rules"), "/rules", t->account);
 	json_array_foreach(zones, i, one) {
@@ -157,9 +164,10 @@ void cli_try_free(struct rules_try *t)
 		for (size_t p = 0; p < RF_PHASE_COUNT; p++)
 			if (t->zones[z].policy.phase[p])
 				rf_phase_set_put(t->zones[z].policy.phase[p]);
-	for (size_t p = 0; p < RF_PHASE_COUNT; p++)
-		if (t->account[p])
-			rf_ruleset_put(t->account[p]);
+	for (size_t p = 0; p < RF_PHASE_COUNT; p++) {
+		rf_ruleset_put(t->account[p]);
+		rf_ruleset_put(t->patched[p]);
+	}
 	rf_lists_put(t->lists);
 	json_decref(t->doc);
 	free(t->zones);
@@ -224,4 +232,10 @@ int cli_try_verdict(struct cli *c, size_t passed, size_t failed)
 	if (!c->quiet)
 		fprintf(c->out, "%zu of %zu tests of rules passed\n", passed, passed + failed);
 	return failed ? rf_fail(&c->e, RF_E_CONFLICT, "%zu test%s of rules failed", failed, failed == 1 ? "" : "s") : RF_OK;
+}
+
+int cli_try_own(struct rules_try *t, const json_t *patches, size_t *ret_failed)
+{
+	struct rf_rule_env env = { .lists = t->lists, .have = ~0u };
+	return cli_try_patch_tests(t->c, &env, patches, ret_failed);
 }

@@ -12,3 +12,5 @@ void cli_try_free(struct rules_try *t);
 int cli_try_run(struct rules_try *t, const json_t *tests, const char *zone, size_t *ret_passed, size_t *ret_failed);
 /* A sentence on the output, and RF_E_CONFLICT where a test failed. */
 int cli_try_verdict(struct cli *c, size_t passed, size_t failed);
+/* The tests that the patches of a file bring with them; those that fail are named on the error stream. */
+int cli_try_own(struct rules_try *t, const json_t *patches, size_t *ret_failed);

@@ -46,6 +46,7 @@ struct engine {
 	struct rf_timer alive;
 	struct rf_writer *writer;
 	struct rf_watch *watch;
+	struct rf_samples *samples;
 	struct rf_plan *plan;
 	struct rf_health *health;
 	struct rf_local *local;
@@ -321,7 +322,7 @@ static int worker_up(struct engine *g, unsigned i, struct rf_err *e)
 {
 	struct rf_worker_spec spec = {
 		.ctl = &g->ctl, .index = i, .ring = rf_writer_ring(g->writer, i),
-		.watch = rf_writer_wanted(g->writer) ? NULL : g->watch,
+		.watch = rf_writer_wanted(g->writer) ? NULL : g->watch, .samples = g->samples,
 		.identity = { .registry = g->ctl.devices, .event = rf_devices_event, .arg = g->ctl.priv->devices },
 		.local = rf_local_handle, .local_arg = g->local,
 	};
@@ -383,7 +384,17 @@ static void workers_down(struct engine *g)
 	g->ctl.worker_count = 0;
 }
 
-/* --- patches --- */
+/* --- samples, patches --- */
+
+static int samples_up(struct engine *g, struct rf_err *e)
+{
+	return g->ctl.boot->records_samples[0] ? rf_samples_new(&g->ctl, &g->samples, e) : RF_OK;
+}
+
+static void samples_down(struct engine *g)
+{
+	rf_samples_free(g->samples);
+}
 
 static int patches_up(struct engine *g, struct rf_err *e)
 {
@@ -656,6 +667,7 @@ static const struct step {
 	{ "ca", ca_up, ca_down },                  { "plan", plan_up, plan_down },
 	{ "control", control_up, control_down },   { "tls", tls_up, tls_down },
 	{ "health", health_up, health_down },      { "api", api_up, api_down },
+	{ "samples", samples_up, samples_down },
 	{ "local", local_up, local_down },         { "patches", patches_up, patches_down },
 	{ "workers", workers_up, workers_down },
 	{ "listeners", listeners_up, NULL },

@@ -44,6 +44,7 @@ struct rf_worker {
 	struct rf_registry *registry;
 	struct rf_ring *ring;
 	const struct rf_watch *watch;
+	struct rf_samples *samples;
 	void (*local)(void *arg, struct rf_local_request *q);
 	void *local_arg;
 	struct rf_node listening, retired;
@@ -134,6 +135,9 @@ static struct rf_http_conf conf_of(const struct rf_ctl *c)
 	conf.write_ns = b->timeout_body;
 	conf.tunnel_ns = b->timeout_tunnel;
 	conf.min_body_rate = (uint32_t)b->min_body_rate;
+	conf.samples_rate = (uint32_t)b->samples_rate;
+	conf.samples_body = (size_t)b->samples_body;
+	conf.samples_secrets = b->samples_secrets;
 	return conf;
 }
 
@@ -337,6 +341,12 @@ static void emit(void *arg, const struct rf_record *rec)
 		rf_record_emit(w->ring, rec);
 }
 
+static void keep_sample(void *arg, struct rf_str line)
+{
+	struct rf_worker *w = arg;
+	rf_samples_put(w->samples, line);
+}
+
 static void hand_over(void *arg, struct rf_local_request *q)
 {
 	struct rf_worker *w = arg;
@@ -351,7 +361,7 @@ static int make_edge(struct rf_worker *w, const struct rf_worker_spec *spec, str
 		return rf_fail(e, RF_E_IO, "no random numbers");
 	struct rf_http_edge_spec s = {
 		.loop = w->loop, .tls = w->tls, .bufs = &w->bufs, .pool = w->pool, .conf = &conf, .limits = w->ctl->limits, .identity = spec->identity,
-		.snap = rf_snap_now, .emit = spec->ring ? emit : NULL, .local = spec->local ? hand_over : NULL, .arg = w, .seed = seed,
+		.snap = rf_snap_now, .emit = spec->ring ? emit : NULL, .sample = spec->samples ? keep_sample : NULL, .local = spec->local ? hand_over : NULL, .arg = w, .seed = seed,
 	};
 	w->edge = rf_http_edge_new(&s);
 	return w->edge ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");
@@ -379,6 +389,7 @@ int rf_worker_new(const struct rf_worker_spec *spec, struct rf_worker **ret, str
 	w->registry = spec->identity.registry;
 	w->ring = spec->ring;
 	w->watch = spec->watch;
+	w->samples = spec->samples;
 	w->local = spec->local;
 	w->local_arg = spec->local_arg;
 	w->spare = (struct message){ .msg = { .run = run }, .worker = w, .act = recheck };

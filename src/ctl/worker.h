@@ -5,6 +5,7 @@
 #pragma once
 #include "ctl/control.h"
 #include "ctl/patch_watch.h"
+#include "ctl/samples.h"
 #include "records/ring.h"
 #include "svc/http/edge.h"
 
@@ -19,6 +20,7 @@ struct rf_worker_spec {
 	unsigned index;
 	struct rf_ring *ring; /* NULL: nobody reads records */
 	const struct rf_watch *watch; /* not NULL: records are only for it, while it is on */
+	struct rf_samples *samples; /* NULL: none are kept */
 	struct rf_identity_env identity;
 	void (*local)(void *arg, struct rf_local_request *q); /* on the worker's thread */
 	void *local_arg;

@@ -196,7 +196,8 @@ static int run_one(const struct rf_policy *p, const struct rf_lists *lists, cons
 {
 	struct rf_arena arena;
 	char pointer[POINTER], unnamed[64];
-	snprintf(pointer, sizeof pointer, "%s/request", at);
+	const json_t *flow = json_object_get(doc, "flow");
+	snprintf(pointer, sizeof pointer, "%s/%s", at, flow ? "flow" : "request");
 	snprintf(unnamed, sizeof unnamed, "test %s", at + strlen("/tests/"));
 	const char *name = json_string_value(json_object_get(doc, "name"));
 	struct rf_facts *f = malloc(sizeof *f);
@@ -206,9 +207,12 @@ static int run_one(const struct rf_policy *p, const struct rf_lists *lists, cons
 		return rf_fail_ptr(e, RF_E_NOMEM, at, "no memory for this test");
 	rf_arena_init(&arena, TEST_MEMORY);
 	rf_verdict_init(&v);
-	int r = rf_json_facts(json_object_get(doc, "request"), pointer, &arena, lists, wall_ns, f, e);
+	int r = rf_json_facts(flow ? flow : json_object_get(doc, "request"), pointer, &arena, lists, wall_ns, f, e);
 	if (!r) {
-		rf_policy_eval(p, f, &v, NULL);
+		if (flow)
+			rf_flow_eval(p, f, &v, NULL);
+		else
+			rf_policy_eval(p, f, &v, NULL);
 		r = hold(&t);
 	}
 	if (!r) {

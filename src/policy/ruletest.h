@@ -1,5 +1,6 @@
 /* policy/ruletest: an operator's own table of requests held against rules.
  *
+ * A test with `flow` in place of `request` (the same members) asks the rules of a packet or a connection alone.
  * {tests: [{name, request, expect: {action, rule?, status?, headers?, location?}}]}. A request is
  * {method, host, path (with query), scheme, version, headers: {name: value or [values]}, cookies, body,
  *  src, dst, port, time, device: {id, class, firmware, tags, ...}, tls: {version, sni, cert_verified, ...},

@@ -201,6 +201,12 @@ void rf_policy_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_ver
 	rf_response_eval(p, f, v, trace);
 }
 
+void rf_flow_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)
+{
+	bool packet = rf_fact(f, RF_F_PACKET)->s.n > 0;
+	rf_phase_eval(p->phase[packet ? RF_PHASE_PACKET : RF_PHASE_CONNECTION], f, v, trace);
+}
+
 void rf_config_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)
 {
 	rf_phase_eval(p->phase[RF_PHASE_HTTP_CONFIG], f, v, trace);

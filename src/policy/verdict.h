@@ -96,6 +96,8 @@ struct rf_policy {
 /* A packet, where the facts are of one; else a connection, its request, and the answer where the facts have one: then the
  * edits of headers are those of the answer. */
 void rf_policy_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace);
+/* What comes before any request: the phase of the packet where the facts have one, else of the connection. */
+void rf_flow_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace);
 /* Settings for the request, before its body is looked at. An error blocks. */
 void rf_config_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace);
 /* The phases of a request in order. */

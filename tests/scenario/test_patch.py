@@ -227,3 +227,66 @@ def test_replay_over_broken_records(edge, app, host, name):
     assert f"{edge.records_file}:{lines + 1}: " in found["bad_at"][0]
     with open(edge.records_file, "rb+") as f:
         f.truncate(len(whole))
+
+
+def test_samples_answer_what_records_cannot(make_edge, origin):
+    """Headers and bodies, secrets masked; the files bounded."""
+    edge = make_edge(records={"samples": "data/samples.jsonl", "samples_rate": 1000, "samples_size": "64KB"})
+    edge.start()
+    host, made = "samples.edge.test", "sampled"
+    edge.app(host, origin)
+    device = camera(edge)
+    with edge.client(host, device) as c:
+        c.request("POST", "/setup?next=1", [("X-Cmd", "wget x"), ("Authorization", "Bearer s3cret"), ("Content-Type", "text/plain")],
+                  body=b"cmd=reboot")
+        c.get("/readings")
+    path = os.path.join(edge.dir, "data", "samples.jsonl")
+    until(lambda: open(path).read().count("\n") == 2)
+    text = open(path).read()
+    assert "s3cret" not in text and "cmd=reboot" in text and (os.stat(path).st_mode & 0o777) == 0o600
+    new(edge, made, expr='http.request.body.raw contains "reboot" and http.request.uri.query contains "next" and '
+        'any(http.request.headers["x-cmd"][*] contains "wget")', tests={})
+    found = replay(edge, made)
+    assert found["would_stop"] == 1 and found["cannot_know"] == 0 and found["requests"] == 2, found
+    edge.cli("patch", "edit", made, "--expr", 'any(http.request.headers["authorization"][*] contains "s3cret")', check=0)
+    found = replay(edge, made)
+    assert found["would_stop"] == 0 and found["cannot_know"] == 1, found
+    with edge.client(host, device) as c:
+        for _ in range(200):
+            c.request("POST", "/x", body=b"y" * 600)
+    until(lambda: os.path.exists(path + ".1") and os.path.exists(path))
+    assert os.stat(path).st_size <= 33000 and os.stat(path + ".1").st_size <= 33000
+
+
+def apply(edge, name, doc, check):
+    path = os.path.join(edge.dir, name + "-apply.json")
+    with open(path, "w") as f:
+        json.dump(doc, f)
+    return edge.cli("apply", path, check=check)
+
+
+def test_tests_gate_what_is_applied(edge, name):
+    patch = {"name": name, "cve": [CVE], "expression": EXPR, "tests": TESTS}
+    apply(edge, name, {"patches": [patch]}, 0)
+    assert shown(edge, name)["state"] == "draft"
+    assert "0 changes" in apply(edge, name, {"patches": [patch]}, 0).stdout
+    bad = {**patch, "expression": 'http.user_agent contains "nothing like it"'}
+    done = apply(edge, name, {"patches": [bad]}, 1)
+    assert f"patch {name}, attacks 0: this attack is not stopped" in done.stderr and "nothing was changed" in done.stderr
+    assert shown(edge, name)["expression"] == EXPR
+    move(edge, name, "report")
+    move(edge, name, "canary", "--percent", "100", check=None)
+    stops = {"name": "curl still works", "request": {"headers": {"User-Agent": "() { x"}}, "expect": {"action": "pass"}}
+    apply(edge, name, {"tests": [{**stops, "expect": {"action": "log"}}]}, 0)
+    done = apply(edge, name, {"tests": [{**stops, "expect": {"action": "block"}}]}, 1)
+    assert "curl still works" in done.stderr
+
+
+def test_flows_gate_too(edge):
+    rule = {"ref": "no-telnet", "expression": "tcp.dstport eq 23", "action": "block"}
+    flows = [{"name": "telnet stops", "flow": {"src": "192.0.2.1", "dst": "198.51.100.1", "port": 23}, "expect": {"action": "block"}},
+             {"name": "https passes", "flow": {"src": "192.0.2.1", "port": 443}, "expect": {"action": "pass"}}]
+    apply(edge, "flows", {"rules": {"connection": [rule]}, "tests": flows}, 0)
+    done = apply(edge, "flows", {"rules": {"connection": [{**rule, "expression": "tcp.dstport eq 443"}]}, "tests": flows}, 1)
+    assert "telnet stops" in done.stderr and "https passes" in done.stderr
+    edge.ruleset([], phase="connection", zone=False)

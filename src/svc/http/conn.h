@@ -119,6 +119,8 @@ struct request {
 	bool stale_retry;                 /* the kept-alive connection had died: try a new one */
 	bool interim;                     /* a 1xx is being written */
 	bool peeking;                     /* rules want to see the body */
+	bool sampled;                     /* a sample of it is kept */
+	struct rf_buf sample_text;        /* that sample, without its record */
 	unsigned interims;
 	enum rf_coding decode;            /* of the request body */
 	enum rf_http_reject reject;
@@ -153,6 +155,8 @@ struct request {
 	uint64_t out_at;                  /* of the stream when it began */
 };
 
+enum { RF_SAMPLE_CLASSES = 64 };
+
 struct rf_http_edge {
 	struct rf_loop *loop;
 	struct rf_tls *tls;
@@ -166,6 +170,8 @@ struct rf_http_edge {
 	struct rf_limiter *address_rate;  /* made at first use */
 	const struct rf_snap *(*snap)(void);
 	void (*emit)(void *arg, const struct rf_record *rec);
+	void (*sample)(void *arg, struct rf_str line);
+	uint32_t samples[RF_SAMPLE_CLASSES + 1], sample_minute; /* taken in this minute by class; the last: of no device */
 	void (*local)(void *arg, struct rf_local_request *q);
 	void *arg;
 	struct rf_node conns, handshaking, turns;
@@ -253,6 +259,9 @@ extern const struct rf_facts_ops facts_ops;
 
 /* body.c: what rules see of a body */
 bool body_wanted(const struct request *q); /* does a rule of its zone ask for it? */
+bool sample_wanted(struct rf_http_conn *c);      /* sample.c: is there room for one more of its class? */
+void sample_take(struct rf_http_conn *c);        /* JUDGE: the body is as much seen as it will be */
+void sample_give(struct rf_http_conn *c, const struct rf_record *r); /* it is over */
 enum step body_peek(struct rf_http_conn *c); /* JUDGE: it is as much seen as rules may */
 bool body_fact(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret);
 

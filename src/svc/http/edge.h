@@ -46,6 +46,9 @@ struct rf_http_conf {
 	uint64_t max_body;                 /* request body where the app says nothing; 0: no bound */
 	uint64_t handshake_ns, head_ns, body_ns, idle_ns, response_ns, write_ns, tunnel_ns, linger_ns, local_ns;
 	uint32_t min_body_rate;            /* bytes a second where the app says nothing; 0: any */
+	uint32_t samples_rate;             /* samples of requests of one class a minute */
+	size_t samples_body;               /* bytes of a body in a sample */
+	bool samples_secrets;              /* unmasked */
 };
 
 extern const struct rf_http_conf rf_http_conf_default;
@@ -83,6 +86,7 @@ struct rf_http_edge_spec {
 	struct rf_identity_env identity;
 	const struct rf_snap *(*snap)(void);        /* rf_snap_now */
 	void (*emit)(void *arg, const struct rf_record *rec); /* to the worker's ring; NULL: no records */
+	void (*sample)(void *arg, struct rf_str line);        /* keep a sample of a request; NULL: none are made */
 	void (*local)(void *arg, struct rf_local_request *q); /* NULL: such paths are refused with 404 */
 	void *arg;
 	uint64_t seed;                     /* of connection and request ids: different for every worker and start */

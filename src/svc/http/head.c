@@ -56,6 +56,7 @@ void request_free(struct request *q)
 	rf_buf_fini(&q->local_body);
 	rf_buf_fini(&q->seen);
 	rf_buf_fini(&q->plain);
+	rf_buf_fini(&q->sample_text);
 	rf_pool_unqueue(&q->queue);
 	rf_flow_fini(&q->fup);
 	rf_flow_fini(&q->fdown);

@@ -138,6 +138,8 @@ static void report_request(struct rf_http_conn *c)
 	use(q, &r);
 	if (sampled(c, &r))
 		emit(e, &r);
+	if (q->sampled)
+		sample_give(c, &r);
 }
 
 enum step step_record(struct rf_http_conn *c)

@@ -276,14 +276,17 @@ enum step step_judge(struct rf_http_conn *c)
 		enum step s = judge_settings(c);
 		if (s == STEP_WAIT)
 			s = lay_body(c);
+		q->sampled = sample_wanted(c);
 		if (s != STEP_WAIT)
 			return s;
 	}
-	if (body_wanted(q)) {
+	if (body_wanted(q) || (q->sampled && q->head.body != RF_BODY_NONE && q->body_bytes)) {
 		enum step s = body_peek(c);
 		if (s != STEP_JUDGE)
 			return s;
 		c->wait[0].what = WAIT_NONE;
 	}
+	if (q->sampled)
+		sample_take(c);
 	return judge_request(c);
 }
