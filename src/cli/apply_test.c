@@ -30,6 +30,7 @@ static const struct canned state[] = {
 	{ "GET", AC "/classes?*", 200, MANY("[" CLASS "]") },
 	{ "GET", AC "/devices?*", 200, MANY("[{\"id\":\"" D1 "\",\"name\":\"lamp-1\",\"class\":\"lamps\",\"class_id\":\"" C1 "\",\"state\":\"active\"}]") },
 	{ "GET", AC "/devices/" D1 "/credentials?*", 200, MANY("[{\"id\":\"" I1 "\",\"kind\":\"ski\",\"value\":\"AB\",\"root_id\":\"\"}]") },
+	{ "GET", AC "/patches?*", 200, MANY("[]") },
 	{ "GET", V4 "/zones?*", 200, MANY("[{\"id\":\"" Z1 "\",\"name\":\"example.com\",\"account\":{\"id\":\"" A "\"},\"type\":\"full\",\"paused\":false}]") },
 	{ "GET", V4 "/zones/" Z1 "/apps?*", 200,
 	  MANY("[{\"id\":\"" P1 "\",\"zone_id\":\"" Z1 "\",\"name\":\"api\",\"hosts\":[\"api.example.com\"],"
