@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+ *
+ * bpf/filter: the XDP program: what the edge would refuse anyway is dropped before it costs anything.
+ *
+ *   parse -> source allowed? denied? -> reflection -> rates of source, prefix, destination -> pass
+ *
+ * Policy comes by maps that the user side writes into (filter.h). Allowed sources pass before any rate, so that the
+ * operator is never shut out. Without policy (all zero) every well-formed frame passes.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "parse.h"
+
+#define ARRAY(name, count, what) \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_ARRAY); \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__uint(max_entries, count); \
+		__type(key, __u32); \
+		__type(value, what); \
+	} name SEC(".maps")
+
+ARRAY(rf_conf, 1, struct rf_filter_conf);
+ARRAY(rf_dir_first, RF_DIR_CHUNKS, struct rf_dir_chunk);
+ARRAY(rf_exact, RF_EXACT_BUCKETS, struct rf_bucket);
+ARRAY(rf_six_root, 1, struct rf_six_root);
+ARRAY(rf_rates, RF_RATE_ROWS * RF_RATE_PLACES, __u64);
+ARRAY(rf_counts, RF_FILTER_CPUS, struct rf_filter_counts);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} rf_samples SEC(".maps");
+
+#define RF_OF
+#define RF_IN
+
+RF_INLINE const struct rf_dir_chunk *rf_at_first(__u32 i) { return bpf_map_lookup_elem(&rf_dir_first, &i); }
+RF_INLINE const struct rf_bucket *rf_at_bucket(__u32 i) { return bpf_map_lookup_elem(&rf_exact, &i); }
+RF_INLINE const struct rf_six_root *rf_at_root(__u32 i) { return bpf_map_lookup_elem(&rf_six_root, &i); }
+
+#include "look.h"
+
+/* Prefixes that share a rate, in network order. */
+#define NET24 rf_host32(0xffffff00u)
+#define NET48 ((__u64)0xffffffffu << 32 | rf_host32(0xffff0000u))
+
+/* Take one unit from the place of a key. True where it is over its rate. */
+RF_INLINE int over(const struct rf_rate_conf *rate, __u64 key, __u64 secret, __u64 now)
+{
+	if (!rate->cost_ns)
+		return 0;
+	__u64 h = rf_mix(key ^ secret);
+	__u32 a = (__u32)h & (RF_RATE_PLACES - 1), b = RF_RATE_PLACES + ((__u32)(h >> 32) & (RF_RATE_PLACES - 1));
+	__u64 *pa = bpf_map_lookup_elem(&rf_rates, &a), *pb = bpf_map_lookup_elem(&rf_rates, &b);
+	if (!pa || !pb)
+		return 0;
+	__u64 va = *pa, vb = *pb, least = va < vb ? va : vb;
+	if (least > now + rate->burst_ns)
+		return 1;
+	least = (least > now ? least : now) + rate->cost_ns;
+	if (va < least) /* conservative: raise only what is below, so that others in the same place pay least */
+		*pa = least;
+	if (vb < least)
+		*pb = least;
+	return 0;
+}
+
+RF_INLINE enum rf_drop rates(const struct rf_filter_conf *k, const struct rf_frame *f)
+{
+	if (!(k->source.cost_ns | k->prefix.cost_ns | k->target.cost_ns))
+		return RF_DROP_PASS;
+	__u64 now = bpf_ktime_get_coarse_ns();
+	__u64 s = (__u64)f->src[0] << 32 | f->src[1], s_low = (__u64)f->src[2] << 32 | f->src[3];
+	__u64 d = (__u64)f->dst[0] << 32 | f->dst[1], d_low = (__u64)f->dst[2] << 32 | f->dst[3];
+	__u64 net = f->family == 4 ? f->src[0] & NET24 : s & NET48;
+	if (over(&k->source, rf_mix(s) ^ s_low ^ 1, k->secret, now))
+		return RF_DROP_RATE_SOURCE;
+	if (over(&k->prefix, rf_mix(net) ^ 2, k->secret, now))
+		return RF_DROP_RATE_PREFIX;
+	__u64 port = f->part ? 0 : (__u64)f->proto << 16 | f->dport;
+	if (over(&k->target, rf_mix(d) ^ rf_mix(d_low ^ port) ^ 3, k->secret, now))
+		return RF_DROP_RATE_TARGET;
+	return RF_DROP_PASS;
+}
+
+RF_INLINE enum rf_drop decide(const struct rf_filter_conf *k, const struct rf_frame *f, __u16 *tag)
+{
+	*tag = f->family == 4 ? rf_tag4(k, rf_host32(f->src[0])) : rf_tag6(k, f->src);
+	if (*tag)
+		return rf_tag_denies(*tag) ? RF_DROP_DENIED : RF_DROP_ALLOWED;
+	if (f->proto == RF_PROTO_UDP && !f->part && k->reflect[f->sport >> 6 & (RF_REFLECT_WORDS - 1)] >> (f->sport & 63) & 1)
+		return RF_DROP_REFLECTION;
+	return rates(k, f);
+}
+
+RF_INLINE void sample(const struct rf_filter_conf *k, struct xdp_md *ctx, enum rf_drop why, __u16 tag, __u32 size)
+{
+	if (!k->sample || bpf_get_prandom_u32() % k->sample)
+		return;
+	struct rf_sample *s = bpf_ringbuf_reserve(&rf_samples, sizeof *s, 0);
+	if (!s)
+		return;
+	__u32 n = size < RF_SAMPLE_BYTES ? size : RF_SAMPLE_BYTES;
+	s->at_ns = bpf_ktime_get_ns();
+	s->why = why;
+	s->size = size;
+	s->tag = tag;
+	s->n = 0;
+	if (n && n <= RF_SAMPLE_BYTES && !bpf_xdp_load_bytes(ctx, 0, s->head, n))
+		s->n = (__u16)n;
+	bpf_ringbuf_submit(s, 0);
+}
+
+SEC("xdp")
+int rf_filter(struct xdp_md *ctx)
+{
+	const __u8 *p = (const __u8 *)(unsigned long)ctx->data, *end = (const __u8 *)(unsigned long)ctx->data_end;
+	__u32 zero = 0, cpu = bpf_get_smp_processor_id() & (RF_FILTER_CPUS - 1), size = (__u32)(end - p);
+	const struct rf_filter_conf *k = bpf_map_lookup_elem(&rf_conf, &zero);
+	struct rf_filter_counts *counts = bpf_map_lookup_elem(&rf_counts, &cpu);
+	struct rf_frame f;
+	__u16 tag = 0;
+	if (!k || !counts)
+		return XDP_PASS;
+	enum rf_drop why = rf_parse_frame(p, end, &f);
+	if (why == RF_DROP_PASS)
+		why = decide(k, &f, &tag);
+	if (why >= RF_DROP_COUNT) /* never; the verifier wants to see it */
+		return XDP_DROP;
+	counts->frames[why]++;
+	counts->bytes[why] += size;
+	if (why <= RF_DROP_LAST_PASS)
+		return XDP_PASS;
+	sample(k, ctx, why, tag, size);
+	return XDP_DROP;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,72 @@
+/* bpf/filter: what the kernel filter and its user side share: the layout of the maps and what a verdict is called.
+ *
+ * Every map is an array that the user side maps into its memory: policy is changed by plain stores, and read while it
+ * changes. What is wider than one aligned store is made ready first and linked by one store.
+ */
+#pragma once
+#include <linux/types.h>
+
+#define RF_INLINE static __inline __attribute__((always_inline))
+#ifdef __bpf__ /* a function that the verifier looks at once by itself, not again at every call */
+#define RF_FAR __attribute__((noinline))
+#else
+#define RF_FAR static inline
+#endif
+
+enum rf_drop {
+#define RF_DROP(name, word, doc) RF_DROP_##name,
+#include "tbl/drops.def"
+#undef RF_DROP
+	RF_DROP_COUNT
+};
+
+enum { RF_DROP_LAST_PASS = RF_DROP_NOT_IP };
+enum { RF_PROTO_ICMP = 1, RF_PROTO_TCP = 6, RF_PROTO_UDP = 17, RF_PROTO_ICMP6 = 58 };
+enum { RF_TCP_FIN = 1, RF_TCP_SYN = 2, RF_TCP_RST = 4, RF_TCP_PSH = 8, RF_TCP_ACK = 16, RF_TCP_URG = 32 };
+
+/* What a prefix means: 0 nothing, else a number whose low bit says deny; the rest names the rule. */
+enum { RF_TAG_BITS = 15, RF_TAG_MAX = 0x7fff };
+RF_INLINE int rf_tag_denies(__u16 tag) { return tag & 1; }
+
+/* Prefixes with a tag, up to 24 bits of IPv4: an entry for each /24, a tag or 0. RF_DIR_LONGER beside it says that longer
+ * prefixes lie in that /24; those are in the table of exact prefixes. */
+enum {
+	RF_DIR_LONGER = 0x8000,
+	RF_DIR_CHUNK = 65536,          /* entries in one element of the map */
+	RF_DIR_CHUNKS = 256,
+};
+struct rf_dir_chunk { __u16 v[RF_DIR_CHUNK]; };
+
+/* Exact prefixes of more than 24 bits of IPv4 (as ::ffff:a.b.c.d, 96 bits longer) and all of IPv6: a hash table in which each
+ * stands in one of two buckets. */
+enum { RF_EXACT_BUCKETS = 131072, RF_EXACT_WAYS = 5 };
+struct rf_exact { __u64 hi, lo; __u16 tag; __u8 bits; }; /* in host order; tag 0: free */
+struct rf_bucket { struct rf_exact e[RF_EXACT_WAYS]; };
+
+/* IPv6: the lengths of the prefixes around and in each /16. */
+enum { RF_SIX_LENGTHS = 32 };          /* different ones in use at a time, ::/0 not counted */
+struct rf_six_root { __u64 lengths[65536][2]; }; /* bit n of [0]: a prefix of 128 - n bits; of [1]: of 64 - n */
+
+/* Rates are leaky buckets: an array of times at which each is empty again. A source has one place in each of two rows and
+ * is over its rate where both are, so that a flood from spoofed sources, which fills all places a little, cannot push a
+ * known one out as it would from a table of sources. */
+enum { RF_RATE_PLACES = 1 << 19, RF_RATE_ROWS = 2 };
+struct rf_rate_conf { __u64 cost_ns, burst_ns; }; /* cost 0: no bound */
+
+enum { RF_REFLECT_WORDS = 1024 }; /* a bit a UDP source port */
+
+struct rf_filter_conf {
+	__u64 secret;                  /* of hashes */
+	struct rf_rate_conf source, prefix, target;
+	__u32 sample;                  /* one of so many dropped frames is a sample; 0: none */
+	__u32 six_all;                 /* tag of ::/0 */
+	__u32 four_longer;             /* bit n: an IPv4 prefix of 32 - n bits is in use, n up to 7 */
+	__u64 reflect[RF_REFLECT_WORDS];
+};
+
+/* A line for each processor, so that none waits for another. */
+enum { RF_FILTER_CPUS = 256 };
+struct rf_filter_counts { __u64 frames[RF_DROP_COUNT], bytes[RF_DROP_COUNT]; };
+
+enum { RF_SAMPLE_BYTES = 128 };
+struct rf_sample { __u64 at_ns; __u32 why, size; __u16 tag, n; __u8 head[RF_SAMPLE_BYTES]; };

@@ -1,0 +1,116 @@
+/* bpf/look: the look-up of an address, the same for the kernel filter and its user side.
+ *
+ * Who includes this says before where the tables are: RF_OF, the first parameter of every function with its comma (empty in the
+ * kernel, where maps are global); RF_IN, the same as an argument; and rf_at_first, rf_at_bucket and rf_at_root, which give an
+ * element or NULL.
+ */
+#pragma once
+#include "filter.h"
+
+RF_INLINE __u64 rf_mix(__u64 z) /* the finisher of splitmix64 */
+{
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+RF_INLINE __u32 rf_host32(__u32 network)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return __builtin_bswap32(network);
+#else
+	return network;
+#endif
+}
+
+struct rf_key { __u64 hi, lo; __u8 bits; }; /* a prefix, in host order */
+
+/* An IPv6 address in network order. */
+RF_INLINE struct rf_key rf_key6(const __u32 a[4])
+{
+	return (struct rf_key){ (__u64)rf_host32(a[0]) << 32 | rf_host32(a[1]), (__u64)rf_host32(a[2]) << 32 | rf_host32(a[3]), 128 };
+}
+
+RF_INLINE struct rf_key rf_key_mask(struct rf_key a, __u8 bits)
+{
+	a.bits = bits;
+	a.hi &= bits >= 64 ? ~0ull : bits ? ~0ull << (64 - bits) : 0;
+	a.lo &= bits >= 128 ? ~0ull : bits > 64 ? ~0ull << (128 - bits) : 0;
+	return a;
+}
+
+/* An IPv4 prefix in host order. */
+RF_INLINE struct rf_key rf_key4(__u32 ip, __u8 bits)
+{
+	return rf_key_mask((struct rf_key){ 0, 0xffffull << 32 | ip, 128 }, (__u8)(96 + bits));
+}
+
+/* One of the two buckets in which a prefix may stand. */
+RF_INLINE __u32 rf_bucket_of(struct rf_key k, __u64 secret, int second)
+{
+	__u64 h = rf_mix(rf_mix(k.hi ^ secret) ^ rf_mix(k.lo + k.bits));
+	return (__u32)(second ? h >> 32 : h) & (RF_EXACT_BUCKETS - 1);
+}
+
+/* The tag of exactly this prefix; 0: it is not there. */
+RF_FAR __u16 rf_exact_find(RF_OF __u64 secret, __u64 hi, __u64 lo, __u8 bits)
+{
+	struct rf_key k = { hi, lo, bits };
+	for (int second = 0; second < 2; second++) {
+		const struct rf_bucket *b = rf_at_bucket(RF_IN rf_bucket_of(k, secret, second));
+		for (int i = 0; b && i < RF_EXACT_WAYS; i++)
+			if (b->e[i].tag && b->e[i].hi == hi && b->e[i].lo == lo && b->e[i].bits == bits)
+				return b->e[i].tag;
+	}
+	return 0;
+}
+
+/* The number of the lowest bit that is set. clang 14 has no instruction for it on this target; without branches, because
+ * the verifier follows each. */
+RF_INLINE __u8 rf_low_bit(__u64 v)
+{
+	v = (v & -v) - 1; /* as many ones as there were zeros below it: count them */
+	v -= v >> 1 & 0x5555555555555555ull;
+	v = (v & 0x3333333333333333ull) + (v >> 2 & 0x3333333333333333ull);
+	v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return (__u8)(v * 0x0101010101010101ull >> 56);
+}
+
+/* The tag of the longest prefix that holds an IPv4 address in host order; 0: none. */
+RF_INLINE __u16 rf_tag4(RF_OF const struct rf_filter_conf *k, __u32 ip)
+{
+	const struct rf_dir_chunk *c = rf_at_first(RF_IN ip >> 24);
+	__u16 e = c ? c->v[ip >> 8 & 0xffff] : 0;
+	if (!(e & RF_DIR_LONGER))
+		return e;
+	__u8 lengths = (__u8)k->four_longer;
+	for (int i = 0; i < 8 && lengths; i++, lengths &= lengths - 1) {
+		struct rf_key m = rf_key4(ip, (__u8)(32 - rf_low_bit(lengths)));
+		__u16 tag = rf_exact_find(RF_IN k->secret, m.hi, m.lo, m.bits);
+		if (tag)
+			return tag;
+	}
+	return e & ~RF_DIR_LONGER;
+}
+
+/* The same for an IPv6 address in network order: the lengths in use around its /16, the longest first. */
+RF_INLINE __u16 rf_tag6(RF_OF const struct rf_filter_conf *k, const __u32 ip[4])
+{
+	struct rf_key a = rf_key6(ip);
+	const struct rf_six_root *root = rf_at_root(RF_IN 0);
+	if (!root)
+		return 0;
+	__u64 longer = root->lengths[a.hi >> 48 & 0xffff][0], shorter = root->lengths[a.hi >> 48 & 0xffff][1];
+	for (int i = 0; i < RF_SIX_LENGTHS && (longer | shorter); i++) {
+		__u8 bits = (__u8)(longer ? 128 - rf_low_bit(longer) : 64 - rf_low_bit(shorter));
+		if (longer)
+			longer &= longer - 1;
+		else
+			shorter &= shorter - 1;
+		struct rf_key m = rf_key_mask(a, bits);
+		__u16 tag = rf_exact_find(RF_IN k->secret, m.hi, m.lo, bits);
+		if (tag)
+			return tag;
+	}
+	return (__u16)k->six_all;
+}

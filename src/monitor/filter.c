@@ -1,0 +1,224 @@
+/* monitor/filter: see filter.h.
+ *
+ *   open: bpffs is there? -> maps that are pinned are taken over -> program verified -> [attach: driver, else generic -> pinned]
+ *
+ * A map that was pinned by another version and has another size cannot be taken over: all pins go, and the policy is
+ * written anew by the engine before it serves.
+ */
+#include "monitor/filter.h"
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/magic.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include "bpf/filter.skel.h"
+
+enum { PATH = 256 };
+
+struct rf_filter {
+	struct rf_filter_bpf *bpf;
+	char dir[PATH - 64];
+	int maps[RF_FILTER_MAP_COUNT];
+};
+
+static const char *const names[RF_FILTER_MAP_COUNT] = {
+#define X(name) "rf_" #name,
+	RF_FILTER_MAPS(X)
+#undef X
+};
+
+static _Thread_local char said[400]; /* the last complaint of libbpf or the verifier */
+
+static int keep_complaint(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[sizeof said];
+	if (level != LIBBPF_WARN)
+		return 0;
+	int n = vsnprintf(line, sizeof line, fmt, ap);
+	if (n > 0 && !strstr(line, "END PROG LOAD LOG"))
+		snprintf(said, sizeof said, "%.*s", (int)strcspn(line, "\n"), line);
+	return n;
+}
+
+/* bpffs is not mounted everywhere. */
+static int ensure_dir(const char *dir, struct rf_err *e)
+{
+	struct statfs fs;
+	char parent[PATH];
+	snprintf(parent, sizeof parent, "%s", dir);
+	char *slash = strrchr(parent, '/');
+	if (!slash || slash == parent)
+		return rf_fail(e, RF_E_INVALID, "%s is no directory below a bpf file system", dir);
+	*slash = 0;
+	if (statfs(parent, &fs) == 0 && fs.f_type != BPF_FS_MAGIC && strcmp(parent, "/sys/fs/bpf") == 0)
+		mount("bpf", parent, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700");
+	if (statfs(parent, &fs) != 0 || fs.f_type != BPF_FS_MAGIC)
+		return rf_fail(e, RF_E_UNSUPPORTED, "%s is not on a bpf file system, and none could be mounted there", parent);
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return rf_fail(e, RF_E_IO, "%s cannot be made: %s", dir, strerror(errno));
+	return RF_OK;
+}
+
+static void map_path(const struct rf_filter *f, unsigned which, char to[PATH])
+{
+	snprintf(to, PATH, "%s/%s", f->dir, names[which]);
+}
+
+static int load(struct rf_filter *f)
+{
+	char path[PATH];
+	f->bpf = rf_filter_bpf__open();
+	if (!f->bpf)
+		return -errno;
+	for (unsigned i = 0; i < RF_FILTER_MAP_COUNT; i++) {
+		struct bpf_map *m = bpf_object__find_map_by_name(f->bpf->obj, names[i]);
+		map_path(f, i, path);
+		int rc = m ? bpf_map__set_pin_path(m, path) : -ENOENT;
+		if (rc)
+			return rc;
+	}
+	return rf_filter_bpf__load(f->bpf);
+}
+
+static void unload(struct rf_filter *f)
+{
+	rf_filter_bpf__destroy(f->bpf);
+	f->bpf = NULL;
+}
+
+int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, struct rf_err *e)
+{
+	char path[PATH];
+	struct rf_filter *f = calloc(1, sizeof *f);
+	if (!f || strlen(dir) >= sizeof f->dir) {
+		free(f);
+		return rf_fail(e, f ? RF_E_TOO_LARGE : RF_E_NOMEM, "the directory for pins of the kernel filter: no memory, or its name is too long");
+	}
+	snprintf(f->dir, sizeof f->dir, "%s", dir);
+	libbpf_set_print(keep_complaint);
+	said[0] = 0;
+	int rc = ensure_dir(dir, e);
+	if (rc != RF_OK) {
+		free(f);
+		return rc;
+	}
+	map_path(f, RF_FILTER_MAP_conf, path);
+	bool fresh = access(path, F_OK) != 0;
+	rc = load(f);
+	if (rc && !fresh) { /* of another version? */
+		unload(f);
+		for (unsigned i = 0; i < RF_FILTER_MAP_COUNT; i++) {
+			map_path(f, i, path);
+			unlink(path);
+		}
+		fresh = true;
+		rc = load(f);
+	}
+	if (rc) {
+		unload(f);
+		free(f);
+		return rf_fail(e, RF_E_UNSUPPORTED, "the kernel does not take the filter: %s%s%s", strerror(-rc), said[0] ? ": " : "", said);
+	}
+	for (unsigned i = 0; i < RF_FILTER_MAP_COUNT; i++)
+		f->maps[i] = bpf_map__fd(bpf_object__find_map_by_name(f->bpf->obj, names[i]));
+	*ret = f;
+	*ret_fresh = fresh;
+	return RF_OK;
+}
+
+void rf_filter_close(struct rf_filter *f)
+{
+	if (!f)
+		return;
+	unload(f);
+	free(f);
+}
+
+static void link_path(const struct rf_filter *f, const char *interface, char to[PATH])
+{
+	snprintf(to, PATH, "%s/link_%.*s", f->dir, IFNAMSIZ, interface);
+}
+
+/* The pinned link, where it still belongs to this interface: one that went and came again has another index. */
+static int pinned_link(const char *path, unsigned index)
+{
+	struct bpf_link_info info = { 0 };
+	__u32 n = sizeof info;
+	int fd = bpf_obj_get(path);
+	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &n) == 0 && info.type == BPF_LINK_TYPE_XDP && info.xdp.ifindex == index)
+		return fd;
+	if (fd >= 0) {
+		close(fd);
+		unlink(path);
+	}
+	return -1;
+}
+
+static enum rf_filter_mode mode_of(unsigned index)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, q);
+	return bpf_xdp_query((int)index, 0, &q) == 0 && q.attach_mode == XDP_ATTACHED_SKB ? RF_FILTER_GENERIC : RF_FILTER_NATIVE;
+}
+
+static int new_link(const struct rf_filter *f, unsigned index)
+{
+	static const __u32 modes[] = { XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE };
+	int fd = -1;
+	for (size_t i = 0; i < 2 && fd < 0; i++) {
+		LIBBPF_OPTS(bpf_link_create_opts, o, .flags = modes[i]);
+		fd = bpf_link_create(rf_filter_program(f), (int)index, BPF_XDP, &o);
+		if (fd == -EBUSY || fd == -EEXIST)
+			break;
+	}
+	return fd;
+}
+
+int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_filter_mode *ret, struct rf_err *e)
+{
+	char path[PATH];
+	unsigned index = if_nametoindex(interface);
+	if (!index)
+		return rf_fail(e, RF_E_NOT_FOUND, "there is no network interface %s", interface);
+	link_path(f, interface, path);
+	int fd = pinned_link(path, index);
+	if (fd >= 0) {
+		int rc = bpf_link_update(fd, rf_filter_program(f), NULL);
+		close(fd);
+		if (rc)
+			return rf_fail(e, RF_E_IO, "the filter on %s cannot be replaced: %s", interface, strerror(-rc));
+		*ret = mode_of(index);
+		return RF_OK;
+	}
+	fd = new_link(f, index);
+	if (fd < 0)
+		return rf_fail(e, fd == -EBUSY || fd == -EEXIST ? RF_E_EXISTS : RF_E_UNSUPPORTED, "the filter cannot be attached to %s: %s",
+			interface, fd == -EBUSY || fd == -EEXIST ? "another XDP program is there (ip link shows it)" : strerror(-fd));
+	int rc = bpf_obj_pin(fd, path);
+	close(fd);
+	if (rc)
+		return rf_fail(e, RF_E_IO, "the filter on %s cannot be pinned at %s: %s", interface, path, strerror(-rc));
+	*ret = mode_of(index);
+	return RF_OK;
+}
+
+void rf_filter_detach(struct rf_filter *f, const char *interface)
+{
+	char path[PATH];
+	link_path(f, interface, path);
+	int fd = bpf_obj_get(path);
+	if (fd < 0)
+		return;
+	bpf_link_detach(fd); /* now, not when the kernel gets round to free it */
+	close(fd);
+	unlink(path);
+}
+
+int rf_filter_map(const struct rf_filter *f, unsigned which) { return f->maps[which]; }
+int rf_filter_program(const struct rf_filter *f) { return bpf_program__fd(f->bpf->progs.rf_filter); }

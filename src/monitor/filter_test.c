@@ -1,0 +1,314 @@
+/* The kernel filter as the kernel runs it, beside the same parser on the host and the same tables. Needs root and BPF. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <bpf/bpf.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "bpf/parse.h"
+#include "monitor/filter.h"
+#include "shield/tables.h"
+
+static struct rf_filter *filter;
+static struct rf_tables maps;
+static struct rf_filter_counts *counts;
+static uint64_t *rates;
+static char dir[64];
+
+static void *map_of(unsigned which, size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, rf_filter_map(filter, which), 0);
+	assert_true(p != MAP_FAILED);
+	return p;
+}
+
+static void open_filter(bool fresh)
+{
+	struct rf_err e = { 0 };
+	bool is_fresh = false;
+	int rc = rf_filter_open(dir, &filter, &is_fresh, &e);
+	if (rc != RF_OK)
+		fail_msg("%s", e.text);
+	assert_int_equal(is_fresh, fresh);
+	maps = (struct rf_tables){
+		.first = map_of(RF_FILTER_MAP_dir_first, RF_DIR_CHUNKS * sizeof *maps.first),
+		.buckets = map_of(RF_FILTER_MAP_exact, RF_EXACT_BUCKETS * sizeof *maps.buckets),
+		.root = map_of(RF_FILTER_MAP_six_root, sizeof *maps.root),
+		.conf = map_of(RF_FILTER_MAP_conf, sizeof *maps.conf),
+	};
+	counts = map_of(RF_FILTER_MAP_counts, RF_FILTER_CPUS * sizeof *counts);
+	rates = map_of(RF_FILTER_MAP_rates, RF_RATE_ROWS * RF_RATE_PLACES * sizeof *rates);
+}
+
+static void close_filter(void)
+{
+	munmap(maps.first, RF_DIR_CHUNKS * sizeof *maps.first);
+	munmap(maps.buckets, RF_EXACT_BUCKETS * sizeof *maps.buckets);
+	munmap(maps.root, sizeof *maps.root);
+	munmap(maps.conf, sizeof *maps.conf);
+	munmap(counts, RF_FILTER_CPUS * sizeof *counts);
+	munmap(rates, RF_RATE_ROWS * RF_RATE_PLACES * sizeof *rates);
+	rf_filter_close(filter);
+}
+
+static void unpin(void)
+{
+	static const char *const names[] = { "conf", "dir_first", "exact", "six_root", "rates", "counts", "samples" };
+	char path[128];
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(path, sizeof path, "%s/rf_%s", dir, names[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	snprintf(dir, sizeof dir, "/sys/fs/bpf/rftest-%d", (int)getpid());
+	open_filter(true);
+	maps.conf->secret = 0x5eed;
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	close_filter();
+	unpin();
+	return 0;
+}
+
+/* --- frames --- */
+
+struct frame { uint8_t b[2048]; size_t n; };
+
+static void be16(uint8_t *p, unsigned v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static struct frame udp4(const char *src, unsigned sport, unsigned payload)
+{
+	struct frame f = { .n = 14 + 20 + 8 + payload };
+	struct rf_ip s, d;
+	uint8_t *ip = f.b + 14, *udp = ip + 20;
+	assert_true(rf_ip_parse(rf_str_z(src), &s) && rf_ip_parse(RF_STR("198.51.100.1"), &d));
+	be16(f.b + 12, 0x0800);
+	ip[0] = 0x45;
+	be16(ip + 2, 28 + payload);
+	ip[8] = 64;
+	ip[9] = RF_PROTO_UDP;
+	memcpy(ip + 12, s.b, 4);
+	memcpy(ip + 16, d.b, 4);
+	be16(udp, sport);
+	be16(udp + 2, 5683);
+	be16(udp + 4, 8 + payload);
+	return f;
+}
+
+static struct frame tcp6(const char *src, uint8_t flags)
+{
+	struct frame f = { .n = 14 + 40 + 20 };
+	struct rf_ip s, d;
+	uint8_t *ip = f.b + 14, *tcp = ip + 40;
+	assert_true(rf_ip_parse(rf_str_z(src), &s) && rf_ip_parse(RF_STR("2001:db8::1"), &d));
+	be16(f.b + 12, 0x86dd);
+	ip[0] = 0x60;
+	be16(ip + 4, 20);
+	ip[6] = RF_PROTO_TCP;
+	memcpy(ip + 8, s.b, 16);
+	memcpy(ip + 24, d.b, 16);
+	be16(tcp, 40000);
+	be16(tcp + 2, 443);
+	tcp[12] = 5 << 4;
+	tcp[13] = flags;
+	return f;
+}
+
+static uint64_t total(enum rf_drop why)
+{
+	uint64_t n = 0;
+	for (int i = 0; i < RF_FILTER_CPUS; i++)
+		n += counts[i].frames[why];
+	return n;
+}
+
+/* Run the frame through the kernel; which counter moved? */
+static enum rf_drop run(const struct frame *f)
+{
+	static uint64_t before[RF_DROP_COUNT];
+	uint8_t out[2048];
+	for (int i = 0; i < RF_DROP_COUNT; i++)
+		before[i] = total((enum rf_drop)i);
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = f->b, .data_size_in = (__u32)f->n, .data_out = out, .data_size_out = sizeof out,
+		.repeat = 1);
+	assert_int_equal(bpf_prog_test_run_opts(rf_filter_program(filter), &o), 0);
+	for (int i = 0; i < RF_DROP_COUNT; i++)
+		if (total((enum rf_drop)i) == before[i] + 1) {
+			assert_int_equal(o.retval, i <= RF_DROP_LAST_PASS ? 2 : 1); /* XDP_PASS, XDP_DROP */
+			return (enum rf_drop)i;
+		}
+	fail_msg("no counter moved");
+	return RF_DROP_COUNT;
+}
+
+static void prefixes_decide(void **state)
+{
+	(void)state;
+	struct rf_err e;
+	struct rf_prefix at;
+	struct rf_prefixes *p = rf_prefixes_new(&maps);
+	struct { const char *prefix; uint16_t tag; } policy[] = { { "203.0.113.0/24", 3 }, { "203.0.113.7/32", 2 }, { "2001:db8:bad::/48", 5 } };
+	for (size_t i = 0; i < 3; i++) {
+		assert_true(rf_prefix_parse(rf_str_z(policy[i].prefix), true, &at));
+		assert_int_equal(rf_prefixes_set(p, &at, policy[i].tag, &e), RF_OK);
+	}
+	struct frame f = udp4("203.0.113.6", 1024, 8);
+	assert_int_equal(run(&f), RF_DROP_DENIED);
+	f = udp4("203.0.113.7", 1024, 8);
+	assert_int_equal(run(&f), RF_DROP_ALLOWED);
+	f = udp4("203.0.114.7", 1024, 8);
+	assert_int_equal(run(&f), RF_DROP_PASS);
+	f = tcp6("2001:db8:bad::1", RF_TCP_SYN);
+	assert_int_equal(run(&f), RF_DROP_DENIED);
+	f = tcp6("2001:db8:bae::1", RF_TCP_SYN);
+	assert_int_equal(run(&f), RF_DROP_PASS);
+	for (size_t i = 0; i < 3; i++) {
+		assert_true(rf_prefix_parse(rf_str_z(policy[i].prefix), true, &at));
+		assert_int_equal(rf_prefixes_clear(p, &at), RF_OK);
+	}
+	f = udp4("203.0.113.6", 1024, 8);
+	assert_int_equal(run(&f), RF_DROP_PASS);
+	rf_prefixes_free(p);
+}
+
+static void reflection_and_rates_decide(void **state)
+{
+	(void)state;
+	struct frame f = udp4("192.0.2.53", 53, 100);
+	assert_int_equal(run(&f), RF_DROP_PASS);
+	maps.conf->reflect[53 / 64] |= 1ull << (53 % 64);
+	assert_int_equal(run(&f), RF_DROP_REFLECTION);
+	maps.conf->reflect[53 / 64] = 0;
+	maps.conf->source = (struct rf_rate_conf){ 3600ull * 1000000000, 2 * 3600ull * 1000000000 };
+	f = udp4("192.0.2.77", 1000, 8);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(run(&f), RF_DROP_PASS);
+	assert_int_equal(run(&f), RF_DROP_RATE_SOURCE);
+	f = udp4("192.0.2.78", 1000, 8);
+	assert_int_equal(run(&f), RF_DROP_PASS);
+	maps.conf->source.cost_ns = 0;
+	f = udp4("192.0.2.77", 1000, 8);
+	assert_int_equal(run(&f), RF_DROP_PASS);
+}
+
+static uint64_t seed = 11;
+
+static uint32_t draw(uint32_t below)
+{
+	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(seed >> 33) % below;
+}
+
+/* A well-formed frame with some bytes changed, some cut or some more. */
+static struct frame mutant(void)
+{
+	static const char *const v4[] = { "192.0.2.1", "127.0.0.1", "224.0.0.1" }, *const v6[] = { "2001:db8::2", "::1", "ff02::1", "2001:db8::1" };
+	struct frame f = draw(2) ? udp4(v4[draw(8) ? 0 : draw(3)], draw(65536), draw(64)) : tcp6(v6[draw(8) ? 0 : draw(4)], (uint8_t)draw(64));
+	bool six = f.b[12] == 0x86;
+	if (six && draw(2)) { /* extension headers in front of TCP */
+		unsigned n = 8 * (1 + draw(3));
+		static const uint8_t kinds[] = { 0, 43, 44, 60, 51, 135 };
+		memmove(f.b + 54 + n, f.b + 54, f.n - 54);
+		f.b[20] = kinds[draw(6)];
+		f.b[54] = draw(4) ? RF_PROTO_TCP : kinds[draw(6)];
+		f.b[55] = (uint8_t)(n / 8 - 1);
+		memset(f.b + 56, draw(3) ? 0 : 1, n - 2);
+		f.n += n;
+		be16(f.b + 18, (unsigned)f.n - 54);
+	}
+	static const uint16_t parts[] = { 0x2000, 0x2001, 1, 2, 3, 0x1fff, 0x4000 };
+	if (!six && !draw(4))
+		be16(f.b + 20, draw(2) ? parts[draw(7)] : draw(65536));
+	for (unsigned i = draw(4); i--;)
+		f.b[12 + draw((uint32_t)f.n - 12)] = (uint8_t)draw(256);
+	for (unsigned tags = draw(6) ? 0 : draw(4); tags--;) {
+		memmove(f.b + 16, f.b + 12, f.n - 12);
+		be16(f.b + 12, 0x8100);
+		f.n += 4;
+	}
+	if (!draw(4))
+		f.n = 14 + draw((uint32_t)f.n - 13);
+	return f;
+}
+
+enum { MUTANTS = 20000 };
+
+static void kernel_and_host_read_frames_alike(void **state)
+{
+	unsigned seen[RF_DROP_COUNT] = { 0 };
+	(void)state;
+	for (int i = 0; i < MUTANTS; i++) {
+		struct frame f = mutant();
+		uint8_t *exact = malloc(f.n); /* so that a byte too far is seen */
+		struct rf_frame at;
+		memcpy(exact, f.b, f.n);
+		enum rf_drop host = rf_parse_frame(exact, exact + f.n, &at), kernel = run(&f);
+		free(exact);
+		if (host != kernel)
+			fail_msg("mutant %d: %d on the host, %d in the kernel", i, host, kernel);
+		seen[kernel]++;
+	}
+	static const enum rf_drop all[] = { RF_DROP_PASS, RF_DROP_NOT_IP, RF_DROP_RUNT, RF_DROP_VLAN_DEPTH, RF_DROP_IP4_HEADER,
+		RF_DROP_IP6_HEADER, RF_DROP_IP6_CHAIN, RF_DROP_FRAGMENT, RF_DROP_SOURCE, RF_DROP_TCP_HEADER, RF_DROP_TCP_FLAGS,
+		RF_DROP_UDP_LENGTH };
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (!seen[all[i]])
+			fail_msg("no mutant was refused for reason %d", all[i]);
+}
+
+static void the_gate_outlives_the_process(void **state)
+{
+	struct rf_err e = { 0 };
+	enum rf_filter_mode mode;
+	struct rf_prefix at;
+	(void)state;
+	if (unshare(CLONE_NEWNET) != 0)
+		skip();
+	struct rf_prefixes *p = rf_prefixes_new(&maps);
+	assert_true(rf_prefix_parse(RF_STR("203.0.113.0/24"), true, &at));
+	assert_int_equal(rf_prefixes_set(p, &at, 3, &e), RF_OK);
+	rf_prefixes_free(p);
+	assert_int_equal(rf_filter_attach(filter, "nothere0", &mode, &e), RF_E_NOT_FOUND);
+	if (rf_filter_attach(filter, "lo", &mode, &e) != RF_OK)
+		fail_msg("%s", e.text);
+	assert_int_equal(mode, RF_FILTER_GENERIC);
+	close_filter();
+	open_filter(false);
+	struct frame f = udp4("203.0.113.6", 1024, 8);
+	assert_int_equal(run(&f), RF_DROP_DENIED);
+	assert_int_equal(rf_filter_attach(filter, "lo", &mode, &e), RF_OK);
+	rf_filter_detach(filter, "lo");
+	assert_int_equal(rf_filter_attach(filter, "lo", &mode, &e), RF_OK);
+	rf_filter_detach(filter, "lo");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(prefixes_decide, begin, end),
+		cmocka_unit_test_setup_teardown(reflection_and_rates_decide, begin, end),
+		cmocka_unit_test_setup_teardown(kernel_and_host_read_frames_alike, begin, end),
+		cmocka_unit_test_setup_teardown(the_gate_outlives_the_process, begin, end),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
