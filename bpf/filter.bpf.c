@@ -84,11 +84,22 @@ RF_INLINE enum rf_drop rates(const struct rf_filter_conf *k, const struct rf_fra
 	return RF_DROP_PASS;
 }
 
+/* The way of the operator: a rule must not shut it. */
+RF_INLINE int spared(const struct rf_filter_conf *k, const struct rf_frame *f)
+{
+	if (!k->spare_port || f->proto != RF_PROTO_TCP || f->dport != k->spare_port || f->part)
+		return 0;
+	return !k->spare_family || (k->spare_family == f->family && k->spare[0] == f->dst[0] && k->spare[1] == f->dst[1] &&
+		k->spare[2] == f->dst[2] && k->spare[3] == f->dst[3]);
+}
+
 RF_INLINE enum rf_drop decide(const struct rf_filter_conf *k, const struct rf_frame *f, __u16 *tag)
 {
 	*tag = f->family == 4 ? rf_tag4(k, rf_host32(f->src[0])) : rf_tag6(k, f->src);
-	if (*tag)
-		return rf_tag_denies(*tag) ? RF_DROP_DENIED : RF_DROP_ALLOWED;
+	if (*tag && !rf_tag_denies(*tag))
+		return RF_DROP_ALLOWED;
+	if (*tag && !spared(k, f))
+		return RF_DROP_DENIED;
 	if (f->proto == RF_PROTO_UDP && !f->part && k->reflect[f->sport >> 6 & (RF_REFLECT_WORDS - 1)] >> (f->sport & 63) & 1)
 		return RF_DROP_REFLECTION;
 	return rates(k, f);

@@ -61,6 +61,10 @@ struct rf_filter_conf {
 	__u32 sample;                  /* one of so many dropped frames is a sample; 0: none */
 	__u32 six_all;                 /* tag of ::/0 */
 	__u32 four_longer;             /* bit n: an IPv4 prefix of 32 - n bits is in use, n up to 7 */
+	__u16 spare_port;              /* TCP frames to it pass whatever stands at their source; 0: none */
+	__u8 spare_family;             /* 4 or 6: only to `spare`; 0: to any address */
+	__u8 unused[5];
+	__u32 spare[4];                /* in network order */
 	__u64 reflect[RF_REFLECT_WORDS];
 };
 

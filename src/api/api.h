@@ -53,6 +53,8 @@ struct rf_api_hooks {
 	int (*unknown)(void *ctx, size_t limit, json_t *array, struct rf_err *e);
 	/* The body of POST explain or rules/test to its result. */
 	int (*explain)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
+	/* The kernel filter: where it stands and what it counted. NULL without memory. */
+	json_t *(*shield)(void *ctx);
 	int (*rules_test)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
 	/* GET rules/lint; there is no body. */
 	int (*rules_lint)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/near.h"
+#include "bpf/filter.h"
+#include "ctl/access.h"
 #include "ctl/crl.h"
 #include "ctl/devices.h"
 #include "ctl/explain.h"
@@ -16,6 +18,7 @@
 #include "records/format.h"
 #include "records/metrics.h"
 #include "records/recent.h"
+#include "shield/shield.h"
 
 static bool ready(void *ctx, const char **ret_why)
 {
@@ -189,9 +192,48 @@ static const struct {
 	{ "ringfence_crls_not_fresh", "Revocation lists of uploaded roots that are missing or have expired", g_crls_stale },
 };
 
+/* --- the shield --- */
+
+static const char *const drop_words[] = {
+#define RF_DROP(name, word, doc) word,
+#include "tbl/drops.def"
+#undef RF_DROP
+};
+
+static json_t *shield(void *ctx)
+{
+	struct rf_ctl *c = ((struct rf_api_edge *)ctx)->ctl;
+	struct rf_filter_counts n;
+	json_t *frames = json_object(), *bytes = json_object();
+	rf_shield_counts(c->shield, &n);
+	for (int i = 0; i < RF_DROP_COUNT; i++) {
+		json_object_set_new(frames, drop_words[i], json_integer((json_int_t)n.frames[i]));
+		json_object_set_new(bytes, drop_words[i], json_integer((json_int_t)n.bytes[i]));
+	}
+	return json_pack("{s:b, s:s, s:I, s:o, s:o}", "in_kernel", rf_shield_in_kernel(c->shield), "interfaces",
+		c->boot->shield_interfaces, "access_rules", (json_int_t)rf_access_count(c->priv->access), "frames", frames, "bytes", bytes);
+}
+
+static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
+{
+	struct rf_filter_counts n;
+	rf_shield_counts(c->shield, &n);
+	for (int what = 0; what < 2; what++) {
+		const char *unit = what ? "bytes" : "frames";
+		rf_buf_printf(to, "# HELP ringfence_shield_%s_total What the kernel filter saw, by what became of it\n"
+			"# TYPE ringfence_shield_%s_total counter\n", unit, unit);
+		for (int i = 0; i < RF_DROP_COUNT; i++)
+			rf_buf_printf(to, "ringfence_shield_%s_total{action=\"%s\",reason=\"%s\"} %llu\n", unit,
+				i <= RF_DROP_LAST_PASS ? "pass" : "drop", drop_words[i],
+				(unsigned long long)(what ? n.bytes[i] : n.frames[i]));
+	}
+}
+
 static void metrics(void *ctx, struct rf_buf *to)
 {
 	rf_metrics_write(to);
+	if (((struct rf_api_edge *)ctx)->ctl->shield)
+		shield_metrics(((struct rf_api_edge *)ctx)->ctl, to);
 	for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
 		rf_buf_printf(to, "# HELP %s %s\n# TYPE %s gauge\n%s %.3f\n", gauges[i].name, gauges[i].help, gauges[i].name,
 			      gauges[i].name, gauges[i].read(((struct rf_api_edge *)ctx)->ctl));
@@ -335,6 +377,6 @@ static int rules_lint(void *ctx, const char *account_id, const json_t *body, jso
 struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e)
 {
 	return (struct rf_api_hooks){ .ctx = e, .ready = ready, .metrics = metrics, .status = status, .live = live,
-				      .records = records, .unknown = unknown, .explain = explain,
+				      .records = records, .unknown = unknown, .explain = explain, .shield = shield,
 				      .rules_test = rules_test, .rules_lint = rules_lint, .patches = &rf_api_edge_patches };
 }

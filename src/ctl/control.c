@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include "ctl/access.h"
 #include "ctl/build.h"
 #include "ctl/crl.h"
 #include "ctl/devices.h"
@@ -89,6 +90,8 @@ int rf_ctl_init(struct rf_ctl *c, int monitor_fd, const struct rf_plan *plan, st
 		return rf_fail(e, RF_E_NOMEM, "no memory for the control thread");
 	int rc = ensure_account(c, e);
 	if (rc == RF_OK)
+		rc = rf_access_load(c, &c->priv->access, e);
+	if (rc == RF_OK)
 		rc = rf_devices_load(c, e);
 	if (rc == RF_OK)
 		rc = load_fallback(c, e);
@@ -100,6 +103,7 @@ void rf_ctl_fini(struct rf_ctl *c)
 {
 	if (!c->priv)
 		return;
+	rf_access_free(c->priv->access);
 	rf_devices_free(c->priv->devices);
 	rf_parts_put(&c->priv->parts);
 	rf_rule_index_fini(&c->priv->rules);
@@ -173,6 +177,8 @@ static bool sync_entries(struct rf_ctl *c)
 			sync_device(c, o.parent);
 		else if (t->kind == RF_KIND_CREDENTIAL)
 			recheck = true; /* deleted: what it let in must go */
+		else if (t->kind == RF_KIND_ACCESS_RULE)
+			recheck |= rf_access_sync(c, p->access, t->id);
 		else if (t->kind == RF_KIND_CLIENT_CERT) {
 			recheck = true;
 			p->certificates++;

@@ -13,6 +13,7 @@
 #include "pki/ca.h"
 #include "svc/snapshot.h"
 
+struct rf_shield;
 struct rf_worker;
 
 struct rf_ctl {
@@ -22,6 +23,7 @@ struct rf_ctl {
 	struct rf_store *store;
 	struct rf_registry *devices;
 	struct rf_limits *limits;       /* counters of rate limits, of all workers */
+	struct rf_shield *shield;
 	struct rf_ca *ca;               /* our own device CA */
 	struct rf_worker **workers;
 	size_t worker_count;

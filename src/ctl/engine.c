@@ -29,8 +29,10 @@
 #include "ctl/worker.h"
 #include "egress/health.h"
 #include "monitor/client.h"
+#include "monitor/filter.h"
 #include "net/listener.h"
 #include "records/writer.h"
+#include "shield/shield.h"
 
 enum { MAX_DEVICES = 4000000, ALIVE_S = 5 };
 
@@ -127,6 +129,38 @@ static int registry_up(struct engine *g, struct rf_err *e)
 {
 	g->ctl.devices = rf_registry_new(MAX_DEVICES);
 	return g->ctl.devices ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for the device registry");
+}
+
+/* --- the shield --- */
+
+static int shield_up(struct engine *g, struct rf_err *e)
+{
+	uint64_t secret;
+	if (getrandom(&secret, sizeof secret, 0) != sizeof secret)
+		return rf_fail(e, RF_E_IO, "no random numbers");
+	g->ctl.shield = rf_shield_new(secret | 1);
+	return g->ctl.shield ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for the shield");
+}
+
+static void shield_down(struct engine *g)
+{
+	rf_shield_free(g->ctl.shield);
+}
+
+/* Once the policy is whole: what the kernel holds from before stays in force until then. */
+static int filter_up(struct engine *g, struct rf_err *e)
+{
+	int fds[RF_FILTER_MAP_COUNT];
+	char where[RF_REQUEST_TEXT];
+	size_t count = 0;
+	int rc = rf_monitor_filter(g->monitor_fd, fds, RF_FILTER_MAP_COUNT, &count, where, sizeof where, e);
+	if (rc != RF_OK || !count)
+		return rc;
+	rf_shield_spare(g->ctl.shield, &g->ctl.boot->api_listen.ip, g->ctl.boot->api_listen.port);
+	rc = rf_shield_enter(g->ctl.shield, fds, count, e);
+	if (rc == RF_OK)
+		rf_log(RF_LOG_INFO, "shield", "the kernel filter follows the access rules: %s", where);
+	return rc;
 }
 
 static void registry_down(struct engine *g)
@@ -665,7 +699,9 @@ static const struct step {
 	{ "registry", registry_up, registry_down }, { "limits", limits_up, limits_down },
 	{ "store", store_up, store_down },
 	{ "ca", ca_up, ca_down },                  { "plan", plan_up, plan_down },
-	{ "control", control_up, control_down },   { "tls", tls_up, tls_down },
+	{ "shield", shield_up, shield_down },
+	{ "control", control_up, control_down },   { "filter", filter_up, NULL },
+	{ "tls", tls_up, tls_down },
 	{ "health", health_up, health_down },      { "api", api_up, api_down },
 	{ "samples", samples_up, samples_down },
 	{ "local", local_up, local_down },         { "patches", patches_up, patches_down },

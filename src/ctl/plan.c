@@ -109,6 +109,20 @@ static void paths(struct making *k, const struct rf_boot *b)
 			writable(k, rf_arena_dup(&k->p->arena, part).p, false);
 }
 
+static void interfaces(struct making *k, const struct rf_boot *b)
+{
+	struct rf_str rest = rf_str_z(b->shield_interfaces), part;
+	k->p->filter_dir = keep(k, b->shield_pins);
+	while (rf_str_split(&rest, ':', &part)) {
+		if (!part.n)
+			continue;
+		if (k->p->interface_count == RF_PLAN_INTERFACES_MAX)
+			k->bad = true;
+		else
+			k->p->interfaces[k->p->interface_count++] = rf_arena_dup(&k->p->arena, part).p;
+	}
+}
+
 static uint64_t descriptors(const struct rf_boot *b)
 {
 	return b->limits_descriptors ? b->limits_descriptors : 2 * b->limits_connections + b->limits_api_connections + 4096;
@@ -125,6 +139,7 @@ int rf_plan_from_boot(const struct rf_boot *b, unsigned workers, struct rf_plan 
 	listeners(&k, b, workers);
 	files(&k, b);
 	paths(&k, b);
+	interfaces(&k, b);
 	p->user = keep(&k, b->user);
 	p->run_dir = keep(&k, b->run_dir);
 	p->drain_ns = b->drain_timeout;

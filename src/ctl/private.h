@@ -11,6 +11,7 @@ struct touch {
 	char id[RF_ID_LEN + 1];
 };
 
+struct rf_access;
 struct rf_devices;
 struct rf_crl_fetcher;
 struct rf_patches;
@@ -23,6 +24,7 @@ struct rf_ctl_private {
 	struct rf_rule_index rules; /* compiled rules by id */
 	struct rf_rule_merge *merge; /* NULL until the engine runs */
 	struct rf_devices *devices;
+	struct rf_access *access;
 	struct rf_keypair *fallback; /* for clients that name no host: of the boot file, or our own CA's */
 	struct rf_replays *replays; /* NULL until they can run */
 	struct rf_patches *patches; /* NULL until they are watched */

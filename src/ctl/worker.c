@@ -12,6 +12,7 @@
 #include "net/addr.h"
 #include "net/listener.h"
 #include "records/counters.h"
+#include "shield/shield.h"
 
 enum { BUFFERS_CACHED = 256 };
 
@@ -347,6 +348,12 @@ static void keep_sample(void *arg, struct rf_str line)
 	rf_samples_put(w->samples, line);
 }
 
+static bool barred(void *arg, const struct rf_ip *src)
+{
+	const struct rf_worker *w = arg;
+	return rf_shield_judge(w->ctl->shield, src) == RF_SHIELD_DENY;
+}
+
 static void hand_over(void *arg, struct rf_local_request *q)
 {
 	struct rf_worker *w = arg;
@@ -361,7 +368,7 @@ static int make_edge(struct rf_worker *w, const struct rf_worker_spec *spec, str
 		return rf_fail(e, RF_E_IO, "no random numbers");
 	struct rf_http_edge_spec s = {
 		.loop = w->loop, .tls = w->tls, .bufs = &w->bufs, .pool = w->pool, .conf = &conf, .limits = w->ctl->limits, .identity = spec->identity,
-		.snap = rf_snap_now, .emit = spec->ring ? emit : NULL, .sample = spec->samples ? keep_sample : NULL, .local = spec->local ? hand_over : NULL, .arg = w, .seed = seed,
+		.snap = rf_snap_now, .emit = spec->ring ? emit : NULL, .sample = spec->samples ? keep_sample : NULL, .barred = barred, .local = spec->local ? hand_over : NULL, .arg = w, .seed = seed,
 	};
 	w->edge = rf_http_edge_new(&s);
 	return w->edge ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");

@@ -93,6 +93,25 @@ int rf_monitor_open(int fd, unsigned index, const char *path, int *ret_fd, struc
 	return r;
 }
 
+int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, char *where, size_t size, struct rf_err *e)
+{
+	struct rf_request answer;
+	int got[RF_PLAN_SOCKETS_MAX];
+	size_t count = RF_PLAN_SOCKETS_MAX;
+	int r = call(fd, RF_REQUEST_FILTER, 0, "", &answer, got, &count, e);
+	if (r != RF_OK)
+		return r;
+	if (count > room) {
+		close_all(got, count);
+		return rf_fail(e, RF_E_INTERNAL, "the monitor gave %zu maps of the kernel filter", count);
+	}
+	memcpy(fds, got, count * sizeof *got);
+	*ret_count = count;
+	answer.text[sizeof answer.text - 1] = 0;
+	snprintf(where, size, "%s", answer.text);
+	return RF_OK;
+}
+
 int rf_monitor_replan(int fd, struct rf_buf *text, struct rf_err *e)
 {
 	int got;

@@ -18,6 +18,10 @@ int rf_monitor_listen(int fd, unsigned index, const char *name, int *fds, size_t
 /* A permitted file, whatever its permissions. RF_E_STALE as above. */
 int rf_monitor_open(int fd, unsigned index, const char *path, int *ret_fd, struct rf_err *e);
 
+/* The maps of the kernel filter in the order of RF_FILTER_MAPS, *ret_count 0 where there is none, and where it stands ("eth0
+ * native, eth1 absent"). The caller owns the descriptors. */
+int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, char *where, size_t size, struct rf_err *e);
+
 int rf_monitor_ready(int fd, struct rf_err *e);
 /* The monitor reads the boot file again (the engine cannot); the error is the file's. Its settings are appended to *text
  * for rf_boot_parse. After RF_OK build all, then say rf_monitor_reloaded. */

@@ -243,6 +243,15 @@ static void on_listen(struct monitor *m, struct engine *g, const struct rf_reque
 	snprintf(a->r.text, sizeof a->r.text, "%s", l->name);
 }
 
+static void on_filter(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)g;
+	(void)q;
+	for (unsigned i = 0; m->filter && i < RF_FILTER_MAP_COUNT; i++)
+		a->fds[a->count++] = rf_filter_map(m->filter, i);
+	rf_mon_gate_text(m, a->r.text, sizeof a->r.text);
+}
+
 static void on_open(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
 {
 	(void)g;
@@ -331,6 +340,8 @@ static void on_reloaded(struct monitor *m, struct engine *g, const struct rf_req
 		m->plan = m->next;
 		m->next = NULL;
 		rf_sockets_trim(&m->sockets, m->plan);
+		if (m->filter)
+			rf_mon_gate_follow(m, m->plan);
 		rf_mon_say(m, 'i', "reloaded");
 	}
 	rf_notify("READY=1\nSTATUS=serving");
@@ -362,7 +373,7 @@ static void on_violation(struct monitor *m, struct engine *g, const struct rf_re
 }
 
 static void (*const handlers[RF_REQUEST_COUNT])(struct monitor *, struct engine *, const struct rf_request *, struct answer *) = {
-	[RF_REQUEST_WATCH] = on_watch, [RF_REQUEST_LISTEN] = on_listen, [RF_REQUEST_OPEN] = on_open, [RF_REQUEST_READY] = on_ready,
+	[RF_REQUEST_WATCH] = on_watch, [RF_REQUEST_LISTEN] = on_listen, [RF_REQUEST_FILTER] = on_filter, [RF_REQUEST_OPEN] = on_open, [RF_REQUEST_READY] = on_ready,
 	[RF_REQUEST_REPLAN] = on_replan, [RF_REQUEST_RELOADED] = on_reloaded, [RF_REQUEST_ALIVE] = on_alive,
 	[RF_REQUEST_STATUS] = on_status, [RF_REQUEST_VIOLATION] = on_violation,
 };

@@ -146,13 +146,15 @@ static int wait_ms(const struct monitor *m)
 
 static void turn(struct monitor *m)
 {
-	struct pollfd p[] = { { m->signals, POLLIN, 0 }, { m->now.fd, POLLIN, 0 }, { m->old.fd, POLLIN, 0 } };
-	if (poll(p, 3, wait_ms(m)) < 0 && errno != EINTR)
+	struct pollfd p[] = { { m->signals, POLLIN, 0 }, { m->now.fd, POLLIN, 0 }, { m->old.fd, POLLIN, 0 }, { m->links, POLLIN, 0 } };
+	if (poll(p, sizeof p / sizeof *p, wait_ms(m)) < 0 && errno != EINTR)
 		rf_mon_say(m, 'e', "poll: %s", strerror(errno));
 	if (p[1].revents && m->now.fd >= 0)
 		rf_mon_engine_request(m, &m->now);
 	if (p[2].revents && m->old.fd >= 0)
 		rf_mon_engine_request(m, &m->old);
+	if (p[3].revents && m->links >= 0)
+		rf_mon_gate_links(m);
 	if (p[0].revents)
 		on_signals(m);
 	reap(m);
@@ -210,6 +212,7 @@ static int begin(struct monitor *m, struct rf_err *e)
 	rf_sockets_trim(&m->sockets, m->plan);
 	if ((r = rf_sockets_ensure(&m->sockets, m->plan, e)) != RF_OK)
 		return r;
+	rf_mon_gate_begin(m);
 	write_pid(m);
 	m->watchdog_ns = rf_notify_watchdog();
 	return RF_OK;
@@ -224,6 +227,7 @@ int rf_monitor_run(const struct rf_monitor_conf *conf)
 	if (!m)
 		return EXIT_FAILURE;
 	m->conf = conf;
+	m->links = -1;
 	rf_mon_engine_init(&m->now);
 	rf_mon_engine_init(&m->old);
 	m->signals = signals_begin(&before);
@@ -236,6 +240,7 @@ int rf_monitor_run(const struct rf_monitor_conf *conf)
 	while (!m->done)
 		turn(m);
 	rf_sockets_close(&m->sockets, true);
+	rf_mon_gate_end(m);
 	if (m->plan && *m->plan->pid_file)
 		unlink(m->plan->pid_file);
 	rf_plan_free(m->plan);

@@ -1,5 +1,7 @@
 /* monitor/monitor_in: the monitor's own state, shared by monitor.c, engine.c and upgrade.c; nobody else includes it. */
 #pragma once
+#include <net/if.h>
+#include "monitor/filter.h"
 #include "monitor/monitor.h"
 #include "monitor/request.h"
 #include "monitor/sockets.h"
@@ -14,10 +16,21 @@ struct engine {
 	int violation;     /* system call that the sandbox stopped, -1 */
 };
 
+enum gate_state { GATE_ABSENT, GATE_NATIVE, GATE_GENERIC, GATE_FAILED };
+struct gate { /* an interface of the plan, and the kernel filter there */
+	char name[IF_NAMESIZE];
+	enum gate_state state;
+	bool said;
+};
+
 struct monitor {
 	const struct rf_monitor_conf *conf;
 	struct rf_plan *plan, *next; /* next: between REPLAN and RELOADED */
 	struct rf_sockets sockets;
+	struct rf_filter *filter;    /* NULL: none was wanted, or the kernel takes none */
+	struct gate gates[RF_PLAN_INTERFACES_MAX];
+	size_t gate_count;
+	int links;                   /* tells of interfaces that come and go; -1 */
 	struct engine now, old;      /* old: drains after an upgrade, or serves until the new one is ready */
 	int signals;
 	pid_t checker;               /* runs the new program's own check before an upgrade */
@@ -43,6 +56,14 @@ void rf_mon_engine_request(struct monitor *m, struct engine *g);  /* something i
 void rf_mon_engine_ended(struct monitor *m, struct engine *g, int code, int value);
 void rf_mon_engine_drain(struct monitor *m, struct engine *g);
 bool rf_mon_engine_notice(struct engine *g, enum rf_notice what);
+
+/* gate.c */
+void rf_mon_gate_begin(struct monitor *m);
+void rf_mon_gate_end(struct monitor *m);
+void rf_mon_gate_follow(struct monitor *m, const struct rf_plan *plan); /* after a reload */
+void rf_mon_gate_ensure(struct monitor *m);
+void rf_mon_gate_links(struct monitor *m);                /* something is to read on m->links */
+void rf_mon_gate_text(const struct monitor *m, char *to, size_t room); /* "eth0 native, eth1 absent" */
 
 /* upgrade.c */
 void rf_mon_upgrade_check(struct monitor *m);             /* SIGUSR2 */

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/ip.h"
 
+enum { RF_PLAN_INTERFACES_MAX = 16 };
 enum { RF_PLAN_LISTENERS_MAX = 80, RF_PLAN_FILES_MAX = 256, RF_PLAN_PATHS_MAX = 48, RF_PLAN_SOCKETS_MAX = 128 };
 
 struct rf_plan_listener {
@@ -31,6 +32,9 @@ struct rf_plan {
 	size_t writable_count;
 	const char *readable[RF_PLAN_PATHS_MAX]; /* files and trees that the engine may read besides the usual */
 	size_t readable_count;
+	const char *interfaces[RF_PLAN_INTERFACES_MAX]; /* on which the kernel filter stands */
+	size_t interface_count;
+	const char *filter_dir;               /* of bpffs: where it is pinned */
 	const char *run_dir;                  /* made when absent, for the monitor alone; "": none */
 	const char *pid_file;                 /* "": none */
 	uint64_t drain_ns;

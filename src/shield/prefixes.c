@@ -235,6 +235,63 @@ int rf_prefixes_clear(struct rf_prefixes *p, const struct rf_prefix *at)
 	return RF_OK;
 }
 
+/* --- going over to other tables --- */
+
+static struct rf_prefix prefix_of(const struct kept *k)
+{
+	struct rf_prefix at = { .ip.family = k->key[0], .bits = k->key[1] };
+	memcpy(at.ip.b, k->key + 2, sizeof at.ip.b);
+	return at;
+}
+
+/* Drop the exact prefixes that are not in the policy. */
+static void drop_stale(const struct rf_prefixes *p, const struct rf_tables *to)
+{
+	for (size_t i = 0; i < RF_EXACT_BUCKETS * RF_EXACT_WAYS; i++) {
+		const struct rf_exact *e = &to->buckets[i / RF_EXACT_WAYS].e[i % RF_EXACT_WAYS];
+		struct rf_key k = { e->hi, e->lo, e->bits };
+		if (e->tag && !rf_exact_find(&p->t, p->t.conf->secret, k.hi, k.lo, k.bits))
+			exact_drop(to, k);
+	}
+}
+
+static int put_all(const struct rf_prefixes *p, const struct rf_tables *to)
+{
+	int rc = RF_OK;
+	for (struct rf_map_node *n = rf_map_next(&p->kept, NULL); n && rc == RF_OK; n = rf_map_next(&p->kept, n)) {
+		const struct kept *k = RF_CONTAINER(n, struct kept, node);
+		struct rf_prefix at = prefix_of(k);
+		if (!in_dir(&at) && at.bits)
+			rc = exact_put(to, exact_key(&at), k->tag);
+	}
+	return rc;
+}
+
+/* Store the words that differ. Both are arrays of 64-bit words. */
+static void copy_words(void *to, const void *from, size_t size)
+{
+	const __u64 *f = from;
+	__u64 *t = to;
+	for (size_t i = 0; i < size / sizeof *f; i++)
+		if (t[i] != f[i])
+			__atomic_store_n(&t[i], f[i], __ATOMIC_RELEASE);
+}
+
+int rf_prefixes_move(struct rf_prefixes *p, const struct rf_tables *to)
+{
+	drop_stale(p, to);
+	int rc = put_all(p, to);
+	if (rc != RF_OK)
+		return rc;
+	to->conf->four_longer |= p->t.conf->four_longer; /* more than is needed only costs a load */
+	copy_words(to->first, p->t.first, RF_DIR_CHUNKS * sizeof *to->first);
+	copy_words(to->root, p->t.root, sizeof *to->root);
+	to->conf->four_longer = p->t.conf->four_longer;
+	to->conf->six_all = p->t.conf->six_all;
+	p->t = *to;
+	return RF_OK;
+}
+
 uint16_t rf_prefixes_find(const struct rf_prefixes *p, const struct rf_ip *ip)
 {
 	uint32_t words[4];

@@ -29,6 +29,9 @@ void rf_prefixes_free(struct rf_prefixes *p); /* leaves the tables as they are *
 int rf_prefixes_set(struct rf_prefixes *p, const struct rf_prefix *at, uint16_t tag, struct rf_err *e);
 /* RF_E_NOT_FOUND. */
 int rf_prefixes_clear(struct rf_prefixes *p, const struct rf_prefix *at);
+/* Go over to other tables, which may hold an older policy and have another `secret`: what both have stays without a gap. RF_E_FULL:
+ * those hold less than they should, and the old ones are still in use. */
+int rf_prefixes_move(struct rf_prefixes *p, const struct rf_tables *to);
 /* As the kernel sees it; 0: none. */
 uint16_t rf_prefixes_find(const struct rf_prefixes *p, const struct rf_ip *ip);
 size_t rf_prefixes_count(const struct rf_prefixes *p);

@@ -175,6 +175,49 @@ static void agrees_with_a_plain_scan(void **state)
 	}
 }
 
+/* The process before left a policy in other tables, spread by another secret: what both have never goes. */
+static void moves_into_tables_that_hold_an_older_policy(void **state)
+{
+	static const char *const both[] = { "192.0.2.0/24", "192.0.2.9/32", "2001:db8::/48" }, *const old_only[] = { "198.51.100.0/24",
+		"198.51.100.7/32", "2001:db8:1::/48", "::/0" }, *const new_only[] = { "203.0.113.0/24", "203.0.113.64/26", "2001:db8:2::/64" };
+	(void)state;
+	struct rf_tables mine = t;
+	struct rf_prefixes *now = p;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(set(both[i], 5), RF_OK);
+		assert_int_equal(set(new_only[i], 7), RF_OK);
+	}
+	t.first = calloc(RF_DIR_CHUNKS, sizeof *t.first);
+	t.buckets = calloc(RF_EXACT_BUCKETS, sizeof *t.buckets);
+	t.root = calloc(1, sizeof *t.root);
+	t.conf = calloc(1, sizeof *t.conf);
+	t.conf->secret = 99;
+	p = rf_prefixes_new(&t);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(set(both[i], 5), RF_OK);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(set(old_only[i], 3), RF_OK);
+	rf_prefixes_free(p);
+	p = now;
+	assert_int_equal(rf_prefixes_move(p, &t), RF_OK);
+	free(mine.first);
+	free(mine.buckets);
+	free(mine.root);
+	free(mine.conf);
+	assert_int_equal(find("192.0.2.1"), 5);
+	assert_int_equal(find("192.0.2.9"), 5);
+	assert_int_equal(find("2001:db8::1"), 5);
+	assert_int_equal(find("203.0.113.1"), 7);
+	assert_int_equal(find("203.0.113.65"), 7);
+	assert_int_equal(find("2001:db8:2::1"), 7);
+	assert_int_equal(find("198.51.100.7"), 0);
+	assert_int_equal(find("198.51.100.8"), 0);
+	assert_int_equal(find("2001:db8:1::1"), 0);
+	assert_int_equal(clear("192.0.2.9/32"), RF_OK);
+	assert_int_equal(clear("192.0.2.0/24"), RF_OK);
+	assert_int_equal(find("192.0.2.9"), 0);
+}
+
 static void lengths_of_ipv6_are_bounded(void **state)
 {
 	struct rf_prefix at;
@@ -236,6 +279,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_longest_prefix_counts, begin, end),
 		cmocka_unit_test_setup_teardown(a_removal_uncovers_what_is_around, begin, end),
 		cmocka_unit_test_setup_teardown(agrees_with_a_plain_scan, begin, end),
+		cmocka_unit_test_setup_teardown(moves_into_tables_that_hold_an_older_policy, begin, end),
 		cmocka_unit_test_setup_teardown(lengths_of_ipv6_are_bounded, begin, end),
 		cmocka_unit_test_setup_teardown(holds_half_a_million_and_says_when_it_is_full, begin, end),
 	};

@@ -247,8 +247,12 @@ size_t rf_http_sever(struct rf_http_edge *e, struct rf_str device_id)
 }
 
 /* NULL, or why a connection that was good may not go on. */
-static const char *gone_bad(struct rf_http_conn *c)
+static const char *gone_bad(struct rf_http_conn *c, enum rf_reason *ret)
 {
+	*ret = RF_REASON_BARRED;
+	if (conn_barred(c))
+		return rf_reason_words(RF_REASON_BARRED);
+	*ret = RF_REASON_CERT_REVOKED;
 	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
 	if (!info || !info->peer)
 		return NULL;
@@ -268,11 +272,12 @@ size_t rf_http_recheck(struct rf_http_edge *e)
 	size_t n = 0;
 	RF_LIST_EACH(node, &e->conns) {
 		struct rf_http_conn *c = RF_CONTAINER(node, struct rf_http_conn, all);
-		const char *why = gone_bad(c);
+		enum rf_reason reason;
+		const char *why = gone_bad(c, &reason);
 		if (!why)
 			continue;
 		c->refused = true;
-		c->end_reason = RF_REASON_CERT_REVOKED;
+		c->end_reason = reason;
 		rf_count(RF_C_CONN_SEVERED);
 		conn_close(c, why);
 		n++;
@@ -296,7 +301,7 @@ struct rf_http_edge *rf_http_edge_new(const struct rf_http_edge_spec *s)
 	if (!e)
 		return NULL;
 	*e = (struct rf_http_edge){ .loop = s->loop, .tls = s->tls,
-		.bufs = s->bufs, .pool = s->pool, .limits = s->limits, .identity = s->identity, .snap = s->snap, .emit = s->emit, .sample = s->sample, .local = s->local, .arg = s->arg,
+		.bufs = s->bufs, .pool = s->pool, .limits = s->limits, .identity = s->identity, .snap = s->snap, .emit = s->emit, .sample = s->sample, .barred = s->barred, .local = s->local, .arg = s->arg,
 		.next_id = s->seed, .turn_task.run = hello_turn, .drain_task.run = drain_over,
 		.drain_timer.fire = drain_late };
 	rf_http_edge_conf(e, s->conf ? s->conf : &rf_http_conf_default);

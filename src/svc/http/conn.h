@@ -172,6 +172,7 @@ struct rf_http_edge {
 	void (*emit)(void *arg, const struct rf_record *rec);
 	void (*sample)(void *arg, struct rf_str line);
 	uint32_t samples[RF_SAMPLE_CLASSES + 1], sample_minute; /* taken in this minute by class; the last: of no device */
+	bool (*barred)(void *arg, const struct rf_ip *src);
 	void (*local)(void *arg, struct rf_local_request *q);
 	void *arg;
 	struct rf_node conns, handshaking, turns;
@@ -303,5 +304,11 @@ void local_gone(struct rf_http_conn *c);
 
 /* report.c */
 void report_conn(struct rf_http_conn *c);
+
+/* May its source not connect (any more)? */
+static inline bool conn_barred(const struct rf_http_conn *c)
+{
+	return c->edge->barred && c->src.family && c->edge->barred(c->edge->arg, &c->src);
+}
 
 static inline uint64_t conn_now(const struct rf_http_conn *c) { return rf_loop_now(c->edge->loop); }

@@ -87,6 +87,7 @@ struct rf_http_edge_spec {
 	const struct rf_snap *(*snap)(void);        /* rf_snap_now */
 	void (*emit)(void *arg, const struct rf_record *rec); /* to the worker's ring; NULL: no records */
 	void (*sample)(void *arg, struct rf_str line);        /* keep a sample of a request; NULL: none are made */
+	bool (*barred)(void *arg, const struct rf_ip *src); /* may nobody connect from there? NULL: anybody may */
 	void (*local)(void *arg, struct rf_local_request *q); /* NULL: such paths are refused with 404 */
 	void *arg;
 	uint64_t seed;                     /* of connection and request ids: different for every worker and start */

@@ -84,6 +84,12 @@ static enum step admit(struct rf_http_conn *c)
 	struct rf_http_edge *e = c->edge;
 	const struct rf_http_conf *k = &e->conf;
 	int r = RF_OK;
+	if (conn_barred(c)) {
+		c->refused = true;
+		c->end_reason = RF_REASON_BARRED;
+		c->end = rf_reason_words(RF_REASON_BARRED);
+		return STEP_CLOSE;
+	}
 	if (k->connections_per_address)
 		r = tally(c, &e->by_address, k->connections_per_address, &c->tally_conn);
 	if (r)

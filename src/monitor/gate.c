@@ -1,0 +1,126 @@
+/* monitor/gate: the kernel filter on the interfaces of the plan.
+ *
+ *   start, reload, an interface came or changed -> each interface of the plan has the filter; those that left the plan have not
+ *
+ * An interface that is absent is no error: a watch on the kernel's links tells when it comes. Where the kernel takes no filter, that
+ * is said once, and the edge serves without: its workers ask the same tables.
+ */
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "monitor/monitor_in.h"
+
+static const char *const words[] = { [GATE_ABSENT] = "absent", [GATE_NATIVE] = "native", [GATE_GENERIC] = "generic", [GATE_FAILED] = "failed" };
+
+static enum gate_state attach(struct monitor *m, struct gate *g)
+{
+	enum rf_filter_mode mode;
+	struct rf_err e = { 0 };
+	int rc = rf_filter_attach(m->filter, g->name, &mode, &e);
+	enum gate_state now = rc == RF_OK ? mode == RF_FILTER_NATIVE ? GATE_NATIVE : GATE_GENERIC : rc == RF_E_NOT_FOUND ? GATE_ABSENT : GATE_FAILED;
+	if (now == g->state && g->said)
+		return now;
+	if (rc == RF_OK)
+		rf_mon_say(m, now == GATE_NATIVE ? 'i' : 'w', "the kernel filter stands on %s%s", g->name,
+			now == GATE_NATIVE ? "" : ", in generic mode: this driver has no native one, and frames cost more");
+	else
+		rf_mon_say(m, 'w', "no kernel filter on %s: %s", g->name, e.text);
+	g->said = true;
+	return now;
+}
+
+void rf_mon_gate_ensure(struct monitor *m)
+{
+	for (size_t i = 0; m->filter && i < m->gate_count; i++)
+		m->gates[i].state = attach(m, &m->gates[i]);
+}
+
+static bool planned(const struct rf_plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->interface_count; i++)
+		if (strcmp(plan->interfaces[i], name) == 0)
+			return true;
+	return false;
+}
+
+static struct gate *known(struct monitor *m, const char *name)
+{
+	for (size_t i = 0; i < m->gate_count; i++)
+		if (strcmp(m->gates[i].name, name) == 0)
+			return &m->gates[i];
+	return NULL;
+}
+
+static void add(struct monitor *m, const char *name)
+{
+	struct gate *g = &m->gates[m->gate_count++];
+	*g = (struct gate){ .state = GATE_ABSENT };
+	snprintf(g->name, sizeof g->name, "%s", name);
+}
+
+void rf_mon_gate_follow(struct monitor *m, const struct rf_plan *plan)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < m->gate_count; i++)
+		if (planned(plan, m->gates[i].name))
+			m->gates[kept++] = m->gates[i];
+		else
+			rf_filter_detach(m->filter, m->gates[i].name);
+	m->gate_count = kept;
+	for (size_t i = 0; i < plan->interface_count; i++)
+		if (!known(m, plan->interfaces[i]))
+			add(m, plan->interfaces[i]);
+	rf_mon_gate_ensure(m);
+}
+
+/* Told whenever a link comes, goes or changes; what it says is not read. */
+static int watch_links(void)
+{
+	struct sockaddr_nl at = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) != 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+void rf_mon_gate_links(struct monitor *m)
+{
+	char unread[4096];
+	while (recv(m->links, unread, sizeof unread, MSG_TRUNC) > 0)
+		;
+	rf_mon_gate_ensure(m);
+}
+
+void rf_mon_gate_begin(struct monitor *m)
+{
+	struct rf_err e = { 0 };
+	bool fresh;
+	if (!m->plan->interface_count)
+		return;
+	if (rf_filter_open(m->plan->filter_dir, &m->filter, &fresh, &e) != RF_OK) {
+		rf_mon_say(m, 'w', "no kernel filter: %s; sources are refused only when they connect", e.text);
+		return;
+	}
+	m->links = watch_links();
+	rf_mon_gate_follow(m, m->plan);
+}
+
+/* What is attached stays: a stop must not open the gate. */
+void rf_mon_gate_end(struct monitor *m)
+{
+	rf_filter_close(m->filter);
+	if (m->links >= 0)
+		close(m->links);
+}
+
+void rf_mon_gate_text(const struct monitor *m, char *to, size_t room)
+{
+	size_t n = 0;
+	to[0] = 0;
+	for (size_t i = 0; i < m->gate_count && n < room; i++)
+		n += (size_t)snprintf(to + n, room - n, "%s%s %s", i ? ", " : "", m->gates[i].name, words[m->gates[i].state]);
+}

@@ -1,0 +1,139 @@
+/* shield/shield: see shield.h.
+ *
+ * The policy is first made in own memory. To enter a kernel's maps, which may hold that of the process before, each word
+ * that differs is stored: an entry that both have is never absent.
+ */
+#include "shield/shield.h"
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "shield/tables.h"
+
+enum { MAP_CONF, MAP_FIRST, MAP_EXACT, MAP_ROOT, MAP_RATES, MAP_COUNTS, MAP_SAMPLES, MAPS };
+enum { TAG_ALLOW = 2, TAG_DENY = 3 };
+
+struct rf_shield {
+	struct rf_tables t;
+	struct rf_prefixes *prefixes;
+	struct rf_filter_counts *counts; /* NULL without a kernel filter */
+	bool mapped;
+};
+
+static void *memory(size_t n, int fd)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED, fd, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+enum { FIRST_SIZE = RF_DIR_CHUNKS * sizeof(struct rf_dir_chunk), EXACT_SIZE = RF_EXACT_BUCKETS * sizeof(struct rf_bucket),
+       COUNTS_SIZE = RF_FILTER_CPUS * sizeof(struct rf_filter_counts) };
+
+static void tables_fini(struct rf_tables *t)
+{
+	const struct { void *p; size_t n; } all[] = { { t->first, FIRST_SIZE }, { t->buckets, EXACT_SIZE }, { t->root, sizeof *t->root },
+						      { t->conf, sizeof *t->conf } };
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (all[i].p)
+			munmap(all[i].p, all[i].n);
+	*t = (struct rf_tables){ 0 };
+}
+
+/* fds NULL: own memory. */
+static int tables_init(struct rf_tables *t, const int *fds)
+{
+	*t = (struct rf_tables){
+		.first = memory(FIRST_SIZE, fds ? fds[MAP_FIRST] : -1),
+		.buckets = memory(EXACT_SIZE, fds ? fds[MAP_EXACT] : -1),
+		.root = memory(sizeof *t->root, fds ? fds[MAP_ROOT] : -1),
+		.conf = memory(sizeof *t->conf, fds ? fds[MAP_CONF] : -1),
+	};
+	if (t->first && t->buckets && t->root && t->conf)
+		return RF_OK;
+	tables_fini(t);
+	return RF_E_NOMEM;
+}
+
+struct rf_shield *rf_shield_new(uint64_t secret)
+{
+	struct rf_shield *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	if (tables_init(&s->t, NULL) == RF_OK) {
+		s->t.conf->secret = secret;
+		s->prefixes = rf_prefixes_new(&s->t);
+	}
+	if (s->prefixes)
+		return s;
+	rf_shield_free(s);
+	return NULL;
+}
+
+void rf_shield_free(struct rf_shield *s)
+{
+	if (!s)
+		return;
+	rf_prefixes_free(s->prefixes);
+	tables_fini(&s->t);
+	if (s->counts)
+		munmap(s->counts, COUNTS_SIZE);
+	free(s);
+}
+
+int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, struct rf_err *e)
+{
+	struct rf_tables kernel = { 0 };
+	int rc = count == MAPS ? tables_init(&kernel, fds) : RF_E_INVALID;
+	if (rc == RF_OK && !(s->counts = memory(COUNTS_SIZE, fds[MAP_COUNTS])))
+		rc = RF_E_NOMEM;
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	if (rc == RF_OK && !kernel.conf->secret)
+		kernel.conf->secret = s->t.conf->secret;
+	if (rc == RF_OK)
+		rc = rf_prefixes_move(s->prefixes, &kernel);
+	if (rc != RF_OK) {
+		tables_fini(&kernel);
+		return rf_fail(e, rc, "the maps of the kernel filter cannot be used");
+	}
+	tables_fini(&s->t);
+	s->t = kernel;
+	s->mapped = true;
+	return RF_OK;
+}
+
+void rf_shield_spare(struct rf_shield *s, const struct rf_ip *ip, uint16_t port)
+{
+	struct rf_filter_conf *k = s->t.conf;
+	k->spare_port = 0;
+	k->spare_family = ip->family;
+	memcpy(k->spare, ip->b, sizeof k->spare);
+	__atomic_store_n(&k->spare_port, port, __ATOMIC_RELEASE);
+}
+
+int rf_shield_set(struct rf_shield *s, const struct rf_prefix *at, enum rf_shield_mode mode, struct rf_err *e)
+{
+	return rf_prefixes_set(s->prefixes, at, mode == RF_SHIELD_DENY ? TAG_DENY : TAG_ALLOW, e);
+}
+
+int rf_shield_clear(struct rf_shield *s, const struct rf_prefix *at)
+{
+	return rf_prefixes_clear(s->prefixes, at);
+}
+
+enum rf_shield_mode rf_shield_judge(const struct rf_shield *s, const struct rf_ip *ip)
+{
+	uint16_t tag = ip->family ? rf_prefixes_find(s->prefixes, ip) : 0;
+	return !tag ? RF_SHIELD_NONE : rf_tag_denies(tag) ? RF_SHIELD_DENY : RF_SHIELD_ALLOW;
+}
+
+bool rf_shield_in_kernel(const struct rf_shield *s) { return s->mapped; }
+
+void rf_shield_counts(const struct rf_shield *s, struct rf_filter_counts *ret)
+{
+	*ret = (struct rf_filter_counts){ 0 };
+	for (int cpu = 0; s->counts && cpu < RF_FILTER_CPUS; cpu++)
+		for (int i = 0; i < RF_DROP_COUNT; i++) {
+			ret->frames[i] += s->counts[cpu].frames[i];
+			ret->bytes[i] += s->counts[cpu].bytes[i];
+		}
+}

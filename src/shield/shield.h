@@ -1,0 +1,38 @@
+/* shield/shield: which sources may reach the edge at all.
+ *
+ * Where a kernel filter runs (monitor/filter), the tables are its maps, and a change is in force for the next frame. Elsewhere they
+ * are own memory. Workers ask the same tables when they accept, so that a source is refused in either case, and also where
+ * its address is known only from a PROXY header.
+ *
+ * Changes belong to the control thread; rf_shield_judge to any.
+ */
+#pragma once
+#include "base/err.h"
+#include "base/ip.h"
+
+struct rf_shield;
+
+enum { RF_SHIELD_RULES_MAX = 200000 };
+
+/* What stands at a source. */
+enum rf_shield_mode { RF_SHIELD_NONE, RF_SHIELD_ALLOW, RF_SHIELD_DENY };
+
+/* Without a kernel filter. `secret` spreads the hash tables. NULL without memory. */
+struct rf_shield *rf_shield_new(uint64_t secret);
+/* Go over to the maps of a kernel filter, in the order of RF_FILTER_MAPS; the descriptors are taken over. What they hold from before
+ * and is not in the policy goes, what is new comes, and what is in both stays without a gap. Before workers run. */
+int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, struct rf_err *e);
+void rf_shield_free(struct rf_shield *s); /* NULL is harmless */
+
+/* Frames to this address (family 0: to any) and TCP port pass whatever stands at their source: the way of the operator. */
+void rf_shield_spare(struct rf_shield *s, const struct rf_ip *ip, uint16_t port);
+
+/* One rule a prefix. RF_E_FULL, RF_E_NOMEM: nothing has changed. */
+int rf_shield_set(struct rf_shield *s, const struct rf_prefix *at, enum rf_shield_mode mode, struct rf_err *e);
+int rf_shield_clear(struct rf_shield *s, const struct rf_prefix *at); /* RF_E_NOT_FOUND */
+enum rf_shield_mode rf_shield_judge(const struct rf_shield *s, const struct rf_ip *ip);
+
+bool rf_shield_in_kernel(const struct rf_shield *s);
+/* Frames and bytes by RF_DROP_*, all processors; zero without a kernel filter. */
+struct rf_filter_counts;
+void rf_shield_counts(const struct rf_shield *s, struct rf_filter_counts *ret);
