@@ -1,0 +1,106 @@
+/* cli/access: sources that may never, or always, reach the edge, and the kernel filter. A source is an address or a prefix; which of the documented targets it is follows from it. */
+#include "cli/cli.h"
+#include "base/ip.h"
+
+static json_t *rule(struct cli *c, const char *value)
+{
+	struct rf_prefix p;
+	const char *notes = cli_get(c, "notes"), *mode = strcmp(c->command->verb, "allow") == 0 ? "whitelist" : "block";
+	bool six = rf_prefix_parse(rf_str_z(value), false, &p) && p.ip.family == 6;
+	return json_pack("{s:s, s:{s:s, s:s}, s:s}", "mode", mode, "configuration", "target",
+		strchr(value, '/') ? "ip_range" : six ? "ip6" : "ip", "value", value, "notes", notes ? notes : "");
+}
+
+int cli_run_access_put(struct cli *c)
+{
+	const char *value;
+	int rc = RF_OK;
+	for (size_t i = 0; rc == RF_OK && (value = cli_get_nth(c, "SOURCE", i)); i++) {
+		RF_BUF_AUTO path = { 0 };
+		json_t *body = rule(c, value), *result = NULL;
+		rc = body ? cli_path(c, c->command->path, NULL, NULL, &path) : rf_fail(&c->e, RF_E_TYPE, "\"%s\" is not UTF-8 text", value);
+		if (rc == RF_OK)
+			rc = cli_result(c, "POST", rf_buf_z(&path), body, &result);
+		if (rc == RF_OK && !c->quiet)
+			fprintf(c->out, "%s %s\n", value, body && strcmp(c->command->verb, "allow") == 0 ? "allowed" : "blocked");
+		json_decref(body);
+		json_decref(result);
+	}
+	return rc;
+}
+
+static int find(struct cli *c, json_t *one, void *arg)
+{
+	const char *id = json_string_value(json_object_get(one, "id"));
+	(void)c;
+	if (id)
+		snprintf(arg, 33, "%s", id);
+	return RF_OK;
+}
+
+static int remove_one(struct cli *c, const char *value)
+{
+	RF_BUF_AUTO all = { 0 }, path = { 0 };
+	char id[33] = "";
+	json_t *result = NULL;
+	int rc = cli_path(c, c->command->path, NULL, NULL, &all);
+	if (rc == RF_OK) {
+		rf_buf_add(&path, rf_buf_str(&all));
+		rf_buf_printf(&all, "?configuration.value=");
+		cli_escape(&all, value);
+		rc = cli_each(c, rf_buf_z(&all), find, id);
+	}
+	if (rc == RF_OK && !id[0])
+		return rf_fail(&c->e, RF_E_NOT_FOUND, "there is no access rule about %s", value);
+	rf_buf_printf(&path, "/%s", id);
+	if (rc == RF_OK)
+		rc = cli_result(c, "DELETE", rf_buf_z(&path), NULL, &result);
+	if (rc == RF_OK && !c->quiet)
+		fprintf(c->out, "%s has no access rule any more\n", value);
+	json_decref(result);
+	return rc;
+}
+
+int cli_run_access_remove(struct cli *c)
+{
+	const char *value;
+	int rc = RF_OK;
+	for (size_t i = 0; rc == RF_OK && (value = cli_get_nth(c, "SOURCE", i)); i++)
+		rc = remove_one(c, value);
+	return rc;
+}
+
+/* A row a reason, those that never came left out. */
+static json_t *rows(const json_t *shield)
+{
+	const char *word;
+	json_t *n, *array = json_array();
+	json_object_foreach(json_object_get(shield, "frames"), word, n)
+		if (json_integer_value(n))
+			json_array_append_new(array, json_pack("{s:s, s:O, s:O}", "reason", word, "frames", n, "bytes",
+				json_object_get(json_object_get(shield, "bytes"), word)));
+	return array;
+}
+
+int cli_run_shield_status(struct cli *c)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *shield = NULL, *table;
+	int rc = cli_path(c, c->command->path, NULL, NULL, &path);
+	if (rc == RF_OK)
+		rc = cli_result(c, "GET", rf_buf_z(&path), NULL, &shield);
+	if (rc != RF_OK || c->format != CLI_TABLE) {
+		rc = rc == RF_OK ? cli_print(c, shield) : rc;
+		json_decref(shield);
+		return rc;
+	}
+	bool in_kernel = json_is_true(json_object_get(shield, "in_kernel"));
+	fprintf(c->out, "access rules  %lld\nkernel filter %s\n", (long long)json_integer_value(json_object_get(shield, "access_rules")),
+		in_kernel ? json_string_value(json_object_get(shield, "interfaces")) : "none: sources are refused when they connect (shield.interfaces)");
+	table = rows(shield);
+	if (in_kernel)
+		rc = cli_print_list(c, table, c->command->columns);
+	json_decref(table);
+	json_decref(shield);
+	return rc;
+}

@@ -1,0 +1,241 @@
+"""Access rules: sources that may never, or always, reach the edge; in the workers, and in the kernel filter."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from client import Client, Gone
+from edge import Refused, until
+
+RULES = "/user/firewall/access_rules/rules"
+
+
+@pytest.fixture(scope="module")
+def boot():
+    return {"limits": {"connections_per_address": 0}}
+
+
+@pytest.fixture(scope="module")
+def plain(edge):
+    """A listener that is told by its proxy who comes."""
+    from origin import Origin
+    o = Origin()
+    edge.boot["listeners"].append({"name": "proxied", "address": f"127.0.0.1:{edge.add_plain() + 1}", "protocol": "http",
+                                   "proxy_protocol": True, "trusted_proxies": ["127.0.0.0/8"]})
+    edge.write()
+    edge.signal(signal.SIGHUP)
+    edge.wait_log("boot file, certificates, roots, lists and rules are in force")
+    edge.app("open.edge.test", o, client_auth="off")
+    yield edge.plain_port + 1
+    o.stop()
+
+
+def proxied(port, source):
+    return Client(port, "open.edge.test", tls=False, before=f"PROXY TCP4 {source} 127.0.0.1 4000 80\r\n".encode())
+
+
+def answers(port, source):
+    with proxied(port, source) as c:
+        try:
+            return c.request("GET", "/").status == 200
+        except Gone:
+            return False
+
+
+def block(edge, value, target="ip", mode="block", **more):
+    return edge.api("POST", RULES, {"mode": mode, "configuration": {"target": target, "value": value}, **more})
+
+
+def test_the_published_call_works_as_it_stands(edge, plain):
+    assert answers(plain, "192.0.2.1")
+    made = block(edge, "192.0.2.1")
+    assert made["mode"] == "block" and made["configuration"] == {"target": "ip", "value": "192.0.2.1"}
+    assert made["scope"]["type"] == "user" and "whitelist" in made["allowed_modes"] and made["paused"] is False
+    assert not answers(plain, "192.0.2.1")
+    assert answers(plain, "192.0.2.2")
+    record = edge.wait_record(SourceIP="192.0.2.1", Action="block")
+    assert record["Reason"] == "an access rule blocks the client's address"
+    assert edge.api("DELETE", f"{RULES}/{made['id']}") == {"id": made["id"]}
+    assert answers(plain, "192.0.2.1")
+
+
+def test_connections_that_stand_are_ended(edge, plain):
+    with proxied(plain, "198.51.100.7") as c, proxied(plain, "198.51.100.8") as other:
+        assert c.request("GET", "/").status == 200
+        assert other.request("GET", "/").status == 200
+        made = block(edge, "198.51.100.7")
+        with pytest.raises(Gone):
+            c.request("GET", "/")
+        assert other.request("GET", "/").status == 200
+    edge.api("DELETE", f"{RULES}/{made['id']}")
+
+
+def test_the_longest_prefix_counts_and_modes_change(edge, plain):
+    wide = block(edge, "203.0.113.0/24", "ip_range", notes="a whole net")
+    narrow = block(edge, "203.0.113.9", mode="whitelist")
+    assert not answers(plain, "203.0.113.8")
+    assert answers(plain, "203.0.113.9")
+    assert edge.api("PATCH", f"{RULES}/{narrow['id']}", {"mode": "challenge"})["mode"] == "challenge"
+    assert not answers(plain, "203.0.113.9")
+    found = edge.api("GET", f"{RULES}?configuration.target=ip_range")
+    assert [r["id"] for r in found] == [wide["id"]] and found[0]["notes"] == "a whole net"
+    assert edge.api("GET", f"/accounts/{{account}}/firewall/access_rules/rules/{wide['id']}")["scope"]["type"] == "organization"
+    for made in (wide, narrow):
+        edge.api("DELETE", f"{RULES}/{made['id']}")
+
+
+@pytest.mark.parametrize("target,value,words", [
+    ("ip", "192.0.2.300", "is not an address"), ("ip", "2001:db8::1", "target ip6"), ("ip6", "192.0.2.1", "target ip"),
+    ("ip", "192.0.2.0/24", "is not one address"), ("ip_range", "192.0.2.1/24", "without bits beyond its length"),
+    ("ip_range", "2001:db8::/33", "steps of 4"), ("ip_range", "10.0.0.0/7", "8 to 32 bits"), ("country", "XX", "ip.src.country"),
+])
+def test_bad_sources_are_refused_with_their_reason(edge, target, value, words):
+    with pytest.raises(Refused) as refused:
+        block(edge, value, target)
+    error = refused.value.errors[0]
+    assert words in error["message"] and error["source"]["pointer"].startswith("/configuration/")
+
+
+def test_one_prefix_has_one_rule(edge):
+    made = block(edge, "192.0.2.200")
+    with pytest.raises(Refused) as refused:
+        block(edge, "192.0.2.200", mode="whitelist")
+    assert refused.value.status == 409
+    edge.api("DELETE", f"{RULES}/{made['id']}")
+
+
+def test_the_command_line_blocks_allows_lists_and_removes(edge, plain):
+    assert edge.cli("access", "block", "192.0.2.66", "2001:db8:66::/48", "--notes", "scans", check=0).stdout == \
+        "192.0.2.66 blocked\n2001:db8:66::/48 blocked\n"
+    listed = edge.cli("access", "list", check=0).stdout
+    assert "192.0.2.66" in listed and "2001:db8:66::/48" in listed and "scans" in listed
+    assert not answers(plain, "192.0.2.66")
+    edge.cli("access", "remove", "192.0.2.66", "2001:db8:66::/48", check=0)
+    assert answers(plain, "192.0.2.66")
+    assert edge.cli("access", "remove", "192.0.2.66").returncode == 3
+    assert "none" in edge.cli("shield", "status", check=0).stdout
+
+
+def test_rules_are_in_force_after_a_kill(edge, plain):
+    made = block(edge, "192.0.2.99")
+    engine = edge.engine()
+    os.kill(engine, signal.SIGKILL)
+    until(lambda: edge.engine() not in (None, engine))
+    edge.wait()
+    assert not answers(plain, "192.0.2.99")
+    edge.api("DELETE", f"{RULES}/{made['id']}")
+
+
+# --- in the kernel ---
+
+def ip(*words, check=True):
+    return subprocess.run(["ip", *words], capture_output=True, text=True, check=check)
+
+
+class Net:
+    """A namespace with the edge and one with its clients, and a cable between."""
+
+    def __init__(self):
+        self.edge, self.clients = f"rfe{os.getpid()}", f"rfc{os.getpid()}"
+        for n in (self.edge, self.clients):
+            ip("netns", "add", n)
+            ip("-n", n, "link", "set", "lo", "up")
+        self.plug()
+
+    def plug(self):
+        ip("link", "add", "edge0", "netns", self.edge, "type", "veth", "peer", "name", "dev0", "netns", self.clients)
+        ip("-n", self.edge, "addr", "add", "10.77.0.1/24", "dev", "edge0")
+        ip("-n", self.edge, "link", "set", "edge0", "up")
+        for last in (2, 3):
+            ip("-n", self.clients, "addr", "add", f"10.77.0.{last}/24", "dev", "dev0")
+        ip("-n", self.clients, "link", "set", "dev0", "up")
+
+    def unplug(self):
+        ip("-n", self.clients, "link", "del", "dev0")
+
+    def inside(self, which, *command):
+        return ["nsenter", f"--net=/run/netns/{which}", *command]
+
+    def connects(self, port, source, seconds=1):
+        """What becomes of a TCP connection from this source: "" where it gets through, else the error's name."""
+        code = f"import socket; socket.create_connection(('10.77.0.1', {port}), {seconds}, ('{source}', 0))"
+        done = subprocess.run(self.inside(self.clients, "/usr/bin/python3", "-c", code), capture_output=True, text=True, check=False)
+        return done.stderr.strip().splitlines()[-1].split(":")[0] if done.returncode else ""
+
+    def reaches(self, port, source, seconds=1):
+        return not self.connects(port, source, seconds)
+
+    def close(self):
+        for n in (self.edge, self.clients):
+            ip("netns", "del", n, check=False)
+
+
+@pytest.fixture
+def net():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    n = Net()
+    yield n
+    n.close()
+
+
+@pytest.fixture
+def walled(net, make_edge):
+    """An edge in a namespace, with the kernel filter on its interface."""
+    pins = f"/sys/fs/bpf/rfscen{os.getpid()}"
+    e = make_edge(shield={"interfaces": "edge0", "pins": pins})
+    e.boot["listeners"][0]["address"] = f"10.77.0.1:{e.port}"
+    e.boot["api"]["listen"] = f"10.77.0.1:{e.api_port}"
+    yield e
+    for f in os.listdir(pins) if os.path.isdir(pins) else []:
+        os.unlink(os.path.join(pins, f))
+    if os.path.isdir(pins):
+        os.rmdir(pins)
+
+
+def started(e, net):
+    e.start(wrapper=net.inside(net.edge))
+    assert "native" in e.wait_log("kernel filter follows the access rules: (.*)").group(1)
+    return e
+
+
+def test_the_kernel_drops_what_is_blocked_and_spares_the_operator(net, walled):
+    e = started(walled, net)
+    assert net.reaches(e.port, "10.77.0.2") and net.reaches(e.port, "10.77.0.3")
+    made = block(e, "10.77.0.2")
+    assert not net.reaches(e.port, "10.77.0.2")
+    assert net.reaches(e.port, "10.77.0.3")
+    assert net.reaches(e.api_port, "10.77.0.2"), "the way of the operator is never filtered"
+    counted = e.api("GET", "/accounts/{account}/shield")
+    assert counted["in_kernel"] and counted["frames"]["denied"] > 0
+    assert e.metric("ringfence_shield_frames_total", reason="denied", action="drop") > 0
+    assert "denied" in e.cli("shield", "status", check=0).stdout
+    e.api("DELETE", f"{RULES}/{made['id']}")
+    assert net.reaches(e.port, "10.77.0.2")
+
+
+def test_the_gate_outlives_engine_and_monitor(net, walled):
+    e = started(walled, net)
+    block(e, "10.77.0.2")
+    os.kill(e.engine(), signal.SIGKILL)
+    assert not net.reaches(e.port, "10.77.0.2", 0.3)
+    e.kill()
+    assert net.connects(e.port, "10.77.0.3") == "ConnectionRefusedError", "nothing of the daemon lives"
+    assert net.connects(e.port, "10.77.0.2", 0.3) == "TimeoutError", "and the filter stands"
+    e.close_api()
+    started(e, net)
+    assert not net.reaches(e.port, "10.77.0.2")
+    assert net.reaches(e.port, "10.77.0.3")
+
+
+def test_an_interface_that_goes_and_comes_has_the_filter_again(net, walled):
+    e = started(walled, net)
+    block(e, "10.77.0.2")
+    net.unplug()
+    e.wait_log("no kernel filter on edge0: there is no network interface edge0")
+    mark = len(e.logged())
+    net.plug()
+    e.wait_log("the kernel filter stands on edge0", start=mark)
+    assert not net.reaches(e.port, "10.77.0.2")
+    assert net.reaches(e.port, "10.77.0.3")
