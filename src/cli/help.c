@@ -82,11 +82,24 @@ static void help_noun(FILE *to, const char *noun)
 	fprintf(to, "\nringfence %s VERB --help tells more.\n", noun);
 }
 
+static bool has_verbs(const char *noun)
+{
+	for (size_t i = 0; i < cli_command_count; i++)
+		if (strcmp(cli_commands[i].noun, noun) == 0 && cli_commands[i].verb[0])
+			return true;
+	return false;
+}
+
 static void help_top(FILE *to)
 {
 	fprintf(to, "Usage: ringfence NOUN VERB [arguments] [options]\n");
 	for (size_t i = 0; i < cli_noun_count; i++)
-		fprintf(to, "%s%-*s %.*s\n", "  ", 11, cli_nouns[i].name, CLI_WIDTH - 15, cli_nouns[i].summary);
+		if (has_verbs(cli_nouns[i].name))
+			fprintf(to, "  %-8s %.*s\n", cli_nouns[i].name, CLI_WIDTH - 12, cli_nouns[i].summary);
+	fprintf(to, "\nWithout a verb:");
+	for (size_t i = 0; i < cli_noun_count; i++)
+		if (!has_verbs(cli_nouns[i].name))
+			fprintf(to, " %s", cli_nouns[i].name);
 	fprintf(to, "\nOf every command: -o table|json|yaml  --json  -q: ids only  --socket PATH\n"
 		    "  --url URL  --token-file FILE  --ca FILE  --account ACCOUNT  (NOUN --help)\n");
 }
