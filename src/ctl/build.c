@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include "ctl/build.h"
+#include "ctl/private.h"
 
 unsigned rf_build_needs(enum rf_kind kind)
 {
@@ -27,8 +28,7 @@ unsigned rf_build_needs(enum rf_kind kind)
 
 unsigned rf_build_have(const struct rf_ctl *c)
 {
-	(void)c;
-	return 0; /* no field that needs a database is answered today */
+	return rf_geo_have(c->priv->geo);
 }
 
 static void rules_put(struct rf_built_rules *v, size_t n)

@@ -95,6 +95,8 @@ int rf_ctl_init(struct rf_ctl *c, int monitor_fd, const struct rf_plan *plan, st
 		rc = rf_devices_load(c, e);
 	if (rc == RF_OK)
 		rc = load_fallback(c, e);
+	if (rc == RF_OK)
+		rc = rf_ctl_load_geo(c, e);
 	rf_ctl_own_tidy(c);
 	return rc == RF_OK ? publish_all(c, RF_PART_ALL, e) : rc;
 }
@@ -108,6 +110,7 @@ void rf_ctl_fini(struct rf_ctl *c)
 	rf_parts_put(&c->priv->parts);
 	rf_rule_index_fini(&c->priv->rules);
 	rf_keypair_put(c->priv->fallback);
+	rf_geo_put(c->priv->geo);
 	free(c->priv->touched);
 	free(c->priv);
 	c->priv = NULL;
@@ -259,13 +262,19 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e)
 {
 	struct rf_keypair *before = rf_keypair_get(c->priv->fallback);
+	struct rf_geo *geo = rf_geo_get(c->priv->geo);
 	int rc = load_fallback(c, e);
+	if (rc == RF_OK)
+		rc = rf_ctl_load_geo(c, e);
 	if (rc == RF_OK)
 		rc = rf_ctl_rebuild(c, RF_PART_ALL, e);
 	if (rc != RF_OK) {
 		rf_keypair_put(c->priv->fallback);
 		c->priv->fallback = rf_keypair_get(before);
+		rf_geo_put(c->priv->geo);
+		c->priv->geo = rf_geo_get(geo);
 	}
+	rf_geo_put(geo);
 	rf_keypair_put(before);
 	return rc;
 }

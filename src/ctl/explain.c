@@ -328,10 +328,36 @@ static void put_over(json_t *to, const char *key, json_t *known, const json_t *g
 	json_object_set_new(to, key, known);
 }
 
+static json_t *geo_value(const struct rf_val *v)
+{
+	return v->tag == RF_V_BOOL ? json_boolean(v->b) : v->tag == RF_V_INT ? json_integer(v->i) : text(v->s);
+}
+
+/* What the databases of addresses say about where the request comes from and goes to, by the names of fields; empty without. */
+static json_t *geo_json(const struct job *j)
+{
+	struct rf_ip src = { 0 }, dst = { 0 };
+	struct rf_arena a;
+	json_t *o = json_object();
+	rf_ip_parse(doc_str(j->request, "src"), &src);
+	rf_ip_parse(doc_str(j->request, "dst"), &dst);
+	rf_arena_init(&a, 65536);
+	for (unsigned f = 0; f < RF_FIELD_COUNT; f++) {
+		struct rf_val v;
+		if (rf_geo_fact(j->snap->site->geo, rf_geo_of_dst((enum rf_field)f) ? &dst : &src, (enum rf_field)f, &a, &v))
+			json_object_set_new(o, rf_fields[f].name, geo_value(&v));
+	}
+	rf_arena_fini(&a);
+	return o;
+}
+
 static json_t *request_json(const struct job *j)
 {
 	json_t *r = json_copy((json_t *)(uintptr_t)j->request);
 	json_t *given = json_incref(json_object_get(r, "device")), *tls = json_incref(json_object_get(r, "tls"));
+	json_t *fields = json_object_get(r, "fields");
+	if (!fields || json_is_object(fields))
+		put_over(r, "fields", geo_json(j), fields);
 	put_over(r, "device", given && !json_is_object(given) ? NULL : device_json(j), given);
 	put_over(r, "tls", tls && !json_is_object(tls) ? NULL : tls_json(j), tls);
 	json_decref(given);
@@ -415,7 +441,7 @@ static int write(struct job *j, const struct rf_policy *p, struct rf_facts *f, j
 	json_t *said = b.bad ? NULL : json_loadb(b.p, b.n, 0, NULL);
 	if (j->words && !by_connection(v))
 		cut(json_object_get(said, "rules"));
-	*ret = said ? json_pack("{s:o, s:O, s:O, s:O, s:o}", "identity", identity_json(j), "checks", j->checks, "rules",
+	*ret = said ? json_pack("{s:o, s:o, s:O, s:O, s:O, s:o}", "identity", identity_json(j), "address", geo_json(j), "checks", j->checks, "rules",
 				json_object_get(said, "rules"), "verdict", json_object_get(said, "verdict"), "outcome",
 				outcome(j, v)) : NULL;
 	json_decref(said);

@@ -7,7 +7,7 @@
 #include "ctl/private.h"
 #include "monitor/client.h"
 
-enum { FILE_MAX = 1 << 20 };
+enum { STEP = 4096, FILE_MAX = (1 << 20) + STEP };
 
 static int open_file(struct rf_ctl *c, const char *path, int *ret, struct rf_err *e)
 {
@@ -26,16 +26,21 @@ static int open_file(struct rf_ctl *c, const char *path, int *ret, struct rf_err
 
 int rf_ctl_read_file(struct rf_ctl *c, const char *path, struct rf_buf *to, struct rf_err *e)
 {
+	return rf_ctl_read_large(c, path, FILE_MAX, to, e);
+}
+
+int rf_ctl_read_large(struct rf_ctl *c, const char *path, size_t bound, struct rf_buf *to, struct rf_err *e)
+{
 	int fd = -1;
 	int rc = open_file(c, path, &fd, e);
 	if (rc != RF_OK)
 		return rc;
-	to->bound = FILE_MAX;
+	to->bound = bound;
 	for (;;) {
-		char *room = rf_buf_room(to, 4096);
-		ssize_t n = room ? read(fd, room, 4096) : 0;
+		char *room = rf_buf_room(to, STEP);
+		ssize_t n = room ? read(fd, room, STEP) : 0;
 		if (!room)
-			rc = rf_fail(e, RF_E_TOO_LARGE, "%s is larger than %d bytes", path, FILE_MAX);
+			rc = rf_fail(e, RF_E_TOO_LARGE, "%s is larger than %zu bytes", path, bound - STEP);
 		else if (n < 0)
 			rc = rf_fail(e, RF_E_IO, "%s cannot be read: %s", path, strerror(errno));
 		if (n <= 0)

@@ -27,6 +27,7 @@ struct rf_ctl_private {
 	struct rf_access *access;
 	struct rf_keypair *fallback; /* for clients that name no host: of the boot file, or our own CA's */
 	struct rf_replays *replays; /* NULL until they can run */
+	struct rf_geo *geo;         /* databases of addresses; NULL before the first load */
 	struct rf_patches *patches; /* NULL until they are watched */
 	struct rf_crl_fetcher *crl; /* NULL until it runs */
 	uint64_t certificates;      /* changes of client certificates so far: what our own CRL is made of */
@@ -50,6 +51,10 @@ void rf_ctl_own_tidy(struct rf_ctl *c);
 
 /* A file that the boot file names, at most 1 MiB, appended to *to. */
 int rf_ctl_read_file(struct rf_ctl *c, const char *path, struct rf_buf *to, struct rf_err *e);
+/* The same, at most `bound` bytes. */
+int rf_ctl_read_large(struct rf_ctl *c, const char *path, size_t bound, struct rf_buf *to, struct rf_err *e);
+/* Databases of addresses from the files of the boot file. What was read before stays where they cannot be read now. */
+int rf_ctl_load_geo(struct rf_ctl *c, struct rf_err *e);
 /* A key and certificate from two PEM files that it names, read through the monitor. */
 int rf_ctl_keypair_files(struct rf_ctl *c, const char *certificate, const char *key, struct rf_keypair **ret, struct rf_err *e);
 /* Everything from files and state again; on any error all stays as it was. */

@@ -51,6 +51,7 @@ void rf_site_put(struct rf_site *t)
 		if (t->classes[i])
 			rf_cert_tmpl_free(t->classes[i]->bind_template);
 	rf_keypair_put(t->fallback);
+	rf_geo_put(t->geo);
 	rf_map_fini(&t->hosts);
 	rf_arena_fini(&t->arena);
 	free(t);

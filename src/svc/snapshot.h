@@ -11,6 +11,7 @@
 #include "device/registry.h"
 #include "egress/origin.h"
 #include "pki/certtmpl.h"
+#include "policy/geo.h"
 #include "policy/lists.h"
 #include "policy/verdict.h"
 #include "tls/tls.h"
@@ -86,6 +87,8 @@ struct rf_site {
 	size_t zone_count;
 	struct rf_app **apps;
 	size_t app_count;
+	struct rf_geo *geo;                /* of addresses; NULL: none */
+	struct rf_str place_name, place_region;
 	struct rf_keypair *fallback;       /* shown to clients that name no host */
 	struct rf_arena arena;             /* owns all strings and small objects of the site */
 	_Atomic uint32_t refs;

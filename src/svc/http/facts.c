@@ -213,6 +213,13 @@ static bool languages(struct rf_http_conn *c, struct rf_arena *a, enum rf_field 
 	return rf_array_of(a, names, n, ret);
 }
 
+/* What the operator's databases say about an address. */
+static bool geo(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	const struct rf_snap *s = c->req ? c->req->snap : c->edge->snap();
+	return rf_geo_fact(s->site->geo, rf_geo_of_dst(f) ? &c->dst : &c->src, f, a, ret);
+}
+
 static bool address(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
 	(void)a;
@@ -226,10 +233,20 @@ static bool address(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f,
 	}
 }
 
+/* TCP_INFO as the kernel gives it, which knows more than the C library's header. */
+struct kernel_tcp_info {
+	struct tcp_info known;                                 /* 104 bytes */
+	uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
+	uint32_t segs_out, segs_in, notsent_bytes, min_rtt, data_segs_in, data_segs_out;
+	uint64_t delivery_rate;
+};
+_Static_assert(offsetof(struct kernel_tcp_info, delivery_rate) == 160, "layout of the kernel's tcp_info");
+
 static bool edge(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
 	struct tcp_info t;
-	socklen_t n = sizeof t;
+	struct kernel_tcp_info k;
+	socklen_t n = sizeof t, kn = sizeof k;
 	switch (f) {
 	case RF_F_RAY_ID:
 		return give_str(ret, rf_arena_printf(a, "%016llx", (unsigned long long)(c->req ? c->req->ray : c->id)));
@@ -237,6 +254,19 @@ static bool edge(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, st
 		uint64_t two[RANDOM_SEED / 8] = { edge_id(c->edge), edge_id(c->edge) };
 		return give_str(ret, rf_arena_dup(a, (struct rf_str){ (const char *)two, sizeof two }));
 	}
+	case RF_F_CLIENT_TCP:
+		*ret = rf_val_bool(true);
+		return true;
+	case RF_F_COLO_NAME:
+		return give_str(ret, (c->req ? c->req->snap : c->edge->snap())->site->place_name);
+	case RF_F_COLO_REGION:
+		return give_str(ret, (c->req ? c->req->snap : c->edge->snap())->site->place_region);
+	case RF_F_DELIVERY_RATE:
+		if (getsockopt(c->stream.io.fd, IPPROTO_TCP, TCP_INFO, &k, &kn) ||
+		    kn < offsetof(struct kernel_tcp_info, delivery_rate) + sizeof k.delivery_rate)
+			return false;
+		*ret = rf_val_int((int64_t)k.delivery_rate);
+		return true;
 	case RF_F_RTT_MSEC:
 		if (getsockopt(c->stream.io.fd, IPPROTO_TCP, TCP_INFO, &t, &n) || n < offsetof(struct tcp_info, tcpi_rttvar))
 			return false;
@@ -404,6 +434,13 @@ static const struct source sources[RF_FIELD_COUNT] = {
 	[RF_F_TCP_SRCPORT] = { address, false }, [RF_F_TCP_DSTPORT] = { address, false },
 	[RF_F_EDGE_IP] = { address, false }, [RF_F_EDGE_PORT] = { address, false },
 	[RF_F_RAY_ID] = { edge, false }, [RF_F_RANDOM_SEED] = { edge, false }, [RF_F_RTT_MSEC] = { edge, false },
+	[RF_F_DELIVERY_RATE] = { edge, false }, [RF_F_CLIENT_TCP] = { edge, false },
+	[RF_F_COLO_NAME] = { edge, false }, [RF_F_COLO_REGION] = { edge, false },
+	[RF_F_IP_ASN] = { geo, false }, [RF_F_IP_COUNTRY] = { geo, false }, [RF_F_IP_CONTINENT] = { geo, false },
+	[RF_F_IP_CITY] = { geo, false }, [RF_F_IP_LAT] = { geo, false }, [RF_F_IP_LON] = { geo, false },
+	[RF_F_IP_REGION] = { geo, false }, [RF_F_IP_REGION_CODE] = { geo, false }, [RF_F_IP_POSTAL] = { geo, false },
+	[RF_F_IP_TIMEZONE] = { geo, false }, [RF_F_IP_SUB1] = { geo, false }, [RF_F_IP_SUB2] = { geo, false },
+	[RF_F_IP_EU] = { geo, false }, [RF_F_IP_METRO] = { geo, false }, [RF_F_IP_DST_COUNTRY] = { geo, false },
 	[RF_F_TLS_VERSION] = { tls, false }, [RF_F_TLS_CIPHER] = { tls, false }, [RF_F_TLS_SNI] = { tls, false },
 	[RF_F_TLS_ALPN] = { tls, false }, [RF_F_TLS_RESUMED] = { tls, false }, [RF_F_TLS_EARLY] = { tls, false },
 	[RF_F_TLS_HELLO_LENGTH] = { tls, false }, [RF_F_TLS_RANDOM] = { tls, false },

@@ -1,0 +1,77 @@
+/* ctl/geo: databases of addresses from the files that the boot file names.
+ *
+ * Parsed first, then in force: a file that is broken or gone at a reload leaves what was read before, and the log says so. At the
+ * start there is nothing before, and the engine does not come up with a file that it cannot read.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include "ctl/private.h"
+#include "records/log.h"
+
+enum { DATABASE_MAX = 1 << 30 };
+
+static int load(struct rf_ctl *c, struct rf_geo **ret, struct rf_err *e)
+{
+	const char *const path[RF_GEO_FILES] = { c->boot->geo_place, c->boot->geo_asn };
+	struct rf_str bytes[RF_GEO_FILES] = { { 0 } };
+	const char *at = "";
+	int rc = RF_OK;
+	for (int i = 0; i < RF_GEO_FILES && rc == RF_OK; i++) {
+		struct rf_buf b = { 0 };
+		at = path[i];
+		if (!path[i][0])
+			continue;
+		rc = rf_ctl_read_large(c, path[i], DATABASE_MAX, &b, e);
+		bytes[i] = rf_buf_str(&b);
+	}
+	if (rc != RF_OK) {
+		for (int i = 0; i < RF_GEO_FILES; i++)
+			free((char *)(uintptr_t)bytes[i].p);
+		return rc;
+	}
+	rc = rf_geo_make(bytes, ret, e);
+	if (rc != RF_OK && !e->file[0])
+		snprintf(e->file, sizeof e->file, "%.*s", (int)sizeof e->file - 1, at);
+	return rc;
+}
+
+/* Does a rule in force ask for what the databases in `less` do not have, but those in `more` do? */
+static bool missed(const struct rf_ctl *c, const struct rf_geo *less, const struct rf_geo *more)
+{
+	unsigned gone = rf_geo_have(more) & ~rf_geo_have(less);
+	const struct rf_parts *p = &c->priv->parts;
+	for (unsigned f = 0; f < RF_FIELD_COUNT; f++) {
+		if (!(gone >> rf_fields[f].need & 1) || rf_fields[f].need == RF_NEED_NONE)
+			continue;
+		for (size_t i = 0; i < p->rules_count; i++)
+			if (p->rules[i].set->uses[f >> 6] >> (f & 63) & 1)
+				return true;
+		for (size_t i = 0; i < RF_PHASE_COUNT; i++)
+			if (p->patched[i] && p->patched[i]->uses[f >> 6] >> (f & 63) & 1)
+				return true;
+	}
+	return false;
+}
+
+int rf_ctl_load_geo(struct rf_ctl *c, struct rf_err *e)
+{
+	struct rf_geo *now = NULL, *old = c->priv->geo;
+	int rc = load(c, &now, e);
+	if (rc != RF_OK && !old)
+		return rc;
+	if (rc != RF_OK) {
+		rf_log(RF_LOG_WARN, "geo", "the databases of addresses read before stay in force: %s%s%s", e->text,
+			e->file[0] ? ": " : "", e->file);
+		*e = (struct rf_err){ 0 };
+		return RF_OK;
+	}
+	if (missed(c, now, old)) {
+		rf_log(RF_LOG_WARN, "geo", "rules in force need a database of addresses that the boot file no longer names; what was read "
+					   "before stays in force");
+		rf_geo_put(now);
+		return RF_OK;
+	}
+	c->priv->geo = now;
+	rf_geo_put(old);
+	return RF_OK;
+}
