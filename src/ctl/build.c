@@ -28,7 +28,7 @@ unsigned rf_build_needs(enum rf_kind kind)
 
 unsigned rf_build_have(const struct rf_ctl *c)
 {
-	return rf_geo_have(c->priv->geo);
+	return rf_geo_have(c->priv->geo) | (c->priv->tokens ? 1u << RF_NEED_JWT : 0);
 }
 
 static void rules_put(struct rf_built_rules *v, size_t n)

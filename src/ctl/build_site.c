@@ -544,6 +544,7 @@ int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_t
 		return no_memory(&m);
 	m.site->fallback = rf_keypair_get(c->priv->fallback);
 	m.site->geo = rf_geo_get(c->priv->geo);
+	m.site->tokens = rf_tokens_get(c->priv->tokens);
 	m.site->place_name = rf_arena_dup(&m.site->arena, rf_str_z(c->boot->place_name));
 	m.site->place_region = rf_arena_dup(&m.site->arena, rf_str_z(c->boot->place_region));
 	int rc = origin_cas(&m);

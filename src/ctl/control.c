@@ -97,6 +97,8 @@ int rf_ctl_init(struct rf_ctl *c, int monitor_fd, const struct rf_plan *plan, st
 		rc = load_fallback(c, e);
 	if (rc == RF_OK)
 		rc = rf_ctl_load_geo(c, e);
+	if (rc == RF_OK)
+		rc = rf_ctl_load_tokens(c, e);
 	rf_ctl_own_tidy(c);
 	return rc == RF_OK ? publish_all(c, RF_PART_ALL, e) : rc;
 }
@@ -111,6 +113,7 @@ void rf_ctl_fini(struct rf_ctl *c)
 	rf_rule_index_fini(&c->priv->rules);
 	rf_keypair_put(c->priv->fallback);
 	rf_geo_put(c->priv->geo);
+	rf_tokens_put(c->priv->tokens);
 	free(c->priv->touched);
 	free(c->priv);
 	c->priv = NULL;
@@ -263,9 +266,12 @@ int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e)
 {
 	struct rf_keypair *before = rf_keypair_get(c->priv->fallback);
 	struct rf_geo *geo = rf_geo_get(c->priv->geo);
+	struct rf_tokens *tokens = rf_tokens_get(c->priv->tokens);
 	int rc = load_fallback(c, e);
 	if (rc == RF_OK)
 		rc = rf_ctl_load_geo(c, e);
+	if (rc == RF_OK)
+		rc = rf_ctl_load_tokens(c, e);
 	if (rc == RF_OK)
 		rc = rf_ctl_rebuild(c, RF_PART_ALL, e);
 	if (rc != RF_OK) {
@@ -273,8 +279,11 @@ int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e)
 		c->priv->fallback = rf_keypair_get(before);
 		rf_geo_put(c->priv->geo);
 		c->priv->geo = rf_geo_get(geo);
+		rf_tokens_put(c->priv->tokens);
+		c->priv->tokens = rf_tokens_get(tokens);
 	}
 	rf_geo_put(geo);
+	rf_tokens_put(tokens);
 	rf_keypair_put(before);
 	return rc;
 }

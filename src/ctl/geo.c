@@ -35,13 +35,11 @@ static int load(struct rf_ctl *c, struct rf_geo **ret, struct rf_err *e)
 	return rc;
 }
 
-/* Does a rule in force ask for what the databases in `less` do not have, but those in `more` do? */
-static bool missed(const struct rf_ctl *c, const struct rf_geo *less, const struct rf_geo *more)
+bool rf_ctl_rules_need(const struct rf_ctl *c, unsigned needs)
 {
-	unsigned gone = rf_geo_have(more) & ~rf_geo_have(less);
 	const struct rf_parts *p = &c->priv->parts;
 	for (unsigned f = 0; f < RF_FIELD_COUNT; f++) {
-		if (!(gone >> rf_fields[f].need & 1) || rf_fields[f].need == RF_NEED_NONE)
+		if (!(needs >> rf_fields[f].need & 1) || rf_fields[f].need == RF_NEED_NONE)
 			continue;
 		for (size_t i = 0; i < p->rules_count; i++)
 			if (p->rules[i].set->uses[f >> 6] >> (f & 63) & 1)
@@ -65,7 +63,7 @@ int rf_ctl_load_geo(struct rf_ctl *c, struct rf_err *e)
 		*e = (struct rf_err){ 0 };
 		return RF_OK;
 	}
-	if (missed(c, now, old)) {
+	if (rf_ctl_rules_need(c, rf_geo_have(old) & ~rf_geo_have(now))) {
 		rf_log(RF_LOG_WARN, "geo", "rules in force need a database of addresses that the boot file no longer names; what was read "
 					   "before stays in force");
 		rf_geo_put(now);

@@ -28,6 +28,7 @@ struct rf_ctl_private {
 	struct rf_keypair *fallback; /* for clients that name no host: of the boot file, or our own CA's */
 	struct rf_replays *replays; /* NULL until they can run */
 	struct rf_geo *geo;         /* databases of addresses; NULL before the first load */
+	struct rf_tokens *tokens;   /* NULL: none */
 	struct rf_patches *patches; /* NULL until they are watched */
 	struct rf_crl_fetcher *crl; /* NULL until it runs */
 	uint64_t certificates;      /* changes of client certificates so far: what our own CRL is made of */
@@ -55,6 +56,10 @@ int rf_ctl_read_file(struct rf_ctl *c, const char *path, struct rf_buf *to, stru
 int rf_ctl_read_large(struct rf_ctl *c, const char *path, size_t bound, struct rf_buf *to, struct rf_err *e);
 /* Databases of addresses from the files of the boot file. What was read before stays where they cannot be read now. */
 int rf_ctl_load_geo(struct rf_ctl *c, struct rf_err *e);
+/* Token configurations, in the same way. */
+int rf_ctl_load_tokens(struct rf_ctl *c, struct rf_err *e);
+/* Does a rule in force ask for a field that has one of these needs? */
+bool rf_ctl_rules_need(const struct rf_ctl *c, unsigned needs);
 /* A key and certificate from two PEM files that it names, read through the monitor. */
 int rf_ctl_keypair_files(struct rf_ctl *c, const char *certificate, const char *key, struct rf_keypair **ret, struct rf_err *e);
 /* Everything from files and state again; on any error all stays as it was. */

@@ -52,6 +52,7 @@ void rf_site_put(struct rf_site *t)
 			rf_cert_tmpl_free(t->classes[i]->bind_template);
 	rf_keypair_put(t->fallback);
 	rf_geo_put(t->geo);
+	rf_tokens_put(t->tokens);
 	rf_map_fini(&t->hosts);
 	rf_arena_fini(&t->arena);
 	free(t);

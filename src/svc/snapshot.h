@@ -12,6 +12,7 @@
 #include "egress/origin.h"
 #include "pki/certtmpl.h"
 #include "policy/geo.h"
+#include "policy/jwt.h"
 #include "policy/lists.h"
 #include "policy/verdict.h"
 #include "tls/tls.h"
@@ -88,6 +89,7 @@ struct rf_site {
 	struct rf_app **apps;
 	size_t app_count;
 	struct rf_geo *geo;                /* of addresses; NULL: none */
+	struct rf_tokens *tokens;          /* NULL: none */
 	struct rf_str place_name, place_region;
 	struct rf_keypair *fallback;       /* shown to clients that name no host */
 	struct rf_arena arena;             /* owns all strings and small objects of the site */

@@ -148,6 +148,8 @@ struct request {
 	uint16_t status;
 	struct rf_local_request *q;
 	struct rf_buf local_body;
+	const struct rf_claims *claims;   /* of tokens, once a rule has asked */
+	size_t claims_n;
 	struct rf_buf seen;               /* the front of the body, for rules; one byte more than they see */
 	struct rf_buf plain;              /* the same without the content coding that the origin will see */
 	bool decoded;                     /* plain is made */

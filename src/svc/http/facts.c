@@ -220,6 +220,36 @@ static bool geo(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, str
 	return rf_geo_fact(s->site->geo, rf_geo_of_dst(f) ? &c->dst : &c->src, f, a, ret);
 }
 
+/* Where tokens are carried. */
+static bool token_source(void *ctx, bool cookie, struct rf_str name, struct rf_str *ret)
+{
+	struct rf_http_conn *c = ctx;
+	const struct rf_http_head *h = &c->req->head;
+	struct rf_pairs p = { 0 };
+	enum rf_http_header_id id = rf_http_header_of(name);
+	for (uint16_t i = 0; !cookie && i < h->count; i++)
+		if (h->headers[i].id == id && (id != RF_HDR_OTHER || rf_str_ieq(h->headers[i].name, name))) {
+			*ret = h->headers[i].value;
+			return true;
+		}
+	if (!cookie || !pairs_of(c, &c->req->arena, RF_F_HTTP_COOKIES, &p))
+		return false;
+	for (uint32_t i = 0; i < p.n; i++)
+		if (rf_str_eq(p.key[i], name)) {
+			*ret = p.value[i];
+			return true;
+		}
+	return false;
+}
+
+static bool claims(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+{
+	struct request *q = c->req;
+	if (!q->claims)
+		q->claims = rf_tokens_read(q->snap->site->tokens, token_source, c, q->wall / (int64_t)RF_NS_S, &q->arena, &q->claims_n);
+	return q->claims && rf_claims_fact(q->claims, q->claims_n, f, a, ret);
+}
+
 static bool address(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
 	(void)a;
@@ -433,6 +463,14 @@ static const struct source sources[RF_FIELD_COUNT] = {
 	[RF_F_SSL] = { address, false }, [RF_F_IP_SRC] = { address, false }, [RF_F_IP_DST] = { address, false },
 	[RF_F_TCP_SRCPORT] = { address, false }, [RF_F_TCP_DSTPORT] = { address, false },
 	[RF_F_EDGE_IP] = { address, false }, [RF_F_EDGE_PORT] = { address, false },
+	[RF_F_JWT] = { claims, true },
+	[RF_F_JWT_AUD] = { claims, true }, [RF_F_JWT_AUD_NAMES] = { claims, true }, [RF_F_JWT_AUD_VALUES] = { claims, true },
+	[RF_F_JWT_ISS] = { claims, true }, [RF_F_JWT_ISS_NAMES] = { claims, true }, [RF_F_JWT_ISS_VALUES] = { claims, true },
+	[RF_F_JWT_SUB] = { claims, true }, [RF_F_JWT_SUB_NAMES] = { claims, true }, [RF_F_JWT_SUB_VALUES] = { claims, true },
+	[RF_F_JWT_JTI] = { claims, true }, [RF_F_JWT_JTI_NAMES] = { claims, true }, [RF_F_JWT_JTI_VALUES] = { claims, true },
+	[RF_F_JWT_IAT] = { claims, true }, [RF_F_JWT_IAT_NAMES] = { claims, true }, [RF_F_JWT_IAT_VALUES] = { claims, true },
+	[RF_F_JWT_NBF] = { claims, true }, [RF_F_JWT_NBF_NAMES] = { claims, true }, [RF_F_JWT_NBF_VALUES] = { claims, true },
+	[RF_F_JWT_EXP] = { claims, true }, [RF_F_JWT_EXP_NAMES] = { claims, true }, [RF_F_JWT_EXP_VALUES] = { claims, true },
 	[RF_F_RAY_ID] = { edge, false }, [RF_F_RANDOM_SEED] = { edge, false }, [RF_F_RTT_MSEC] = { edge, false },
 	[RF_F_DELIVERY_RATE] = { edge, false }, [RF_F_CLIENT_TCP] = { edge, false },
 	[RF_F_COLO_NAME] = { edge, false }, [RF_F_COLO_REGION] = { edge, false },
@@ -474,6 +512,8 @@ static bool get_key(void *ctx, struct rf_arena *arena, enum rf_field f, struct r
 {
 	struct rf_http_conn *c = ctx;
 	struct rf_pairs p = { 0 };
+	if (c->req && sources[f].get == claims)
+		return claims(c, arena, f, ret) && rf_val_at(ret, key, ret);
 	if (!c->req || sources[f].get != map_of)
 		return false;
 	if (f != RF_F_HTTP_HEADERS && f != RF_F_RESPONSE_HEADERS)
