@@ -184,6 +184,102 @@ static void bodies(void **state)
 		"not lookup_json_integer(http.request.body.raw, \"a\", \"c\") ge 0");
 }
 
+/* Every documented name of a field, in the phases that have it. */
+static const struct { enum rf_phase phase; const char *names; } documented[] = {
+	{ RF_PHASE_HTTP_REQUEST,
+	  "http.host http.cookie http.referer http.user_agent http.x_forwarded_for http.request.method "
+	  "http.request.uri http.request.uri.path http.request.uri.path.extension http.request.uri.query "
+	  "http.request.uri.args http.request.uri.args.names http.request.uri.args.values http.request.full_uri "
+	  "http.request.version http.request.headers http.request.headers.names http.request.headers.values "
+	  "http.request.headers.truncated http.request.cookies http.request.accepted_languages "
+	  "http.request.timestamp.sec http.request.timestamp.msec raw.http.request.uri "
+	  "raw.http.request.uri.path raw.http.request.uri.query raw.http.request.full_uri "
+	  "raw.http.request.uri.args raw.http.request.uri.args.names raw.http.request.uri.args.values "
+	  "http.request.body.raw http.request.body.size http.request.body.truncated http.request.body.mime "
+	  "http.request.body.form http.request.body.form.names http.request.body.form.values "
+	  "http.request.body.multipart http.request.body.multipart.names http.request.body.multipart.values "
+	  "http.request.body.multipart.filenames http.request.body.multipart.content_types "
+	  "http.request.body.multipart.content_dispositions "
+	  "http.request.body.multipart.content_transfer_encodings http.request.jwt.claims "
+	  "http.request.jwt.claims.aud http.request.jwt.claims.aud.names http.request.jwt.claims.aud.values "
+	  "http.request.jwt.claims.iss http.request.jwt.claims.sub http.request.jwt.claims.jti "
+	  "http.request.jwt.claims.iat.sec http.request.jwt.claims.iat.sec.names "
+	  "http.request.jwt.claims.iat.sec.values http.request.jwt.claims.nbf.sec "
+	  "http.request.jwt.claims.exp.sec ip.src ip.src.asnum ip.src.country ip.src.continent ip.src.city "
+	  "ip.src.lat ip.src.lon ip.src.region ip.src.region_code ip.src.postal_code ip.src.metro_code "
+	  "ip.src.timezone.name ip.src.subdivision_1_iso_code ip.src.subdivision_2_iso_code "
+	  "ip.src.is_in_european_union ip.geoip.asnum ip.geoip.country ip.geoip.continent "
+	  "ip.geoip.subdivision_1_iso_code ip.geoip.subdivision_2_iso_code ip.geoip.is_in_european_union ssl "
+	  "cf.tls_version cf.tls_cipher cf.tls_ciphers_sha1 cf.tls_client_extensions_sha1 "
+	  "cf.tls_client_extensions_sha1_le cf.tls_client_hello_length cf.tls_client_random "
+	  "cf.bot_management.ja3_hash cf.bot_management.ja4 cf.edge.server_ip cf.edge.server_port "
+	  "cf.edge.client_port cf.edge.client_tcp cf.ray_id cf.random_seed cf.timings.client_tcp_rtt_msec "
+	  "cf.edge.l4.delivery_rate cf.tls_client_auth.cert_presented cf.tls_client_auth.cert_verified "
+	  "cf.tls_client_auth.cert_revoked cf.tls_client_auth.cert_ski cf.colo.name cf.colo.region " },
+	{ RF_PHASE_CONNECTION,
+	  "ip.src ip.dst ip.src.country ip.src.asnum ip.dst.country tcp.srcport tcp.dstport ssl cf.tls_version "
+	  "cf.tls_cipher tls.sni tls.alpn tls.ja3 tls.ja4 tls.resumed cf.tls_ciphers_sha1 "
+	  "cf.tls_client_hello_length cf.tls_client_random cf.tls_client_auth.cert_verified "
+	  "tls.client.cert_subject_dn cf.random_seed cf.ray_id cf.timings.client_tcp_rtt_msec cf.edge.server_ip "
+	  "device.known device.id device.name device.class device.model device.firmware device.owner "
+	  "device.state device.tags device.ski device.created http.request.timestamp.sec cf.colo.name " },
+	{ RF_PHASE_PACKET,
+	  "ip ip.src ip.dst ip.src.country ip.dst.country ip.src.asnum ip.proto ip.proto.num ip.len ip.hdr_len "
+	  "ip.ttl ip.opt.type icmp icmp.type icmp.code tcp tcp.srcport tcp.dstport tcp.flags tcp.flags.syn "
+	  "tcp.flags.ack tcp.flags.fin tcp.flags.reset tcp.flags.push tcp.flags.urg tcp.flags.ecn tcp.flags.cwr "
+	  "udp udp.srcport udp.dstport sip cf.colo.name cf.colo.region " },
+	{ RF_PHASE_HTTP_RESPONSE,
+	  "http.response.code http.response.headers http.response.headers.names http.response.headers.values "
+	  "http.response.content_type.media_type cf.timings.origin_ttfb_msec http.request.uri.path http.host "
+	  "ip.src ip.src.country device.class http.request.headers cf.timings.client_tcp_rtt_msec " },
+};
+
+/* A condition over a field of this type. */
+static struct rf_str condition(struct rf_str name, enum rf_type t)
+{
+	static const char *const forms[RF_TYPE_COUNT] = { [RF_T_BOOL] = "%.*s", [RF_T_INT] = "%.*s eq 1", [RF_T_STR] = "%.*s eq \"x\"",
+		[RF_T_IP] = "%.*s eq 192.0.2.1", [RF_T_VERSION] = "%.*s lt \"2\"", [RF_T_A_STR] = "any(%.*s[*] eq \"x\")",
+		[RF_T_M_STR] = "%.*s[\"k\"] eq \"x\"", [RF_T_M_A_STR] = "any(%.*s[\"k\"][*] eq \"x\")",
+		[RF_T_A_INT] = "any(%.*s[*] eq 1)", [RF_T_A_A_STR] = "any(%.*s[*][*] eq \"x\")",
+		[RF_T_M_A_INT] = "any(%.*s[\"k\"][*] eq 1)" };
+	const char *form = forms[t];
+	size_t mark = (size_t)(strstr(form, "%.*s") - form);
+	return rf_arena_printf(&arena, "%.*s%.*s%s", (int)mark, form, RF_ARG(name), form + mark + 4);
+}
+
+static void every_documented_field(void **state)
+{
+	(void)state;
+	given("{}");
+	for (size_t i = 0; i < sizeof documented / sizeof *documented; i++) {
+		struct rf_str rest = rf_str_z(documented[i].names), name;
+		while (rf_str_split(&rest, ' ', &name)) {
+			bool old;
+			int f = name.n ? rf_field_find(name, &old) : -1;
+			if (name.n && f < 0)
+				fail_msg("%.*s is not there", RF_ARG(name));
+			if (name.n)
+				(void)holds(documented[i].phase, condition(name, rf_fields[f].type).p);
+		}
+	}
+}
+
+/* What needs something of the operator is refused without, and says what. */
+static void what_is_not_there_is_refused(void **state)
+{
+	(void)state;
+	struct rf_rule_env env = { 0 };
+	struct rf_expr *x = NULL;
+	struct rf_err e;
+	for (unsigned f = 0; f < RF_FIELD_COUNT; f++) {
+		if (rf_fields[f].need == RF_NEED_NONE)
+			continue;
+		struct rf_str text = condition(rf_str_z(rf_fields[f].name), rf_fields[f].type);
+		assert_int_equal(rf_expr_compile(&env, RF_PHASE_HTTP_REQUEST, text, &x, &e), RF_E_UNSUPPORTED);
+		assert_non_null(strstr(e.text, "in the boot file"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +288,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(packets_that_are_not, start, stop),
 		cmocka_unit_test_setup_teardown(arrays_of_all_shapes, start, stop),
 		cmocka_unit_test_setup_teardown(bodies, start, stop),
+		cmocka_unit_test_setup_teardown(every_documented_field, start, stop),
+		cmocka_unit_test_setup_teardown(what_is_not_there_is_refused, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

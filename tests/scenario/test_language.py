@@ -79,24 +79,21 @@ def test_a_rule_without_its_database_is_refused(edge):
     assert "tokens.file" in refused.value.reply.body.decode()
 
 
-def test_place_of_an_address(make_edge, tmp_path, origin):
-    edge, place, asn = geo_edge(make_edge, tmp_path)
-    port = edge.add_plain() if False else None
-    assert port is None
-    edge.app("geo.edge.test", origin, client_auth="off") if False else None
+def test_place_of_an_address(make_edge, tmp_path):
+    edge, place, _ = geo_edge(make_edge, tmp_path)
     rule = 'ip.src.country eq "DE" and ip.src.asnum eq 64500 and ip.src.city eq "Berlin" and ip.src.is_in_european_union'
-    edge.add_rule(rule)
-    said = edge.api("POST", f"/accounts/{edge.account()}/explain", {"request": {"host": "x", "src": "127.0.0.1"}})
+    edge.ruleset([{"expression": rule, "action": "block"}], zone=False)
+    said = edge.api("POST", "/accounts/{account}/explain", {"request": {"host": "x", "src": "127.0.0.1"}})
     assert said["address"]["ip.src.country"] == "DE" and said["address"]["ip.src.asnum"] == 64500
     assert said["verdict"]["outcome"] == "block", said
-    said = edge.api("POST", f"/accounts/{edge.account()}/explain", {"request": {"host": "x", "src": "192.0.2.1"}})
+    said = edge.api("POST", "/accounts/{account}/explain", {"request": {"host": "x", "src": "192.0.2.1"}})
     assert said["verdict"]["outcome"] == "pass" and "ip.src.country" not in said["address"]
     # another file is in force after a reload
     mmdb.write(place, "GeoLite2-City", {"127.0.0.0/8": mmdb.BERN})
     edge.signal(signal.SIGHUP)
 
     def country():
-        o = edge.api("POST", f"/accounts/{edge.account()}/explain", {"request": {"host": "x", "src": "127.0.0.1"}})
+        o = edge.api("POST", "/accounts/{account}/explain", {"request": {"host": "x", "src": "127.0.0.1"}})
         return o["address"].get("ip.src.country")
     until(lambda: country() == "CH")
     # a broken one is not
@@ -120,10 +117,10 @@ def test_packets_are_tested_and_not_enforced(edge):
         {"action": "block", "expression": "ip.dst in {198.51.100.0/24} and tcp.dstport eq 6667 and bit_slice(tcp, 160, 192) eq 0xdeadbeef"}]}],
         "tests": [{"name": "d-bus", "request": {"packet": syn}, "expect": {"action": "block"}},
                   {"name": "other", "request": {"packet": syn.replace("1a0b", "1a0c")}, "expect": {"action": "pass"}}]}
-    said = edge.api("POST", f"/accounts/{edge.account()}/rules/test", rules)
+    said = edge.api("POST", "/accounts/{account}/rules/test", rules)
     assert said["passed"] == 2 and said["failed"] == 0, said
     with pytest.raises(Refused) as refused:
-        edge.api("PUT", f"/accounts/{edge.account()}/rulesets/phases/packet/entrypoint",
+        edge.api("PUT", "/accounts/{account}/rulesets/phases/packet/entrypoint",
                  {"rules": [{"action": "block", "expression": "tcp.flags.syn"}]})
     assert "no packet meets them" in refused.value.reply.body.decode()
 
@@ -135,9 +132,9 @@ def test_tokens(make_edge, tmp_path, origin):
         json.dump([{"id": "main", "token_sources": ['http.request.headers["authorization"][0]'], "credentials": {"keys": [
             {"kty": "oct", "k": base64.urlsafe_b64encode(secret).rstrip(b"=").decode()}]}}], f)
     edge = make_edge(tokens={"file": path}).start()
-    host = "tokens." + "edge.test"
+    host = "tokens.edge.test"
     edge.app(host, origin)
-    lamp = edge.device("lamp") if hasattr(edge, "device") else None
+    lamp = edge.device("lamp")
     edge.add_rule('not any(http.request.jwt.claims.sub["main"][*] eq "lamp")')
     now = int(time.time())
     good = token({"sub": "lamp", "exp": now + 100}, secret)
