@@ -43,9 +43,9 @@ def test_bodies(edge, origin, app, host, lamp, name):
     expression, headers, bad, good = BODIES[name]
     edge.add_rule(expression)
     with edge.client(host, lamp) as c:
-        assert c.request("POST", "/", *headers, body=bad).status == 403
+        assert c.request("POST", "/", headers, body=bad).status == 403
     with edge.client(host, lamp) as c:
-        assert c.request("POST", "/", *headers, body=good).status == 200
+        assert c.request("POST", "/", headers, body=good).status == 200
     assert [r.body for r in origin.requests] == [good]
 
 
