@@ -154,7 +154,6 @@ static inline const char *rf_json_text(const json_t *doc, const char *name)
 /* Who asks, and may they. Fill c->who; RF_E_UNAUTH, RF_E_RATE, RF_E_DENIED. */
 int rf_auth_who(struct rf_api_call *c);
 int rf_auth_allow(struct rf_api_call *c);
-bool rf_auth_scope_known(const char *scope);
 /* Nouns of scopes, for permission groups. */
 const char *const *rf_auth_nouns(size_t *ret_count);
 void rf_auth_scope_id(const char *scope, char to[33]);

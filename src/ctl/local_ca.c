@@ -268,7 +268,7 @@ static struct rf_ocsp_answer look_up(void *ctx, const char *serial)
 
 static void ocsp(struct rf_local *l, struct rf_local_request *q, struct rf_str rest)
 {
-	struct rf_ocsp o = { .ca = rf_ca_cert(l->c->ca), .signer = rf_ca_cert(l->c->ca), .key = rf_ca_key(l->c->ca),
+	struct rf_ocsp o = { .ca = rf_ca_cert(l->c->ca), .key = rf_ca_key(l->c->ca),
 			     .valid_for = validity(l) < OCSP_VALID_MAX_S ? validity(l) : OCSP_VALID_MAX_S, .lookup = look_up,
 			     .ctx = l };
 	unsigned max_age;

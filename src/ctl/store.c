@@ -30,7 +30,6 @@ const struct store_kind rf_store_kinds[RF_KIND_COUNT] = {
 };
 
 const char *rf_kind_name(enum rf_kind k) { return rf_store_kinds[k].table; }
-enum rf_kind rf_kind_parent(enum rf_kind k) { return rf_store_kinds[k].parent; }
 
 int rf_store_failed(struct rf_store *s, int rc, const char *doing, struct rf_err *e)
 {

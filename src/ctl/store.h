@@ -118,4 +118,3 @@ int rf_store_audit(struct rf_store *s, size_t offset, size_t limit, int (*each)(
 		   void *arg, size_t *ret_total, struct rf_err *e);
 
 const char *rf_kind_name(enum rf_kind k);   /* its table: "devices" */
-enum rf_kind rf_kind_parent(enum rf_kind k); /* RF_KIND_COUNT where it has none */

@@ -1,11 +1,11 @@
 /* net/listener: accepting connections in batches, and opening listening sockets.
  *
- * An edge, a resume, the end of a rest or an unfinished batch -> accept_some, which calls on_accept for
+ * An edge, the end of a rest or an unfinished batch -> accept_some, which calls on_accept for
  * each connection until the queue is empty, the batch is full (it goes on by a task, so that
  * connections in service have their turn), or descriptors are exhausted (a rest).
  *
  * Invariants: whenever accepting stops with connections possibly waiting, something will start
- * it again: the task, the timer, or resume.
+ * it again: the task or the timer.
  */
 #include "net/listener.h"
 #include "records/counters.h"
@@ -32,7 +32,7 @@ static void rest(struct rf_listener *l, int why)
 static void accept_some(struct rf_listener *l)
 {
 	for (int i = 0; i < BATCH; i++) {
-		if (l->paused || l->resting || l->io.fd < 0)
+		if (l->resting || l->io.fd < 0)
 			return;
 		struct rf_io io;
 		struct rf_addr peer;
@@ -81,18 +81,6 @@ int rf_listener_adopt(struct rf_listener *l, struct rf_loop *loop, int fd,
 	if (r)
 		rf_loop_close(loop, &l->io);
 	return r;
-}
-
-void rf_listener_pause(struct rf_listener *l)
-{
-	l->paused = true;
-}
-
-void rf_listener_resume(struct rf_listener *l)
-{
-	l->paused = false;
-	if (l->io.fd >= 0)
-		rf_loop_defer(l->loop, &l->more);
 }
 
 void rf_listener_close(struct rf_listener *l)

@@ -13,11 +13,11 @@
 struct rf_listener {
 	struct rf_io io;
 	struct rf_loop *loop;
-	/* Takes fd. May pause or close the listener, but must leave its memory. */
+	/* Takes fd. May close the listener, but must leave its memory. */
 	void (*on_accept)(struct rf_listener *l, int fd, const struct rf_addr *peer);
 	struct rf_timer rest;
 	struct rf_task more;
-	bool paused, resting;
+	bool resting;
 	uint64_t accepted, exhausted, aborted; /* connections; rests; died before they were accepted */
 };
 
@@ -25,8 +25,6 @@ struct rf_listener {
  * Accepted TCP connections have TCP_NODELAY. */
 int rf_listener_adopt(struct rf_listener *l, struct rf_loop *loop, int fd,
 		      void (*on_accept)(struct rf_listener *l, int fd, const struct rf_addr *peer));
-void rf_listener_pause(struct rf_listener *l);  /* connections wait in the kernel's queue */
-void rf_listener_resume(struct rf_listener *l);
 void rf_listener_close(struct rf_listener *l); /* harmless when closed */
 
 /* Open, bind and listen on `count` sockets of one address, one a worker. Connections are spread by the source

@@ -109,10 +109,3 @@ int rf_rate_take(struct rf_rate_table *t, struct rf_str key, uint64_t now, uint6
 	t->refused += r != RF_OK;
 	return r;
 }
-
-int rf_rate_take_ip(struct rf_rate_table *t, const struct rf_ip *ip, unsigned bits4, unsigned bits6,
-		    uint64_t now, uint64_t *ret_wait)
-{
-	struct rf_prefix p = rf_ip_mask(ip, ip->family == 4 ? bits4 : bits6);
-	return rf_rate_take(t, (struct rf_str){ (const char *)&p.ip, sizeof p.ip }, now, 1, ret_wait);
-}

@@ -41,6 +41,3 @@ int rf_rate_table_init(struct rf_rate_table *t, const struct rf_rate *rate, uint
 void rf_rate_table_fini(struct rf_rate_table *t);
 /* As rf_bucket_take. A key of more than 23 bytes is replaced by its hash. */
 int rf_rate_take(struct rf_rate_table *t, struct rf_str key, uint64_t now, uint64_t tokens, uint64_t *ret_wait);
-/* By the address's prefix: what one customer usually has, such as 32 and 64 bits. */
-int rf_rate_take_ip(struct rf_rate_table *t, const struct rf_ip *ip, unsigned bits4, unsigned bits6,
-		    uint64_t now, uint64_t *ret_wait);

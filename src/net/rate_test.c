@@ -88,17 +88,10 @@ static void table_keys_by_prefix_and_by_long_names(void **state)
 	(void)state;
 	struct rf_rate r;
 	struct rf_rate_table t;
-	struct rf_ip a, b, c;
 	char name[200];
 	memset(name, 'x', sizeof name);
-	assert_true(rf_ip_parse(RF_STR("2001:db8:1:2::1"), &a));
-	assert_true(rf_ip_parse(RF_STR("2001:db8:1:2:ffff::9"), &b));
-	assert_true(rf_ip_parse(RF_STR("2001:db8:1:3::1"), &c));
 	assert_int_equal(rf_rate_make(1, RF_NS_S, 1, &r), RF_OK);
 	assert_int_equal(rf_rate_table_init(&t, &r, 1000), RF_OK);
-	assert_int_equal(rf_rate_take_ip(&t, &a, 32, 64, 1, NULL), RF_OK);
-	assert_int_equal(rf_rate_take_ip(&t, &b, 32, 64, 1, NULL), RF_E_RATE);
-	assert_int_equal(rf_rate_take_ip(&t, &c, 32, 64, 1, NULL), RF_OK);
 	assert_int_equal(rf_rate_take(&t, (struct rf_str){ name, 200 }, 1, 1, NULL), RF_OK);
 	assert_int_equal(rf_rate_take(&t, (struct rf_str){ name, 199 }, 1, 1, NULL), RF_OK);
 	assert_int_equal(rf_rate_take(&t, (struct rf_str){ name, 200 }, 1, 1, NULL), RF_E_RATE);
@@ -126,7 +119,7 @@ static void tally_limits_each_key_and_all_keys(void **state)
 	rf_tally_put(&t, c);
 	assert_int_equal(rf_tally_get(&t, RF_STR("three"), 1, &d), RF_OK);
 	rf_tally_put(&t, a);
-	assert_int_equal(rf_tally_count(b), 1);
+	assert_int_equal(t.map.count, 2);
 	rf_tally_put(&t, b);
 	rf_tally_put(&t, d);
 	rf_tally_put(&t, NULL);

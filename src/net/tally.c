@@ -74,8 +74,3 @@ void rf_tally_put(struct rf_tally *t, struct rf_tally_entry *e)
 	e->next_free = t->free;
 	t->free = e;
 }
-
-uint32_t rf_tally_count(const struct rf_tally_entry *e)
-{
-	return e->count;
-}

@@ -20,4 +20,3 @@ void rf_tally_fini(struct rf_tally *t);
  * RF_E_FULL when the table has no room for another key. A key of more than 40 bytes is replaced by its hash. */
 int rf_tally_get(struct rf_tally *t, struct rf_str key, uint32_t limit, struct rf_tally_entry **ret);
 void rf_tally_put(struct rf_tally *t, struct rf_tally_entry *e); /* harmless for NULL */
-uint32_t rf_tally_count(const struct rf_tally_entry *e);

@@ -10,28 +10,6 @@
 
 enum { DAY = 86400 };
 
-static const char *const REASONS[] = {
-	[RF_REASON_UNSPECIFIED] = "unspecified", [RF_REASON_KEY_COMPROMISE] = "keyCompromise",
-	[RF_REASON_CA_COMPROMISE] = "cACompromise", [RF_REASON_AFFILIATION] = "affiliationChanged",
-	[RF_REASON_SUPERSEDED] = "superseded", [RF_REASON_CESSATION] = "cessationOfOperation",
-	[RF_REASON_HOLD] = "certificateHold", [RF_REASON_REMOVE] = "removeFromCRL",
-	[RF_REASON_PRIVILEGE] = "privilegeWithdrawn", [RF_REASON_AA_COMPROMISE] = "aACompromise",
-};
-enum { REASON_COUNT = sizeof REASONS / sizeof *REASONS };
-
-const char *rf_crl_reason_name(unsigned reason)
-{
-	return reason < REASON_COUNT && REASONS[reason] ? REASONS[reason] : REASONS[RF_REASON_UNSPECIFIED];
-}
-
-int rf_crl_reason_parse(struct rf_str name)
-{
-	for (int i = 0; i < REASON_COUNT; i++)
-		if (REASONS[i] && rf_str_eq(name, rf_str_z(REASONS[i])))
-			return i;
-	return RF_E_UNKNOWN;
-}
-
 struct rf_str rf_crl_serial(const struct rf_crl_entry *e)
 {
 	return (struct rf_str){ (const char *)e->serial, e->serial_len };

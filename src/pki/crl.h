@@ -27,8 +27,6 @@ enum {
 	RF_REASON_PRIVILEGE = 9,
 	RF_REASON_AA_COMPROMISE = 10,
 };
-const char *rf_crl_reason_name(unsigned reason); /* "keyCompromise"; "unspecified" for numbers without a name */
-int rf_crl_reason_parse(struct rf_str name);     /* the number, or RF_E_UNKNOWN */
 
 struct rf_crl_entry {
 	uint8_t serial[RF_CRL_SERIAL_MAX]; /* content octets of the INTEGER */

@@ -6,7 +6,6 @@
 #include "pki/ocsp.h"
 #include <openssl/ocsp.h>
 #include "base/enc.h"
-#include "pki/ca_own.h"
 #include "pki/cert.h"
 #include "pki/crl.h"
 #include "pki/pem.h"
@@ -25,19 +24,6 @@ struct job {
 	OCSP_BASICRESP *basic;
 	struct rf_err *e;
 };
-
-int rf_ocsp_check(const struct rf_ocsp *o, struct rf_err *e)
-{
-	int rc = rf_x509_match(o->signer, o->key, e);
-	if (rc != RF_OK || X509_cmp(o->signer, o->ca) == 0)
-		return rc;
-	if (X509_verify(o->signer, X509_get0_pubkey(o->ca)) != 1)
-		return rf_ossl_fail(e, RF_E_CERT, "the OCSP signer was not issued by the CA");
-	if (!(X509_get_extension_flags(o->signer) & EXFLAG_XKUSAGE) ||
-	    !(X509_get_extended_key_usage(o->signer) & XKU_OCSP_SIGN)) /* [RFC 6960 4.2.2.2] */
-		return rf_fail(e, RF_E_CERT, "the OCSP signer lacks the extended key usage OCSPSigning");
-	return RF_OK;
-}
 
 static int emit(struct job *j, int status, struct rf_buf *to)
 {
@@ -105,7 +91,7 @@ static bool sign(struct job *j)
 {
 	ASN1_GENERALIZEDTIME *at = (ASN1_GENERALIZEDTIME *)OCSP_resp_get0_produced_at(j->basic);
 	return ASN1_GENERALIZEDTIME_set(at, (time_t)j->now) &&
-	       OCSP_basic_sign(j->basic, j->o->signer, j->o->key, rf_key_digest(j->o->key), NULL,
+	       OCSP_basic_sign(j->basic, j->o->ca, j->o->key, rf_key_digest(j->o->key), NULL,
 			       OCSP_NOTIME | OCSP_RESPID_KEY) == 1;
 }
 
@@ -161,37 +147,4 @@ int rf_ocsp_answer_get(const struct rf_ocsp *o, struct rf_str path, int64_t now,
 			request = (struct rf_str){ der, (size_t)n };
 	}
 	return rf_ocsp_answer(o, request, now, to, ret_max_age, e);
-}
-
-int rf_ocsp_delegate(const struct rf_ca *ca, EVP_PKEY *key, unsigned days, int64_t now, X509 **ret,
-		     struct rf_err *e)
-{
-	static const struct {
-		int nid;
-		const char *value;
-	} EXTS[] = {
-		{ NID_basic_constraints, "critical,CA:FALSE" },
-		{ NID_key_usage, "critical,digitalSignature" },
-		{ NID_ext_key_usage, "OCSPSigning" },
-		{ NID_id_pkix_OCSP_noCheck, "yes" }, /* its own revocation is not asked for [RFC 6960 4.2.2.2.1] */
-		{ NID_subject_key_identifier, "hash" },
-		{ NID_authority_key_identifier, "keyid:always" },
-	};
-	if (days < 1 || days > RF_CA_DAYS_MAX)
-		return rf_fail_ptr(e, RF_E_RANGE, "/validity_days", "the validity is 1 to %d days", RF_CA_DAYS_MAX);
-	int64_t end = now + (int64_t)days * 86400, ca_end = rf_x509_end(ca->cert);
-	RF_OWN(X509) *x = rf_x509_new(key, now - RF_CA_BACKDATE, end < ca_end ? end : ca_end, e);
-	if (!x)
-		return RF_E_CRYPTO;
-	if (!rf_name_add(X509_get_subject_name(x), NID_commonName, RF_STR("OCSP responder")) ||
-	    !X509_set_issuer_name(x, X509_get_subject_name(ca->cert)))
-		return rf_ossl_fail(e, RF_E_NOMEM, "cannot name the OCSP signer");
-	int rc = RF_OK;
-	for (size_t i = 0; i < sizeof EXTS / sizeof *EXTS && rc == RF_OK; i++)
-		rc = rf_x509_ext(x, ca->cert, EXTS[i].nid, EXTS[i].value, e);
-	if (rc == RF_OK)
-		rc = rf_x509_sign(x, ca->key, e);
-	if (rc == RF_OK)
-		*ret = RF_TAKE(x);
-	return rc;
 }

@@ -20,16 +20,12 @@ struct rf_ocsp_answer {
 
 struct rf_ocsp {
 	X509 *ca;             /* whose certificates are asked about */
-	X509 *signer;         /* ca itself, or a delegate with EKU OCSPSigning, issued by ca */
-	EVP_PKEY *key;        /* of the signer */
+	EVP_PKEY *key;        /* of ca, which signs itself */
 	unsigned valid_for;   /* seconds until nextUpdate */
 	/* What is known of a serial, upper hex as rf_cert.serial has it. */
 	struct rf_ocsp_answer (*lookup)(void *ctx, const char *serial);
 	void *ctx;
 };
-
-/* RF_OK when the signer may answer for the CA: call once, before the first request. */
-int rf_ocsp_check(const struct rf_ocsp *o, struct rf_err *e);
 
 /* Answer a DER request at wall time `now`. A DER response is appended to `to` in every case that has one
  * (malformedRequest and unauthorized too: RF_OK), with the seconds a cache may keep it in *ret_max_age (0: do not).
@@ -40,8 +36,3 @@ int rf_ocsp_answer(const struct rf_ocsp *o, struct rf_str request, int64_t now, 
 /* The same for GET: the part of the path behind the responder's own, percent-encoded base64 [RFC 6960 A.1]. */
 int rf_ocsp_answer_get(const struct rf_ocsp *o, struct rf_str path, int64_t now, struct rf_buf *to,
 		       unsigned *ret_max_age, struct rf_err *e);
-
-/* Make a delegate: `key` certified by the CA for OCSP signing, for `days`, with OCSP no-check. */
-struct rf_ca;
-int rf_ocsp_delegate(const struct rf_ca *ca, EVP_PKEY *key, unsigned days, int64_t now, X509 **ret,
-		     struct rf_err *e);

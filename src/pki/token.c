@@ -1,6 +1,5 @@
 /* pki/token: see token.h. */
 #include "pki/token.h"
-#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 #include "base/enc.h"
@@ -38,9 +37,4 @@ int rf_token_hash(const char prefix[5], struct rf_str text, uint8_t hash[RF_TOKE
 			return RF_E_SYNTAX;
 	SHA256((const unsigned char *)text.p, text.n, hash);
 	return RF_OK;
-}
-
-bool rf_token_eq(const uint8_t a[RF_TOKEN_HASH], const uint8_t b[RF_TOKEN_HASH])
-{
-	return CRYPTO_memcmp(a, b, RF_TOKEN_HASH) == 0;
 }

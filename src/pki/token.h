@@ -17,6 +17,3 @@ int rf_token_new(const char prefix[5], char text[RF_TOKEN_SIZE], uint8_t hash[RF
 
 /* The hash of a token as received; RF_E_SYNTAX unless it has the prefix and form of one. */
 int rf_token_hash(const char prefix[5], struct rf_str text, uint8_t hash[RF_TOKEN_HASH]);
-
-/* Equality in constant time. */
-bool rf_token_eq(const uint8_t a[RF_TOKEN_HASH], const uint8_t b[RF_TOKEN_HASH]);

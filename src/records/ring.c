@@ -15,7 +15,6 @@ enum { RING_MIN = 64 << 10, ENTRY_HEAD = 8 };
 struct rf_ring {
 	_Alignas(64) _Atomic uint64_t head;
 	uint64_t tail_seen;          /* the producer's last look at tail */
-	_Atomic uint64_t dropped;
 	_Alignas(64) _Atomic uint64_t tail;
 	_Alignas(64) size_t size;
 	struct rf_ring_wake *wake;
@@ -164,7 +163,6 @@ bool rf_record_emit(struct rf_ring *r, const struct rf_record *rec)
 	uint32_t n = (uint32_t)((ENTRY_HEAD + rf_record_size(rec) + 7) & ~(size_t)7);
 	size_t at = head & (r->size - 1), left = r->size - at, fill = left < n ? left : 0;
 	if (!room(r, head, n + fill)) {
-		atomic_fetch_add_explicit(&r->dropped, 1, memory_order_relaxed);
 		rf_count(RF_C_RECORDS_DROPPED);
 		return false;
 	}
@@ -210,9 +208,4 @@ void rf_ring_pop(struct rf_ring *r)
 	uint32_t n;
 	if (entry(r, &n))
 		atomic_fetch_add_explicit(&r->tail, n, memory_order_release);
-}
-
-uint64_t rf_ring_dropped(const struct rf_ring *r)
-{
-	return atomic_load_explicit(&((struct rf_ring *)(uintptr_t)r)->dropped, memory_order_relaxed);
 }

@@ -18,7 +18,6 @@ void rf_ring_free(struct rf_ring *r);
 /* Consumer: the oldest record, whose strings point into the ring and are valid until rf_ring_pop. False when empty. */
 bool rf_ring_peek(struct rf_ring *r, struct rf_record *ret);
 void rf_ring_pop(struct rf_ring *r);
-uint64_t rf_ring_dropped(const struct rf_ring *r);
 
 /* The same encoding by itself: bytes needed; write; read (trusted bytes of our own only). */
 enum { RF_RECORD_STR_MAX = 1024 };

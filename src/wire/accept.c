@@ -116,8 +116,3 @@ struct rf_str rf_media_essence(struct rf_str value)
 {
 	return rf_str_trim((struct rf_str){ value.p, rf_str_find(value, ';') });
 }
-
-bool rf_media_is(struct rf_str value, const char *type)
-{
-	return rf_str_ieq(rf_media_essence(value), rf_str_z(type));
-}

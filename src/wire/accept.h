@@ -11,6 +11,5 @@ int rf_accept_type(struct rf_str accept, const char *const *have, size_t count);
 int rf_accept_coding(struct rf_str accept, const char *const *have, size_t count);
 
 /* Is the type/subtype of a Content-Type value, without parameters and case, `type`? */
-bool rf_media_is(struct rf_str value, const char *type);
 /* The type/subtype part of a media type, trimmed. */
 struct rf_str rf_media_essence(struct rf_str value);

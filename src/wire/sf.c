@@ -10,21 +10,6 @@ void rf_sf_bytes_add(struct rf_buf *b, struct rf_str bytes)
 	rf_buf_addc(b, ':');
 }
 
-bool rf_sf_bytes_list_add(struct rf_buf *b, const struct rf_str *items, size_t count, size_t cap)
-{
-	size_t need = count ? 2 * (count - 1) : 0;
-	for (size_t i = 0; i < count; i++)
-		need += rf_sf_bytes_size(items[i].n);
-	if (need > cap)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		if (i)
-			rf_buf_add(b, RF_STR(", "));
-		rf_sf_bytes_add(b, items[i]);
-	}
-	return true;
-}
-
 ssize_t rf_sf_bytes_parse(struct rf_str s, void *to, size_t room)
 {
 	if (s.n < 2 || s.p[0] != ':' || s.p[s.n - 1] != ':')

@@ -8,10 +8,6 @@
 /* Append a byte sequence [RFC 8941 4.1.8]. The buffer carries the error. */
 void rf_sf_bytes_add(struct rf_buf *b, struct rf_str bytes);
 
-/* Append a list of byte sequences; nothing is appended and false returned when that would take more
- * than `cap` bytes. */
-bool rf_sf_bytes_list_add(struct rf_buf *b, const struct rf_str *items, size_t count, size_t cap);
-
 /* Bytes that a sequence of n bytes takes. */
 static inline size_t rf_sf_bytes_size(size_t n) { return 2 + (n + 2) / 3 * 4; }
 

@@ -108,30 +108,3 @@ bool rf_query_next(struct rf_str *rest, struct rf_str *ret_name, struct rf_str *
 	*ret_value = eq < part.n ? (struct rf_str){ part.p + eq + 1, part.n - eq - 1 } : (struct rf_str){ NULL, 0 };
 	return true;
 }
-
-/* Is s, with its escapes and '+' decoded, the same as name? */
-static bool decodes_to(struct rf_str s, struct rf_str name)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < s.n; i++, n++) {
-		char c = s.p[i] == '+' ? ' ' : s.p[i];
-		if (c == '%' && s.n - i > 2 && http_is(s.p[i + 1], CLASS_HEX) && http_is(s.p[i + 2], CLASS_HEX)) {
-			c = (char)(nibble(s.p[i + 1]) << 4 | nibble(s.p[i + 2]));
-			i += 2;
-		}
-		if (n >= name.n || name.p[n] != c)
-			return false;
-	}
-	return n == name.n;
-}
-
-bool rf_query_find(struct rf_str query, struct rf_str name, struct rf_str *ret_value)
-{
-	struct rf_str rest = query, n, v;
-	while (rf_query_next(&rest, &n, &v))
-		if (decodes_to(n, name)) {
-			*ret_value = v;
-			return true;
-		}
-	return false;
-}

@@ -12,6 +12,3 @@ int rf_uri_path(struct rf_str path, bool join, struct rf_arena *arena, struct rf
 /* The next "name=value" of a query string, still escaped; a part without '=' has p NULL for its value.
  * Empty parts are skipped. False at the end. */
 bool rf_query_next(struct rf_str *rest, struct rf_str *ret_name, struct rf_str *ret_value);
-
-/* The first value of that name (given decoded) in a query, still escaped; false where there is none. */
-bool rf_query_find(struct rf_str query, struct rf_str name, struct rf_str *ret_value);

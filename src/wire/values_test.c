@@ -51,7 +51,7 @@ static void byte_sequences(void **state)
 	(void)state;
 	RF_BUF_AUTO b = { 0 };
 	char raw[16];
-	struct rf_str items[] = { RF_STR("a"), RF_STR("bcd") }, rest, item;
+	struct rf_str rest, item;
 	rf_sf_bytes_add(&b, RF_STR("hello"));
 	is(rf_buf_str(&b), ":aGVsbG8=:");
 	assert_int_equal(b.n, rf_sf_bytes_size(5));
@@ -60,10 +60,7 @@ static void byte_sequences(void **state)
 	assert_int_equal(rf_sf_bytes_parse(RF_STR(":"), raw, sizeof raw), -1);
 	assert_int_equal(rf_sf_bytes_parse(RF_STR(":a b=:"), raw, sizeof raw), -1);
 	rf_buf_clear(&b);
-	assert_false(rf_sf_bytes_list_add(&b, items, 2, 13));
-	assert_int_equal(b.n, 0);
-	assert_true(rf_sf_bytes_list_add(&b, items, 2, 14));
-	is(rf_buf_str(&b), ":YQ==:, :YmNk:");
+	rf_buf_printf(&b, ":YQ==:, :YmNk:");
 	rest = rf_buf_str(&b);
 	assert_int_equal(rf_sf_list_next(&rest, &item), 1);
 	is(item, ":YQ==:");
@@ -104,8 +101,6 @@ static void negotiation(void **state)
 	for (size_t i = 0; i < sizeof coded / sizeof *coded; i++)
 		if (rf_accept_coding(rf_str_z(coded[i].accept), codings, 3) != coded[i].want)
 			fail_msg("%s", coded[i].accept);
-	assert_true(rf_media_is(RF_STR("Application/JSON ; charset=utf-8"), "application/json"));
-	assert_false(rf_media_is(RF_STR("application/jsonp"), "application/json"));
 }
 
 static void paths(void **state)
@@ -146,9 +141,6 @@ static void queries(void **state)
 		assert_true(values[i] ? v.p && rf_str_eq(v, rf_str_z(values[i])) : !v.p);
 	}
 	assert_false(rf_query_next(&rest, &n, &v));
-	assert_true(rf_query_find(RF_STR("x=1&my+k%65y=2"), RF_STR("my key"), &v));
-	is(v, "2");
-	assert_false(rf_query_find(RF_STR("key2=1&ke"), RF_STR("key"), &v));
 }
 
 static void forwarded(void **state)

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rf_ca *ca = fuzz_ca();
-	struct rf_ocsp o = { rf_ca_cert(ca), rf_ca_cert(ca), rf_ca_key(ca), 60, lookup, NULL };
+	struct rf_ocsp o = { rf_ca_cert(ca), rf_ca_key(ca), 60, lookup, NULL };
 	RF_BUF_AUTO to = { 0 };
 	struct rf_err e;
 	unsigned age;
