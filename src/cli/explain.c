@@ -109,6 +109,19 @@ static void because(struct cli *c, const json_t *rule)
 	}
 }
 
+/* How a rate limit stands. */
+static void print_limit(struct cli *c, const json_t *limit)
+{
+	long long n[4];
+	static const char *const names[] = { "count", "most", "period_seconds", "wait_seconds" };
+	for (size_t i = 0; i < 4; i++)
+		n[i] = json_integer_value(json_object_get(limit, names[i]));
+	fprintf(c->out, "      %lld of %lld in %lld s", n[0], n[1], n[2]);
+	if (json_is_true(json_object_get(limit, "over")))
+		fprintf(c->out, ", over its limit for %lld s", n[3]);
+	fprintf(c->out, "\n");
+}
+
 static void print_rule(struct cli *c, const json_t *rule)
 {
 	static const char *const names[] = { "ref", "description", "rule", "check", "name" };
@@ -126,6 +139,8 @@ static void print_rule(struct cli *c, const json_t *rule)
 	rf_buf_printf(&line, ": ");
 	cli_cell(&line, json_object_get(rule, "result"));
 	fprintf(c->out, "  %s\n", rf_buf_z(&line));
+	if (json_object_get(rule, "limit"))
+		print_limit(c, json_object_get(rule, "limit"));
 	because(c, rule);
 }
 

@@ -300,7 +300,8 @@ static void log_and_skip_and_challenge_under_a_limit(void **state)
 	assert_int_equal(passes("{}", 5), 5);
 }
 
-#define REDIRECT(from) "[{\"id\": \"d\", \"action\": \"redirect\", \"expression\": \"ssl\", \"action_parameters\": {\"from_value\": {" from "}}}]"
+#define REDIRECT(from) \
+	"[{\"id\": \"d\", \"action\": \"redirect\", \"expression\": \"ssl\", \"action_parameters\": {\"from_value\": {" from "}}}]"
 
 static void redirections(void **state)
 {
@@ -452,6 +453,8 @@ static void quarantine_is_a_block(void **state)
 #define WITH(phase, action, parameters) RF_PHASE_##phase, "\"action\": \"" action "\", \"action_parameters\": {" parameters "}"
 #define OK_RATE "\"period\": 60, \"requests_per_period\": 1"
 #define P "/rules/0/action_parameters"
+#define THREE "\"ip.src\", \"ip.src\", \"ip.src\""
+#define NINE_FIELDS "[" THREE ", " THREE ", " THREE "]"
 
 static const struct { enum rf_phase phase; const char *members, *pointer, *words; } bad[] = {
 	{ RF_PHASE_HTTP_RATELIMIT, "\"action\": \"block\"", "/rules/0/ratelimit", "says what it counts" },
@@ -478,7 +481,7 @@ static const struct { enum rf_phase phase; const char *members, *pointer, *words
 	{ RATE(OK_RATE ", \"characteristics\": [\"ip.src\", \"ip.scr\"]"), "/rules/0/ratelimit/characteristics/1", "ip.src" },
 	{ RATE(OK_RATE ", \"characteristics\": [\"http.response.code\"]"), "/rules/0/ratelimit/characteristics/0", "not known in the phase" },
 	{ RATE(OK_RATE ", \"characteristics\": [\"http.request.headers\"]"), "/rules/0/ratelimit/characteristics/0", "" },
-	{ RATE(OK_RATE ", \"characteristics\": [\"ip.src\",\"ip.src\",\"ip.src\",\"ip.src\",\"ip.src\",\"ip.src\",\"ip.src\",\"ip.src\",\"ip.src\"]"),
+	{ RATE(OK_RATE ", \"characteristics\": " NINE_FIELDS ""),
 		"/rules/0/ratelimit/characteristics", "at most" },
 	{ RATE(OK_RATE ", \"counting_expression\": \"http.response.cod eq 1\""), "/rules/0/ratelimit/counting_expression", "http.response.code" },
 	{ RATE(OK_RATE ", \"counting_expression\": 7"), "/rules/0/ratelimit/counting_expression", "string" },
@@ -487,8 +490,10 @@ static const struct { enum rf_phase phase; const char *members, *pointer, *words
 	{ WITH(HTTP_REDIRECT, "redirect", "\"from_list\": {}"), P "/from_list", "from_value" },
 	{ WITH(HTTP_REDIRECT, "redirect", "\"from_value\": {}"), P "/from_value", "says where" },
 	{ WITH(HTTP_REDIRECT, "redirect", "\"from_value\": {\"target_url\": {}}"), P "/from_value/target_url", "either" },
-	{ WITH(HTTP_REDIRECT, "redirect", "\"from_value\": {\"target_url\": {\"value\": \"example.com\"}}"), P "/from_value/target_url/value", "URL" },
-	{ WITH(HTTP_REDIRECT, "redirect", "\"from_value\": {\"target_url\": {\"value\": \"//x\"}}"), P "/from_value/target_url/value", "URL" },
+	{ WITH(HTTP_REDIRECT, "redirect", "\"from_value\": {\"target_url\": {\"value\": \"example.com\"}}"),
+		P "/from_value/target_url/value", "URL" },
+	{ WITH(HTTP_REDIRECT, "redirect", "\"from_value\": {\"target_url\": {\"value\": \"//x\"}}"),
+		P "/from_value/target_url/value", "URL" },
 	{ WITH(HTTP_REDIRECT, "redirect", "\"from_value\": {\"target_url\": {\"value\": \"/\"}, \"status_code\": 200}"),
 		P "/from_value/status_code", "301" },
 	{ WITH(HTTP_REDIRECT, "redirect", "\"from_value\": {\"target_url\": {\"value\": \"/\"}, \"preserve_query\": true}"),
@@ -510,7 +515,8 @@ static const struct { enum rf_phase phase; const char *members, *pointer, *words
 	{ WITH(HTTP_ERRORS, "serve_error", "\"asset_name\": \"x\""), P "/asset_name", "content" },
 	{ WITH(HTTP_ERRORS, "serve_error", "\"content\": \"x\", \"status_code\": 200"), P "/status_code", "400" },
 	{ WITH(HTTP_RESPONSE, "rewrite", "\"uri\": {\"path\": {\"value\": \"/\"}}"), P "/uri", "no URI" },
-	{ WITH(HTTP_RESPONSE, "rewrite", "\"headers\": {\"Content-Encoding\": {\"operation\": \"remove\"}}"), P "/headers/Content-Encoding", "belongs" },
+	{ WITH(HTTP_RESPONSE, "rewrite", "\"headers\": {\"Content-Encoding\": {\"operation\": \"remove\"}}"),
+		P "/headers/Content-Encoding", "belongs" },
 	{ WITH(HTTP_RESPONSE, "redirect", ""), "/rules/0/action", "does not work" },
 	{ WITH(HTTP_REQUEST, "route", ""), "/rules/0/action", "not offered" },
 	{ WITH(HTTP_REQUEST, "log_custom_field", ""), "/rules/0/action", "not offered" },

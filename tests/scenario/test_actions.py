@@ -106,6 +106,7 @@ def test_failed_logins(edge, origin, app, host, rules):
         assert c.get("/").status == 200
     told = edge.api("POST", "/accounts/{account}/explain", {"device": guess.id, "request": {"host": host, "path": "/login"}})
     asked = [r for r in told["rules"] if r["phase"] == "http_ratelimit"]
+    assert "3 of 3 in 10 s, over its limit for " in edge.cli("explain", guess.name, f"GET https://{host}/login", check=0).stdout
     assert asked[0]["limit"]["over"] and asked[0]["limit"]["wait_seconds"] > 590 and told["outcome"]["status"] == 429
 
 
@@ -136,6 +137,22 @@ def test_a_limit_that_only_logs(edge, app, host, lamp, rules):
     rule, = rules("http_ratelimit", limit(f'http.host eq "{host}"', "log", period=60, requests_per_period=1))
     assert statuses(edge, host, lamp, 3) == [200] * 3
     until(lambda: len([r for r in edge.records(Host=host) if r.get("LoggedPolicyIDs") == rule]) == 2)
+
+
+def test_limits_from_the_command_line(edge, app, host, lamp, rules, tmp_path):
+    """Written by the tool, exported, applied again without a change, refused with its place where it is wrong."""
+    done = edge.cli("rule", "limit", f'http.host eq "{host}"', "2/60", "--name", "by-hand", "--zone", "edge.test", check=0)
+    assert "rule by-hand in force" in done.stdout
+    assert statuses(edge, host, lamp, 3) == [200, 200, 429]
+    edge.cli("rule", "redirect", f'http.host eq "{host}" and http.request.uri.path eq "/o"', "/n", "--zone", "edge.test", check=0)
+    file = tmp_path / "state.yaml"
+    file.write_text(edge.cli("export", check=0).stdout)
+    assert "0 changes" in edge.cli("apply", str(file), "--dry-run", check=0).stdout
+    file.write_text(file.read_text().replace("period: 60", "period: 61"))
+    done = edge.cli("apply", str(file))
+    assert done.returncode == 1 and "/ratelimit/period" in done.stderr, done
+    rules("http_ratelimit")
+    rules("http_request_dynamic_redirect")
 
 
 # -- redirections
