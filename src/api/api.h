@@ -59,6 +59,7 @@ struct rf_api_hooks {
 	/* GET rules/lint; there is no body. */
 	int (*rules_lint)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
 	const struct rf_api_patch_hooks *patches;
+	const struct rf_api_pack_hooks *packs;
 };
 
 /* What the running edge says of a virtual patch (ctl/patches). `doc` is its document, `id` "" while it is new. */
@@ -77,6 +78,16 @@ struct rf_api_patch_hooks {
 	int (*replay_cancel)(void *ctx, const char *id, json_t **ret, struct rf_err *e);
 	/* An array, one object a CVE; `devices`: with the devices. */
 	int (*exposure)(void *ctx, bool devices, json_t **ret, struct rf_err *e);
+};
+
+/* What the running edge says of packs (ctl/pack_fetch). */
+struct rf_api_pack_hooks {
+	/* Appends the public keys that are trusted, PEM; nothing where none is. */
+	int (*keys)(void *ctx, struct rf_buf *pem, struct rf_err *e);
+	/* Fetch the pack of patches.url now; its end is in the status. */
+	int (*update)(void *ctx, struct rf_err *e);
+	/* Adds update: {url, last_success, last_error} where there is a URL. */
+	void (*status)(void *ctx, json_t *object);
 };
 
 struct rf_api_conf {

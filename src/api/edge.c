@@ -378,5 +378,6 @@ struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e)
 {
 	return (struct rf_api_hooks){ .ctx = e, .ready = ready, .metrics = metrics, .status = status, .live = live,
 				      .records = records, .unknown = unknown, .explain = explain, .shield = shield,
-				      .rules_test = rules_test, .rules_lint = rules_lint, .patches = &rf_api_edge_patches };
+				      .rules_test = rules_test, .rules_lint = rules_lint, .patches = &rf_api_edge_patches,
+				      .packs = &rf_api_edge_packs };
 }

@@ -214,6 +214,8 @@ int cli_run_pack_key(struct cli *c);
 int cli_run_pack_build(struct cli *c);
 int cli_run_pack_verify(struct cli *c);
 int cli_run_pack_measure(struct cli *c);
+int cli_run_pack_install(struct cli *c);
+int cli_run_pack_change(struct cli *c);
 
 /* Whether a file for apply has the right shape. */
 int cli_apply_check(struct cli *c, const json_t *doc);

@@ -96,6 +96,13 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	OPTS_MANY("reference", "URL", CLI_EACH, "references", "where the flaw is described"), \
 	OPT("tests", "FILE", CLI_LOCAL, NULL, "attacks and harmless requests, YAML or JSON")
 #define PATCH_ARG ARG("PATCH", CLI_OBJECT, "patch", "id or name")
+#define PACK_ARG ARG("PACK", CLI_OBJECT, "pack", "id or name")
+#define PACK_WHOM \
+	OPTS_MANY("class", "CLASS", CLI_EACH, "classes", "for devices of this class; may be repeated"), \
+	SWITCH("everywhere", CLI_TRUE, "everywhere", "for all requests"), \
+	OPTS_MANY("kind", "KIND", CLI_EACH, "kinds", "only patches for camera, recorder, router, ..."), \
+	OPTS_MANY("category", "NAME", CLI_EACH, "categories", "only patches of this category"), \
+	OPTS_MANY("patch", "NAME", CLI_EACH, "patches", "only this patch; may be repeated"), DRY
 #define PATCH_WHY OPT("reason", "TEXT", CLI_TEXT, "reason", "why; kept in its history")
 #define RULE_PLACE \
 	OPT("zone", "ZONE", CLI_LOCAL, NULL, "rules of this zone; without it, of the account"), \
@@ -356,6 +363,23 @@ const struct cli_command cli_commands[] = {
 	  OPTS(ARGS("SOURCE", CLI_LOCAL, NULL, "as they are listed")), "ringfence access remove 192.0.2.1" },
 	{ "shield", "status", "What the kernel filter passed and dropped", cli_run_shield_status, "GET", AC "/shield", "reason frames bytes", NULL, NULL,
 	  "ringfence shield status" },
+
+	{ "pack", "install", "Install a pack, or bring it up to date", cli_run_pack_install, "POST", AC "/packs", NULL, NULL,
+	  OPTS(ARG("PACK", CLI_LOCAL, NULL, "a signed file, or a folder of patches (local administrator)"),
+	       SWITCH("downgrade", CLI_TRUE, "downgrade", "an older version, or another of the same number"), DRY),
+	  "ringfence pack install devices.pack\nringfence pack install patches" },
+	{ "pack", "list", "List packs", cli_run_generic, "GET", AC "/packs", "name version patches states waiting source key installed_on", NULL, NULL, "ringfence pack list" },
+	{ "pack", "show", "Show a pack", cli_run_generic, "GET", AC "/packs/{pack}", NULL, NULL, OPTS(PACK_ARG), "ringfence pack show devices" },
+	{ "pack", "enable", "Put a pack's drafts in report", cli_run_pack_change, "POST", AC "/packs/{pack}/enable", NULL, NULL, OPTS(PACK_ARG, PACK_WHOM),
+	  "ringfence pack enable devices --class cameras --kind camera" },
+	{ "pack", "disable", "Take what is in report from classes", cli_run_pack_change, "POST", AC "/packs/{pack}/disable", NULL, NULL, OPTS(PACK_ARG, PACK_WHOM),
+	  "ringfence pack disable devices --class cameras" },
+	{ "pack", "accept", "Put new texts of patches that act in force", cli_run_pack_change, "POST", AC "/packs/{pack}/accept", NULL, NULL,
+	  OPTS(PACK_ARG, OPTS_MANY("patch", "NAME", CLI_EACH, "patches", "only this one; may be repeated"),
+	       SWITCH("report", CLI_TRUE, "report", "back to report with the new text"), DRY), "ringfence pack accept devices --patch gpon-diag-form" },
+	{ "pack", "update", "Fetch the pack of patches.url now", cli_run_generic, "POST", AC "/packs/update", NULL, "asked%s; pack show tells what came of it", NULL, "ringfence pack update" },
+	{ "pack", "delete", "Remove a pack; its patches are retired", cli_run_generic, "DELETE", AC "/packs/{pack}", NULL, "pack %s removed", OPTS(PACK_ARG, DRY),
+	  "ringfence pack delete devices" },
 
 	{ "ca", "show", "Certificate of our device CA", cli_run_ca_show, "GET", NULL, NULL, NULL, NULL, "ringfence ca show > ca.crt" },
 	{ "ca", "issue", "Certify a device's key", cli_run_ca_issue, "POST", "/zones/{zone}/client_certificates", NULL, NULL,

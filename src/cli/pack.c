@@ -186,6 +186,7 @@ struct measuring {
 	const json_t *patches;
 	struct rf_expr **x;
 	size_t *hits;      /* by patch */
+	bool *now;         /* of the request at hand */
 	size_t requests, stopped, examples;
 };
 
@@ -215,11 +216,11 @@ static int measure_one(struct measuring *m, const json_t *request, size_t n)
 	bool any = false;
 	size_t i;
 	json_t *patch;
+	int rc = rf_patch_try(m->x, json_array_size(m->patches), NULL, request, "traffic", n, now(m->c), m->now, &m->c->e);
+	if (rc != RF_OK)
+		return rc;
 	json_array_foreach(m->patches, i, patch) {
-		bool yes = false;
-		int rc = m->x[i] ? rf_patch_try_one(m->x[i], NULL, request, "traffic", n, now(m->c), &yes, &m->c->e) : RF_OK;
-		if (rc != RF_OK)
-			return rc;
+		bool yes = m->now[i];
 		m->hits[i] += yes;
 		any |= yes;
 		if (yes && m->examples++ < EXAMPLES && !m->c->quiet)
@@ -263,8 +264,9 @@ int cli_run_pack_measure(struct cli *c)
 	size_t count = json_array_size(m.patches);
 	m.x = calloc(count + 1, sizeof *m.x);
 	m.hits = calloc(count + 1, sizeof *m.hits);
+	m.now = calloc(count + 1, sizeof *m.now);
 	if (rc == RF_OK)
-		rc = m.x && m.hits ? compile(&m) : rf_fail(&c->e, RF_E_NOMEM, "memory is exhausted");
+		rc = m.x && m.hits && m.now ? compile(&m) : rf_fail(&c->e, RF_E_NOMEM, "memory is exhausted");
 	json_array_foreach(traffic, i, request)
 		if (rc == RF_OK)
 			rc = measure_one(&m, request, i);
@@ -274,7 +276,76 @@ int cli_run_pack_measure(struct cli *c)
 		rf_expr_put(m.x[i]);
 	free(m.x);
 	free(m.hits);
+	free(m.now);
 	json_decref(doc);
 	json_decref(traffic);
+	return rc;
+}
+
+/* --- on an edge --- */
+
+static int print_changes(struct cli *c, const json_t *pack)
+{
+	const char *what;
+	json_t *n;
+	bool first = true;
+	if (c->format != CLI_TABLE || c->quiet || !json_is_object(pack))
+		return c->quiet || !json_is_object(pack) ? RF_OK : cli_print_object(c, pack);
+	fprintf(c->out, "pack %s, version %lld:", json_string_value(json_object_get(pack, "name")), json_integer_value(json_object_get(pack, "version")));
+	json_object_foreach(json_object_get(pack, "changes"), what, n) {
+		if (json_integer_value(n))
+			fprintf(c->out, "%s %lld %s", first ? "" : ",", json_integer_value(n), what);
+		first = first && !json_integer_value(n);
+	}
+	fprintf(c->out, "%s\n", first ? " nothing to do" : "");
+	return RF_OK;
+}
+
+static int send_body(struct cli *c, const char *id, const json_t *body)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *pack = NULL;
+	int rc = cli_path(c, c->command->path, id ? "pack" : NULL, id, &path);
+	if (rc == RF_OK && c->dry_run)
+		rf_buf_printf(&path, "?dry_run=true");
+	if (rc == RF_OK)
+		rc = cli_result(c, "POST", rf_buf_z(&path), body, &pack);
+	if (rc == RF_OK)
+		rc = print_changes(c, pack);
+	json_decref(pack);
+	return rc;
+}
+
+int cli_run_pack_change(struct cli *c)
+{
+	char id[33];
+	json_t *body = NULL;
+	int rc = cli_body(c, &body);
+	if (rc == RF_OK)
+		rc = cli_resolve(c, "pack", cli_get(c, "PACK"), id);
+	if (rc == RF_OK)
+		rc = send_body(c, id, body);
+	json_decref(body);
+	return rc;
+}
+
+/* A folder is sent as an unsigned pack. */
+int cli_run_pack_install(struct cli *c)
+{
+	RF_BUF_AUTO text = { 0 };
+	json_t *body = NULL, *doc = NULL;
+	const char *path = cli_get(c, "PACK");
+	int rc = cli_body(c, &body);
+	if (rc == RF_OK)
+		rc = is_folder(path) ? cli_pack_source(c, path, &doc) : cli_file(c, path, &text);
+	if (rc == RF_OK && doc)
+		rc = rf_pack_seal(doc, NULL, &text, &c->e);
+	json_t *file = rc == RF_OK ? json_stringn(text.p, text.n) : NULL;
+	if (rc == RF_OK && (!file || json_object_set_new(body, "file", file)))
+		rc = rf_fail(&c->e, RF_E_SYNTAX, "%s is not a pack: it is not text", path);
+	if (rc == RF_OK)
+		rc = send_body(c, NULL, body);
+	json_decref(body);
+	json_decref(doc);
 	return rc;
 }

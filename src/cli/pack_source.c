@@ -168,7 +168,7 @@ static int add_file(struct cli *c, const char *dir, const char *name, const json
 		if (rc == RF_OK)
 			rc = add_patch(c, marks, patch, to);
 	if (rc != RF_OK)
-		snprintf(c->e.file, sizeof c->e.file, "%.60s/%.60s", dir, name);
+		snprintf(c->e.file, sizeof c->e.file, "%.127s", name);
 	json_decref(doc);
 	return rc;
 }

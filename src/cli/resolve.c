@@ -16,6 +16,7 @@ static const struct kind {
 	{ "app", "/zones/{zone}/apps", NULL, { "name" } },
 	{ "list", "/accounts/{account}/rules/lists", NULL, { "name" } },
 	{ "patch", "/accounts/{account}/patches", "search", { "name" } },
+	{ "pack", "/accounts/{account}/packs", "name", { "name" } },
 	{ "root", "/accounts/{account}/mtls_certificates", NULL, { "name", "ski" } },
 	{ "token", "/accounts/{account}/tokens", NULL, { "name" } },
 	{ "enrolment", "/accounts/{account}/provisioning_tokens", NULL, { "description" } },

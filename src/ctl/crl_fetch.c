@@ -4,7 +4,7 @@
  * due, asks its server (the held list unchanged? a newer one?) -> verifies -> keeps the file -> holds the parsed list ->
  * posts to the control loop, where a new trust set is built.
  *
- * Not here: the transfer itself (crl_http.c).
+ * Not here: the transfer itself (fetch.c).
  *
  * Invariants: a held list verifies with its root's bundle and is never replaced by an older one of its issuer. The mutex guards all
  * of the fetcher and its sources; a source that is being fetched is referenced, and its texts never change.
@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/list.h"
@@ -49,7 +48,7 @@ struct source {
 	struct rf_crl *held;
 	struct facts facts;
 	bool loaded;              /* its file has been looked at */
-	char etag[RF_CRL_ETAG_MAX];
+	char etag[RF_FETCH_ETAG_MAX];
 	int64_t changed_s;        /* Last-Modified of the held list; -1: not known */
 	uint64_t due;             /* monotonic; 0: at once; NEVER: none, or being fetched */
 	unsigned failures;        /* in a row */
@@ -59,7 +58,7 @@ struct source {
 };
 
 struct conf {
-	char dir[RF_CRL_PATH_MAX], ca[RF_CRL_PATH_MAX];
+	char dir[RF_CRL_PATH_MAX];
 	size_t bytes;
 	uint64_t timeout_ns, refresh_ns;
 };
@@ -78,6 +77,7 @@ struct rf_crl_fetcher {
 	_Atomic bool stop;
 	struct rf_node sources;
 	struct conf conf;
+	struct rf_buf ca;       /* PEM of origin_ca, empty where none is set */
 	struct change *posted; /* NULL: none is under way */
 };
 
@@ -158,7 +158,7 @@ struct fetch {
 	struct rf_crl_fetcher *f;
 	struct source *s;
 	struct conf conf;
-	struct rf_crl_got got;
+	struct rf_fetch_got got;
 };
 
 static int verify(const struct source *s, struct rf_str text, struct rf_crl **ret, struct rf_err *e)
@@ -228,15 +228,6 @@ static void post_change(struct rf_crl_fetcher *f)
 	rf_loop_post(f->c->loop, &f->posted->msg);
 }
 
-/* A tenth more or less, so that edges do not ask all at once. */
-static uint64_t jitter(uint64_t ns)
-{
-	uint32_t r = 0;
-	if (getrandom(&r, sizeof r, GRND_NONBLOCK) != sizeof r)
-		return ns;
-	return ns - ns / 10 + ns / 5 * (r % 1024) / 1024;
-}
-
 static uint64_t interval(const struct fetch *t)
 {
 	int64_t s = (int64_t)(t->conf.refresh_ns / RF_NS_S), left = 0;
@@ -247,7 +238,7 @@ static uint64_t interval(const struct fetch *t)
 	else if (!t->s->failures && left > 0 && left < s)
 		s = left;
 	s = s < INTERVAL_LEAST_S ? INTERVAL_LEAST_S : s > INTERVAL_MOST_S ? INTERVAL_MOST_S : s;
-	return jitter((uint64_t)s * RF_NS_S);
+	return rf_fetch_jitter((uint64_t)s * RF_NS_S);
 }
 
 /* The mutex is held. `crl`: new, taken over; NULL: as it was. */
@@ -312,14 +303,16 @@ static void load(struct rf_crl_fetcher *f, struct source *s)
 
 static void fetch(struct rf_crl_fetcher *f, struct source *s)
 {
+	RF_BUF_AUTO ca = { 0 };
+	rf_buf_add(&ca, rf_buf_str(&f->ca));
 	struct fetch t = { .f = f, .s = s, .conf = f->conf };
-	struct rf_crl_ask ask = { .url = s->url, .etag = s->etag, .changed_s = s->changed_s, .held = s->held,
-				  .bytes = t.conf.bytes, .timeout_ns = t.conf.timeout_ns, .ca = t.conf.ca, .stop = &f->stop };
+	struct rf_fetch_ask ask = { .what = "the list", .type = "application/pkix-crl", .url = s->url, .etag = s->etag, .changed_s = s->changed_s, .held = s->held,
+				  .bytes = t.conf.bytes, .timeout_ns = t.conf.timeout_ns, .ca = rf_buf_str(&ca), .stop = &f->stop };
 	struct rf_crl *crl = NULL;
 	struct rf_err e;
 	s->due = NEVER;
 	pthread_mutex_unlock(&f->mutex);
-	int rc = rf_crl_download(&ask, &t.got, &e);
+	int rc = rf_fetch(&ask, &t.got, &e);
 	if (rc == RF_OK && !t.got.unchanged)
 		rc = accept_list(&t, &crl, &e);
 	rf_buf_fini(&t.got.body);
@@ -375,16 +368,6 @@ static struct source *next_due(struct rf_crl_fetcher *f, uint64_t *ret_wait_ns)
 	return best;
 }
 
-static void wait_for(struct rf_crl_fetcher *f, uint64_t ns)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	uint64_t at = (uint64_t)t.tv_sec * RF_NS_S + (uint64_t)t.tv_nsec + ns + RF_NS_MS;
-	t.tv_sec = (time_t)(at / RF_NS_S);
-	t.tv_nsec = (long)(at % RF_NS_S);
-	pthread_cond_timedwait(&f->wake, &f->mutex, &t);
-}
-
 static void *run(void *arg)
 {
 	struct rf_crl_fetcher *f = arg;
@@ -399,7 +382,7 @@ static void *run(void *arg)
 		}
 		report(f);
 		if (!s && !atomic_load(&f->stop))
-			wait_for(f, wait_ns);
+			rf_fetch_wait(&f->wake, &f->mutex, wait_ns);
 	}
 	pthread_mutex_unlock(&f->mutex);
 	return NULL;
@@ -493,7 +476,7 @@ static void sweep(struct rf_ctl *c)
 static void configure(struct rf_crl_fetcher *f, const struct rf_boot *b)
 {
 	snprintf(f->conf.dir, sizeof f->conf.dir, "%s", b->data_dir);
-	snprintf(f->conf.ca, sizeof f->conf.ca, "%s", b->system_ca);
+	rf_fetch_ca(f->c, b->system_ca, &f->ca);
 	f->conf.bytes = b->crl_bytes < RF_CRL_BYTES_MAX ? b->crl_bytes : RF_CRL_BYTES_MAX;
 	f->conf.timeout_ns = b->crl_timeout;
 	f->conf.refresh_ns = b->crl_refresh;
@@ -555,7 +538,7 @@ int rf_crl_fetcher_start(struct rf_ctl *c, struct rf_crl_fetcher **ret, struct r
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
 		return rf_fail(e, RF_E_DISK, "cannot make %s: %s", path, strerror(errno));
 	struct rf_crl_fetcher *f = calloc(1, sizeof *f);
-	if (!f || !rf_crl_download_start()) {
+	if (!f || !rf_fetch_start()) {
 		free(f);
 		return rf_fail(e, RF_E_NOMEM, "no memory to fetch revocation lists");
 	}
@@ -571,6 +554,7 @@ int rf_crl_fetcher_start(struct rf_ctl *c, struct rf_crl_fetcher **ret, struct r
 	rf_crl_fetcher_plan(f);
 	if (pthread_create(&f->thread, NULL, run, f) != 0) {
 		forget(&f->sources);
+		rf_buf_fini(&f->ca);
 		free(f);
 		return rf_fail(e, RF_E_FULL, "no thread to fetch revocation lists");
 	}
@@ -590,10 +574,11 @@ void rf_crl_fetcher_stop(struct rf_crl_fetcher *f)
 	if (f->posted)
 		f->posted->f = NULL;
 	forget(&f->sources);
+	rf_buf_fini(&f->ca);
 	pthread_mutex_destroy(&f->mutex);
 	pthread_cond_destroy(&f->wake);
 	free(f);
-	rf_crl_download_end();
+	rf_fetch_end();
 }
 
 /* --- status --- */

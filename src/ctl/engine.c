@@ -22,6 +22,7 @@
 #include "ctl/devices.h"
 #include "ctl/engine.h"
 #include "ctl/local.h"
+#include "ctl/pack_fetch.h"
 #include "ctl/patches.h"
 #include "ctl/patch_replay.h"
 #include "ctl/plan.h"
@@ -584,6 +585,17 @@ static void merge_down(struct engine *g)
 	g->ctl.priv->merge = NULL;
 }
 
+static int packs_up(struct engine *g, struct rf_err *e)
+{
+	return rf_pack_fetcher_start(&g->ctl, g->api, &g->ctl.priv->packs, e);
+}
+
+static void packs_down(struct engine *g)
+{
+	rf_pack_fetcher_stop(g->ctl.priv->packs);
+	g->ctl.priv->packs = NULL;
+}
+
 /* --- reload --- */
 
 /* With the boot file that the monitor has read and checked. Old boot and plan are kept until all has been built. */
@@ -639,6 +651,7 @@ int rf_ctl_reload(struct rf_ctl *c, struct rf_buf *later, struct rf_err *e)
 	rf_writer_reopen(g->writer);
 	spare_operator(g);
 	rf_crl_fetcher_kick(c->priv->crl);
+	rf_pack_fetcher_kick(c->priv->packs);
 	rf_log(RF_LOG_INFO, "reload", "boot file, certificates, roots, lists and rules are in force");
 	if (later->n)
 		rf_log(RF_LOG_WARN, "reload", "changed, but in force after a restart only: %s", rf_buf_z(later));
@@ -720,6 +733,7 @@ static const struct step {
 	{ "listeners", listeners_up, NULL },
 	{ "server", server_up, server_down },      { "crl", crl_up, crl_down },
 	{ "merge", merge_up, merge_down },
+	{ "packs", packs_up, packs_down },
 	{ "monitor", monitor_up, monitor_down },
 };
 

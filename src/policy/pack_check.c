@@ -117,6 +117,7 @@ struct checking {
 	const struct rf_rule_env *env;
 	const json_t *patches;
 	struct rf_expr **x; /* one a patch */
+	bool *hits;         /* the same */
 	int64_t wall_ns;
 	struct rf_err *e;
 };
@@ -149,22 +150,28 @@ static int compile(struct checking *c, size_t i)
 	return of_patch(c, i, rc);
 }
 
-/* One request of patch `own` against patches first..last: whether it should match. */
-static int try_request(struct checking *c, size_t own, const char *kind, size_t n, size_t first, size_t last, bool attack)
+static const json_t *request_of(const struct checking *c, size_t i, const char *kind, size_t n)
 {
-	const json_t *request = json_array_get(json_object_get(json_object_get(json_array_get(c->patches, own), "tests"), kind), n);
-	for (size_t i = first; i <= last; i++) {
-		bool yes = false;
-		int rc = rf_patch_try_one(c->x[i], NULL, request, kind, n, c->wall_ns, &yes, c->e);
-		if (rc == RF_OK && yes != attack && attack)
-			rc = rf_fail(c->e, RF_E_CONFLICT, "attack %zu of its tests is not stopped", n);
-		else if (rc == RF_OK && yes != attack)
+	return json_array_get(json_object_get(json_object_get(json_array_get(c->patches, i), "tests"), kind), n);
+}
+
+static int try_attack(struct checking *c, size_t i, size_t n)
+{
+	bool yes = false;
+	int rc = rf_patch_try_one(c->x[i], NULL, request_of(c, i, "attacks", n), "attacks", n, c->wall_ns, &yes, c->e);
+	if (rc == RF_OK && !yes)
+		rc = rf_fail(c->e, RF_E_CONFLICT, "attack %zu of its tests is not stopped", n);
+	return of_patch(c, i, rc);
+}
+
+static int try_harmless(struct checking *c, size_t own, size_t n, size_t count)
+{
+	int rc = rf_patch_try(c->x, count, NULL, request_of(c, own, "harmless", n), "harmless", n, c->wall_ns, c->hits, c->e);
+	for (size_t i = 0; rc == RF_OK && i < count; i++)
+		if (c->hits[i])
 			rc = rf_fail(c->e, RF_E_CONFLICT, "harmless request %zu of its tests is stopped by %s", n,
 				     i == own ? "it" : text(json_array_get(c->patches, i), "name"));
-		if (rc != RF_OK)
-			return of_patch(c, own, rc);
-	}
-	return RF_OK;
+	return of_patch(c, own, rc);
 }
 
 static int try_patch(struct checking *c, size_t i, size_t count)
@@ -172,9 +179,9 @@ static int try_patch(struct checking *c, size_t i, size_t count)
 	const json_t *tests = json_object_get(json_array_get(c->patches, i), "tests");
 	int rc = RF_OK;
 	for (size_t n = 0; rc == RF_OK && n < json_array_size(json_object_get(tests, "attacks")); n++)
-		rc = try_request(c, i, "attacks", n, i, i, true);
+		rc = try_attack(c, i, n);
 	for (size_t n = 0; rc == RF_OK && n < json_array_size(json_object_get(tests, "harmless")); n++)
-		rc = try_request(c, i, "harmless", n, 0, count - 1, false);
+		rc = try_harmless(c, i, n, count);
 	return rc;
 }
 
@@ -182,8 +189,8 @@ int rf_pack_check(const struct rf_rule_env *env, const json_t *doc, int64_t wall
 {
 	const json_t *patches = json_object_get(doc, "patches");
 	size_t count = json_array_size(patches);
-	struct checking c = { env, patches, calloc(count, sizeof *c.x), wall_ns, e };
-	int rc = c.x ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a pack");
+	struct checking c = { env, patches, calloc(count + 1, sizeof *c.x), calloc(count + 1, sizeof *c.hits), wall_ns, e };
+	int rc = c.x && c.hits ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a pack");
 	for (size_t i = 0; rc == RF_OK && i < count; i++)
 		rc = compile(&c, i);
 	for (size_t i = 0; rc == RF_OK && i < count; i++)
@@ -191,5 +198,6 @@ int rf_pack_check(const struct rf_rule_env *env, const json_t *doc, int64_t wall
 	for (size_t i = 0; c.x && i < count; i++)
 		rf_expr_put(c.x[i]);
 	free(c.x);
+	free(c.hits);
 	return rc;
 }

@@ -1,14 +1,18 @@
-/* ctl/crl_http: one transfer of a revocation list over HTTP, bounded in bytes, time and redirects. */
+/* ctl/fetch: one transfer over HTTP, bounded in bytes, time and redirects; and how its thread waits for the next. */
+#include "ctl/fetch.h"
 #include <curl/curl.h>
 #include <stdio.h>
-#include "ctl/crl_own.h"
+#include <sys/random.h>
+#include <time.h>
 #include "base/clock.h"
+#include "ctl/private.h"
+#include "records/log.h"
 
 enum { REDIRECTS_MAX = 4 };
 
 struct transfer {
-	const struct rf_crl_ask *ask;
-	struct rf_crl_got *got;
+	const struct rf_fetch_ask *ask;
+	struct rf_fetch_got *got;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -30,7 +34,7 @@ static size_t take_header(char *p, size_t size, size_t n, void *arg)
 		etag[0] = '\0';
 	if (line.n > 5 && rf_str_ieq((struct rf_str){ p, 5 }, RF_STR("ETag:"))) {
 		struct rf_str v = rf_str_trim(rf_str_skip(line, 5));
-		snprintf(etag, RF_CRL_ETAG_MAX, "%.*s", v.n < RF_CRL_ETAG_MAX ? (int)v.n : 0, v.p);
+		snprintf(etag, RF_FETCH_ETAG_MAX, "%.*s", v.n < RF_FETCH_ETAG_MAX ? (int)v.n : 0, v.p);
 	}
 	return size * n;
 }
@@ -41,10 +45,11 @@ static int stopped(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t
 	return atomic_load(((struct transfer *)arg)->ask->stop);
 }
 
-static struct curl_slist *headers_of(const struct rf_crl_ask *ask)
+static struct curl_slist *headers_of(const struct rf_fetch_ask *ask)
 {
-	char line[RF_CRL_ETAG_MAX + 32];
-	struct curl_slist *h = curl_slist_append(NULL, "Accept: application/pkix-crl, */*;q=0.1");
+	char line[RF_FETCH_ETAG_MAX + 32];
+	snprintf(line, sizeof line, "Accept: %s, */*;q=0.1", ask->type);
+	struct curl_slist *h = curl_slist_append(NULL, line);
 	snprintf(line, sizeof line, "If-None-Match: %s", ask->etag);
 	struct curl_slist *more = h && ask->held && ask->etag[0] ? curl_slist_append(h, line) : NULL;
 	return more ? more : h;
@@ -52,10 +57,10 @@ static struct curl_slist *headers_of(const struct rf_crl_ask *ask)
 
 static void prepare(CURL *h, struct transfer *t, struct curl_slist *headers)
 {
-	const struct rf_crl_ask *ask = t->ask;
+	const struct rf_fetch_ask *ask = t->ask;
 	curl_easy_setopt(h, CURLOPT_URL, ask->url);
-	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, ask->https ? "https" : "http,https");
+	curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, ask->https ? "https" : "http,https");
 	curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 1L);
 	curl_easy_setopt(h, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
@@ -72,8 +77,10 @@ static void prepare(CURL *h, struct transfer *t, struct curl_slist *headers)
 	curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, stopped);
 	curl_easy_setopt(h, CURLOPT_XFERINFODATA, t);
 	curl_easy_setopt(h, CURLOPT_ERRORBUFFER, t->error);
-	if (ask->ca[0])
-		curl_easy_setopt(h, CURLOPT_CAINFO, ask->ca);
+	if (ask->ca.n) {
+		struct curl_blob ca = { .data = (char *)(uintptr_t)ask->ca.p, .len = ask->ca.n, .flags = CURL_BLOB_NOCOPY };
+		curl_easy_setopt(h, CURLOPT_CAINFO_BLOB, &ca);
+	}
 	if (ask->held && ask->changed_s >= 0) {
 		curl_easy_setopt(h, CURLOPT_TIMECONDITION, (long)CURL_TIMECOND_IFMODSINCE);
 		curl_easy_setopt(h, CURLOPT_TIMEVALUE_LARGE, (curl_off_t)ask->changed_s);
@@ -89,9 +96,9 @@ static int judge(struct transfer *t, CURL *h, CURLcode rc, struct rf_err *e)
 	curl_easy_getinfo(h, CURLINFO_FILETIME_T, &changed);
 	t->got->changed_s = changed;
 	if (t->got->body.bad || rc == CURLE_FILESIZE_EXCEEDED)
-		return rf_fail(e, RF_E_TOO_LARGE, "the list is larger than %zu bytes (crl.max_bytes)", t->ask->bytes);
+		return rf_fail(e, RF_E_TOO_LARGE, "%s is larger than %zu bytes", t->ask->what, t->ask->bytes);
 	if (rc == CURLE_OPERATION_TIMEDOUT)
-		return rf_fail(e, RF_E_TIMEOUT, "the list did not arrive in %llu ms (crl.timeout)",
+		return rf_fail(e, RF_E_TIMEOUT, "%s did not arrive in %llu ms", t->ask->what,
 			       (unsigned long long)(t->ask->timeout_ns / RF_NS_MS));
 	if (rc != CURLE_OK)
 		return rf_fail(e, RF_E_IO, "%s", t->error[0] ? t->error : curl_easy_strerror(rc));
@@ -101,7 +108,7 @@ static int judge(struct transfer *t, CURL *h, CURLcode rc, struct rf_err *e)
 	return RF_OK;
 }
 
-int rf_crl_download(const struct rf_crl_ask *ask, struct rf_crl_got *ret, struct rf_err *e)
+int rf_fetch(const struct rf_fetch_ask *ask, struct rf_fetch_got *ret, struct rf_err *e)
 {
 	struct transfer t = { .ask = ask, .got = ret };
 	CURL *h = curl_easy_init();
@@ -119,12 +126,43 @@ int rf_crl_download(const struct rf_crl_ask *ask, struct rf_crl_got *ret, struct
 	return rc;
 }
 
-bool rf_crl_download_start(void)
+bool rf_fetch_start(void)
 {
 	return curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK;
 }
 
-void rf_crl_download_end(void)
+void rf_fetch_end(void)
 {
 	curl_global_cleanup();
+}
+
+void rf_fetch_ca(struct rf_ctl *c, const char *path, struct rf_buf *to)
+{
+	RF_BUF_AUTO text = { 0 };
+	struct rf_err e;
+	if (path[0] && rf_ctl_read_file(c, path, &text, &e) != RF_OK) {
+		rf_log(RF_LOG_ERROR, "fetch", "%s", e.text);
+		return;
+	}
+	rf_buf_fini(to);
+	*to = text;
+	text = (struct rf_buf){ 0 };
+}
+
+uint64_t rf_fetch_jitter(uint64_t ns)
+{
+	uint32_t r = 0;
+	if (getrandom(&r, sizeof r, GRND_NONBLOCK) != sizeof r)
+		return ns;
+	return ns - ns / 10 + ns / 5 * (r % 1024) / 1024;
+}
+
+void rf_fetch_wait(pthread_cond_t *wake, pthread_mutex_t *mutex, uint64_t ns)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	uint64_t at = (uint64_t)t.tv_sec * RF_NS_S + (uint64_t)t.tv_nsec + ns + RF_NS_MS;
+	t.tv_sec = (time_t)(at / RF_NS_S);
+	t.tv_nsec = (long)(at % RF_NS_S);
+	pthread_cond_timedwait(wake, mutex, &t);
 }

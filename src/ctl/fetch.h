@@ -1,0 +1,45 @@
+/* ctl/fetch: one GET over HTTP on the calling thread: what revocation lists and packs of patches are fetched with.
+ *
+ * Redirects are followed, a few; https servers are always verified. Everything of libcurl is in fetch.c.
+ */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { RF_FETCH_ETAG_MAX = 256 };
+
+struct rf_fetch_ask {
+	const char *what;          /* in messages: "the list" */
+	const char *type;          /* media type that is asked for */
+	const char *url;
+	struct rf_str ca;          /* PEM that https servers are verified with; empty: the system's */
+	bool https;                /* nothing else, redirects included */
+	const char *etag;          /* of what is held, "" where it had none */
+	int64_t changed_s;         /* its Last-Modified; -1: not known */
+	bool held;                 /* the answer may be that it is unchanged */
+	size_t bytes;
+	uint64_t timeout_ns;
+	const _Atomic bool *stop;  /* becomes true: give up */
+};
+struct rf_fetch_got {
+	struct rf_buf body;        /* the caller's, on failure too */
+	char etag[RF_FETCH_ETAG_MAX];
+	int64_t changed_s;
+	bool unchanged;
+};
+int rf_fetch(const struct rf_fetch_ask *ask, struct rf_fetch_got *ret, struct rf_err *e);
+/* Before the first fetch of a thread's owner, and after its last: they count. */
+bool rf_fetch_start(void);
+void rf_fetch_end(void);
+
+/* The PEM text of a file that the boot file names, in place of what `to` has; empty for "". One that cannot be read is logged,
+ * and what was there stays. */
+struct rf_ctl;
+void rf_fetch_ca(struct rf_ctl *c, const char *path, struct rf_buf *to);
+
+/* A tenth more or less, so that edges do not ask all at once. */
+uint64_t rf_fetch_jitter(uint64_t ns);
+/* Wait on a condition of the monotonic clock for at most so long. */
+void rf_fetch_wait(pthread_cond_t *wake, pthread_mutex_t *mutex, uint64_t ns);
