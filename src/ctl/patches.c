@@ -28,7 +28,7 @@ struct rf_patches {
 /* --- tests of its own --- */
 
 struct trying {
-	struct rf_expr *x;
+	const struct rf_expr *x;
 	const struct rf_lists *lists;
 	int64_t wall_ns;
 	json_t *failed;
