@@ -13,8 +13,8 @@ static const char *const sql[OPERATION_OPS] = {
 	[OPERATION_OPEN] = "SELECT " COLUMNS " FROM list_operations WHERE completed = 0 AND seq > ?2 AND (?1 IS NULL OR list = ?1) ORDER BY seq LIMIT 1",
 	[OPERATION_PART_PUT] = "INSERT INTO list_batches (operation, part, data) VALUES (?1, ?2, ?3)",
 	[OPERATION_PART_GET] = "SELECT data FROM list_batches WHERE operation = ?1 AND part = ?2",
-	[OPERATION_SWEEP] = "DELETE FROM list_batches WHERE rowid IN (SELECT b.rowid FROM list_batches b LEFT JOIN list_operations o ON "
-			    "o.seq = b.operation WHERE o.seq IS NULL OR o.completed > 0 LIMIT ?1)",
+	[OPERATION_SWEEP] = ("DELETE FROM list_batches WHERE rowid IN (SELECT b.rowid FROM list_batches b LEFT JOIN list_operations o ON "
+			     "o.seq = b.operation WHERE o.seq IS NULL OR o.completed > 0 LIMIT ?1)"),
 };
 
 const char *rf_op_status_name(enum rf_op_status st)
