@@ -53,6 +53,9 @@ struct rf_api_hooks {
 	int (*unknown)(void *ctx, size_t limit, json_t *array, struct rf_err *e);
 	/* The body of POST explain or rules/test to its result. */
 	int (*explain)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
+	/* The stored record of a request by its RayID; it held against rulesets as told (rf_ctl_explain_past). */
+	int (*record)(void *ctx, const char *ray, json_t **ret, struct rf_err *e);
+	int (*explain_past)(void *ctx, const json_t *line, const json_t *told, json_t **ret, struct rf_err *e);
 	/* The kernel filter: where it stands and what it counted. NULL without memory. */
 	json_t *(*shield)(void *ctx);
 	int (*rules_test)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);

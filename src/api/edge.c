@@ -14,6 +14,7 @@
 #include "ctl/crl.h"
 #include "ctl/devices.h"
 #include "ctl/explain.h"
+#include "ctl/record_find.h"
 #include "ctl/private.h"
 #include "records/format.h"
 #include "records/metrics.h"
@@ -362,6 +363,17 @@ static int explain(void *ctx, const char *account_id, const json_t *body, json_t
 	return rf_ctl_explain(((struct rf_api_edge *)ctx)->ctl, body, ret, e);
 }
 
+static int record(void *ctx, const char *ray, json_t **ret, struct rf_err *e)
+{
+	struct rf_api_edge *g = ctx;
+	return rf_record_find(g->ctl->boot, g->recent, ray, ret, e);
+}
+
+static int explain_past(void *ctx, const json_t *line, const json_t *told, json_t **ret, struct rf_err *e)
+{
+	return rf_ctl_explain_past(((struct rf_api_edge *)ctx)->ctl, line, told, ret, e);
+}
+
 static int rules_test(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e)
 {
 	(void)account_id;
@@ -377,7 +389,8 @@ static int rules_lint(void *ctx, const char *account_id, const json_t *body, jso
 struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e)
 {
 	return (struct rf_api_hooks){ .ctx = e, .ready = ready, .metrics = metrics, .status = status, .live = live,
-				      .records = records, .unknown = unknown, .explain = explain, .shield = shield,
+				      .records = records, .unknown = unknown, .explain = explain, .record = record,
+				      .explain_past = explain_past, .shield = shield,
 				      .rules_test = rules_test, .rules_lint = rules_lint, .patches = &rf_api_edge_patches,
 				      .packs = &rf_api_edge_packs };
 }

@@ -4,6 +4,7 @@
 #include "api/x509.h"
 #include "base/enc.h"
 #include "ctl/doc.h"
+#include "ctl/explain.h"
 #include "pki/credkey.h"
 #include "records/recent.h"
 
@@ -246,6 +247,115 @@ static void rules_see_the_device_and_what_the_operator_says_instead(void **state
 	json_decref(j);
 }
 
+/* A record of pump-7's request, ten seconds ago. */
+static json_t *stored(const char *ray, const char *action, const char *layer)
+{
+	json_t *line = NULL;
+	struct rf_record rec = { .kind = RF_REC_REQUEST, .at = (NOW - 10) * (int64_t)RF_NS_S, .ray = rf_str_z(ray), .action = rf_str_z(action),
+				 .layer = rf_str_z(layer), .host = RF_STR("api.example.com"), .method = RF_STR("GET"), .path = RF_STR("/x"),
+				 .device = rf_str_z(device), .class_name = RF_STR("pumps"), .tls_version = RF_STR("TLSv1.3"),
+				 .origin_status = 200 };
+	assert_int_not_equal(rf_recent_add(recent, &rec), 0);
+	GOOD(api.record(api.ctx, ray, &line, &w.e));
+	return line;
+}
+
+/* By the rules `then`, or by those of now where it is NULL. */
+static json_t *past(json_t *line, const char *basis, const char *then)
+{
+	RF_OBJECT_AUTO set = { 0 };
+	json_t *ret = NULL, *rules = then ? json_loads(then, 0, NULL) : NULL;
+	GOOD(rf_store_find(w.ctl.store, RF_KIND_RULESET, w.ctl.account_id, "root:http_request", &set, &w.e));
+	json_t *told = json_pack("{s:{s:s, s:o*}}", set.id, "basis", basis, "rules", rules);
+	GOOD(api.explain_past(api.ctx, line, told, &ret, &w.e));
+	json_decref(told);
+	json_decref(line);
+	return ret;
+}
+
+#define RULE(ref, action, expr) "{\"id\": \"" ref "\", \"ref\": \"" ref "\", \"action\": \"" action "\", \"enabled\": true, \"expression\": \"" expr "\"}"
+#define PATH_IS_X "http.request.uri.path eq \\\"/x\\\""
+
+static void a_record_meets_the_rules_of_its_time(void **state)
+{
+	(void)state;
+	put_rules("http_request", "[" RULE("now", "block", PATH_IS_X) "]");
+	json_t *j = past(stored("aa01", "allow", ""), RF_BASIS_THEN, "[" RULE("then", "log", PATH_IS_X) "]");
+	assert_string_equal(rule(j, "then"), "matched");
+	assert_string_equal(rule(j, "now"), "");
+	assert_string_equal(outcome(j, "outcome"), "forwarded");
+	assert_string_equal(outcome(j, "recorded"), "allow");
+	assert_string_equal(doc_str(json_array_get(json_object_get(j, "rules"), 0), "basis").p, RF_BASIS_THEN);
+	json_decref(j);
+	j = past(stored("aa02", "allow", ""), RF_BASIS_NOW, NULL);
+	assert_string_equal(rule(j, "now"), "matched");
+	assert_string_equal(outcome(j, "rule"), "now");
+	assert_string_equal(doc_str(json_array_get(json_object_get(j, "rules"), 0), "basis").p, RF_BASIS_NOW);
+	json_decref(j);
+	j = past(stored("aa03", "allow", ""), RF_BASIS_THEN, "[" RULE("gone", "block", "ip.src in $gone") "]"); /* names a list that is no more */
+	assert_string_equal(rule(j, "now"), "matched");
+	assert_string_equal(doc_str(json_array_get(json_object_get(j, "rules"), 0), "basis").p, RF_BASIS_NOW);
+	json_decref(j);
+}
+
+static void what_a_record_does_not_hold_cannot_be_known(void **state)
+{
+	(void)state;
+	put_rules("http_request", "[" RULE("query", "block", "http.request.uri.query eq \\\"a\\\"") ","
+		  RULE("no", "block", "http.request.uri.query eq \\\"a\\\" and http.request.method eq \\\"PUT\\\"") ","
+		  RULE("yes", "block", PATH_IS_X) "," RULE("late", "log", "ssl") "]");
+	json_t *j = past(stored("bb01", "allow", ""), RF_BASIS_THEN, NULL);
+	const json_t *rules = json_object_get(j, "rules");
+	assert_string_equal(rule(j, "query"), "cannot_know");
+	assert_string_equal(doc_str(json_array_get(json_object_get(json_array_get(rules, 0), "because"), 0), "expression").p,
+			    "http.request.uri.query is not stored");
+	assert_string_equal(rule(j, "no"), "not_matched"); /* the method alone decides */
+	assert_string_equal(doc_str(json_array_get(json_object_get(json_array_get(rules, 1), "because"), 0), "value").p, "GET");
+	assert_string_equal(rule(j, "yes"), "matched");
+	assert_string_equal(rule(j, "late"), "not_reached");
+	assert_string_equal(outcome(j, "outcome"), "cannot_know");
+	assert_string_equal(outcome(j, "rule"), "query");
+	json_decref(j);
+	j = past(stored("bb02", "block", "device"), RF_BASIS_THEN, NULL); /* refused before any rule */
+	assert_string_equal(rule(j, "query"), "not_reached");
+	assert_string_equal(rule(j, "yes"), "not_reached");
+	assert_string_equal(outcome(j, "outcome"), "refused");
+	assert_string_equal(outcome(j, "recorded_layer"), "device");
+	json_decref(j);
+}
+
+static void put_patch(const char *moves)
+{
+	char id[33] = "";
+	json_t *history = json_loads(moves, 0, NULL), *doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "name", "cve", "title", "Hole", "state",
+		"enforce", "expression", "ssl", "action", "block", "history", history);
+	assert_non_null(history);
+	world_put(RF_KIND_PATCH, w.ctl.account_id, "cve", doc, id);
+}
+
+static void the_state_of_a_patch_stands_beside_its_rule(void **state)
+{
+	(void)state;
+	put_rules("http_request", "[]");
+	put_patch("[]");
+	json_t *j = explained("pump-7", GET_API), *first = json_array_get(json_object_get(j, "rules"), 0);
+	assert_string_equal(doc_str(first, "ruleset").p, "patches");
+	assert_string_equal(doc_str(first, "state").p, "enforce");
+	json_decref(j);
+}
+
+static void a_record_is_found_by_its_ray_alone(void **state)
+{
+	(void)state;
+	json_t *line = NULL;
+	json_decref(stored("cc01", "allow", ""));
+	assert_int_equal(api.record(api.ctx, "cc02", &line, &w.e), RF_E_INVALID);
+	assert_string_equal(w.e.pointer, "/record");
+	assert_int_equal(api.record(api.ctx, "cc01\",\"Type", &line, &w.e), RF_E_INVALID);
+	assert_int_equal(api.record(api.ctx, "", &line, &w.e), RF_E_INVALID);
+	assert_null(line);
+}
+
 static void what_cannot_be_explained_is_an_error_in_its_place(void **state)
 {
 	(void)state;
@@ -414,6 +524,8 @@ int main(void)
 		T(a_revoked_certificate_is_refused_as_such),
 		T(in_report_mode_it_is_told_and_forwarded),
 		T(rules_see_the_device_and_what_the_operator_says_instead),
+		T(a_record_meets_the_rules_of_its_time), T(what_a_record_does_not_hold_cannot_be_known),
+		T(the_state_of_a_patch_stands_beside_its_rule), T(a_record_is_found_by_its_ray_alone),
 		T(what_cannot_be_explained_is_an_error_in_its_place),
 		T(tests_run_over_what_is_in_force_or_given),
 		T(wrong_rules_and_zones_are_pointed_at),

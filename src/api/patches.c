@@ -64,8 +64,11 @@ static bool acts_otherwise(const json_t *now, const json_t *old)
 static int follow_change(struct rf_api_call *c, json_t *doc, const json_t *old)
 {
 	enum rf_patch_state s = rf_patch_state_of(doc);
-	if ((s != RF_PATCH_CANARY && s != RF_PATCH_ENFORCE) || !acts_otherwise(doc, old))
+	bool acts = acts_otherwise(doc, old);
+	if (s < RF_PATCH_REPORT || s > RF_PATCH_ENFORCE || (!acts && (s != RF_PATCH_CANARY || same(doc, old, "canary"))))
 		return RF_OK;
+	if (s == RF_PATCH_REPORT || !acts)
+		return rf_patch_note(doc, s, c->who.actor, acts ? "what it matches has changed" : "its canaries have changed", rf_api_now(c));
 	rf_api_message(c, "", "the patch is back in report: what it stops has changed");
 	return rf_patch_note(doc, RF_PATCH_REPORT, c->who.actor, "what it stops has changed", rf_api_now(c));
 }

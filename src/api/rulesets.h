@@ -62,6 +62,9 @@ json_t *rf_ruleset_full(const struct rf_object *head, json_t *rules);
 /* Its rules in order as an array. */
 int rf_ruleset_rules(struct rf_api_call *c, const struct rf_object *head, json_t **ret);
 
+/* explain_past.c: the request of a stored record, by its RayID. */
+int rf_api_explain_past(struct rf_api_call *c, const char *ray);
+
 /* ruleset_versions.c */
 int rf_version_keep(struct rf_api_call *c, struct rf_ruleset_change *ch, const json_t *old_head);
 int rf_versions_list(struct rf_api_call *c, const struct rf_object *head);

@@ -1,6 +1,7 @@
 /* api/system: what is asked of the whole: health, metrics, status, reload, records, the audit, explanations. */
 #include <stdio.h>
 #include <stdlib.h>
+#include "api/rulesets.h"
 #include "api/call.h"
 
 static int plain(struct rf_api_call *c, int status, const char *text)
@@ -159,6 +160,15 @@ static int ask(struct rf_api_call *c, int (*hook)(void *, const char *, const js
 	return rc == RF_OK ? rf_api_result(c, result, 0) : rc;
 }
 
-int rf_api_explain(struct rf_api_call *c) { return ask(c, c->api->conf.hooks.explain); }
+int rf_api_explain(struct rf_api_call *c)
+{
+	const char *ray = rf_json_text(c->body, "record");
+	if (ray[0])
+		return rf_api_explain_past(c, ray);
+	if (!json_object_get(c->body, "request"))
+		return rf_api_fail(c, RF_E_MISSING, "/request", "say a request, or the RayID of a record");
+	return ask(c, c->api->conf.hooks.explain);
+}
+
 int rf_api_rules_lint(struct rf_api_call *c) { return ask(c, c->api->conf.hooks.rules_lint); }
 int rf_api_rules_test(struct rf_api_call *c) { return ask(c, c->api->conf.hooks.rules_test); }

@@ -138,6 +138,12 @@ static void print_rule(struct cli *c, const json_t *rule)
 	}
 	rf_buf_printf(&line, ": ");
 	cli_cell(&line, json_object_get(rule, "result"));
+	for (const char *const *n = (const char *const[]){ "state", "basis", NULL }; *n; n++)
+		if (json_object_get(rule, *n)) {
+			rf_buf_printf(&line, "  [");
+			cli_cell(&line, json_object_get(rule, *n));
+			rf_buf_printf(&line, "]");
+		}
 	fprintf(c->out, "  %s\n", rf_buf_z(&line));
 	if (json_object_get(rule, "limit"))
 		print_limit(c, json_object_get(rule, "limit"));
@@ -192,8 +198,27 @@ static void print_asked(struct cli *c, const char *device, const json_t *request
 	fprintf(c->out, "%s\n", rf_buf_z(&line));
 }
 
+/* A stored record by its RayID, by the rules of its time. */
+static int explain_record(struct cli *c)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *body = json_pack("{s:s}", "record", cli_get(c, "record")), *result = NULL;
+	int rc = cli_path(c, c->command->path, NULL, NULL, &path);
+	if (rc == RF_OK)
+		rc = cli_result(c, "POST", rf_buf_z(&path), body, &result);
+	if (rc == RF_OK)
+		rc = print_explained(c, result);
+	json_decref(body);
+	json_decref(result);
+	return rc;
+}
+
 int cli_run_explain(struct cli *c)
 {
+	if (cli_has(c, "record"))
+		return explain_record(c);
+	if (!cli_has(c, "DEVICE") || !cli_has(c, "REQUEST"))
+		return cli_wrong(c, RF_E_MISSING, "say a device and a request, or --record RAY");
 	RF_BUF_AUTO path = { 0 };
 	const char *device = cli_get(c, "DEVICE");
 	json_t *request = NULL, *body, *result = NULL;

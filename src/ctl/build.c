@@ -155,7 +155,7 @@ static int phase_of(const struct rf_parts *p, enum rf_phase phase, const char *z
 	return n ? rf_phase_set_make(phase, sets, n, ret) : RF_OK;
 }
 
-static int policy_of(const struct rf_parts *p, const char *zone, struct rf_policy *ret)
+int rf_build_policy(const struct rf_parts *p, const char *zone, struct rf_policy *ret)
 {
 	for (int phase = 0; phase < RF_PHASE_COUNT; phase++) {
 		int rc = phase_of(p, (enum rf_phase)phase, zone, &ret->phase[phase]);
@@ -175,9 +175,9 @@ int rf_build_snap(struct rf_ctl *c, const struct rf_parts *p, struct rf_snap **r
 	s->trust = rf_trust_get(p->trust);
 	s->lists = p->lists ? rf_lists_get(p->lists) : NULL;
 	memcpy(s->account_id, c->account_id, sizeof s->account_id);
-	int rc = policy_of(p, "", &s->policy);
+	int rc = rf_build_policy(p, "", &s->policy);
 	for (size_t i = 0; rc == RF_OK && i < p->site->zone_count; i++)
-		rc = policy_of(p, p->site->zones[i]->id, &s->zone_policy[i]);
+		rc = rf_build_policy(p, p->site->zones[i]->id, &s->zone_policy[i]);
 	if (rc != RF_OK) {
 		rf_snap_unpin(s);
 		return rf_fail(e, rc, "no memory for the rules of a snapshot");

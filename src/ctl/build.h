@@ -61,6 +61,8 @@ int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct
 /* A snapshot of these parts. */
 int rf_build_snap(struct rf_ctl *c, const struct rf_parts *p, struct rf_snap **ret, struct rf_err *e);
 void rf_parts_put(struct rf_parts *p);
+/* What a zone (id; "": none) evaluates, of parts. What came before a failure is in *ret, to be put away. */
+int rf_build_policy(const struct rf_parts *p, const char *zone, struct rf_policy *ret);
 
 /* One part each; build.c calls them. */
 int rf_build_trust(struct rf_ctl *c, struct rf_trust **ret, struct rf_err *e);

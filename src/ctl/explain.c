@@ -12,6 +12,7 @@
 #include "base/jw.h"
 #include "ctl/doc.h"
 #include "ctl/explain.h"
+#include "ctl/private.h"
 #include "pki/pem.h"
 #include "policy/explain.h"
 #include "policy/ruletest.h"
@@ -368,7 +369,7 @@ static json_t *request_json(const struct job *j)
 /* --- rules --- */
 
 /* A rule of a request is not reached where a check has refused the request before. */
-static void cut(json_t *rules)
+void rf_explain_cut(json_t *rules)
 {
 	size_t i;
 	json_t *one;
@@ -426,6 +427,17 @@ static json_t *identity_json(const struct job *j)
 	return o;
 }
 
+static void note_patches(const struct job *j, json_t *rules)
+{
+	const struct rf_parts *p = &j->c->priv->parts;
+	json_t *notes = json_object();
+	for (size_t i = 0; notes && i < p->patch_count; i++)
+		if (p->patches[i].count)
+			json_object_set_new(notes, p->patches[i].id, json_pack("{s:s}", "state", rf_patch_state_name(p->patches[i].watch.state)));
+	rf_explain_note(rules, notes);
+	json_decref(notes);
+}
+
 static int write(struct job *j, const struct rf_policy *p, struct rf_facts *f, json_t **ret)
 {
 	RF_BUF_AUTO b = { 0 };
@@ -440,7 +452,8 @@ static int write(struct job *j, const struct rf_policy *p, struct rf_facts *f, j
 	rf_jw_close(&jw, '}');
 	json_t *said = b.bad ? NULL : json_loadb(b.p, b.n, 0, NULL);
 	if (j->words && !by_connection(v))
-		cut(json_object_get(said, "rules"));
+		rf_explain_cut(json_object_get(said, "rules"));
+	note_patches(j, json_object_get(said, "rules"));
 	*ret = said ? json_pack("{s:o, s:o, s:O, s:O, s:O, s:o}", "identity", identity_json(j), "address", geo_json(j), "checks", j->checks, "rules",
 				json_object_get(said, "rules"), "verdict", json_object_get(said, "verdict"), "outcome",
 				outcome(j, v)) : NULL;

@@ -125,6 +125,7 @@ static void known_of_record(struct rf_record_facts *r, const json_t *line)
 {
 	for (size_t i = 0; i < sizeof of_record / sizeof *of_record; i++)
 		set(r->knows, of_record[i], true);
+	set(r->knows, RF_F_RESPONSE_CODE, doc_int(line, "OriginStatus", 0) > 0);
 	set(r->knows, RF_F_HTTP_USER_AGENT, doc_str(line, "UserAgent").n < AGENT_CUT);
 }
 
@@ -181,6 +182,8 @@ int rf_record_facts(const json_t *line, const struct rf_device *device, struct r
 	if (!ret->request)
 		return rf_fail(e, RF_E_NOMEM, "memory is exhausted");
 	json_object_set(ret->request, "time", json_object_get(line, "Datetime"));
+	if (doc_int(line, "OriginStatus", 0) > 0)
+		json_object_set_new(ret->request, "response", json_pack("{s:O}", "code", json_object_get(line, "OriginStatus")));
 	if (ret->sample)
 		known_of_sample(ret, line);
 	else

@@ -11,6 +11,7 @@ struct telling {
 	const struct rf_expr *x;
 	struct rf_facts *f;
 	unsigned terms;
+	struct rf_knowledge *know; /* NULL: all facts are known */
 };
 
 static void tell_value(struct rf_jw *w, const char *key, const struct rf_val *v, unsigned depth);
@@ -94,6 +95,13 @@ static void tell_term(struct telling *t, const struct pnode *n, bool holds)
 	rf_jw_close(t->w, '}');
 }
 
+/* Does a term decide, where one does? */
+static bool decides(struct telling *t, const struct pnode *n, bool term, bool holds)
+{
+	int err = RF_OK;
+	return term == holds && !(t->know && node_known(t->x, n, t->f, t->know, &err) == RF_HOLDS_UNKNOWN);
+}
+
 static void tell_why(struct telling *t, const struct pnode *n)
 {
 	const struct pnode *kid = &t->x->node[n->kid];
@@ -112,7 +120,7 @@ static void tell_why(struct telling *t, const struct pnode *n)
 	for (unsigned i = 0; i < n->nkids; i++) {
 		if (node_test(t->x, kid + i, t->f, &term))
 			return;
-		if (one && term != holds)
+		if (one && !decides(t, kid + i, term, holds))
 			continue;
 		tell_why(t, kid + i);
 		if (one)
@@ -122,12 +130,40 @@ static void tell_why(struct telling *t, const struct pnode *n)
 
 static const char *const steps[] = { [RF_STEP_MATCHED] = "matched", [RF_STEP_NOT_MATCHED] = "not_matched",
 	[RF_STEP_DISABLED] = "disabled", [RF_STEP_SKIPPED] = "skipped", [RF_STEP_NOT_REACHED] = "not_reached",
-	[RF_STEP_ERROR] = "error" };
+	[RF_STEP_ERROR] = "error", [RF_STEP_UNKNOWN] = "cannot_know" };
 
 struct explaining {
 	struct rf_jw *w;
 	const struct rf_verdict *v;
+	struct rf_knowledge *know;    /* NULL: all facts are known */
+	const struct rf_rule *doubt;  /* the first that might have decided, and is not known to */
 };
+
+static void tell_words(struct rf_jw *w, const char *before, const char *after)
+{
+	RF_BUF_AUTO b = { .bound = 256 };
+	rf_buf_printf(&b, "%s%s", before, after);
+	rf_jw_open(w, NULL, '{');
+	rf_jw_str(w, "expression", rf_buf_str(&b));
+	rf_jw_close(w, '}');
+}
+
+/* What would have to be known of a rule, and is not; the fields that it asked for are forgotten for the next one. */
+static void tell_missed(struct explaining *x, const struct rf_rule *rule)
+{
+	rf_jw_open(x->w, "because", '[');
+	bool any = false;
+	for (int f = 0; f < RF_FIELD_COUNT; f++)
+		if (x->know->missed[f >> 6] >> (f & 63) & 1) {
+			tell_words(x->w, rf_fields[f].name, " is not stored");
+			any = true;
+		}
+	if (!any && rule->limit)
+		tell_words(x->w, "it matches; ", "how far it had been counted is not stored");
+	rf_jw_close(x->w, ']');
+	if (!x->doubt && (rule->limit || rule->action == RF_ACT_SKIP || rf_actions[rule->action].kind != RF_KIND_PASS))
+		x->doubt = rule;
+}
 
 static void tell_limit(const struct explaining *x, const struct rf_limit_rate *rate)
 {
@@ -145,9 +181,9 @@ static void tell_limit(const struct explaining *x, const struct rf_limit_rate *r
 static void tell_rule(void *ctx, const struct rf_ruleset *set, const struct rf_rule *rule, enum rf_step step,
 	struct rf_facts *f)
 {
-	const struct explaining *x = ctx;
+	struct explaining *x = ctx;
 	struct rf_jw *w = x->w;
-	struct telling t = { .w = w, .x = rule->cond, .f = f };
+	struct telling t = { .w = w, .x = rule->cond, .f = f, .know = x->know };
 	rf_jw_open(w, NULL, '{');
 	rf_jw_str(w, "phase", rf_str_z(rf_phases[set->phase].name));
 	rf_jw_str(w, "ruleset", rf_str_z(set->id));
@@ -167,14 +203,18 @@ static void tell_rule(void *ctx, const struct rf_ruleset *set, const struct rf_r
 		if (f->asked == asked && f->kept_count == kept)
 			rf_arena_release(f->arena, &mark); /* as rf_expr_test does */
 	}
+	if (step == RF_STEP_UNKNOWN)
+		tell_missed(x, rule);
+	if (x->know)
+		memset(x->know->missed, 0, sizeof x->know->missed);
 	rf_jw_close(w, '}');
 }
 
 void rf_explain(const struct rf_policy *p, struct rf_facts *f, const struct rf_counting *counting, struct rf_verdict *v,
 	struct rf_jw *w, const char *key)
 {
-	struct explaining x = { w, v };
-	const struct rf_trace trace = { tell_rule, &x };
+	struct explaining x = { .w = w, .v = v };
+	const struct rf_trace trace = { .rule = tell_rule, .ctx = &x };
 	rf_verdict_init(v);
 	if (counting)
 		v->counting = *counting;
@@ -182,6 +222,19 @@ void rf_explain(const struct rf_policy *p, struct rf_facts *f, const struct rf_c
 	rf_jw_open(w, key, '[');
 	rf_policy_eval(p, f, v, &trace);
 	rf_jw_close(w, ']');
+}
+
+const struct rf_rule *rf_explain_known(const struct rf_policy *p, struct rf_facts *f, struct rf_knowledge *know, struct rf_verdict *v,
+	struct rf_jw *w, const char *key)
+{
+	struct explaining x = { .w = w, .v = v, .know = know };
+	const struct rf_trace trace = { .rule = tell_rule, .ctx = &x, .know = know };
+	rf_verdict_init(v);
+	memset(know->missed, 0, sizeof know->missed);
+	rf_jw_open(w, key, '[');
+	rf_policy_eval(p, f, v, &trace);
+	rf_jw_close(w, ']');
+	return x.doubt;
 }
 
 const char *rf_outcome_str(enum rf_outcome o)

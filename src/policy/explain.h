@@ -12,6 +12,10 @@ enum { RF_EXPLAIN_TERMS = 16, RF_EXPLAIN_TEXT = 256 }; /* terms of a rule, bytes
  * NULL: none are known. The verdict is left in *v. */
 void rf_explain(const struct rf_policy *p, struct rf_facts *f, const struct rf_counting *counting, struct rf_verdict *v,
 	struct rf_jw *w, const char *key);
+/* The same of what is past, over facts of which some are not known: result is also cannot_know, `because` then names the
+ * fields. Returns the first rule that might have decided otherwise and cannot be known; NULL: none, the verdict is sure. */
+const struct rf_rule *rf_explain_known(const struct rf_policy *p, struct rf_facts *f, struct rf_knowledge *know, struct rf_verdict *v,
+	struct rf_jw *w, const char *key);
 /* {outcome, why, rule, ref, status, location, retry_after, settings: {compress, inspect_body_bytes, record_sample}, log: [..],
  * headers: [{operation, name, value}], path, query, error}. */
 void rf_explain_verdict(const struct rf_verdict *v, struct rf_jw *w, const char *key);

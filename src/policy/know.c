@@ -81,12 +81,20 @@ static enum rf_known know(struct knowing *w, const struct pnode *n)
 	}
 }
 
-int rf_expr_know(const struct rf_expr *x, struct rf_facts *f, struct rf_knowledge *k, enum rf_known *ret)
+int node_known(const struct rf_expr *x, const struct pnode *n, struct rf_facts *f, struct rf_knowledge *k, int *err)
 {
 	struct knowing w = { x, f, k, RF_OK };
-	enum rf_known r = know(&w, &x->node[0]);
+	enum rf_known r = know(&w, n);
 	if (w.err)
-		return w.err;
-	*ret = r;
+		*err = w.err;
+	return (int)r;
+}
+
+int rf_expr_know(const struct rf_expr *x, struct rf_facts *f, struct rf_knowledge *k, enum rf_known *ret)
+{
+	int err = RF_OK, r = node_known(x, &x->node[0], f, k, &err);
+	if (err)
+		return err;
+	*ret = (enum rf_known)r;
 	return RF_OK;
 }

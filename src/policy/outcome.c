@@ -328,3 +328,19 @@ void outcome_act(struct run *r, const struct rf_rule *rule)
 	if (c)
 		outcome_broke(r, rule, c);
 }
+
+void outcome_known(struct run *r, const struct rf_rule *rule)
+{
+	switch (rule->action) {
+	case RF_ACT_REDIRECT:
+		end(r, rule, RF_ANSWER, RF_WHY_RULE);
+		break;
+	case RF_ACT_REWRITE:
+	case RF_ACT_SET_CONFIG:
+	case RF_ACT_COMPRESS:
+		hit(r->v, rule);
+		break;
+	default:
+		outcome_act(r, rule);
+	}
+}

@@ -15,6 +15,8 @@ struct run {
 bool verdict_skips(const struct rf_verdict *v, const struct rf_ruleset *set, const struct rf_rule *rule);
 /* The rule's condition holds: do what its action says. */
 void outcome_act(struct run *r, const struct rf_rule *rule);
+/* The same of what is past, where texts that it would make may rest on unknown facts: only what it decides. */
+void outcome_known(struct run *r, const struct rf_rule *rule);
 /* At the end of a ruleset that let pass: what its rate limits count that they do not apply to. */
 void outcome_count(struct run *r);
 /* It could not be evaluated: block. */

@@ -39,6 +39,9 @@ struct rf_expr {
 
 /* Evaluate one node, for explain. */
 int node_test(const struct rf_expr *x, const struct pnode *n, struct rf_facts *f, bool *ret);
+/* The same where some facts are not known (know.c): an error in *err, which is otherwise untouched. */
+struct rf_knowledge;
+int node_known(const struct rf_expr *x, const struct pnode *n, struct rf_facts *f, struct rf_knowledge *k, int *err);
 int node_value(const struct rf_expr *x, const struct pnode *n, struct rf_facts *f, struct rf_val *ret);
 /* Whether two nodes, and all below them, ask the same. */
 bool node_same(const struct rf_expr *x, const struct pnode *a, const struct rf_expr *y, const struct pnode *b);

@@ -79,6 +79,21 @@ struct cond {
 	uint32_t rank;
 };
 
+static enum rf_step known_step(struct run *r, const struct rf_rule *rule)
+{
+	enum rf_known known;
+	int c = rf_expr_know(rule->cond, r->f, r->trace->know, &known);
+	if (c) {
+		outcome_broke(r, rule, c);
+		return RF_STEP_ERROR;
+	}
+	if (known == RF_HOLDS && !rule->limit) {
+		outcome_known(r, rule);
+		return r->v->why == RF_WHY_ERROR ? RF_STEP_ERROR : RF_STEP_MATCHED;
+	}
+	return known == RF_HOLDS_NOT ? RF_STEP_NOT_MATCHED : RF_STEP_UNKNOWN;
+}
+
 static enum rf_step step(struct run *r, const struct rf_rule *rule, struct cond at)
 {
 	bool matched;
@@ -90,6 +105,8 @@ static enum rf_step step(struct run *r, const struct rf_rule *rule, struct cond 
 		return RF_STEP_DISABLED;
 	if (r->v->skipped.nskippers && verdict_skips(r->v, r->set, rule))
 		return RF_STEP_SKIPPED;
+	if (r->trace && r->trace->know)
+		return known_step(r, rule);
 	int c = at.s ? segment_test(at.s, at.rank, r->f, &matched) : rf_expr_test(rule->cond, r->f, &matched);
 	if (c) {
 		outcome_broke(r, rule, c);
@@ -163,7 +180,7 @@ static void run_set(struct run *r)
 	bool found = r->set->index && !r->trace && (r->set_done || run_index(r));
 	for (size_t b = 0; !found && b < r->set->nblocks && (!r->done || r->trace); b++)
 		run_block(r, r->set->blocks[b]);
-	if (r->set->counts && !r->done && !r->set_done)
+	if (r->set->counts && !r->done && !r->set_done && !(r->trace && r->trace->know))
 		outcome_count(r);
 }
 

@@ -7,6 +7,7 @@
  * fails open.
  */
 #pragma once
+#include "policy/know.h"
 #include "policy/rule.h"
 
 enum { RF_HITS = 16, RF_EDITS = 64, RF_SKIPPERS = 16, RF_LATE_COUNTS = 16 };
@@ -77,11 +78,13 @@ const char *rf_why_str(enum rf_why why);
 
 /* What happened to a rule, for explain. */
 enum rf_step { RF_STEP_MATCHED, RF_STEP_NOT_MATCHED, RF_STEP_DISABLED, RF_STEP_SKIPPED, RF_STEP_NOT_REACHED,
-	RF_STEP_ERROR };
+	RF_STEP_ERROR, RF_STEP_UNKNOWN };
+/* With `know` only what follows from known facts is done: no edit, no setting, and no rate limit, whose counters are gone. */
 struct rf_trace {
 	void (*rule)(void *ctx, const struct rf_ruleset *set, const struct rf_rule *rule, enum rf_step step,
 		struct rf_facts *f);
 	void *ctx;
+	struct rf_knowledge *know; /* NULL: all facts are known */
 };
 
 /* Evaluate one phase; set NULL: nothing to do. trace is NULL on the request path. The rules must

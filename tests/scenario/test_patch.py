@@ -290,3 +290,33 @@ def test_flows_gate_too(edge):
     done = apply(edge, "flows", {"rules": {"connection": [{**rule, "expression": "tcp.dstport eq 443"}]}, "tests": flows}, 1)
     assert "telnet stops" in done.stderr and "https passes" in done.stderr
     edge.ruleset([], phase="connection", zone=False)
+
+
+def test_a_past_record_is_explained_by_what_was_in_force(edge, app, host, name):
+    """Patch and rule change after the record; the explanation is of then, and says what nobody can know."""
+    device = camera(edge)
+    rules = [{"expression": 'http.request.uri.query contains "z"', "action": "log", "description": "asks the query"},
+             {"expression": 'http.request.uri.path eq "/cgi-bin/none"', "action": "block", "description": "of then"}]
+    edge.ruleset(rules)
+    new(edge, name, "--class", "cameras")
+    move(edge, name, "report")
+    time.sleep(1.1)  # times of changes are whole seconds
+    assert attack(edge, host, device) == 200
+    ray = edge.wait_record(Host=host, Type="request")["RayID"]
+    time.sleep(1.1)
+    move(edge, name, "canary", "--percent", "100")
+    edge.ruleset([{"expression": "true", "action": "block", "description": "of now"}])
+    told = edge.api("POST", "/accounts/{account}/explain", {"record": ray})
+    said = {r["description"]: r for r in told["rules"]}
+    assert "of now" not in said and all(r["basis"] == "rules of then" for r in told["rules"]), told
+    patch = said["Shellshock"]
+    assert patch["state"] == "report" and patch["result"] == "matched" and patch["action"] == "log", patch
+    assert said["asks the query"]["result"] == "cannot_know", said
+    assert said["asks the query"]["because"] == [{"expression": "http.request.uri.query is not stored"}]
+    assert said["of then"]["result"] == "not_matched" and told["outcome"]["outcome"] == "forwarded"
+    assert told["outcome"]["recorded"] == "allow" or told["outcome"]["recorded"] == "log"
+    table = edge.cli("explain", "--record", ray, check=0).stdout
+    assert "log: matched  [report]  [rules of then]" in table and "block: not_matched  [rules of then]" in table, table
+    edge.ruleset([])
+    assert "[canary]" in edge.cli("explain", device.name, f"GET https://{host}/", check=0).stdout
+    assert edge.reply("POST", "/accounts/{account}/explain", {"record": "0" * 16}).status == 400
