@@ -1,4 +1,7 @@
-/* cli/access: sources that may never, or always, reach the edge, and the kernel filter. A source is an address or a prefix; which of the documented targets it is follows from it. */
+/* cli/access: sources that may never, or always, reach the edge, and the kernel filter.
+ *
+ * A source is an address or a prefix; which of the documented targets it is follows from it.
+ */
 #include "cli/cli.h"
 #include "base/ip.h"
 
