@@ -111,12 +111,13 @@ static int each_patch(const struct rf_object *o, void *arg)
 	int rc = doc ? RF_OK : no_memory(p);
 	if (basis)
 		rc = take_patch(p, o->id, doc);
-	if (basis && rc != RF_OK && rc != RF_E_NOMEM) { /* it names what is no more */
+	bool now = basis && rc != RF_OK && rc != RF_E_NOMEM; /* it names what is no more */
+	if (now) {
 		basis = RF_BASIS_NOW;
 		rc = take_patch(p, o->id, o->doc);
 	}
 	if (basis && rc == RF_OK)
-		rc = note(p, o->id, basis, doc_str(basis == (const char *)RF_BASIS_NOW ? o->doc : doc, "state").p);
+		rc = note(p, o->id, basis, doc_str(now ? o->doc : doc, "state").p);
 	json_decref(doc);
 	return rc;
 }
