@@ -30,7 +30,7 @@
 const struct rf_http_conf rf_http_conf_default = {
 	.connections = 100000,
 	.handshakes = 2048,
-	.handshakes_per_turn = 8,
+	.handshakes_per_turn = 2,
 	.handshake_turn_ns = 500 * RF_NS_US,
 	.request_memory = 256 * 1024,
 	.local_body = 64 * 1024,
