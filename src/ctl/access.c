@@ -8,7 +8,6 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "ctl/doc.h"
-#include "records/log.h"
 #include "shield/shield.h"
 
 struct held {
@@ -97,19 +96,16 @@ void rf_access_free(struct rf_access *a)
 	free(a);
 }
 
-bool rf_access_sync(struct rf_ctl *c, struct rf_access *a, const char *id)
+int rf_access_follow(struct rf_ctl *c, struct rf_access *a, const char *id, struct rf_err *e)
 {
-	struct rf_err e;
 	RF_OBJECT_AUTO o = { 0 };
 	struct held *h = held_of(a, id);
-	int rc = rf_store_get(c->store, RF_KIND_ACCESS_RULE, id, &o, &e);
+	int rc = rf_store_get(c->store, RF_KIND_ACCESS_RULE, id, &o, e);
 	if (rc == RF_OK)
-		rc = put(c, a, &o, &e);
-	else if (rc == RF_E_NOT_FOUND && h)
+		return put(c, a, &o, e);
+	if (rc == RF_E_NOT_FOUND && h)
 		drop(c, a, h);
-	if (rc != RF_OK && rc != RF_E_NOT_FOUND)
-		rf_log(RF_LOG_ERROR, "access", "access rule %s is not in force: %s", id, e.text);
-	return true; /* also after a deletion: what an allowing rule let in may be denied by a wider one */
+	return rc == RF_E_NOT_FOUND ? RF_OK : rc;
 }
 
 size_t rf_access_count(const struct rf_access *a) { return a->held.count; }

@@ -184,7 +184,7 @@ static bool sync_entries(struct rf_ctl *c)
 		else if (t->kind == RF_KIND_CREDENTIAL)
 			recheck = true; /* deleted: what it let in must go */
 		else if (t->kind == RF_KIND_ACCESS_RULE)
-			recheck |= rf_access_sync(c, p->access, t->id);
+			recheck = true; /* the shield has followed; also after a deletion, which may uncover a wider rule */
 		else if (t->kind == RF_KIND_CLIENT_CERT) {
 			recheck = true;
 			p->certificates++;
@@ -237,6 +237,26 @@ static void put_in_force(struct rf_ctl *c, unsigned what, struct rf_parts *made,
 		rf_patches_changed(c->priv->patches);
 }
 
+/* Access rules take effect before the commit, because that can fail for want of room; what the commit then refuses is
+ * taken back in the same way. */
+static int follow_access(struct rf_ctl *c, struct rf_err *e)
+{
+	const struct rf_ctl_private *p = c->priv;
+	int rc = RF_OK;
+	for (size_t i = 0; i < p->touched_count && rc == RF_OK; i++)
+		if (p->touched[i].kind == RF_KIND_ACCESS_RULE)
+			rc = rf_access_follow(c, p->access, p->touched[i].id, e);
+	return rc;
+}
+
+static void undo_access(struct rf_ctl *c)
+{
+	struct rf_err e;
+	rf_store_rollback(c->store);
+	if (follow_access(c, &e) != RF_OK)
+		rf_log(RF_LOG_ERROR, "access", "an access rule may not be in force until the next restart: %s", e.text);
+}
+
 int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 {
 	struct rf_parts made = { 0 };
@@ -247,12 +267,16 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 	if (rc == RF_OK && !dry_run)
 		rc = rf_edits_enter(c, &c->priv->parts, &edits, e);
 	if (rc == RF_OK && !dry_run)
+		rc = follow_access(c, e);
+	if (rc == RF_OK && !dry_run)
 		rc = rf_store_commit(c->store, e);
 	if (rc != RF_OK || dry_run) {
 		rf_edits_undo(c, &edits);
 		rf_snap_unpin(snap);
 		rf_parts_put(&made);
 		rf_rule_index_drop(&c->priv->rules);
+		if (!dry_run)
+			undo_access(c);
 		rf_ctl_abort(c);
 		return rc;
 	}

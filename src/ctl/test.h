@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include "ctl/private.h"
 #include "pki/file.h"
+#include "shield/shield.h"
 
 #define NOW 1790000000 /* 2026-09-21 */
 
@@ -71,6 +72,7 @@ __attribute__((unused)) static void world_open(const char *more)
 	assert_non_null(w.ctl.loop = rf_loop_epoll(&w.e));
 	rf_registry_thread_start();
 	assert_non_null(w.ctl.devices = rf_registry_new(1000));
+	assert_non_null(w.ctl.shield = rf_shield_new(1));
 	GOOD(rf_store_open(in_dir("state.db"), &w.ctl.clock, &w.ctl.store, &w.e));
 	assert_int_equal(mkdir(in_dir("ca"), 0700), 0);
 	char ca[128];
@@ -88,6 +90,7 @@ __attribute__((unused)) static void world_close(void)
 	rf_ctl_fini(&w.ctl);
 	rf_ca_free(w.ctl.ca);
 	rf_store_close(w.ctl.store);
+	rf_shield_free(w.ctl.shield);
 	rf_registry_free(w.ctl.devices);
 	rf_registry_thread_stop();
 	rf_loop_free(w.ctl.loop);
