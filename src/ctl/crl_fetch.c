@@ -71,10 +71,7 @@ struct change { /* lives until the loop has run it */
 struct rf_crl_fetcher {
 	struct rf_ctl *c;
 	struct rf_clock clock;
-	pthread_t thread;
-	pthread_mutex_t mutex;
-	pthread_cond_t wake;
-	_Atomic bool stop;
+	struct rf_fetch_thread t;
 	struct rf_node sources;
 	struct conf conf;
 	struct rf_buf ca;       /* PEM of origin_ca, empty where none is set */
@@ -211,9 +208,9 @@ static void lists_changed(struct rf_loop *loop, struct rf_msg *m)
 	free(g);
 	if (!f)
 		return;
-	pthread_mutex_lock(&f->mutex);
+	pthread_mutex_lock(&f->t.mutex);
 	f->posted = NULL;
-	pthread_mutex_unlock(&f->mutex);
+	pthread_mutex_unlock(&f->t.mutex);
 	if (rf_ctl_rebuild(f->c, RF_PART_TRUST | RF_PART_SITE, &e) != RF_OK)
 		rf_log(RF_LOG_ERROR, "crl", "the lists that were fetched are not in force: %s", e.text);
 }
@@ -284,10 +281,10 @@ static void load_file(struct fetch *t)
 	rf_crl_path(t->conf.dir, t->s->root_id, t->s->n, path);
 	if (rf_file_get(path, RF_CRL_BYTES_MAX, false, &text, &e) == RF_OK &&
 	    verify(t->s, rf_buf_str(&text), &crl, &e) == RF_OK) {
-		pthread_mutex_lock(&t->f->mutex);
+		pthread_mutex_lock(&t->f->t.mutex);
 		t->s->held = crl;
 		t->s->facts = facts_of(crl);
-		pthread_mutex_unlock(&t->f->mutex);
+		pthread_mutex_unlock(&t->f->t.mutex);
 	}
 	t->s->loaded = true;
 }
@@ -296,9 +293,9 @@ static void load_file(struct fetch *t)
 static void load(struct rf_crl_fetcher *f, struct source *s)
 {
 	struct fetch t = { .f = f, .s = s, .conf = f->conf };
-	pthread_mutex_unlock(&f->mutex);
+	pthread_mutex_unlock(&f->t.mutex);
 	load_file(&t);
-	pthread_mutex_lock(&f->mutex);
+	pthread_mutex_lock(&f->t.mutex);
 }
 
 static void fetch(struct rf_crl_fetcher *f, struct source *s)
@@ -307,19 +304,19 @@ static void fetch(struct rf_crl_fetcher *f, struct source *s)
 	rf_buf_add(&ca, rf_buf_str(&f->ca));
 	struct fetch t = { .f = f, .s = s, .conf = f->conf };
 	struct rf_fetch_ask ask = { .what = "the list", .type = "application/pkix-crl", .url = s->url, .etag = s->etag, .changed_s = s->changed_s, .held = s->held,
-				  .bytes = t.conf.bytes, .timeout_ns = t.conf.timeout_ns, .ca = rf_buf_str(&ca), .stop = &f->stop };
+				  .bytes = t.conf.bytes, .timeout_ns = t.conf.timeout_ns, .ca = rf_buf_str(&ca), .stop = &f->t.stop };
 	struct rf_crl *crl = NULL;
 	struct rf_err e;
 	s->due = NEVER;
-	pthread_mutex_unlock(&f->mutex);
+	pthread_mutex_unlock(&f->t.mutex);
 	int rc = rf_fetch(&ask, &t.got, &e);
 	if (rc == RF_OK && !t.got.unchanged)
 		rc = accept_list(&t, &crl, &e);
 	rf_buf_fini(&t.got.body);
-	pthread_mutex_lock(&f->mutex);
+	pthread_mutex_lock(&f->t.mutex);
 	if (rc == RF_OK)
 		succeeded(&t, crl);
-	else if (!atomic_load(&f->stop))
+	else if (!atomic_load(&f->t.stop))
 		failed(s, &e);
 	if (s->due == NEVER) /* else somebody wants it at once */
 		s->due = f->clock.mono(f->clock.ctx) + interval(&t);
@@ -372,8 +369,8 @@ static void *run(void *arg)
 {
 	struct rf_crl_fetcher *f = arg;
 	uint64_t wait_ns = 0;
-	pthread_mutex_lock(&f->mutex);
-	while (!atomic_load(&f->stop)) {
+	pthread_mutex_lock(&f->t.mutex);
+	while (!atomic_load(&f->t.stop)) {
 		struct source *s = next_due(f, &wait_ns);
 		if (s) {
 			s->refs++;
@@ -381,10 +378,10 @@ static void *run(void *arg)
 			source_put(s);
 		}
 		report(f);
-		if (!s && !atomic_load(&f->stop))
-			rf_fetch_wait(&f->wake, &f->mutex, wait_ns);
+		if (!s && !atomic_load(&f->t.stop))
+			rf_fetch_wait(&f->t, wait_ns);
 	}
-	pthread_mutex_unlock(&f->mutex);
+	pthread_mutex_unlock(&f->t.mutex);
 	return NULL;
 }
 
@@ -490,7 +487,7 @@ void rf_crl_fetcher_plan(struct rf_crl_fetcher *f)
 	struct rf_err e;
 	rf_list_init(&p.made);
 	rf_list_init(&old);
-	pthread_mutex_lock(&f->mutex);
+	pthread_mutex_lock(&f->t.mutex);
 	configure(f, f->c->boot);
 	int rc = rf_store_list(f->c->store, RF_KIND_ROOT, &all, plan_root, &p, NULL, &e);
 	if (rc != RF_OK || p.bad) /* what could be planned, and what was there before: nothing is given up */
@@ -501,31 +498,31 @@ void rf_crl_fetcher_plan(struct rf_crl_fetcher *f)
 		rf_list_del(it);
 		rf_list_push(&f->sources, it);
 	}
-	pthread_cond_signal(&f->wake);
-	pthread_mutex_unlock(&f->mutex);
+	pthread_cond_signal(&f->t.wake);
+	pthread_mutex_unlock(&f->t.mutex);
 	if (rc == RF_OK)
 		sweep(f->c);
 }
 
 void rf_crl_fetcher_kick(struct rf_crl_fetcher *f)
 {
-	pthread_mutex_lock(&f->mutex);
+	pthread_mutex_lock(&f->t.mutex);
 	configure(f, f->c->boot);
 	RF_LIST_EACH(it, &f->sources) {
 		struct source *s = RF_CONTAINER(it, struct source, node);
 		if (s->url)
 			s->due = 0;
 	}
-	pthread_cond_signal(&f->wake);
-	pthread_mutex_unlock(&f->mutex);
+	pthread_cond_signal(&f->t.wake);
+	pthread_mutex_unlock(&f->t.mutex);
 }
 
 struct rf_crl *rf_crl_fetcher_held(struct rf_crl_fetcher *f, const char *root_id, size_t n, struct rf_str bundle)
 {
-	pthread_mutex_lock(&f->mutex);
+	pthread_mutex_lock(&f->t.mutex);
 	struct source *s = source_find(&f->sources, root_id, n, NULL, bundle);
 	struct rf_crl *crl = s && s->held ? rf_crl_get(s->held) : NULL;
-	pthread_mutex_unlock(&f->mutex);
+	pthread_mutex_unlock(&f->t.mutex);
 	return crl;
 }
 
@@ -538,23 +535,18 @@ int rf_crl_fetcher_start(struct rf_ctl *c, struct rf_crl_fetcher **ret, struct r
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
 		return rf_fail(e, RF_E_DISK, "cannot make %s: %s", path, strerror(errno));
 	struct rf_crl_fetcher *f = calloc(1, sizeof *f);
-	if (!f || !rf_fetch_start()) {
+	if (!f || !rf_fetch_begin(&f->t)) {
 		free(f);
 		return rf_fail(e, RF_E_NOMEM, "no memory to fetch revocation lists");
 	}
-	pthread_condattr_t attr;
 	f->c = c;
 	f->clock = c->clock;
 	rf_list_init(&f->sources);
-	pthread_mutex_init(&f->mutex, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&f->wake, &attr);
-	pthread_condattr_destroy(&attr);
 	rf_crl_fetcher_plan(f);
-	if (pthread_create(&f->thread, NULL, run, f) != 0) {
+	if (!rf_fetch_run(&f->t, run, f)) {
 		forget(&f->sources);
 		rf_buf_fini(&f->ca);
+		rf_fetch_end(&f->t);
 		free(f);
 		return rf_fail(e, RF_E_FULL, "no thread to fetch revocation lists");
 	}
@@ -566,19 +558,13 @@ void rf_crl_fetcher_stop(struct rf_crl_fetcher *f)
 {
 	if (!f)
 		return;
-	atomic_store(&f->stop, true);
-	pthread_mutex_lock(&f->mutex);
-	pthread_cond_signal(&f->wake);
-	pthread_mutex_unlock(&f->mutex);
-	pthread_join(f->thread, NULL);
+	rf_fetch_join(&f->t);
 	if (f->posted)
 		f->posted->f = NULL;
 	forget(&f->sources);
 	rf_buf_fini(&f->ca);
-	pthread_mutex_destroy(&f->mutex);
-	pthread_cond_destroy(&f->wake);
+	rf_fetch_end(&f->t);
 	free(f);
-	rf_fetch_end();
 }
 
 /* --- status --- */
@@ -613,11 +599,11 @@ int rf_crl_status(struct rf_ctl *c, json_t *array, struct rf_err *e)
 	int rc = RF_OK;
 	if (!f)
 		return RF_OK;
-	pthread_mutex_lock(&f->mutex);
+	pthread_mutex_lock(&f->t.mutex);
 	RF_LIST_EACH(it, &f->sources)
 		if (rc == RF_OK && json_array_append_new(array, source_json(c, RF_CONTAINER(it, struct source, node),
 									    wall_s(&f->clock))) != 0)
 			rc = rf_fail(e, RF_E_NOMEM, "no memory for the state of revocation lists");
-	pthread_mutex_unlock(&f->mutex);
+	pthread_mutex_unlock(&f->t.mutex);
 	return rc;
 }

@@ -126,14 +126,38 @@ int rf_fetch(const struct rf_fetch_ask *ask, struct rf_fetch_got *ret, struct rf
 	return rc;
 }
 
-bool rf_fetch_start(void)
+bool rf_fetch_begin(struct rf_fetch_thread *t)
 {
-	return curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK;
+	pthread_condattr_t attr;
+	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
+		return false;
+	pthread_mutex_init(&t->mutex, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	return true;
 }
 
-void rf_fetch_end(void)
+void rf_fetch_end(struct rf_fetch_thread *t)
 {
+	pthread_mutex_destroy(&t->mutex);
+	pthread_cond_destroy(&t->wake);
 	curl_global_cleanup();
+}
+
+bool rf_fetch_run(struct rf_fetch_thread *t, void *(*run)(void *arg), void *arg)
+{
+	return pthread_create(&t->thread, NULL, run, arg) == 0;
+}
+
+void rf_fetch_join(struct rf_fetch_thread *t)
+{
+	atomic_store(&t->stop, true);
+	pthread_mutex_lock(&t->mutex);
+	pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&t->mutex);
+	pthread_join(t->thread, NULL);
 }
 
 void rf_fetch_ca(struct rf_ctl *c, const char *path, struct rf_buf *to)
@@ -157,12 +181,12 @@ uint64_t rf_fetch_jitter(uint64_t ns)
 	return ns - ns / 10 + ns / 5 * (r % 1024) / 1024;
 }
 
-void rf_fetch_wait(pthread_cond_t *wake, pthread_mutex_t *mutex, uint64_t ns)
+void rf_fetch_wait(struct rf_fetch_thread *thread, uint64_t ns)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	uint64_t at = (uint64_t)t.tv_sec * RF_NS_S + (uint64_t)t.tv_nsec + ns + RF_NS_MS;
 	t.tv_sec = (time_t)(at / RF_NS_S);
 	t.tv_nsec = (long)(at % RF_NS_S);
-	pthread_cond_timedwait(wake, mutex, &t);
+	pthread_cond_timedwait(&thread->wake, &thread->mutex, &t);
 }

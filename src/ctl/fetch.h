@@ -30,9 +30,22 @@ struct rf_fetch_got {
 	bool unchanged;
 };
 int rf_fetch(const struct rf_fetch_ask *ask, struct rf_fetch_got *ret, struct rf_err *e);
-/* Before the first fetch of a thread's owner, and after its last: they count. */
-bool rf_fetch_start(void);
-void rf_fetch_end(void);
+
+/* The thread that an owner fetches on. The mutex guards what is the owner's; `wake` is of the monotonic clock. */
+struct rf_fetch_thread {
+	pthread_t thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t wake;
+	_Atomic bool stop;         /* `run` returns soon after */
+};
+/* Before the first fetch, and before the mutex is used; false where there is no memory. rf_fetch_end takes it back, after the join. */
+bool rf_fetch_begin(struct rf_fetch_thread *t);
+void rf_fetch_end(struct rf_fetch_thread *t);
+bool rf_fetch_run(struct rf_fetch_thread *t, void *(*run)(void *arg), void *arg);
+/* Returns when `run` has. */
+void rf_fetch_join(struct rf_fetch_thread *t);
+/* The thread's own: wait to be woken, for at most so long. The mutex is held. */
+void rf_fetch_wait(struct rf_fetch_thread *t, uint64_t ns);
 
 /* The PEM text of a file that the boot file names, in place of what `to` has; empty for "". One that cannot be read is logged,
  * and what was there stays. */
@@ -41,5 +54,3 @@ void rf_fetch_ca(struct rf_ctl *c, const char *path, struct rf_buf *to);
 
 /* A tenth more or less, so that edges do not ask all at once. */
 uint64_t rf_fetch_jitter(uint64_t ns);
-/* Wait on a condition of the monotonic clock for at most so long. */
-void rf_fetch_wait(pthread_cond_t *wake, pthread_mutex_t *mutex, uint64_t ns);

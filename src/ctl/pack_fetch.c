@@ -29,10 +29,7 @@ struct arrival { /* lives until the loop has run it */
 struct rf_pack_fetcher {
 	struct rf_ctl *c;
 	struct rf_api *api;
-	pthread_t thread;
-	pthread_mutex_t mutex;
-	pthread_cond_t wake;
-	_Atomic bool stop;
+	struct rf_fetch_thread t;
 	char url[PATH];
 	struct rf_buf ca;          /* PEM of origin_ca, empty where none is set */
 	uint64_t refresh_ns, due;  /* due: monotonic; NEVER: no URL, or under way */
@@ -114,7 +111,7 @@ static void arrived(struct rf_loop *loop, struct rf_msg *m)
 	(void)loop;
 	if (f) {
 		int rc = install(f, rf_buf_str(&a->got.body), why);
-		pthread_mutex_lock(&f->mutex);
+		pthread_mutex_lock(&f->t.mutex);
 		f->arrival = NULL;
 		if (rc == RF_OK) {
 			memcpy(f->etag, a->got.etag, sizeof f->etag);
@@ -125,8 +122,8 @@ static void arrived(struct rf_loop *loop, struct rf_msg *m)
 			went_wrong(f, why);
 		}
 		set_due(f);
-		pthread_cond_signal(&f->wake);
-		pthread_mutex_unlock(&f->mutex);
+		pthread_cond_signal(&f->t.wake);
+		pthread_mutex_unlock(&f->t.mutex);
 	}
 	rf_buf_fini(&a->got.body);
 	free(a);
@@ -146,12 +143,12 @@ static void fetch(struct rf_pack_fetcher *f)
 	memcpy(etag, f->etag, sizeof etag);
 	struct rf_fetch_ask ask = { .what = "the pack", .type = "application/octet-stream", .url = url, .ca = rf_buf_str(&ca), .https = true, .etag = etag,
 				    .changed_s = f->changed_s, .held = f->held, .bytes = RF_PACK_BYTES,
-				    .timeout_ns = TIMEOUT_S * RF_NS_S, .stop = &f->stop };
+				    .timeout_ns = TIMEOUT_S * RF_NS_S, .stop = &f->t.stop };
 	f->due = NEVER;
-	pthread_mutex_unlock(&f->mutex);
+	pthread_mutex_unlock(&f->t.mutex);
 	int rc = a ? rf_fetch(&ask, &a->got, &e) : RF_E_NOMEM;
-	pthread_mutex_lock(&f->mutex);
-	if (rc == RF_OK && !a->got.unchanged && !atomic_load(&f->stop)) {
+	pthread_mutex_lock(&f->t.mutex);
+	if (rc == RF_OK && !a->got.unchanged && !atomic_load(&f->t.stop)) {
 		a->msg.run = arrived;
 		a->f = f;
 		f->arrival = a;
@@ -160,7 +157,7 @@ static void fetch(struct rf_pack_fetcher *f)
 	}
 	if (rc == RF_OK)
 		went_well(f);
-	else if (!atomic_load(&f->stop))
+	else if (!atomic_load(&f->t.stop))
 		went_wrong(f, e.text);
 	set_due(f);
 	if (a)
@@ -171,15 +168,15 @@ static void fetch(struct rf_pack_fetcher *f)
 static void *run(void *arg)
 {
 	struct rf_pack_fetcher *f = arg;
-	pthread_mutex_lock(&f->mutex);
-	while (!atomic_load(&f->stop)) {
+	pthread_mutex_lock(&f->t.mutex);
+	while (!atomic_load(&f->t.stop)) {
 		uint64_t now = mono(f);
 		if (f->due <= now && !f->arrival)
 			fetch(f);
 		else
-			rf_fetch_wait(&f->wake, &f->mutex, f->due - now < LOOK_S * RF_NS_S && f->due > now ? f->due - now : LOOK_S * RF_NS_S);
+			rf_fetch_wait(&f->t, f->due - now < LOOK_S * RF_NS_S && f->due > now ? f->due - now : LOOK_S * RF_NS_S);
 	}
-	pthread_mutex_unlock(&f->mutex);
+	pthread_mutex_unlock(&f->t.mutex);
 	return NULL;
 }
 
@@ -203,24 +200,18 @@ static void configure(struct rf_pack_fetcher *f)
 int rf_pack_fetcher_start(struct rf_ctl *c, struct rf_api *api, struct rf_pack_fetcher **ret, struct rf_err *e)
 {
 	struct rf_pack_fetcher *f = calloc(1, sizeof *f);
-	if (!f || !rf_fetch_start()) {
+	if (!f || !rf_fetch_begin(&f->t)) {
 		free(f);
 		return rf_fail(e, RF_E_NOMEM, "no memory to fetch packs");
 	}
-	pthread_condattr_t attr;
 	f->c = c;
 	f->api = api;
 	f->changed_s = -1;
-	pthread_mutex_init(&f->mutex, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&f->wake, &attr);
-	pthread_condattr_destroy(&attr);
 	configure(f);
-	if (pthread_create(&f->thread, NULL, run, f) != 0) {
+	if (!rf_fetch_run(&f->t, run, f)) {
 		rf_buf_fini(&f->ca);
+		rf_fetch_end(&f->t);
 		free(f);
-		rf_fetch_end();
 		return rf_fail(e, RF_E_FULL, "no thread to fetch packs");
 	}
 	*ret = f;
@@ -229,38 +220,32 @@ int rf_pack_fetcher_start(struct rf_ctl *c, struct rf_api *api, struct rf_pack_f
 
 void rf_pack_fetcher_kick(struct rf_pack_fetcher *f)
 {
-	pthread_mutex_lock(&f->mutex);
+	pthread_mutex_lock(&f->t.mutex);
 	configure(f);
-	pthread_cond_signal(&f->wake);
-	pthread_mutex_unlock(&f->mutex);
+	pthread_cond_signal(&f->t.wake);
+	pthread_mutex_unlock(&f->t.mutex);
 }
 
 void rf_pack_fetcher_stop(struct rf_pack_fetcher *f)
 {
 	if (!f)
 		return;
-	atomic_store(&f->stop, true);
-	pthread_mutex_lock(&f->mutex);
-	pthread_cond_signal(&f->wake);
-	pthread_mutex_unlock(&f->mutex);
-	pthread_join(f->thread, NULL);
+	rf_fetch_join(&f->t);
 	if (f->arrival)
 		f->arrival->f = NULL;
-	pthread_mutex_destroy(&f->mutex);
-	pthread_cond_destroy(&f->wake);
 	rf_buf_fini(&f->ca);
+	rf_fetch_end(&f->t);
 	free(f);
-	rf_fetch_end();
 }
 
 json_t *rf_pack_fetcher_status(struct rf_pack_fetcher *f)
 {
 	char at[RF_RFC3339_SIZE];
 	json_t *j = NULL;
-	pthread_mutex_lock(&f->mutex);
+	pthread_mutex_lock(&f->t.mutex);
 	if (f->url[0])
 		j = json_pack("{s:s, s:o, s:s}", "url", f->url, "last_success", f->succeeded_s ?
 			json_string(rf_rfc3339(f->succeeded_s * (int64_t)RF_NS_S, 0, at)) : json_null(), "last_error", f->error);
-	pthread_mutex_unlock(&f->mutex);
+	pthread_mutex_unlock(&f->t.mutex);
 	return j;
 }
