@@ -27,11 +27,6 @@ ARRAY(rf_six_root, 1, struct rf_six_root);
 ARRAY(rf_rates, RF_RATE_ROWS * RF_RATE_PLACES, __u64);
 ARRAY(rf_counts, RF_FILTER_CPUS, struct rf_filter_counts);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
-} rf_samples SEC(".maps");
-
 #define RF_OF
 #define RF_IN
 
@@ -84,7 +79,7 @@ RF_INLINE enum rf_drop rates(const struct rf_filter_conf *k, const struct rf_fra
 	return RF_DROP_PASS;
 }
 
-/* The way of the operator: a rule must not shut it. */
+/* The way of the operator: neither a rule nor a flood from elsewhere may shut it. */
 RF_INLINE int spared(const struct rf_filter_conf *k, const struct rf_frame *f)
 {
 	if (!k->spare_port || f->proto != RF_PROTO_TCP || f->dport != k->spare_port || f->part)
@@ -93,34 +88,18 @@ RF_INLINE int spared(const struct rf_filter_conf *k, const struct rf_frame *f)
 		k->spare[2] == f->dst[2] && k->spare[3] == f->dst[3]);
 }
 
-RF_INLINE enum rf_drop decide(const struct rf_filter_conf *k, const struct rf_frame *f, __u16 *tag)
+RF_INLINE enum rf_drop decide(const struct rf_filter_conf *k, const struct rf_frame *f)
 {
-	*tag = f->family == 4 ? rf_tag4(k, rf_host32(f->src[0])) : rf_tag6(k, f->src);
-	if (*tag && !rf_tag_denies(*tag))
+	__u16 tag = f->family == 4 ? rf_tag4(k, rf_host32(f->src[0])) : rf_tag6(k, f->src);
+	if (tag && !rf_tag_denies(tag))
 		return RF_DROP_ALLOWED;
-	if (*tag && !spared(k, f))
+	if (spared(k, f))
+		return RF_DROP_PASS;
+	if (tag)
 		return RF_DROP_DENIED;
 	if (f->proto == RF_PROTO_UDP && !f->part && k->reflect[f->sport >> 6 & (RF_REFLECT_WORDS - 1)] >> (f->sport & 63) & 1)
 		return RF_DROP_REFLECTION;
 	return rates(k, f);
-}
-
-RF_INLINE void sample(const struct rf_filter_conf *k, struct xdp_md *ctx, enum rf_drop why, __u16 tag, __u32 size)
-{
-	if (!k->sample || bpf_get_prandom_u32() % k->sample)
-		return;
-	struct rf_sample *s = bpf_ringbuf_reserve(&rf_samples, sizeof *s, 0);
-	if (!s)
-		return;
-	__u32 n = size < RF_SAMPLE_BYTES ? size : RF_SAMPLE_BYTES;
-	s->at_ns = bpf_ktime_get_ns();
-	s->why = why;
-	s->size = size;
-	s->tag = tag;
-	s->n = 0;
-	if (n && n <= RF_SAMPLE_BYTES && !bpf_xdp_load_bytes(ctx, 0, s->head, n))
-		s->n = (__u16)n;
-	bpf_ringbuf_submit(s, 0);
 }
 
 SEC("xdp")
@@ -131,20 +110,16 @@ int rf_filter(struct xdp_md *ctx)
 	const struct rf_filter_conf *k = bpf_map_lookup_elem(&rf_conf, &zero);
 	struct rf_filter_counts *counts = bpf_map_lookup_elem(&rf_counts, &cpu);
 	struct rf_frame f;
-	__u16 tag = 0;
 	if (!k || !counts)
 		return XDP_PASS;
 	enum rf_drop why = rf_parse_frame(p, end, &f);
 	if (why == RF_DROP_PASS)
-		why = decide(k, &f, &tag);
+		why = decide(k, &f);
 	if (why >= RF_DROP_COUNT) /* never; the verifier wants to see it */
 		return XDP_DROP;
 	counts->frames[why]++;
 	counts->bytes[why] += size;
-	if (why <= RF_DROP_LAST_PASS)
-		return XDP_PASS;
-	sample(k, ctx, why, tag, size);
-	return XDP_DROP;
+	return why <= RF_DROP_LAST_PASS ? XDP_PASS : XDP_DROP;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -25,7 +25,7 @@ enum { RF_PROTO_ICMP = 1, RF_PROTO_TCP = 6, RF_PROTO_UDP = 17, RF_PROTO_ICMP6 = 
 enum { RF_TCP_FIN = 1, RF_TCP_SYN = 2, RF_TCP_RST = 4, RF_TCP_PSH = 8, RF_TCP_ACK = 16, RF_TCP_URG = 32 };
 
 /* What a prefix means: 0 nothing, else a number whose low bit says deny; the rest names the rule. */
-enum { RF_TAG_BITS = 15, RF_TAG_MAX = 0x7fff };
+enum { RF_TAG_MAX = 0x7fff };
 RF_INLINE int rf_tag_denies(__u16 tag) { return tag & 1; }
 
 /* Prefixes with a tag, up to 24 bits of IPv4: an entry for each /24, a tag or 0. RF_DIR_LONGER beside it says that longer
@@ -58,7 +58,6 @@ enum { RF_REFLECT_WORDS = 1024 }; /* a bit a UDP source port */
 struct rf_filter_conf {
 	__u64 secret;                  /* of hashes */
 	struct rf_rate_conf source, prefix, target;
-	__u32 sample;                  /* one of so many dropped frames is a sample; 0: none */
 	__u32 six_all;                 /* tag of ::/0 */
 	__u32 four_longer;             /* bit n: an IPv4 prefix of 32 - n bits is in use, n up to 7 */
 	__u16 spare_port;              /* TCP frames to it pass whatever stands at their source; 0: none */
@@ -72,5 +71,11 @@ struct rf_filter_conf {
 enum { RF_FILTER_CPUS = 256 };
 struct rf_filter_counts { __u64 frames[RF_DROP_COUNT], bytes[RF_DROP_COUNT]; };
 
-enum { RF_SAMPLE_BYTES = 128 };
-struct rf_sample { __u64 at_ns; __u32 why, size; __u16 tag, n; __u8 head[RF_SAMPLE_BYTES]; };
+/* The maps by name, in the order in which their descriptors are handed over. */
+#define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts)
+enum {
+#define X(name) RF_FILTER_MAP_##name,
+	RF_FILTER_MAPS(X)
+#undef X
+	RF_FILTER_MAP_COUNT
+};

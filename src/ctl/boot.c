@@ -217,6 +217,32 @@ static int check_listener(struct rf_boot *b, size_t i, struct rf_err *e)
 	return RF_OK;
 }
 
+bool rf_boot_reflection(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad)
+{
+	struct rf_str rest = rf_str_z(b->shield_reflection), part;
+	uint64_t port;
+	while (rf_str_split(&rest, ':', &part)) {
+		if (!part.n)
+			continue;
+		if (!rf_str_u64(part, &port) || port < 1 || port > UINT16_MAX) {
+			*ret_bad = part;
+			return false;
+		}
+		if (ports)
+			ports[port / 64] |= 1ull << port % 64;
+	}
+	return true;
+}
+
+static int check_ports(struct rf_boot *b, struct rf_err *e)
+{
+	struct rf_str bad;
+	if (rf_boot_reflection(b, NULL, &bad))
+		return RF_OK;
+	return in_file(e, b, b->own->source[BOOT_AT_shield_reflection],
+		rf_fail(e, RF_E_RANGE, "shield.reflection_ports has \"%.*s\", which is no port", RF_ARG(bad)));
+}
+
 static bool one_of(const char *z, const char *a, const char *b)
 {
 	return !*z || rf_str_starts(rf_str_z(z), rf_str_z(a)) || rf_str_starts(rf_str_z(z), rf_str_z(b));
@@ -248,7 +274,7 @@ static int check(struct rf_boot *b, struct rf_err *e)
 		warn(b, ": the engine keeps the rights of root over files; name a user of its own", "user");
 	if (!b->sandbox_enforce)
 		warn(b, ": the engine runs without its sandbox and keeps all rights of who started it", "sandbox.enforce");
-	return RF_OK;
+	return check_ports(b, e);
 }
 
 static int finish(struct rf_boot *b, struct rf_boot **ret, int r, struct rf_err *e)

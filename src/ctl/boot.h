@@ -63,6 +63,9 @@ int rf_boot_load(const char *path, struct rf_boot **ret, struct rf_err *e);
 int rf_boot_parse(struct rf_str text, const char *name, struct rf_boot **ret, struct rf_err *e);
 void rf_boot_free(struct rf_boot *b); /* NULL is harmless */
 
+/* Set the bits of shield.reflection_ports, 64 a word (NULL: only look at them). False and what is no port, never after a load. */
+bool rf_boot_reflection(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad);
+
 /* All settings in force as YAML that rf_boot_load takes, each with its source as a comment. */
 void rf_boot_dump(const struct rf_boot *b, struct rf_buf *out);
 

@@ -27,6 +27,7 @@
 #include "ctl/patch_replay.h"
 #include "ctl/plan.h"
 #include "ctl/private.h"
+#include "ctl/wall.h"
 #include "ctl/worker.h"
 #include "egress/health.h"
 #include "monitor/client.h"
@@ -148,16 +149,6 @@ static void shield_down(struct engine *g)
 	rf_shield_free(g->ctl.shield);
 }
 
-static void spare_operator(struct engine *g)
-{
-	const struct rf_boot_address *api = &g->ctl.boot->api_listen;
-	static const uint8_t any[16];
-	struct rf_ip ip = api->ip;
-	if (memcmp(ip.b, any, sizeof any) == 0)
-		ip.family = 0;
-	rf_shield_spare(g->ctl.shield, &ip, api->port);
-}
-
 /* Once the policy is whole: what the kernel holds from before stays in force until then. */
 static int filter_up(struct engine *g, struct rf_err *e)
 {
@@ -168,7 +159,7 @@ static int filter_up(struct engine *g, struct rf_err *e)
 	if (rc != RF_OK || !count)
 		return rc;
 	rc = rf_shield_enter(g->ctl.shield, fds, count, e);
-	spare_operator(g);
+	rf_wall_follow(&g->ctl);
 	if (rc == RF_OK)
 		rf_log(RF_LOG_INFO, "shield", "the kernel filter follows the access rules: %s", where);
 	return rc;
@@ -649,7 +640,7 @@ int rf_ctl_reload(struct rf_ctl *c, struct rf_buf *later, struct rf_err *e)
 	}
 	rf_log_level(NULL, (enum rf_log_level)c->boot->log_level);
 	rf_writer_reopen(g->writer);
-	spare_operator(g);
+	rf_wall_follow(c);
 	rf_crl_fetcher_kick(c->priv->crl);
 	rf_pack_fetcher_kick(c->priv->packs);
 	rf_log(RF_LOG_INFO, "reload", "boot file, certificates, roots, lists and rules are in force");

@@ -146,19 +146,28 @@ static void link_path(const struct rf_filter *f, const char *interface, char to[
 	snprintf(to, PATH, "%s/link_%.*s", f->dir, IFNAMSIZ, interface);
 }
 
-/* The pinned link, where it still belongs to this interface: one that went and came again has another index. */
-static int pinned_link(const char *path, unsigned index)
+/* The pinned link and its program, where it still belongs to this interface: one that went and came again has another index. */
+static int pinned_link(const char *path, unsigned index, __u32 *ret_program)
 {
 	struct bpf_link_info info = { 0 };
 	__u32 n = sizeof info;
 	int fd = bpf_obj_get(path);
-	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &n) == 0 && info.type == BPF_LINK_TYPE_XDP && info.xdp.ifindex == index)
+	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &n) == 0 && info.type == BPF_LINK_TYPE_XDP && info.xdp.ifindex == index) {
+		*ret_program = info.prog_id;
 		return fd;
+	}
 	if (fd >= 0) {
 		close(fd);
 		unlink(path);
 	}
 	return -1;
+}
+
+static __u32 own_program(const struct rf_filter *f)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 n = sizeof info;
+	return bpf_obj_get_info_by_fd(rf_filter_program(f), &info, &n) == 0 ? info.id : 0;
 }
 
 static enum rf_filter_mode mode_of(unsigned index)
@@ -187,9 +196,10 @@ int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_filter_
 	if (!index)
 		return rf_fail(e, RF_E_NOT_FOUND, "there is no network interface %s", interface);
 	link_path(f, interface, path);
-	int fd = pinned_link(path, index);
+	__u32 stands = 0;
+	int fd = pinned_link(path, index, &stands);
 	if (fd >= 0) {
-		int rc = bpf_link_update(fd, rf_filter_program(f), NULL);
+		int rc = stands == own_program(f) ? 0 : bpf_link_update(fd, rf_filter_program(f), NULL);
 		close(fd);
 		if (rc)
 			return rf_fail(e, RF_E_IO, "the filter on %s cannot be replaced: %s", interface, strerror(-rc));

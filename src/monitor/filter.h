@@ -7,17 +7,9 @@
  */
 #pragma once
 #include "base/err.h"
+#include "bpf/filter.h"
 
 struct rf_filter;
-
-/* What the engine maps, in this order. */
-#define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts) X(samples)
-enum {
-#define X(name) RF_FILTER_MAP_##name,
-	RF_FILTER_MAPS(X)
-#undef X
-	RF_FILTER_MAP_COUNT
-};
 
 enum rf_filter_mode { RF_FILTER_NATIVE, RF_FILTER_GENERIC }; /* in the driver, or after the kernel's own buffer is made */
 
@@ -27,11 +19,11 @@ int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, str
 /* Forget it; what is attached stays so. NULL is harmless. */
 void rf_filter_close(struct rf_filter *f);
 
-/* Attach to an interface, or replace the program there. RF_E_NOT_FOUND: no such interface now. RF_E_EXISTS: a program that is
+/* Attach to an interface, or replace an older program of ours there. RF_E_NOT_FOUND: no such interface now. RF_E_EXISTS: a program that is
  * not ours is there. */
 int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_filter_mode *ret, struct rf_err *e);
 /* Let everything through that interface again; harmless where nothing is attached. */
 void rf_filter_detach(struct rf_filter *f, const char *interface);
 
-int rf_filter_map(const struct rf_filter *f, unsigned which); /* a descriptor, borrowed */
+int rf_filter_map(const struct rf_filter *f, unsigned which); /* RF_FILTER_MAP_*: a descriptor, borrowed */
 int rf_filter_program(const struct rf_filter *f);             /* the same */

@@ -58,7 +58,11 @@ static void close_filter(void)
 
 static void unpin(void)
 {
-	static const char *const names[] = { "conf", "dir_first", "exact", "six_root", "rates", "counts", "samples" };
+	static const char *const names[] = {
+#define X(name) #name,
+		RF_FILTER_MAPS(X)
+#undef X
+	};
 	char path[128];
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		snprintf(path, sizeof path, "%s/rf_%s", dir, names[i]);

@@ -300,8 +300,3 @@ uint16_t rf_prefixes_find(const struct rf_prefixes *p, const struct rf_ip *ip)
 	memcpy(words, ip->b, sizeof words);
 	return rf_tag6(&p->t, p->t.conf, words);
 }
-
-size_t rf_prefixes_count(const struct rf_prefixes *p)
-{
-	return p->kept.count;
-}

@@ -34,4 +34,3 @@ int rf_prefixes_clear(struct rf_prefixes *p, const struct rf_prefix *at);
 int rf_prefixes_move(struct rf_prefixes *p, const struct rf_tables *to);
 /* As the kernel sees it; 0: none. */
 uint16_t rf_prefixes_find(const struct rf_prefixes *p, const struct rf_ip *ip);
-size_t rf_prefixes_count(const struct rf_prefixes *p);

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "shield/tables.h"
 
-enum { MAP_CONF, MAP_FIRST, MAP_EXACT, MAP_ROOT, MAP_RATES, MAP_COUNTS, MAP_SAMPLES, MAPS };
 enum { TAG_ALLOW = 2, TAG_DENY = 3 };
 
 struct rf_shield {
@@ -42,10 +42,10 @@ static void tables_fini(struct rf_tables *t)
 static int tables_init(struct rf_tables *t, const int *fds)
 {
 	*t = (struct rf_tables){
-		.first = memory(FIRST_SIZE, fds ? fds[MAP_FIRST] : -1),
-		.buckets = memory(EXACT_SIZE, fds ? fds[MAP_EXACT] : -1),
-		.root = memory(sizeof *t->root, fds ? fds[MAP_ROOT] : -1),
-		.conf = memory(sizeof *t->conf, fds ? fds[MAP_CONF] : -1),
+		.first = memory(FIRST_SIZE, fds ? fds[RF_FILTER_MAP_dir_first] : -1),
+		.buckets = memory(EXACT_SIZE, fds ? fds[RF_FILTER_MAP_exact] : -1),
+		.root = memory(sizeof *t->root, fds ? fds[RF_FILTER_MAP_six_root] : -1),
+		.conf = memory(sizeof *t->conf, fds ? fds[RF_FILTER_MAP_conf] : -1),
 	};
 	if (t->first && t->buckets && t->root && t->conf)
 		return RF_OK;
@@ -82,8 +82,8 @@ void rf_shield_free(struct rf_shield *s)
 int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, struct rf_err *e)
 {
 	struct rf_tables kernel = { 0 };
-	int rc = count == MAPS ? tables_init(&kernel, fds) : RF_E_INVALID;
-	if (rc == RF_OK && !(s->counts = memory(COUNTS_SIZE, fds[MAP_COUNTS])))
+	int rc = count == RF_FILTER_MAP_COUNT ? tables_init(&kernel, fds) : RF_E_INVALID;
+	if (rc == RF_OK && !(s->counts = memory(COUNTS_SIZE, fds[RF_FILTER_MAP_counts])))
 		rc = RF_E_NOMEM;
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
@@ -108,6 +108,22 @@ void rf_shield_spare(struct rf_shield *s, const struct rf_ip *ip, uint16_t port)
 	k->spare_family = ip->family;
 	memcpy(k->spare, ip->b, sizeof k->spare);
 	__atomic_store_n(&k->spare_port, port, __ATOMIC_RELEASE);
+}
+
+/* So many frames a second, and as many at once. */
+static struct rf_rate_conf rate(uint64_t frames)
+{
+	return frames ? (struct rf_rate_conf){ RF_NS_S / frames, RF_NS_S } : (struct rf_rate_conf){ 0 };
+}
+
+void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l)
+{
+	struct rf_filter_conf *k = s->t.conf;
+	k->source = rate(l->source);
+	k->prefix = rate(l->prefix);
+	k->target = rate(l->target);
+	for (size_t i = 0; i < RF_REFLECT_WORDS; i++)
+		__atomic_store_n(&k->reflect[i], l->reflect[i], __ATOMIC_RELEASE);
 }
 
 int rf_shield_set(struct rf_shield *s, const struct rf_prefix *at, enum rf_shield_mode mode, struct rf_err *e)

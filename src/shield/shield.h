@@ -24,8 +24,17 @@ struct rf_shield *rf_shield_new(uint64_t secret);
 int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, struct rf_err *e);
 void rf_shield_free(struct rf_shield *s); /* NULL is harmless */
 
-/* Frames to this address (family 0: to any) and TCP port pass whatever stands at their source: the way of the operator. */
+/* Frames to this address (family 0: to any) and TCP port pass whatever stands at their source, and any rate: the way of the
+ * operator. */
 void rf_shield_spare(struct rf_shield *s, const struct rf_ip *ip, uint16_t port);
+
+/* What any source may send through the kernel filter: frames a second, 0 for any, and the UDP source ports (a bit each, 64 a
+ * word) from which nobody is answered. */
+struct rf_shield_limits {
+	uint64_t source, prefix, target; /* of an address, of its /24 or /48, to an address and port */
+	uint64_t reflect[1024];
+};
+void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l);
 
 /* One rule a prefix. RF_E_FULL, RF_E_NOMEM: nothing has changed. */
 int rf_shield_set(struct rf_shield *s, const struct rf_prefix *at, enum rf_shield_mode mode, struct rf_err *e);

@@ -239,3 +239,62 @@ def test_an_interface_that_goes_and_comes_has_the_filter_again(net, walled):
     e.wait_log("the kernel filter stands on edge0", start=mark)
     assert not net.reaches(e.port, "10.77.0.2")
     assert net.reaches(e.port, "10.77.0.3")
+
+
+# --- rates and reflection ---
+
+class Echo:
+    """A UDP service in the edge's namespace that answers everything."""
+
+    def __init__(self, net, port):
+        code = ("import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('10.77.0.1', %d)); print('up', flush=True)\n"
+                "while True:\n d, a = s.recvfrom(2048); s.sendto(d, a)" % port)
+        self.net, self.port = net, port
+        self.child = subprocess.Popen(net.inside(net.edge, "/usr/bin/python3", "-c", code), stdout=subprocess.PIPE)
+        self.child.stdout.readline()
+
+    def answers(self, source, count, sport=0):
+        """How many of so many datagrams, sent at once, are answered."""
+        code = ("import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('%s', %d)); s.settimeout(0.5)\n"
+                "for i in range(%d): s.sendto(b'x', ('10.77.0.1', %d))\n"
+                "n = 0\ntry:\n  while n < %d: s.recv(10); n += 1\nexcept TimeoutError: pass\nprint(n)" % (source, sport, count, self.port, count))
+        done = subprocess.run(self.net.inside(self.net.clients, "/usr/bin/python3", "-c", code), capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    def close(self):
+        self.child.kill()
+        self.child.wait()
+
+
+@pytest.fixture
+def echo(net):
+    e = Echo(net, 5683)
+    yield e
+    e.close()
+
+
+def reloaded(e, **shield):
+    e.boot["shield"].update(shield)
+    e.write()
+    mark = len(e.logged())
+    e.signal(signal.SIGHUP)
+    e.wait_log("rules are in force", start=mark)
+
+
+def test_rates_and_reflection_hold_in_the_kernel_and_follow_a_reload(net, walled, echo):
+    e = started(walled, net)
+    assert echo.answers("10.77.0.2", 200) == 200 and echo.answers("10.77.0.2", 3, 1900) == 3
+    reloaded(e, source_rate=50, reflection_ports="19:1900")
+    assert 50 <= echo.answers("10.77.0.2", 200) <= 80, "one source has its rate"
+    assert echo.answers("10.77.0.3", 40) == 40, "and another its own"
+    assert echo.answers("10.77.0.3", 3, 1900) == 0, "answers that nobody asked for"
+    assert net.reaches(e.api_port, "10.77.0.2"), "the way of the operator has no rate"
+    frames = e.api("GET", "/accounts/{account}/shield")["frames"]
+    assert frames["rate_source"] >= 120 and frames["reflection"] == 3
+    allowed = block(e, "10.77.0.2", mode="whitelist")
+    assert echo.answers("10.77.0.2", 200) == 200, "who is allowed has none"
+    e.api("DELETE", f"{RULES}/{allowed['id']}")
+    reloaded(e, source_rate=0, target_rate=60, reflection_ports="")
+    assert echo.answers("10.77.0.3", 3, 1900) == 3
+    assert 55 <= echo.answers("10.77.0.2", 100) + echo.answers("10.77.0.3", 100) <= 150, "all sources share the rate of a destination"
+    assert e.api("GET", "/accounts/{account}/shield")["frames"]["rate_target"] > 0

@@ -1,0 +1,23 @@
+/* ctl/wall: see wall.h. */
+#include "ctl/wall.h"
+#include "shield/shield.h"
+
+static void spare_operator(const struct rf_ctl *c)
+{
+	const struct rf_boot_address *api = &c->boot->api_listen;
+	static const uint8_t any[16];
+	struct rf_ip ip = api->ip;
+	if (memcmp(ip.b, any, sizeof any) == 0)
+		ip.family = 0;
+	rf_shield_spare(c->shield, &ip, api->port);
+}
+
+void rf_wall_follow(struct rf_ctl *c)
+{
+	const struct rf_boot *b = c->boot;
+	struct rf_shield_limits l = { .source = b->shield_source, .prefix = b->shield_prefix, .target = b->shield_target };
+	struct rf_str bad;
+	rf_boot_reflection(b, l.reflect, &bad);
+	rf_shield_limit(c->shield, &l);
+	spare_operator(c);
+}
