@@ -41,12 +41,21 @@ static void app_free(struct rf_app *a)
 		rf_cert_tmpl_free(a->headers[i].value);
 }
 
+static void port_free(struct rf_port *p)
+{
+	rf_origin_group_put(p->origins);
+	for (int i = 0; i < 2; i++)
+		rf_keypair_put(p->keypair[i]);
+}
+
 void rf_site_put(struct rf_site *t)
 {
 	if (!t || atomic_fetch_sub(&t->refs, 1) != 1)
 		return;
 	for (size_t i = 0; i < t->app_count; i++)
 		app_free(t->apps[i]);
+	for (size_t i = 0; i < t->port_count; i++)
+		port_free(t->port[i]);
 	for (size_t i = 0; i < t->class_slots; i++)
 		if (t->classes[i])
 			rf_cert_tmpl_free(t->classes[i]->bind_template);

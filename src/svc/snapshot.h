@@ -15,6 +15,7 @@
 #include "policy/jwt.h"
 #include "policy/lists.h"
 #include "policy/verdict.h"
+#include "svc/port.h"
 #include "tls/tls.h"
 
 /* Client authentication of a host. */
@@ -88,6 +89,9 @@ struct rf_site {
 	size_t zone_count;
 	struct rf_app **apps;
 	size_t app_count;
+	struct rf_port **port;
+	size_t port_count;
+	struct rf_ports *ports;            /* the same, to be looked up; NULL: none */
 	struct rf_geo *geo;                /* of addresses; NULL: none */
 	struct rf_tokens *tokens;          /* NULL: none */
 	struct rf_str place_name, place_region;
