@@ -150,6 +150,11 @@ uint64_t rf_loop_now(const struct rf_loop *loop)
 	return loop->now;
 }
 
+uint64_t rf_loop_mono(struct rf_loop *loop)
+{
+	return loop->ops->mono(loop);
+}
+
 int64_t rf_loop_wall(struct rf_loop *loop)
 {
 	return loop->ops->wall(loop);

@@ -76,6 +76,7 @@ void rf_loop_turn(struct rf_loop *loop, uint64_t wait_ns);
 void rf_loop_stop(struct rf_loop *loop);
 
 uint64_t rf_loop_now(const struct rf_loop *loop); /* monotonic, ns, of this turn */
+uint64_t rf_loop_mono(struct rf_loop *loop);      /* the same clock read now, to measure what a turn takes */
 int64_t rf_loop_wall(struct rf_loop *loop);       /* wall clock, ns since 1970, read now */
 
 /* Called with `arg` at the end of every turn (online: true), and around each wait that may block: before it

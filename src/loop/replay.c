@@ -331,6 +331,8 @@ int rf_replay_run(struct rf_replay *r, uint64_t ns)
 		rf_loop_turn(&r->loop, end - r->mono);
 		if (atomic_exchange(&r->loop.stop, false))
 			return RF_OK;
+		if (r->mono > end) /* busy for longer */
+			end = r->mono;
 		if (r->mono != at)
 			turns = 0;
 		at = r->mono;
@@ -343,6 +345,11 @@ int rf_replay_run(struct rf_replay *r, uint64_t ns)
 void rf_replay_wall_step(struct rf_replay *r, int64_t ns)
 {
 	r->wall += ns;
+}
+
+void rf_replay_busy(struct rf_replay *r, uint64_t ns)
+{
+	r->mono += ns;
 }
 
 int rf_replay_listener(struct rf_replay *r)

@@ -34,6 +34,7 @@ void rf_replay_free(struct rf_replay *r);
 enum { RF_REPLAY_TURNS = 100000 };
 int rf_replay_run(struct rf_replay *r, uint64_t ns);
 void rf_replay_wall_step(struct rf_replay *r, int64_t ns); /* somebody sets the wall clock */
+void rf_replay_busy(struct rf_replay *r, uint64_t ns);     /* what runs now takes so long, within its turn */
 
 int rf_replay_listener(struct rf_replay *r); /* a descriptor */
 /* from NULL: 192.0.2.1, a port of its own. The connection waits until it is accepted, and may send before. */

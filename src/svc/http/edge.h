@@ -35,8 +35,8 @@ struct rf_http_conf {
 	uint32_t connections_per_address;  /* 0: no bound */
 	uint32_t handshakes;               /* under way at once; the oldest makes room */
 	uint32_t handshakes_per_address;   /* 0: no bound */
-	uint32_t handshakes_per_turn;      /* steps of handshakes between two looks at the other connections, */
-	uint64_t handshake_turn_ns;        /* and the time after which no further one is begun */
+	uint32_t handshakes_per_turn;      /* most steps of handshakes between two looks at the other connections; 0: 1 */
+	uint64_t handshake_turn_ns;        /* once they have taken so long, no further one is begun before the next look */
 	uint32_t requests_per_connection;  /* 0: no bound */
 	uint32_t requests_per_address;     /* a second; 0: no bound */
 	size_t request_memory;             /* arena of one request */

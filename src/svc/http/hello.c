@@ -4,8 +4,8 @@
  *
  * Handshakes are the dearest thing that a stranger can ask for. So: their number is bounded on the
  * worker (the oldest makes room for the newest) and for an address; and their steps run from a queue
- * at the end of a turn, for half a millisecond a turn, so that requests on connections that stand already never wait
- * for more than that and one step.
+ * at the end of a turn, a few of them (two, by default) and no further one once they have taken half a millisecond, so
+ * that requests on connections that stand already wait for no more than that.
  *
  * Invariants: a connection is in edge->handshaking exactly while edge->handshakes counts it. What a
  * PROXY header says is believed only from trusted prefixes; from others the connection is refused.
@@ -160,10 +160,10 @@ void hello_queue(struct rf_http_conn *c)
 	rf_loop_defer(c->edge->loop, &c->edge->turn_task);
 }
 
-/* Has this turn spent its time on handshakes? A clock that is set back meanwhile leaves the bound on their number. */
-static bool spent(struct rf_http_edge *e, int64_t from)
+/* Has this turn spent its time on handshakes? */
+static bool spent(struct rf_http_edge *e, uint64_t from)
 {
-	return rf_loop_wall(e->loop) - from >= (int64_t)e->conf.handshake_turn_ns;
+	return rf_loop_mono(e->loop) - from >= e->conf.handshake_turn_ns;
 }
 
 /* Run those that waited for the end of the turn: all of those that are past their handshake, a few of the others. */
@@ -171,7 +171,7 @@ void hello_turn(struct rf_task *t)
 {
 	struct rf_http_edge *e = RF_CONTAINER(t, struct rf_http_edge, turn_task);
 	unsigned budget = e->conf.handshakes_per_turn;
-	int64_t from = rf_loop_wall(e->loop);
+	uint64_t from = rf_loop_mono(e->loop);
 	struct rf_node now, later;
 	rf_list_init(&now);
 	rf_list_init(&later);
