@@ -14,47 +14,6 @@ enum { PEEK_STEP = 8192 }; /* bytes decoded at once */
 enum { ROUNDS = 16 }; /* buffers moved before others may run */
 enum { END_PIECES = 5 }; /* CRLF of a chunk and what rf_flow_pump puts at the end */
 
-void rf_inbuf_drop(struct rf_inbuf *in, struct rf_bufpool *bufs)
-{
-	if (in->cap > RF_BUFPOOL_SIZE)
-		free(in->p);
-	else
-		rf_bufpool_put(bufs, in->p);
-	*in = (struct rf_inbuf){ 0 };
-}
-
-int rf_inbuf_grow(struct rf_inbuf *in, struct rf_bufpool *bufs, uint32_t cap)
-{
-	char *p = malloc(cap);
-	if (!p)
-		return RF_E_NOMEM;
-	struct rf_inbuf old = *in;
-	memcpy(p, old.p, old.end);
-	rf_inbuf_drop(in, bufs);
-	*in = old;
-	in->p = p;
-	in->cap = cap;
-	return RF_OK;
-}
-
-ssize_t rf_inbuf_read(struct rf_inbuf *in, struct rf_stream *s, struct rf_bufpool *bufs)
-{
-	if (!in->p) {
-		in->p = rf_bufpool_get(bufs);
-		if (!in->p)
-			return RF_E_NOMEM;
-		in->cap = RF_BUFPOOL_SIZE;
-	}
-	if (in->at == in->end)
-		in->at = in->end = in->floor;
-	if (in->end == in->cap)
-		return RF_E_FULL;
-	ssize_t r = rf_stream_read(s, in->p + in->end, in->cap - in->end);
-	if (r > 0)
-		in->end += (uint32_t)r;
-	return r;
-}
-
 void rf_flow_init(struct rf_flow *f, struct rf_stream *from, struct rf_inbuf *in, struct rf_stream *to,
 		  struct rf_bufpool *bufs, struct rf_arena *arena)
 {

@@ -12,17 +12,10 @@
  */
 #pragma once
 #include "base/buf.h"
-#include "net/bufpool.h"
-#include "net/stream.h"
+#include "net/inbuf.h"
 #include "wire/http1_body.h"
 
 struct rf_codec;
-
-/* Bytes read and not used yet; p is NULL while there are none. What is before `floor` is in use. */
-struct rf_inbuf {
-	char *p;
-	uint32_t floor, at, end, cap; /* cap RF_BUFPOOL_SIZE: from the pool; larger: an own one for a large head */
-};
 
 enum { RF_FLOW_OUT = 28, RF_FLOW_HEADS = 2, RF_FLOW_TRAILERS = 16 };
 enum rf_flow_side { RF_FLOW_FROM, RF_FLOW_TO };
@@ -78,13 +71,3 @@ bool rf_flow_whole(const struct rf_flow *f);
 int rf_flow_take(struct rf_flow *f, struct rf_str *ret);
 /* Gives the codec and its buffer back, not the source's. */
 void rf_flow_fini(struct rf_flow *f);
-
-/* Read more into the buffer. > 0, RF_E_FULL without room, RF_E_NOMEM without a buffer, or as rf_stream_read. */
-ssize_t rf_inbuf_read(struct rf_inbuf *in, struct rf_stream *s, struct rf_bufpool *bufs);
-void rf_inbuf_drop(struct rf_inbuf *in, struct rf_bufpool *bufs); /* gives the buffer back */
-/* Make it hold `cap` bytes, moving what it has. RF_E_NOMEM. */
-int rf_inbuf_grow(struct rf_inbuf *in, struct rf_bufpool *bufs, uint32_t cap);
-static inline struct rf_str rf_inbuf_str(const struct rf_inbuf *in)
-{
-	return (struct rf_str){ in->p ? in->p + in->at : NULL, in->end - in->at };
-}
