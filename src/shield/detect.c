@@ -1,0 +1,639 @@
+/* shield/detect: see detect.h for the way of a flood.
+ *
+ *   tick: every host: rate of the last second ─► above its threshold twice ─► flood ─► search ─► events
+ *         then: samples that are LAG ticks old become usual, where no flood is on and the rate is not above the threshold
+ *
+ * What is usual of a host's rate: mean and mean deviation, over all seconds until it has learned, over the last minutes from then on.
+ * Samples wait in one ring of all hosts; a reservoir takes so many of them that it is full soon, and from then on one every two
+ * seconds, so that it shows the last quarter of an hour.
+ *
+ * Invariants: a host has at most one flood; its `flood` points into the table of floods while it is on. Live rules are never more than
+ * RF_FLOOD_RULES. The texts of a signature come from a sample that it matches.
+ */
+#include "shield/detect.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "shield/detect_search.h"
+
+enum {
+	SECOND = 4,               /* ticks */
+	LAG = 8,
+	ABOVE = 2,                /* ticks in a row above the threshold begin a flood */
+	PATIENCE = 20,            /* ticks after which a flood without a signature is told */
+	CALM = 20,                /* ticks below the threshold, without a live rule, end it */
+	UPDATE = 40,
+	RECENT = 2048,            /* samples of a search */
+	SEARCH_LEAST = 50,
+	FILL = 32,                /* samples a tick that a reservoir takes until it has learned */
+	SLOW_S = 300,             /* of the mean, once learned */
+	IDLE = 4 * 600,           /* ticks after which a host may make room */
+};
+
+#define REFRESH (RF_FLOOD_TICK_NS / 2e9) /* samples a tick that it takes from then on */
+
+struct usual {
+	struct rf_traits traits[RF_DETECT_BASE];
+	uint32_t source[RF_DETECT_BASE];
+	unsigned n;
+};
+
+struct watched {
+	uint64_t hash;            /* 0: free */
+	char name[RF_FEED_NAME];
+	uint64_t first, last;     /* ticks: seen */
+	struct rf_detect_counts now; /* of this tick */
+	uint32_t ticks[SECOND];   /* requests */
+	uint32_t samples, samples_before; /* of this tick and the one before */
+	double mean, deviation;   /* requests a second */
+	uint32_t seconds;         /* that were learned from */
+	unsigned above, calm, age;
+	bool hot;                 /* above the threshold now */
+	struct usual *usual[2];
+	struct rf_flood *flood;
+};
+
+struct kept { /* a sample in the ring */
+	uint64_t host, tick;
+	struct rf_traits traits;
+	uint32_t source;
+	struct rf_sample raw;
+};
+
+struct dropped {
+	uint64_t host;            /* hash of its name */
+	struct rf_signature g;
+};
+
+struct rf_detect {
+	struct rf_detect_conf conf;
+	struct rf_detect_ops ops;
+	uint64_t random, tick, mono_ns, number;
+	int64_t wall_ns;
+	struct watched *hosts;
+	struct kept *ring;
+	uint64_t in, learned;     /* of the ring: written; looked at by learning */
+	struct rf_flood *floods;
+	struct dropped *dropped;
+	size_t dropped_n, dropped_cap;
+	struct rf_buf room;
+	struct rf_detect_stats stats;
+};
+
+static double draw(struct rf_detect *d)
+{
+	d->random ^= d->random << 13;
+	d->random ^= d->random >> 7;
+	d->random ^= d->random << 17;
+	return (double)(d->random >> 11) / 9007199254740992.0;
+}
+
+/* --- hosts --- */
+
+static struct watched *find(const struct rf_detect *d, uint64_t hash)
+{
+	for (unsigned i = 0; i < RF_DETECT_HOSTS; i++)
+		if (d->hosts[i].hash == hash)
+			return &d->hosts[i];
+	return NULL;
+}
+
+static struct watched *room(struct rf_detect *d)
+{
+	struct watched *idle = NULL;
+	for (unsigned i = 0; i < RF_DETECT_HOSTS; i++) {
+		struct watched *w = &d->hosts[i];
+		if (!w->hash)
+			return w;
+		if (!w->flood && d->tick - w->last > IDLE && (!idle || w->last < idle->last))
+			idle = w;
+	}
+	if (idle) {
+		free(idle->usual[0]);
+		free(idle->usual[1]);
+		*idle = (struct watched){ 0 };
+	}
+	return idle;
+}
+
+static struct watched *watch(struct rf_detect *d, uint64_t hash, struct rf_str name)
+{
+	struct watched *w = find(d, hash);
+	if (w)
+		return w;
+	if (!(w = room(d))) {
+		d->stats.hosts_lost++;
+		return NULL;
+	}
+	w->hash = hash;
+	w->first = d->tick;
+	snprintf(w->name, sizeof w->name, "%.*s", RF_ARG(name));
+	return w;
+}
+
+void rf_detect_count(struct rf_detect *d, uint64_t host, struct rf_str name, const struct rf_detect_counts *n)
+{
+	struct watched *w = n->requests ? watch(d, host, name) : find(d, host);
+	if (!w)
+		return;
+	w->last = d->tick;
+	w->now.requests += n->requests;
+	w->now.bytes_in += n->bytes_in;
+	w->now.bytes_out += n->bytes_out;
+	for (int i = 0; i < 6; i++)
+		w->now.status[i] += n->status[i];
+}
+
+/* --- what is usual --- */
+
+static bool has_learned(const struct rf_detect *d, const struct watched *w)
+{
+	return (uint64_t)w->seconds * RF_NS_S >= d->conf.learn_ns;
+}
+
+static uint32_t threshold(const struct rf_detect *d, const struct watched *w)
+{
+	static const double factors[] = { [RF_FLOOD_HIGH] = 3, [RF_FLOOD_MEDIUM] = 5, [RF_FLOOD_LOW] = 10, [RF_FLOOD_OFF] = 10 };
+	double factor = factors[d->conf.sense], t = w->mean * factor;
+	if (t < w->mean + 2 * factor * w->deviation)
+		t = w->mean + 2 * factor * w->deviation;
+	return t < d->conf.floor ? d->conf.floor : t < UINT32_MAX ? (uint32_t)t : UINT32_MAX;
+}
+
+static void learn_rate(const struct rf_detect *d, struct watched *w, uint32_t rate)
+{
+	double part = has_learned(d, w) ? 1.0 / SLOW_S : 1.0 / (w->seconds + 1);
+	part = part < 1.0 / SLOW_S ? 1.0 / SLOW_S : part;
+	double off = fabs(rate - w->mean);
+	w->mean += (rate - w->mean) * part;
+	w->deviation += (off - w->deviation) * part;
+	w->seconds += w->seconds < UINT32_MAX;
+}
+
+static void learn_sample(struct rf_detect *d, struct watched *w, const struct kept *k)
+{
+	int which = !k->raw.known;
+	double most = has_learned(d, w) && w->usual[which] && w->usual[which]->n == RF_DETECT_BASE ? REFRESH : FILL;
+	double chance = w->samples_before > most ? most / w->samples_before : 1;
+	if (!w->usual[which] && !(w->usual[which] = calloc(1, sizeof(struct usual))))
+		return;
+	struct usual *u = w->usual[which];
+	if (draw(d) >= chance)
+		return;
+	unsigned at = u->n < RF_DETECT_BASE ? u->n++ : (unsigned)(draw(d) * RF_DETECT_BASE);
+	u->traits[at] = k->traits;
+	u->source[at] = k->source;
+}
+
+static void learn_samples(struct rf_detect *d)
+{
+	if (d->in - d->learned > RF_DETECT_WINDOW)
+		d->learned = d->in - RF_DETECT_WINDOW; /* a flood has overtaken them */
+	for (; d->learned < d->in; d->learned++) {
+		const struct kept *k = &d->ring[d->learned % RF_DETECT_WINDOW];
+		if (k->tick + LAG > d->tick)
+			return;
+		struct watched *w = find(d, k->host);
+		if (w && !w->flood && !w->hot)
+			learn_sample(d, w, k);
+	}
+}
+
+static size_t usual_count(const struct watched *w)
+{
+	return (w->usual[0] ? w->usual[0]->n : 0) + (w->usual[1] ? w->usual[1]->n : 0);
+}
+
+/* --- samples --- */
+
+static void keep(struct rf_detect *d, struct rf_flood *f, const struct rf_sample *s)
+{
+	unsigned at = f->kept < RF_FLOOD_KEPT ? f->kept++ : (unsigned)(draw(d) * 64 * RF_FLOOD_KEPT);
+	if (at < RF_FLOOD_KEPT)
+		f->sample[at] = (struct rf_flood_sample){ d->wall_ns, *s };
+}
+
+/* `ip` stands beside `source`, row by row. */
+static void name_source(struct rf_flood *f, const struct rf_sample *s, uint32_t key)
+{
+	for (unsigned i = 0; i < RF_FLOOD_TOP; i++)
+		if (f->source[i].key == key)
+			f->ip[i] = s->src;
+}
+
+static void note(struct rf_detect *d, struct rf_flood *f, const struct kept *k)
+{
+	const struct rf_sample *s = &k->raw;
+	uint32_t asn = 0, country = 0;
+	rf_hll_add(f->addresses, RF_HLL, rf_hash((struct rf_str){ (const char *)s->src.b, sizeof s->src.b }));
+	rf_top_add(f->source, RF_FLOOD_TOP, k->source, s->weight);
+	name_source(f, s, k->source);
+	if (d->ops.place)
+		d->ops.place(d->ops.arg, &s->src, &asn, &country);
+	if (asn)
+		rf_top_add(f->asn, RF_FLOOD_TOP, asn, s->weight);
+	if (country)
+		rf_top_add(f->country, RF_FLOOD_TOP, country, s->weight);
+	for (unsigned i = 0; i < f->rules; i++)
+		if (f->rule[i].live && rf_signature_match(&f->rule[i].signature, &k->traits, k->source)) {
+			keep(d, f, s);
+			return;
+		}
+}
+
+void rf_detect_sample(struct rf_detect *d, const struct rf_sample *s)
+{
+	struct watched *w = find(d, s->host);
+	if (!w)
+		return;
+	struct kept *k = &d->ring[d->in++ % RF_DETECT_WINDOW];
+	*k = (struct kept){ .host = s->host, .tick = d->tick, .source = rf_source_hash(&s->src), .raw = *s };
+	rf_traits_of(s, &d->room, &k->traits);
+	w->samples++;
+	d->stats.samples++;
+	if (w->flood)
+		note(d, w->flood, k);
+}
+
+void rf_detect_addresses(struct rf_detect *d, uint64_t host, const uint8_t registers[RF_HLL])
+{
+	struct watched *w = find(d, host);
+	for (unsigned i = 0; w && w->flood && i < RF_HLL; i++)
+		if (w->flood->addresses[i] < registers[i])
+			w->flood->addresses[i] = registers[i];
+}
+
+uint64_t rf_detect_flood(const struct rf_detect *d, uint64_t host)
+{
+	const struct watched *w = find(d, host);
+	return w && w->flood ? w->flood->number : 0;
+}
+
+/* --- searching --- */
+
+static bool is_dropped(const struct rf_detect *d, uint64_t host, const struct rf_traits *t, uint32_t source)
+{
+	for (size_t i = 0; i < d->dropped_n; i++)
+		if (d->dropped[i].host == host && rf_signature_match(&d->dropped[i].g, t, source))
+			return true;
+	return false;
+}
+
+static bool has_rule(const struct rf_flood *f, const struct rf_traits *t, uint32_t source)
+{
+	for (unsigned i = 0; f && i < f->rules; i++)
+		if (f->rule[i].live && rf_signature_match(&f->rule[i].signature, t, source))
+			return true;
+	return false;
+}
+
+struct gathered {
+	struct rf_seen *v;
+	const struct kept **raw;
+	size_t n;
+	double open;              /* share of the weight that no rule and no drop concerns */
+};
+
+/* The samples of the last second that neither a rule nor a drop concerns, the newest first. */
+static bool gather(const struct rf_detect *d, const struct watched *w, struct gathered *ret)
+{
+	uint64_t all = 0, open = 0, n = d->in < RF_DETECT_WINDOW ? d->in : RF_DETECT_WINDOW;
+	ret->v = calloc(RECENT, sizeof *ret->v);
+	ret->raw = calloc(RECENT, sizeof *ret->raw);
+	for (uint64_t i = 1; ret->v && ret->raw && i <= n && ret->n < RECENT; i++) {
+		const struct kept *k = &d->ring[(d->in - i) % RF_DETECT_WINDOW];
+		if (k->tick + SECOND <= d->tick)
+			break;
+		if (k->host != w->hash)
+			continue;
+		all += k->raw.weight;
+		if (is_dropped(d, w->hash, &k->traits, k->source) || has_rule(w->flood, &k->traits, k->source))
+			continue;
+		open += k->raw.weight;
+		ret->v[ret->n] = (struct rf_seen){ &k->traits, k->source, k->raw.weight };
+		ret->raw[ret->n++] = k;
+	}
+	ret->open = all ? (double)open / (double)all : 0;
+	return ret->v && ret->raw;
+}
+
+static void gathered_fini(struct gathered *g)
+{
+	free(g->v);
+	free(g->raw);
+}
+
+static struct rf_seen *usual_of(const struct usual *u)
+{
+	struct rf_seen *v = calloc(u ? u->n + 1 : 1, sizeof *v);
+	for (unsigned i = 0; v && u && i < u->n; i++)
+		v[i] = (struct rf_seen){ &u->traits[i], u->source[i], 1 };
+	return v;
+}
+
+/* The text of the addresses, and of each term out of a sample that matches. */
+static bool complete(struct rf_detect *d, const struct gathered *g, struct rf_signature *s)
+{
+	RF_BUF_AUTO sources = { 0 };
+	const struct kept *one = NULL;
+	for (size_t i = 0; i < g->n && !one; i++)
+		if (rf_signature_match(s, g->v[i].traits, g->v[i].source))
+			one = g->raw[i];
+	for (unsigned k = 0; k < s->nsources; k++)
+		for (size_t i = 0; i < g->n; i++)
+			if (g->v[i].source == s->source[k]) {
+				char ip[RF_IP_TEXT];
+				rf_buf_printf(&sources, "%s%s", k ? " " : "", rf_ip_str(&g->raw[i]->raw.src, ip));
+				break;
+			}
+	for (unsigned i = 0; one && i < s->n; i++) {
+		bool source = s->term[i].trait == RF_TRAIT_SOURCE;
+		rf_buf_clear(&d->room);
+		if (!source && !rf_trait_value(&one->raw, s->term[i].trait, &d->room))
+			return false;
+		snprintf(s->term[i].value, sizeof s->term[i].value, "%s", rf_buf_z(source ? &sources : &d->room));
+	}
+	return one != NULL && !sources.bad;
+}
+
+static struct rf_flood_rule *rule_room(struct rf_flood *f)
+{
+	if (f->rules < RF_FLOOD_RULES)
+		return &f->rule[f->rules];
+	for (unsigned i = 0; i < f->rules; i++)
+		if (!f->rule[i].live)
+			return &f->rule[i];
+	return NULL;
+}
+
+static bool within_dropped(const struct rf_detect *d, uint64_t host, const struct rf_signature *s)
+{
+	for (size_t i = 0; i < d->dropped_n; i++)
+		if (d->dropped[i].host == host && rf_signature_within(s, &d->dropped[i].g))
+			return true;
+	return false;
+}
+
+static bool search(struct rf_detect *d, const struct watched *w, const struct gathered *g, double excess, struct rf_flood_rule *ret)
+{
+	struct rf_seen *known = usual_of(w->usual[0]), *others = usual_of(w->usual[1]);
+	struct rf_search s = { .now = g->v, .n = g->n, .usual = { known, others }, .excess = excess,
+			       .usual_n = { w->usual[0] ? w->usual[0]->n : 0, w->usual[1] ? w->usual[1]->n : 0 } };
+	bool found = known && others && rf_search_run(&s, &ret->signature, &ret->share, &ret->usual) && complete(d, g, &ret->signature) &&
+		!within_dropped(d, w->hash, &ret->signature);
+	free(known);
+	free(others);
+	return found;
+}
+
+static void tell(struct rf_detect *d, struct rf_flood *f, enum rf_flood_event what, struct rf_flood_rule *r)
+{
+	if (!f->told) {
+		f->told = true;
+		d->ops.event(d->ops.arg, RF_FLOOD_START, f, NULL);
+	}
+	if (what != RF_FLOOD_START)
+		d->ops.event(d->ops.arg, what, f, r);
+}
+
+/* The part of the rate that no rule and no drop concerns, and another signature where that is too much. */
+static void look(struct rf_detect *d, struct watched *w, uint32_t rate)
+{
+	struct gathered g = { 0 };
+	struct rf_flood *f = w->flood;
+	struct rf_flood_rule found = { .live = true, .last_ns = d->mono_ns }, *to = rule_room(f);
+	double open;
+	if (!gather(d, w, &g) || (open = rate * g.open) <= f->threshold || g.n < SEARCH_LEAST) {
+		gathered_fini(&g);
+		return;
+	}
+	double excess = 1 - w->mean / open;
+	if (!has_learned(d, w) || usual_count(w) < RF_DETECT_BASE_LEAST)
+		f->inaction = "it is not known yet what is usual for this host";
+	else if (!to)
+		f->inaction = "it takes more signatures than one flood may have";
+	else if (!search(d, w, &g, excess > 0.1 ? excess : 0.1, &found))
+		f->inaction = "no combination of traits separates it from what is usual";
+	else {
+		f->inaction = NULL;
+		*to = found;
+		f->rules += to == &f->rule[f->rules];
+		for (size_t i = 0; i < g.n; i++)
+			if (rf_signature_match(&to->signature, g.v[i].traits, g.v[i].source))
+				keep(d, f, &g.raw[i]->raw);
+		tell(d, f, RF_FLOOD_SIGNATURE, to);
+	}
+	gathered_fini(&g);
+}
+
+/* --- floods --- */
+
+static void begin(struct rf_detect *d, struct watched *w, uint32_t rate)
+{
+	struct gathered g = { 0 };
+	struct rf_flood *f = NULL;
+	bool open = gather(d, w, &g) && rate * g.open > threshold(d, w);
+	for (unsigned i = 0; open && i < RF_FLOODS && !f; i++)
+		f = d->floods[i].on ? NULL : &d->floods[i];
+	d->stats.floods_lost += open && !f;
+	if (f) {
+		*f = (struct rf_flood){ .number = ++d->number, .on = true, .usual = (uint32_t)(w->mean + 0.5), .threshold = threshold(d, w),
+					.began_ns = d->wall_ns - (int64_t)(w->above * RF_FLOOD_TICK_NS) };
+		memcpy(f->host, w->name, sizeof f->host);
+		w->flood = f;
+		w->age = w->calm = 0;
+		d->stats.floods++;
+		for (size_t i = 0; i < g.n; i++)
+			note(d, f, g.raw[i]);
+	}
+	gathered_fini(&g);
+}
+
+static void expire(struct rf_detect *d, struct rf_flood *f)
+{
+	for (unsigned i = 0; i < f->rules; i++) {
+		struct rf_flood_rule *r = &f->rule[i];
+		if (!r->live)
+			continue;
+		if (r->hits != r->seen_hits) {
+			r->seen_hits = r->hits;
+			r->last_ns = d->mono_ns;
+		}
+		if (d->mono_ns - r->last_ns < d->conf.ttl_ns)
+			continue;
+		r->live = false;
+		tell(d, f, RF_FLOOD_EXPIRED, r);
+	}
+}
+
+static bool acts(const struct rf_flood *f)
+{
+	for (unsigned i = 0; i < f->rules; i++)
+		if (f->rule[i].live)
+			return true;
+	return false;
+}
+
+static void finish(struct rf_detect *d, struct watched *w)
+{
+	struct rf_flood *f = w->flood;
+	f->ended_ns = d->wall_ns;
+	if (f->told)
+		tell(d, f, RF_FLOOD_END, NULL);
+	f->on = false;
+	w->flood = NULL;
+	w->above = 0;
+}
+
+static void go_on(struct rf_detect *d, struct watched *w, uint32_t rate)
+{
+	struct rf_flood *f = w->flood;
+	f->rate = rate;
+	f->peak = rate > f->peak ? rate : f->peak;
+	f->requests += w->now.requests;
+	f->bytes_in += w->now.bytes_in;
+	f->bytes_out += w->now.bytes_out;
+	for (int i = 0; i < 6; i++)
+		f->status[i] += w->now.status[i];
+	expire(d, f);
+	if (rate > f->threshold)
+		look(d, w, rate);
+	w->age++;
+	w->calm = rate > f->threshold || acts(f) ? 0 : w->calm + 1;
+	if (w->age == PATIENCE && !f->told && rate > f->threshold)
+		tell(d, f, RF_FLOOD_START, NULL);
+	else if (w->calm >= CALM || (w->calm && !f->told))
+		finish(d, w);
+	else if (f->told && w->age % UPDATE == 0)
+		tell(d, f, RF_FLOOD_UPDATE, NULL);
+}
+
+static void tick_host(struct rf_detect *d, struct watched *w)
+{
+	uint32_t rate = 0;
+	w->ticks[d->tick % SECOND] = w->now.requests < UINT32_MAX ? (uint32_t)w->now.requests : UINT32_MAX;
+	for (int i = 0; i < SECOND; i++)
+		rate += w->ticks[i];
+	w->hot = rate > threshold(d, w) && w->seconds > 1;
+	w->above = w->hot ? w->above + 1 : 0;
+	if (!w->flood && w->above >= ABOVE && d->conf.sense != RF_FLOOD_OFF)
+		begin(d, w, rate);
+	if (w->flood)
+		go_on(d, w, rate);
+	/* A flood that is stopped teaches nothing; one that only looks like growth becomes what is usual in time. */
+	if ((d->tick - w->first) % SECOND == SECOND - 1 && !(w->flood && acts(w->flood)) && !(w->hot && w->above < PATIENCE))
+		learn_rate(d, w, rate);
+	w->now = (struct rf_detect_counts){ 0 };
+	w->samples_before = w->samples;
+	w->samples = 0;
+}
+
+void rf_detect_tick(struct rf_detect *d, uint64_t mono_ns, int64_t wall_ns)
+{
+	d->mono_ns = mono_ns;
+	d->wall_ns = wall_ns;
+	for (unsigned i = 0; i < RF_DETECT_HOSTS; i++)
+		if (d->hosts[i].hash)
+			tick_host(d, &d->hosts[i]);
+	learn_samples(d);
+	d->tick++;
+}
+
+void rf_detect_each(struct rf_detect *d, void (*each)(void *arg, struct rf_flood *f), void *arg)
+{
+	for (unsigned i = 0; i < RF_FLOODS; i++)
+		if (d->floods[i].on && d->floods[i].told)
+			each(arg, &d->floods[i]);
+}
+
+/* --- drops --- */
+
+static uint64_t host_hash(struct rf_str host)
+{
+	uint64_t h = rf_hash(host);
+	return h | !h;
+}
+
+int rf_detect_drop(struct rf_detect *d, struct rf_str host, const struct rf_signature *g)
+{
+	if (d->dropped_n == RF_DETECT_DROPPED)
+		return RF_E_FULL;
+	if (d->dropped_n == d->dropped_cap) {
+		size_t cap = d->dropped_cap ? d->dropped_cap * 2 : 16;
+		struct dropped *v = realloc(d->dropped, cap * sizeof *v);
+		if (!v)
+			return RF_E_NOMEM;
+		d->dropped = v;
+		d->dropped_cap = cap;
+	}
+	d->dropped[d->dropped_n++] = (struct dropped){ host_hash(host), *g };
+	struct watched *w = find(d, host_hash(host));
+	for (unsigned i = 0; w && w->flood && i < w->flood->rules; i++) {
+		struct rf_flood_rule *r = &w->flood->rule[i];
+		if (!r->live || !rf_signature_within(&r->signature, g))
+			continue;
+		r->live = false;
+		tell(d, w->flood, RF_FLOOD_EXPIRED, r);
+	}
+	return RF_OK;
+}
+
+void rf_detect_undrop(struct rf_detect *d, struct rf_str host, const struct rf_signature *g)
+{
+	for (size_t i = 0; i < d->dropped_n; i++)
+		if (d->dropped[i].host == host_hash(host) && rf_signature_within(&d->dropped[i].g, g) && rf_signature_within(g, &d->dropped[i].g)) {
+			d->dropped[i] = d->dropped[--d->dropped_n];
+			return;
+		}
+}
+
+/* --- life --- */
+
+struct rf_detect *rf_detect_new(const struct rf_detect_conf *conf, const struct rf_detect_ops *ops, uint64_t random)
+{
+	struct rf_detect *d = calloc(1, sizeof *d);
+	if (!d)
+		return NULL;
+	d->conf = *conf;
+	d->ops = *ops;
+	d->random = random | 1;
+	d->tick = LAG; /* no sample is older than the start */
+	d->hosts = calloc(RF_DETECT_HOSTS, sizeof *d->hosts);
+	d->ring = calloc(RF_DETECT_WINDOW, sizeof *d->ring);
+	d->floods = calloc(RF_FLOODS, sizeof *d->floods);
+	if (d->hosts && d->ring && d->floods)
+		return d;
+	rf_detect_free(d);
+	return NULL;
+}
+
+void rf_detect_free(struct rf_detect *d)
+{
+	if (!d)
+		return;
+	for (unsigned i = 0; d->hosts && i < RF_DETECT_HOSTS; i++) {
+		free(d->hosts[i].usual[0]);
+		free(d->hosts[i].usual[1]);
+	}
+	free(d->hosts);
+	free(d->ring);
+	free(d->floods);
+	free(d->dropped);
+	rf_buf_fini(&d->room);
+	free(d);
+}
+
+void rf_detect_conf(struct rf_detect *d, const struct rf_detect_conf *conf) { d->conf = *conf; }
+
+void rf_detect_stats(const struct rf_detect *d, struct rf_detect_stats *ret)
+{
+	*ret = d->stats;
+	ret->hosts = ret->learned = 0;
+	for (unsigned i = 0; i < RF_DETECT_HOSTS; i++) {
+		ret->hosts += d->hosts[i].hash != 0;
+		ret->learned += d->hosts[i].hash && has_learned(d, &d->hosts[i]) && usual_count(&d->hosts[i]) >= RF_DETECT_BASE_LEAST;
+	}
+}

@@ -1,0 +1,536 @@
+/* Floods beside ordinary traffic, through the workers' feed, in virtual time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "policy/expr.h"
+#include "shield/detect.h"
+
+#define HOST "api.example.com"
+
+struct world {
+	struct rf_feed feed;
+	struct rf_detect *d;
+	uint64_t now, random, sent[2], stopped[2]; /* ordinary, flood */
+	struct rf_detect_counts before;
+	const struct rf_flood_rule *live[8];
+	size_t nlive;
+	unsigned starts, signatures, expired, ends;
+	uint64_t signature_at;
+	char expression[4096], inaction[200];
+	uint64_t addresses, peak;
+	const char *host;
+};
+
+static uint64_t draw(struct world *w)
+{
+	w->random = w->random * 6364136223846793005ull + 1442695040888963407ull;
+	return w->random >> 33;
+}
+
+static void on_event(void *arg, enum rf_flood_event what, struct rf_flood *f, struct rf_flood_rule *r)
+{
+	struct world *w = arg;
+	RF_BUF_AUTO b = { 0 };
+	w->starts += what == RF_FLOOD_START;
+	w->signatures += what == RF_FLOOD_SIGNATURE;
+	w->expired += what == RF_FLOOD_EXPIRED;
+	w->ends += what == RF_FLOOD_END;
+	w->addresses = rf_hll_count(f->addresses, RF_HLL);
+	w->peak = f->peak;
+	snprintf(w->inaction, sizeof w->inaction, "%s", f->inaction ? f->inaction : "");
+	if (what == RF_FLOOD_SIGNATURE) {
+		rf_signature_expression(&r->signature, rf_str_z(f->host), &b);
+		snprintf(w->expression, sizeof w->expression, "%s", rf_buf_z(&b));
+		w->live[w->nlive++] = r;
+		w->signature_at = w->now;
+	}
+	for (size_t i = 0; what == RF_FLOOD_EXPIRED && i < w->nlive; i++)
+		if (w->live[i] == r)
+			w->live[i] = w->live[--w->nlive];
+}
+
+static void place(void *arg, const struct rf_ip *ip, uint32_t *ret_asn, uint32_t *ret_country)
+{
+	(void)arg;
+	*ret_asn = 64512 + ip->b[2] % 200;
+	*ret_country = 'D' * 256 + 'E';
+}
+
+static struct world *world(uint32_t floor)
+{
+	static const struct rf_detect_conf conf = { RF_FLOOD_HIGH, 100, 10 * RF_NS_S, 20 * RF_NS_S };
+	struct world *w = calloc(1, sizeof *w);
+	struct rf_detect_ops ops = { on_event, place, w };
+	struct rf_detect_conf c = conf;
+	c.floor = floor ? floor : conf.floor;
+	w->random = 42;
+	w->now = 1000 * RF_NS_S;
+	w->host = HOST;
+	assert_true(rf_feed_init(&w->feed, 7));
+	assert_non_null(w->d = rf_detect_new(&c, &ops, 9));
+	return w;
+}
+
+static void world_free(struct world *w)
+{
+	rf_detect_free(w->d);
+	rf_feed_fini(&w->feed);
+	free(w);
+}
+
+struct request {
+	const char *method, *names, *cookie, *agent, *type, *connection, *body, *device;
+	char path[64], query[64], length[16];
+	uint32_t address;
+};
+
+static struct rf_ip address(uint32_t n)
+{
+	struct rf_ip ip = { .family = 4, .b = { 10, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n } };
+	return ip;
+}
+
+static void fill(struct rf_sample *s, const struct request *q)
+{
+	const struct { enum rf_piece p; const char *z; } rows[] = {
+		{ RF_PIECE_METHOD, q->method }, { RF_PIECE_PATH, q->path }, { RF_PIECE_QUERY, q->query }, { RF_PIECE_NAMES, q->names },
+		{ RF_PIECE_COOKIE, q->cookie }, { RF_PIECE_AGENT, q->agent }, { RF_PIECE_TYPE, q->type }, { RF_PIECE_LENGTH, q->length },
+		{ RF_PIECE_CONNECTION, q->connection }, { RF_PIECE_BODY, q->body }, { RF_PIECE_VERSION, "HTTP/1.1" } };
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		rf_sample_put(s, rows[i].p, rf_str_z(rows[i].z ? rows[i].z : ""));
+	s->src = address(q->address);
+	s->known = q->device != NULL;
+	snprintf(s->device, sizeof s->device, "%s", q->device ? q->device : "");
+}
+
+/* One request: fed, then judged by the rules in force. */
+static void send(struct world *w, const struct request *q, bool flood)
+{
+	static struct rf_sample judged;
+	struct rf_feed_host *h = rf_feed_host(&w->feed, rf_hash(rf_str_z(w->host)), rf_str_z(w->host));
+	struct rf_ip ip = address(q->address);
+	uint32_t weight = rf_feed_count(&w->feed, h, w->now, &ip);
+	struct rf_sample *s = weight ? rf_feed_slot(&w->feed, h, weight) : NULL;
+	if (s) {
+		fill(s, q);
+		rf_feed_give(&w->feed);
+	}
+	w->sent[flood]++;
+	if (!w->nlive)
+		return;
+	struct rf_traits t;
+	RF_BUF_AUTO room = { 0 };
+	memset(&judged, 0, offsetof(struct rf_sample, text));
+	fill(&judged, q);
+	rf_traits_of(&judged, &room, &t);
+	for (size_t i = 0; i < w->nlive; i++)
+		if (rf_signature_match(&w->live[i]->signature, &t, rf_source_hash(&ip))) {
+			((struct rf_flood_rule *)(uintptr_t)w->live[i])->hits++;
+			w->stopped[flood]++;
+			return;
+		}
+}
+
+static void end_tick(struct world *w)
+{
+	const struct rf_sample *s;
+	for (unsigned i = 0; i < RF_FEED_HOSTS; i++) {
+		struct rf_feed_host *h = &w->feed.hosts[i];
+		if (!h->hash)
+			continue;
+		struct rf_detect_counts n = { .requests = h->requests - w->before.requests };
+		w->before.requests = h->requests;
+		rf_detect_count(w->d, h->hash, rf_str_z(h->name), &n);
+		uint64_t flood = rf_detect_flood(w->d, h->hash);
+		atomic_store(&h->asked, (uint32_t)flood);
+		uint8_t registers[RF_HLL];
+		memcpy(registers, (const void *)h->registers, sizeof registers);
+		if (flood && h->epoch == flood)
+			rf_detect_addresses(w->d, h->hash, registers);
+	}
+	while ((s = rf_feed_peek(&w->feed))) {
+		rf_detect_sample(w->d, s);
+		rf_feed_done(&w->feed);
+	}
+	rf_detect_tick(w->d, w->now, (int64_t)w->now);
+	w->now += RF_FLOOD_TICK_NS;
+}
+
+/* Gateways that post measurements, thermostats that ask for their settings, people with browsers. */
+static void ordinary(struct world *w)
+{
+	struct request q = { .method = "GET", .address = 1 << 20 | (uint32_t)(draw(w) % 800) };
+	unsigned kind = (unsigned)(draw(w) % 10);
+	if (kind < 5) {
+		q.method = "POST";
+		q.names = "host,user-agent,content-type,content-length";
+		q.agent = "gateway/2.1";
+		q.type = "application/json";
+		q.body = "{\"temp\":21.5,\"hum\":40}";
+		q.device = "0123456789abcdef0123456789abcdef";
+		snprintf(q.path, sizeof q.path, "/v1/devices/%u/readings", (unsigned)(draw(w) % 5000));
+		snprintf(q.length, sizeof q.length, "%u", 60 + (unsigned)(draw(w) % 60));
+	} else if (kind < 8) {
+		q.names = "host,user-agent,accept";
+		q.agent = "thermostat/1.0";
+		q.device = "00000000000000000000000000000001";
+		snprintf(q.path, sizeof q.path, "/v1/settings");
+		snprintf(q.query, sizeof q.query, "since=%u", (unsigned)draw(w) % 100000);
+	} else {
+		static const char *const agents[] = { "Mozilla/5.0 (X11)", "Mozilla/5.0 (Macintosh)", "Mozilla/5.0 (Windows)" };
+		static char cookies[64];
+		q.names = "host,user-agent,accept,accept-language,cookie";
+		q.agent = agents[draw(w) % 3];
+		snprintf(cookies, sizeof cookies, "session=%u", (unsigned)draw(w) % 300);
+		q.cookie = cookies;
+		snprintf(q.path, sizeof q.path, "/");
+	}
+	send(w, &q, false);
+}
+
+/* The first attack: small requests whose Cookie is fixed, and nothing else odd. */
+static void cookie_attack(struct world *w, unsigned sources)
+{
+	static const char *const agents[] = { "Mozilla/5.0 (X11)", "Mozilla/5.0 (Macintosh)", "Mozilla/5.0 (Windows)" };
+	struct request q = { .method = "GET", .path = "/", .names = "host,user-agent,accept,accept-language,cookie",
+			     .cookie = "session=dead-beef", .agent = agents[draw(w) % 3], .address = (uint32_t)(draw(w) % sources) };
+	send(w, &q, true);
+}
+
+/* The second: GET or POST, Content-Length: 800000, a body of a[]=&b[]= whose parameters vary. */
+static void body_attack(struct world *w, unsigned sources)
+{
+	struct request q = { .path = "/", .names = "host,user-agent,content-type,content-length,connection", .agent = "Mozilla/5.0 (X11)",
+			     .type = "application/x-www-form-urlencoded", .connection = "close", .address = (uint32_t)(draw(w) % sources) };
+	char body[40];
+	q.method = draw(w) % 2 ? "GET" : "POST";
+	snprintf(body, sizeof body, "%c[]=&%c[]=%u", (char)('a' + draw(w) % 26), (char)('a' + draw(w) % 26), (unsigned)draw(w) % 100);
+	q.body = body;
+	snprintf(q.length, sizeof q.length, "800000");
+	send(w, &q, true);
+}
+
+static void run(struct world *w, double seconds, unsigned usual, unsigned flood, void (*attack)(struct world *w, unsigned sources),
+	unsigned sources)
+{
+	for (int t = 0; t < (int)(seconds * 4); t++) {
+		unsigned n = usual / 4 + (unsigned)(draw(w) % (usual / 8 + 1)), f = attack ? flood / 4 : 0;
+		while (n + f) {
+			bool ours = draw(w) % (n + f) < n;
+			if (ours)
+				ordinary(w);
+			else
+				attack(w, sources);
+			n -= ours;
+			f -= !ours;
+		}
+		end_tick(w);
+	}
+}
+
+static void must_compile(const char *text)
+{
+	static const struct rf_rule_env env = { NULL, 0 };
+	struct rf_expr *x = NULL;
+	struct rf_err e;
+	int rc = rf_expr_compile(&env, RF_PHASE_HTTP_REQUEST, rf_str_z(text), &x, &e);
+	if (rc != RF_OK)
+		fail_msg("%s: %s", text, e.text);
+	rf_expr_put(x);
+}
+
+static void attack_of(struct world *w, void (*attack)(struct world *w, unsigned sources), unsigned sources, const char *must_have)
+{
+	run(w, 30, 200, 0, NULL, 0);
+	assert_int_equal(w->starts, 0);
+	uint64_t began = w->now;
+	run(w, 10, 200, 20000, attack, sources);
+	assert_int_equal(w->starts, 1);
+	assert_true(w->signatures >= 1);
+	assert_true(w->signature_at - began <= 3 * RF_NS_S);
+	assert_int_equal(w->stopped[0], 0);
+	assert_true(w->stopped[1] * 10 > w->sent[1] * 8);
+	assert_non_null(strstr(w->expression, must_have));
+	assert_null(strstr(w->expression, "ip.src"));
+	must_compile(w->expression);
+	run(w, 60, 200, 0, NULL, 0);
+	assert_int_equal(w->expired, w->signatures);
+	assert_int_equal(w->ends, 1);
+	assert_int_equal(w->stopped[0], 0);
+	assert_true(w->peak >= 20000 && w->peak < 21000);
+}
+
+static void test_cookie(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	attack_of(w, cookie_attack, 50000, "http.cookie eq \"session=dead-beef\"");
+	assert_in_range(w->addresses, 44000, 56000);
+	world_free(w);
+}
+
+static void test_body(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	attack_of(w, body_attack, 100000, "800000");
+	assert_in_range(w->addresses, 75000, 97000); /* of 200,000 draws out of 100,000: 86,466 */
+	world_free(w);
+}
+
+/* More of the same is no attack that could be told apart, and nothing is stopped. */
+static void test_crowd(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	run(w, 30, 200, 0, NULL, 0);
+	run(w, 30, 8000, 0, NULL, 0);
+	assert_int_equal(w->signatures, 0);
+	assert_int_equal(w->starts, 1);
+	assert_string_equal(w->inaction, "no combination of traits separates it from what is usual");
+	world_free(w);
+}
+
+static void copy_attack(struct world *w, unsigned sources)
+{
+	struct request q = { .method = "GET", .names = "host,user-agent,accept", .agent = "thermostat/1.0", .path = "/v1/settings",
+			     .device = "00000000000000000000000000000001", .address = (uint32_t)(draw(w) % sources) };
+	snprintf(q.query, sizeof q.query, "since=%u", (unsigned)draw(w) % 100000);
+	send(w, &q, true);
+}
+
+/* One source that does what all do, only more: its address is all that tells it. */
+static void test_one_source(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	run(w, 30, 200, 0, NULL, 0);
+	run(w, 5, 200, 5000, copy_attack, 1);
+	assert_int_equal(w->signatures, 1);
+	assert_non_null(strstr(w->expression, "ip.src in {10.0.0.0}"));
+	assert_int_equal(w->stopped[0], 0);
+	must_compile(w->expression);
+	world_free(w);
+}
+
+/* The same from many sources cannot be told apart by anything, and least of all by addresses. */
+static void test_many_copies(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	run(w, 30, 200, 0, NULL, 0);
+	run(w, 8, 200, 5000, copy_attack, 30000);
+	assert_int_equal(w->signatures, 0);
+	assert_int_equal(w->stopped[1], 0);
+	world_free(w);
+}
+
+static void test_not_learned(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	run(w, 3, 200, 0, NULL, 0);
+	run(w, 8, 200, 20000, cookie_attack, 50000);
+	assert_int_equal(w->signatures, 0);
+	assert_string_equal(w->inaction, "it is not known yet what is usual for this host");
+	world_free(w);
+}
+
+static void mixed_attack(struct world *w, unsigned sources)
+{
+	if (draw(w) % 2)
+		cookie_attack(w, sources);
+	else
+		body_attack(w, sources);
+}
+
+static void test_two_at_once(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	run(w, 30, 200, 0, NULL, 0);
+	run(w, 6, 200, 20000, mixed_attack, 50000);
+	assert_int_equal(w->signatures, 2);
+	assert_true(w->stopped[1] * 10 > w->sent[1] * 7);
+	assert_int_equal(w->stopped[0], 0);
+	world_free(w);
+}
+
+static void test_drop(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	run(w, 30, 200, 0, NULL, 0);
+	run(w, 3, 200, 20000, cookie_attack, 50000);
+	assert_int_equal(w->nlive, 1);
+	struct rf_signature g = w->live[0]->signature;
+	assert_int_equal(rf_detect_drop(w->d, rf_str_z(HOST), &g), RF_OK);
+	assert_int_equal(w->nlive, 0);
+	uint64_t before = w->stopped[1];
+	run(w, 20, 200, 20000, cookie_attack, 50000);
+	assert_int_equal(w->signatures, 1);
+	assert_int_equal(w->stopped[1], before);
+	run(w, 30, 200, 0, NULL, 0);
+	run(w, 4, 200, 20000, body_attack, 50000); /* another one is still found */
+	assert_int_equal(w->signatures, 2);
+	rf_detect_undrop(w->d, rf_str_z(HOST), &g);
+	run(w, 60, 200, 0, NULL, 0);
+	run(w, 3, 200, 20000, cookie_attack, 50000);
+	assert_int_equal(w->signatures, 3);
+	world_free(w);
+}
+
+static void test_bounds(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	struct rf_detect_stats n;
+	char name[32];
+	for (unsigned i = 0; i < RF_DETECT_HOSTS + 10; i++) {
+		struct rf_detect_counts one = { .requests = 1 };
+		snprintf(name, sizeof name, "h%u.example.com", i);
+		rf_detect_count(w->d, rf_hash(rf_str_z(name)), rf_str_z(name), &one);
+	}
+	rf_detect_stats(w->d, &n);
+	assert_int_equal(n.hosts, RF_DETECT_HOSTS);
+	assert_int_equal(n.hosts_lost, 10);
+	struct rf_feed_host *h = rf_feed_host(&w->feed, 1, RF_STR("x"));
+	for (unsigned i = 0; i < RF_FEED_SAMPLES; i++) {
+		assert_non_null(rf_feed_slot(&w->feed, h, 1));
+		rf_feed_give(&w->feed);
+	}
+	assert_null(rf_feed_slot(&w->feed, h, 1));
+	assert_int_equal(w->feed.lost, 1);
+	for (unsigned i = 0; i < RF_FEED_PORTS; i++)
+		assert_non_null(rf_feed_port(&w->feed, (uint16_t)(1000 + i)));
+	assert_null(rf_feed_port(&w->feed, 999));
+	struct rf_signature g = { .n = 1, .term = { { .trait = RF_TRAIT_COOKIE, .hash = 5 } } };
+	for (unsigned i = 0; i < RF_DETECT_DROPPED; i++)
+		assert_int_equal(rf_detect_drop(w->d, RF_STR("z"), &g), RF_OK);
+	assert_int_equal(rf_detect_drop(w->d, RF_STR("z"), &g), RF_E_FULL);
+	world_free(w);
+}
+
+/* A flood leaves some hundred samples a tick, whose weights add up to it. */
+static void test_feed(void **state)
+{
+	(void)state;
+	struct rf_feed f;
+	struct rf_ip ip = address(1);
+	assert_true(rf_feed_init(&f, 3));
+	struct rf_feed_host *h = rf_feed_host(&f, 77, RF_STR("a"));
+	assert_ptr_equal(rf_feed_host(&f, 77, RF_STR("a")), h);
+	uint64_t weight = 0, samples = 0;
+	for (unsigned i = 0; i < 400000; i++) {
+		uint32_t n = rf_feed_count(&f, h, (uint64_t)i * RF_FLOOD_TICK_NS / 100000, &ip);
+		weight += n;
+		samples += n > 0;
+	}
+	assert_in_range(weight, 340000, 460000);
+	assert_true(samples < 4 * 900);
+	rf_feed_fini(&f);
+}
+
+static void value_of(enum rf_piece p, const char *text, enum rf_trait t, const char *want)
+{
+	struct rf_sample s = { 0 };
+	RF_BUF_AUTO b = { 0 };
+	rf_sample_put(&s, p, rf_str_z(text));
+	bool has = rf_trait_value(&s, t, &b);
+	if (has != (want != NULL) || (want && strcmp(rf_buf_z(&b), want) != 0))
+		fail_msg("%s: \"%s\" instead of \"%s\"", text, has ? rf_buf_z(&b) : "(none)", want ? want : "(none)");
+}
+
+static void test_values(void **state)
+{
+	(void)state;
+	value_of(RF_PIECE_PATH, "/v1/devices/17/x", RF_TRAIT_SHAPE, "^/v1/devices/[0-9]+/x$");
+	value_of(RF_PIECE_PATH, "/u/0f3c9a77e1/", RF_TRAIT_SHAPE, "^/u/[0-9A-Fa-f-]{8,}/$");
+	value_of(RF_PIECE_PATH, "/index.html", RF_TRAIT_SHAPE, NULL);
+	value_of(RF_PIECE_PATH, "/a.b/1", RF_TRAIT_SHAPE, "^/a\\x2eb/[0-9]+$");
+	value_of(RF_PIECE_QUERY, "a=1&b&c=", RF_TRAIT_QUERY, "a&b&c");
+	value_of(RF_PIECE_QUERY, "", RF_TRAIT_QUERY, NULL);
+	value_of(RF_PIECE_BODY, "a[]=&b[]=1", RF_TRAIT_BODY, "^[A-Za-z]+\\x5b\\x5d\\x3d");
+	value_of(RF_PIECE_BODY, "{\"temp\":2}", RF_TRAIT_BODY, "^\\x7b\\x22[A-Za-z]+\\x22\\x3a");
+	value_of(RF_PIECE_BODY, "abc", RF_TRAIT_BODY, NULL);
+	value_of(RF_PIECE_LENGTH, "800000", RF_TRAIT_SIZE, "6");
+	value_of(RF_PIECE_COOKIE, "", RF_TRAIT_COOKIE, "");
+	char long_path[300];
+	memset(long_path, 'a', sizeof long_path - 1);
+	long_path[sizeof long_path - 1] = '\0';
+	value_of(RF_PIECE_PATH, long_path, RF_TRAIT_PATH, NULL); /* cut: not compared */
+}
+
+/* Whatever peers send becomes a string that compiles and means the same. */
+static void test_expression(void **state)
+{
+	(void)state;
+	struct rf_signature g = { .n = 4, .term = { { .trait = RF_TRAIT_COOKIE, .value = "a\"b\\c\x01\xff" },
+		{ .trait = RF_TRAIT_SHAPE, .value = "^/a/[0-9]+\\x22$" }, { .trait = RF_TRAIT_SIZE, .value = "6" },
+		{ .trait = RF_TRAIT_BODY, .value = "^[A-Za-z]+\\x5b\\x5d\\x3d" } } };
+	RF_BUF_AUTO b = { 0 };
+	rf_signature_expression(&g, RF_STR("*.example.com"), &b);
+	assert_string_equal(rf_buf_z(&b), "ends_with(http.host, \".example.com\") and http.cookie eq \"a\\x22b\\x5cc\\x01\\xff\" and "
+		"http.request.uri.path matches \"^/a/[0-9]+\\x22$\" and len(http.request.headers[\"content-length\"][0]) eq 6 and "
+		"http.request.body.raw matches \"^[A-Za-z]+\\x5b\\x5d\\x3d\"");
+	must_compile(rf_buf_z(&b));
+	for (unsigned t = 0; t < RF_TRAITS; t++) {
+		struct rf_signature one = { .n = 1, .term = { { .trait = (enum rf_trait)t, .value = "7" } } };
+		rf_buf_clear(&b);
+		if (t == RF_TRAIT_SOURCE)
+			snprintf(one.term[0].value, sizeof one.term[0].value, "192.0.2.1 2001:db8::1");
+		rf_signature_expression(&one, RF_STR("a.example.com"), &b);
+		must_compile(rf_buf_z(&b));
+		assert_int_equal(rf_trait_find(rf_str_z(rf_trait_name((enum rf_trait)t))), t);
+	}
+}
+
+static void test_within(void **state)
+{
+	(void)state;
+	struct rf_signature wide = { .n = 1, .term = { { .trait = RF_TRAIT_COOKIE, .hash = 1 } } };
+	struct rf_signature narrow = { .n = 2, .term = { { .trait = RF_TRAIT_PATH, .hash = 2 }, { .trait = RF_TRAIT_COOKIE, .hash = 1 } } };
+	struct rf_signature none = { 0 };
+	assert_true(rf_signature_within(&narrow, &wide));
+	assert_false(rf_signature_within(&wide, &narrow));
+	assert_false(rf_signature_within(&wide, &none));
+	struct rf_signature one = { .n = 1, .term = { { .trait = RF_TRAIT_SOURCE } }, .nsources = 1, .source = { 4 } };
+	struct rf_signature two = { .n = 1, .term = { { .trait = RF_TRAIT_SOURCE } }, .nsources = 2, .source = { 3, 4 } };
+	assert_true(rf_signature_within(&one, &two));
+	assert_false(rf_signature_within(&two, &one));
+}
+
+static void test_sketch(void **state)
+{
+	(void)state;
+	uint8_t registers[RF_HLL] = { 0 };
+	struct rf_top top[8] = { { 0, 0 } };
+	for (uint64_t i = 0; i < 100000; i++)
+		rf_hll_add(registers, RF_HLL, rf_hash((struct rf_str){ (const char *)&i, sizeof i }));
+	assert_in_range(rf_hll_count(registers, RF_HLL), 90000, 110000);
+	memset(registers, 0, sizeof registers);
+	assert_int_equal(rf_hll_count(registers, RF_HLL), 0);
+	for (uint64_t i = 1; i < 10000; i++)
+		rf_top_add(top, 8, i % 3 ? 77 : i, 1);
+	rf_top_sort(top, 8);
+	assert_int_equal(top[0].key, 77);
+	assert_true(top[0].weight >= 6666);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cookie), cmocka_unit_test(test_body), cmocka_unit_test(test_crowd), cmocka_unit_test(test_one_source),
+		cmocka_unit_test(test_many_copies), cmocka_unit_test(test_not_learned), cmocka_unit_test(test_two_at_once),
+		cmocka_unit_test(test_drop), cmocka_unit_test(test_bounds), cmocka_unit_test(test_feed), cmocka_unit_test(test_values),
+		cmocka_unit_test(test_expression), cmocka_unit_test(test_within), cmocka_unit_test(test_sketch),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

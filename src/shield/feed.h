@@ -1,0 +1,109 @@
+/* shield/feed: what a worker tells the detection of floods, at a few instructions a request.
+ *
+ *   a request -> its host's row: counted -> one of so many becomes a sample -> ring -> control thread (shield/detect)
+ *
+ * One thread writes (the worker), one reads (the control thread); neither waits. Of a quiet host each request is a sample; the
+ * busier it is, the fewer of its requests are, and each says for how many it stands.
+ */
+#pragma once
+#include <stdatomic.h>
+#include "base/ip.h"
+
+enum rf_piece {
+#define RF_PIECE(id, most) RF_PIECE_##id,
+#include "tbl/traits.def"
+#undef RF_PIECE
+	RF_PIECES
+};
+
+#define RF_FLOOD_TICK_NS 250000000ull
+
+enum {
+	RF_FEED_HOSTS = 2048,     /* rows of a worker; a host beyond it is counted in `hosts_lost`, and not watched */
+	RF_FEED_SAMPLES = 512,    /* slots of the ring, a power of two; past it samples are counted in `lost` */
+	RF_FEED_PORTS = 32,       /* listeners with TLS; those beyond it are not watched */
+	RF_FEED_NAME = 256,
+	RF_SAMPLE_TEXT = 768,
+	RF_SAMPLE_DEVICE = 33,
+	RF_HLL = 1024,            /* registers of an estimate of addresses: its standard error is 3 % */
+};
+
+/* A request that stands for `weight` requests. Pieces lie one after another in `text`. */
+struct rf_sample {
+	uint64_t host;            /* hash of its row */
+	uint32_t weight;
+	uint16_t cut;             /* bits of pieces that were too long, or not known */
+	uint16_t used;
+	bool known;               /* of a device with a verified certificate */
+	struct rf_ip src;
+	uint16_t at[RF_PIECES], len[RF_PIECES];
+	char device[RF_SAMPLE_DEVICE];
+	char text[RF_SAMPLE_TEXT];
+};
+
+/* One host of the configuration on one worker. The worker writes, the control thread reads; but `asked`. */
+struct rf_feed_host {
+	_Atomic uint64_t hash;    /* 0: free; set last */
+	char name[RF_FEED_NAME];
+	_Atomic uint64_t requests, bytes_in, bytes_out, status[6]; /* status[0]: no answer */
+	_Atomic uint32_t asked;   /* the control thread wants addresses counted: another number each time; 0: no */
+	uint32_t epoch;           /* for which registers are counted */
+	_Atomic uint8_t registers[RF_HLL];
+	uint64_t tick;
+	uint32_t in_tick, taken, interval, left;
+};
+
+/* TLS handshakes on one port. */
+struct rf_feed_port {
+	_Atomic uint32_t port;    /* 0: free; set last */
+	_Atomic uint64_t begun, done; /* done: completed; what is neither yet is under way, or has failed */
+	_Atomic uint64_t bytes;
+	_Atomic uint32_t bound;   /* the control thread's: handshakes of one address at once; 0: as configured */
+};
+
+struct rf_feed {
+	struct rf_feed_host *hosts;
+	struct rf_feed_port ports[RF_FEED_PORTS];
+	struct rf_sample *ring;
+	_Atomic uint32_t head, tail; /* of the ring: head is the writer's */
+	_Atomic uint64_t lost, hosts_lost;
+	uint64_t random;
+};
+
+/* `random` is not 0. False without memory. */
+bool rf_feed_init(struct rf_feed *f, uint64_t random);
+void rf_feed_fini(struct rf_feed *f);
+
+/* --- the worker's --- */
+
+/* The row of a host of the configuration, by a keyed hash of its name; NULL: there is no room. */
+struct rf_feed_host *rf_feed_host(struct rf_feed *f, uint64_t hash, struct rf_str name);
+/* Count a request. Not 0: it should become a sample of this weight. */
+uint32_t rf_feed_count(struct rf_feed *f, struct rf_feed_host *h, uint64_t now_ns, const struct rf_ip *src);
+/* A slot to fill, without pieces; NULL: the ring is full. Give it when it is filled. */
+struct rf_sample *rf_feed_slot(struct rf_feed *f, const struct rf_feed_host *h, uint32_t weight);
+void rf_feed_give(struct rf_feed *f);
+/* The row of a port; NULL: there is no room. */
+struct rf_feed_port *rf_feed_port(struct rf_feed *f, uint16_t port);
+
+static inline void rf_feed_add(_Atomic uint64_t *to, uint64_t n)
+{
+	atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* --- both --- */
+
+/* Put a piece in; one that has no room is marked as cut. */
+void rf_sample_put(struct rf_sample *s, enum rf_piece p, struct rf_str v);
+/* One more name, "," between. */
+void rf_sample_more(struct rf_sample *s, enum rf_piece p, struct rf_str name);
+static inline struct rf_str rf_sample_piece(const struct rf_sample *s, enum rf_piece p)
+{
+	return (struct rf_str){ s->text + s->at[p], s->len[p] };
+}
+
+/* --- the control thread's --- */
+
+/* The oldest sample, NULL: none. It is the reader's until rf_feed_done. */
+const struct rf_sample *rf_feed_peek(struct rf_feed *f);
+void rf_feed_done(struct rf_feed *f);
