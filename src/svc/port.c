@@ -18,6 +18,34 @@ struct rf_ports {
 	struct place v[];
 };
 
+struct rf_port_use *rf_port_use_get(struct rf_port_use *was)
+{
+	struct rf_port_use *u = was ? was : calloc(1, sizeof *u);
+	if (u)
+		atomic_fetch_add(&u->refs, 1);
+	return u;
+}
+
+void rf_port_use_put(struct rf_port_use *u)
+{
+	if (u && atomic_fetch_sub(&u->refs, 1) == 1)
+		free(u);
+}
+
+bool rf_port_enter(const struct rf_port *p)
+{
+	uint32_t before = atomic_fetch_add_explicit(&p->use->live, 1, memory_order_relaxed);
+	if (!p->max_connections || before < p->max_connections)
+		return true;
+	rf_port_leave(p->use);
+	return false;
+}
+
+void rf_port_leave(struct rf_port_use *u)
+{
+	atomic_fetch_sub_explicit(&u->live, 1, memory_order_relaxed);
+}
+
 static int by_start(const void *left, const void *right)
 {
 	const struct place *a = left, *b = right;

@@ -7,6 +7,7 @@
  * What is ambiguous is refused.
  */
 #pragma once
+#include <stdatomic.h>
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/ip.h"
@@ -29,6 +30,12 @@ enum rf_port_guard {
 	RF_PORT_GUARD_NONE, RF_PORT_GUARD_SSH, RF_PORT_GUARD_MQTT, RF_PORT_GUARD_MODBUS, RF_PORT_GUARD_DNS, RF_PORT_GUARD_TLS,
 };
 
+/* What all workers count of a port, shared by the snapshots that have a port of this id. */
+struct rf_port_use {
+	_Atomic uint32_t refs;
+	_Atomic uint32_t live; /* connections, or sessions */
+};
+
 struct rf_port {
 	char id[33];
 	struct rf_str name;              /* for records: the DNS name that it is published under */
@@ -49,7 +56,15 @@ struct rf_port {
 	uint64_t first_byte_ns;          /* for the client's first byte; 0: it may be silent */
 	uint64_t idle_ns;                /* without a byte in either direction; for UDP, the life of a session */
 	uint32_t max_connections;        /* at once, or sessions; all workers; 0: no bound */
+	struct rf_port_use *use;         /* a reference */
 };
+
+/* A reference to `was`, or a new one where that is NULL. NULL without memory. */
+struct rf_port_use *rf_port_use_get(struct rf_port_use *was);
+void rf_port_use_put(struct rf_port_use *u); /* harmless for NULL */
+/* One more, unless the port has as many as it may: false then. */
+bool rf_port_enter(const struct rf_port *p);
+void rf_port_leave(struct rf_port_use *u);
 
 struct rf_ports;
 

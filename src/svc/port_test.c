@@ -103,9 +103,27 @@ static void test_origin_port(void **state)
 	assert_int_equal(rf_port_origin(&p, 2000), 65535);
 }
 
+/* The bound holds over snapshots, because they share what is counted. */
+static void bound_over_snapshots(void **state)
+{
+	(void)state;
+	struct rf_port now = { .max_connections = 2, .use = rf_port_use_get(NULL) };
+	struct rf_port next = { .max_connections = 2, .use = rf_port_use_get(now.use) };
+	assert_true(rf_port_enter(&now) && rf_port_enter(&next));
+	assert_false(rf_port_enter(&now));
+	rf_port_leave(next.use);
+	assert_true(rf_port_enter(&now));
+	now.max_connections = 0;
+	assert_true(rf_port_enter(&now));
+	rf_port_use_put(now.use);
+	assert_int_equal(atomic_load(&next.use->live), 3);
+	rf_port_use_put(next.use);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bound_over_snapshots),
 		cmocka_unit_test_setup_teardown(test_ranges, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_conflict, setup, teardown),

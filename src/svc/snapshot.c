@@ -44,6 +44,7 @@ static void app_free(struct rf_app *a)
 static void port_free(struct rf_port *p)
 {
 	rf_origin_group_put(p->origins);
+	rf_port_use_put(p->use);
 	for (int i = 0; i < 2; i++)
 		rf_keypair_put(p->keypair[i]);
 }

@@ -1,6 +1,6 @@
-/* wire/proxy_build: version 2 headers of the PROXY protocol, for upstreams that want to know the client.
+/* wire/proxy_build: headers of the PROXY protocol, for upstreams that want to know the client.
  *
- * The header is appended with its length and checksum left zero, which are then filled in.
+ * One of version 2 is appended with its length and checksum left zero, which are then filled in.
  */
 #include "base/err.h"
 #include "wire/proxy.h"
@@ -111,6 +111,8 @@ int rf_proxy_build(const struct rf_proxy *p, struct rf_buf *out)
 		tlv(out, 0x02, p->authority);
 		tlv(out, 0x05, p->unique_id);
 		ssl(out, p);
+		tlv(out, RF_PROXY_TLV_SKI, p->ski);
+		tlv(out, RF_PROXY_TLV_DEVICE, p->device);
 	}
 	if (code && p->checked) {
 		tlv(out, 0x03, (struct rf_str){ "\0\0\0", 4 });
@@ -127,4 +129,29 @@ int rf_proxy_build(const struct rf_proxy *p, struct rf_buf *out)
 	for (unsigned i = 0; sum && i < 4; i++)
 		out->p[sum + i] = (char)(crc >> (24 - 8 * i));
 	return RF_OK;
+}
+
+/* An address as text, IPv4 as mapped where the other side is IPv6. */
+static void address_text(struct rf_buf *b, const struct rf_ip *ip, bool v4)
+{
+	char text[RF_IP_TEXT];
+	rf_buf_printf(b, "%s%s ", !v4 && ip->family == 4 ? "::ffff:" : "", rf_ip_str(ip, text));
+}
+
+int rf_proxy_build_line(const struct rf_proxy *p, struct rf_buf *out)
+{
+	bool tcp = p->kind == RF_PROXY_TCP && !p->local, v4 = p->src.family == 4 && p->dst.family == 4;
+	size_t start = out->n;
+	if (tcp && (!p->src.family || !p->dst.family))
+		return RF_E_INVALID;
+	rf_buf_add(out, tcp ? v4 ? RF_STR("PROXY TCP4 ") : RF_STR("PROXY TCP6 ") : RF_STR("PROXY UNKNOWN"));
+	if (tcp) {
+		address_text(out, &p->src, v4);
+		address_text(out, &p->dst, v4);
+		rf_buf_printf(out, "%u %u", p->src_port, p->dst_port);
+	}
+	rf_buf_add(out, RF_STR("\r\n"));
+	if (out->bad)
+		out->n = start;
+	return out->bad ? RF_E_NOMEM : RF_OK;
 }

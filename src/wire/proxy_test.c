@@ -113,6 +113,46 @@ static void version_2_kinds(void **state)
 	rf_buf_fini(&b);
 }
 
+/* What tells an origin the device, next to the rest; and that strangers' own types are passed over. */
+static void version_2_own_types(void **state)
+{
+	(void)state;
+	struct rf_proxy q = full();
+	struct rf_buf b = { 0 };
+	q.ski = RF_STR("0A1B");
+	q.device = RF_STR("d0d0");
+	assert_int_equal(rf_proxy_build(&q, &b), RF_OK);
+	assert_int_equal(parse(rf_buf_str(&b)), RF_OK);
+	struct rf_str rest = p.tlvs, v, ski = { 0 }, device = { 0 };
+	uint8_t type;
+	while (rf_proxy_tlv_next(&rest, &type, &v)) {
+		ski = type == RF_PROXY_TLV_SKI ? v : ski;
+		device = type == RF_PROXY_TLV_DEVICE ? v : device;
+	}
+	assert_true(p.checked && rf_str_eq(ski, q.ski) && rf_str_eq(device, q.device));
+	rf_buf_fini(&b);
+}
+
+static void version_1_built(void **state)
+{
+	(void)state;
+	struct rf_proxy q = full(), none = { .kind = RF_PROXY_TCP }, local = { .local = true };
+	struct rf_buf b = { 0 };
+	assert_int_equal(rf_proxy_build_line(&q, &b), RF_OK);
+	assert_string_equal(rf_buf_z(&b), "PROXY TCP4 192.0.2.1 198.51.100.2 5683 443\r\n");
+	rf_buf_clear(&b);
+	assert_true(rf_ip_parse(RF_STR("2001:db8::1"), &q.src));
+	assert_int_equal(rf_proxy_build_line(&q, &b), RF_OK);
+	assert_string_equal(rf_buf_z(&b), "PROXY TCP6 2001:db8::1 ::ffff:198.51.100.2 5683 443\r\n");
+	assert_int_equal(parse(rf_buf_str(&b)), RF_OK);
+	assert_true(rf_ip_eq(&p.src, &q.src) && rf_ip_eq(&p.dst, &q.dst));
+	rf_buf_clear(&b);
+	assert_int_equal(rf_proxy_build_line(&local, &b), RF_OK);
+	assert_string_equal(rf_buf_z(&b), "PROXY UNKNOWN\r\n");
+	assert_int_equal(rf_proxy_build_line(&none, &b), RF_E_INVALID);
+	rf_buf_fini(&b);
+}
+
 #define SIG "\r\n\r\n\0\r\nQUIT\n"
 #define V4 "\x01\x02\x03\x04\x05\x06\x07\x08\x00\x01\x00\x02"
 
@@ -145,6 +185,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(version_1),
 		cmocka_unit_test(version_2_round_trip),
+		cmocka_unit_test(version_1_built),
+		cmocka_unit_test(version_2_own_types),
 		cmocka_unit_test(version_2_kinds),
 		cmocka_unit_test(version_2_broken),
 		cmocka_unit_test(checksum_of_nine_digits),
