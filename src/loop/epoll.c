@@ -131,7 +131,7 @@ static int add_fd(struct epoll_loop *l, int fd, void *ptr, uint32_t events)
 
 static int add(struct rf_loop *loop, struct rf_io *io)
 {
-	return add_fd(of(loop), io->fd, io, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+	return add_fd(of(loop), io->fd, io, io->mute ? EPOLLIN : EPOLLIN | EPOLLOUT | EPOLLRDHUP);
 }
 
 static void close_io(struct rf_loop *loop, struct rf_io *io)
@@ -236,7 +236,7 @@ static void free_loop(struct rf_loop *loop)
 static const struct rf_loop_ops ops = {
 	.wait = wait, .wake = wake, .mono = mono, .wall = wall, .free = free_loop, .add = add, .close = close_io,
 	.recv = recv_io, .send = send_io, .shutdown = shutdown_io, .accept = accept_io, .connect = connect_io,
-	.error = error_io,
+	.error = error_io, .datagram = rf_datagram_open, .receive = rf_datagram_receive, .transmit = rf_datagram_transmit,
 };
 
 struct rf_loop *rf_loop_epoll(struct rf_err *e)

@@ -22,6 +22,9 @@ struct rf_loop_ops {
 	int (*accept)(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret, struct rf_addr *ret_peer);
 	int (*connect)(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to); /* sets io->fd only */
 	int (*error)(struct rf_loop *loop, struct rf_io *io);
+	int (*datagram)(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to); /* sets io->fd only */
+	int (*receive)(struct rf_loop *loop, struct rf_io *io, struct rf_dgram *v, int n);
+	int (*transmit)(struct rf_loop *loop, struct rf_io *io, const struct rf_dgram *m, const struct iovec *v, int count);
 };
 
 struct rf_loop {
@@ -38,6 +41,11 @@ struct rf_loop {
 	_Atomic(struct rf_msg *) posted; /* newest first */
 	atomic_bool stop;
 };
+
+/* loop/datagram.c: the same over Linux */
+int rf_datagram_open(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to);
+int rf_datagram_receive(struct rf_loop *loop, struct rf_io *io, struct rf_dgram *v, int n);
+int rf_datagram_transmit(struct rf_loop *loop, struct rf_io *io, const struct rf_dgram *m, const struct iovec *v, int count);
 
 void rf_loop_init(struct rf_loop *loop, const struct rf_loop_ops *ops);
 /* Free what rf_loop_init and later use took; the implementation frees itself. */

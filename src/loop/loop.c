@@ -263,17 +263,37 @@ int rf_io_accept(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret
 	return loop->ops->accept(loop, listener, ret, ret_peer);
 }
 
-int rf_io_connect(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to)
+static int added(struct rf_loop *loop, struct rf_io *io)
 {
-	io->added = false;
-	io->shared = false;
-	int r = loop->ops->connect(loop, io, to);
-	if (r)
-		return r;
-	r = rf_loop_add(loop, io);
+	int r = rf_loop_add(loop, io);
 	if (r)
 		rf_loop_close(loop, io);
 	return r;
+}
+
+int rf_io_connect(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to)
+{
+	io->added = io->shared = io->mute = false;
+	int r = loop->ops->connect(loop, io, to);
+	return r ? r : added(loop, io);
+}
+
+int rf_io_datagram(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to)
+{
+	io->added = io->shared = false;
+	io->mute = true;
+	int r = loop->ops->datagram(loop, io, to);
+	return r ? r : added(loop, io);
+}
+
+int rf_io_receive(struct rf_loop *loop, struct rf_io *io, struct rf_dgram *v, int n)
+{
+	return loop->ops->receive(loop, io, v, n < RF_DGRAMS_MAX ? n : RF_DGRAMS_MAX);
+}
+
+int rf_io_transmit(struct rf_loop *loop, struct rf_io *io, const struct rf_dgram *m, const struct iovec *v, int count)
+{
+	return loop->ops->transmit(loop, io, m, v, count);
 }
 
 int rf_io_error(struct rf_loop *loop, struct rf_io *io)

@@ -35,6 +35,7 @@ struct rf_io {
 	int fd; /* -1 while not open */
 	void (*ready)(struct rf_io *io, unsigned events);
 	bool shared;   /* the descriptor is open elsewhere too (a listener that the monitor keeps) */
+	bool mute;     /* no WRITE by itself: a datagram socket has one for every datagram that leaves */
 	bool added;    /* the loop's: rf_loop_add has succeeded */
 	unsigned slot; /* the loop's: 1 + place among the events of this turn that are yet to be run */
 };
@@ -114,5 +115,26 @@ int rf_io_accept(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret
 /* Start to connect: io->fd is set and added; `ready` with WRITE or HUP tells the end; rf_io_error its result.
  * RF_E_FULL, RF_E_RESET (refused at once), RF_E_IO, and io->fd == -1 then. TCP_NODELAY is set. */
 int rf_io_connect(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to);
+/* Messages of UDP sockets. With `segment` one holds several datagrams of one peer, each of so many bytes but for the last. */
+struct rf_dgram {
+	struct rf_addr peer;  /* who sent it, or is to have it (len 0: whom the socket is connected to) */
+	struct rf_addr local; /* where it arrived, or from where it is to come (len 0: as routed; the port is that of the socket) */
+	char *p;              /* of `room` bytes where it is to be received */
+	size_t n, room;
+	uint16_t segment;
+	bool cut;             /* it was longer than the room */
+};
+
+/* A UDP socket connected to `to`, as rf_io_connect, but without an event that tells: it may send at once. */
+int rf_io_datagram(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to);
+/* Have an adopted socket tell where each message arrived (where it cannot, `local` is empty), and hand over segments together. */
+void rf_io_datagram_prepare(int fd);
+/* Up to n messages (at most RF_DGRAMS_MAX) into their rooms: how many came, and there are no more where it is fewer than n;
+ * RF_E_AGAIN; RF_E_RESET (somebody says that the peer of a connected socket cannot be reached), RF_E_IO. */
+enum { RF_DGRAMS_MAX = 32, RF_SEGMENTS_MAX = 64 };
+int rf_io_receive(struct rf_loop *loop, struct rf_io *io, struct rf_dgram *v, int n);
+/* Send one message of these pieces to m->peer from m->local; m->p is not read. RF_OK; RF_E_AGAIN (no room; it is lost unless
+ * sent again), RF_E_RESET (as above), RF_E_TOO_LARGE, RF_E_INVALID (also: segments that are larger than the path takes), RF_E_IO. */
+int rf_io_transmit(struct rf_loop *loop, struct rf_io *io, const struct rf_dgram *m, const struct iovec *v, int count);
 /* SO_ERROR as RF_OK, RF_E_RESET, RF_E_TIMEOUT or RF_E_IO. */
 int rf_io_error(struct rf_loop *loop, struct rf_io *io);

@@ -8,47 +8,16 @@
  * Invariants: a peer is in `ready` or `batch` only while its io is added. Descriptors are never used
  * again, so that use after close is always noticed.
  */
-#include "loop/replay.h"
 #include <assert.h>
 #include <stdlib.h>
-#include "base/buf.h"
-#include "loop/impl.h"
+#include "loop/replay_in.h"
 
-enum { FD_BASE = 1 << 24, WINDOW = 256 * 1024 };
-
-struct rf_peer {
-	struct rf_replay *r;
-	int index;              /* among all peers */
-	struct rf_io *io;       /* while added */
-	struct rf_node ready;   /* an edge is to be reported */
-	struct rf_node waiting; /* to be accepted by our listener, or to be decided by the test */
-	struct rf_node queue;   /* of a listener */
-	struct rf_addr addr;
-	struct rf_buf in, out;
-	size_t window;
-	bool listener, held; /* our code holds the descriptor */
-	bool connecting, peer_fin, peer_gone, reset, our_fin, our_closed;
-	bool full; /* our code was told that there is no space */
-	int error;
-};
-
-struct rf_replay {
-	struct rf_loop loop;
-	uint64_t mono;
-	int64_t wall;
-	struct rf_peer **peers;
-	size_t n;
-	struct rf_node ready, batch, dialled;
-	uint64_t calls, fail_at;
-	int fail_code;
-};
-
-static struct rf_replay *of(struct rf_loop *loop)
+struct rf_replay *replay_of(struct rf_loop *loop)
 {
 	return RF_CONTAINER(loop, struct rf_replay, loop);
 }
 
-static struct rf_peer *peer_of(struct rf_replay *r, int fd)
+struct rf_peer *replay_peer(struct rf_replay *r, int fd)
 {
 	assert(fd >= FD_BASE && (size_t)(fd - FD_BASE) < r->n);
 	struct rf_peer *p = r->peers[fd - FD_BASE];
@@ -62,13 +31,15 @@ static unsigned state_of(const struct rf_peer *p)
 		return rf_list_empty(&p->queue) ? 0 : RF_IO_READ;
 	if (p->connecting)
 		return 0;
+	if (p->datagrams)
+		return replay_datagram_state(p);
 	if (p->reset || (p->peer_fin && p->our_fin))
 		return RF_IO_READ | RF_IO_WRITE | RF_IO_EOF | RF_IO_HUP;
 	return (p->in.n || p->peer_fin ? RF_IO_READ : 0) | (p->out.n < p->window || p->our_fin ? RF_IO_WRITE : 0) |
 	       (p->peer_fin ? RF_IO_EOF : 0);
 }
 
-static void edge(struct rf_peer *p)
+void replay_edge(struct rf_peer *p)
 {
 	if (p->io && !rf_node_linked(&p->ready))
 		rf_list_push(&p->r->ready, &p->ready);
@@ -78,23 +49,23 @@ static void space(struct rf_peer *p)
 {
 	if (p->full && p->out.n < p->window) {
 		p->full = false;
-		edge(p);
+		replay_edge(p);
 	}
 }
 
 /* Count a call; true when it is the one to fail. */
-static bool fails(struct rf_replay *r, struct rf_peer *p)
+bool replay_fails(struct rf_replay *r, struct rf_peer *p)
 {
 	if (++r->calls != r->fail_at)
 		return false;
 	if (p && r->fail_code == RF_E_AGAIN)
-		edge(p);
+		replay_edge(p);
 	else if (p && r->fail_code == RF_E_RESET)
 		p->reset = true;
 	return true;
 }
 
-static struct rf_peer *new_peer(struct rf_replay *r)
+struct rf_peer *replay_peer_new(struct rf_replay *r)
 {
 	struct rf_peer *p = calloc(1, sizeof *p);
 	if (!(r->n & (r->n - 1))) /* at a power of two: double */
@@ -106,10 +77,13 @@ static struct rf_peer *new_peer(struct rf_replay *r)
 	r->peers[r->n++] = p;
 	p->window = WINDOW;
 	rf_list_init(&p->queue);
+	rf_list_init(&p->arrived);
+	rf_list_init(&p->left);
+	rf_list_init(&p->taken);
 	return p;
 }
 
-static int fd_of(struct rf_peer *p)
+int replay_fd(struct rf_peer *p)
 {
 	p->held = true;
 	return FD_BASE + p->index;
@@ -119,7 +93,7 @@ static int fd_of(struct rf_peer *p)
 
 static void wait(struct rf_loop *loop, uint64_t wait_ns)
 {
-	struct rf_replay *r = of(loop);
+	struct rf_replay *r = replay_of(loop);
 	struct rf_node *node;
 	bool tell = loop->hook && wait_ns;
 	if (tell)
@@ -151,29 +125,29 @@ static void wake(struct rf_loop *loop)
 
 static uint64_t mono(struct rf_loop *loop)
 {
-	return of(loop)->mono;
+	return replay_of(loop)->mono;
 }
 
 static int64_t wall(struct rf_loop *loop)
 {
-	return of(loop)->wall + (int64_t)of(loop)->mono;
+	return replay_of(loop)->wall + (int64_t)replay_of(loop)->mono;
 }
 
 static int add(struct rf_loop *loop, struct rf_io *io)
 {
-	struct rf_peer *p = peer_of(of(loop), io->fd);
+	struct rf_peer *p = replay_peer(replay_of(loop), io->fd);
 	assert(!p->io);
-	if (fails(p->r, NULL))
+	if (replay_fails(p->r, NULL))
 		return RF_E_FULL;
 	p->io = io;
 	if (state_of(p))
-		edge(p);
+		replay_edge(p);
 	return RF_OK;
 }
 
 static void close_io(struct rf_loop *loop, struct rf_io *io)
 {
-	struct rf_peer *p = peer_of(of(loop), io->fd);
+	struct rf_peer *p = replay_peer(replay_of(loop), io->fd);
 	struct rf_node *node;
 	rf_list_del(&p->ready);
 	rf_list_del(&p->waiting);
@@ -188,9 +162,9 @@ static void close_io(struct rf_loop *loop, struct rf_io *io)
 
 static ssize_t recv_io(struct rf_loop *loop, struct rf_io *io, void *to, size_t n)
 {
-	struct rf_peer *p = peer_of(of(loop), io->fd);
+	struct rf_peer *p = replay_peer(replay_of(loop), io->fd);
 	assert(n && !p->listener);
-	if (fails(p->r, p))
+	if (replay_fails(p->r, p))
 		return p->r->fail_code;
 	if (p->in.n) {
 		n = n < p->in.n ? n : p->in.n;
@@ -203,10 +177,10 @@ static ssize_t recv_io(struct rf_loop *loop, struct rf_io *io, void *to, size_t 
 
 static ssize_t send_io(struct rf_loop *loop, struct rf_io *io, const struct iovec *v, int count)
 {
-	struct rf_peer *p = peer_of(of(loop), io->fd);
+	struct rf_peer *p = replay_peer(replay_of(loop), io->fd);
 	size_t room = p->out.n < p->window ? p->window - p->out.n : 0, sent = 0, all = 0;
 	assert(!p->listener);
-	if (fails(p->r, p))
+	if (replay_fails(p->r, p))
 		return p->r->fail_code;
 	if (p->reset || p->our_fin)
 		return RF_E_RESET;
@@ -215,7 +189,7 @@ static ssize_t send_io(struct rf_loop *loop, struct rf_io *io, const struct iove
 	assert(all);
 	if (p->peer_gone) { /* gone: the bytes are lost, and the answer is a reset */
 		p->reset = true;
-		edge(p);
+		replay_edge(p);
 		return (ssize_t)all;
 	}
 	for (int i = 0; i < count && sent < room && !p->connecting; i++) {
@@ -231,49 +205,49 @@ static ssize_t send_io(struct rf_loop *loop, struct rf_io *io, const struct iove
 
 static int shutdown_io(struct rf_loop *loop, struct rf_io *io)
 {
-	struct rf_peer *p = peer_of(of(loop), io->fd);
-	if (fails(p->r, p))
+	struct rf_peer *p = replay_peer(replay_of(loop), io->fd);
+	if (replay_fails(p->r, p))
 		return p->r->fail_code;
 	if (p->reset || p->connecting)
 		return RF_E_RESET;
 	p->our_fin = true;
-	edge(p);
+	replay_edge(p);
 	return RF_OK;
 }
 
 static int accept_io(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret, struct rf_addr *ret_peer)
 {
-	struct rf_peer *l = peer_of(of(loop), listener->fd);
+	struct rf_peer *l = replay_peer(replay_of(loop), listener->fd);
 	assert(l->listener);
-	if (fails(l->r, l))
+	if (replay_fails(l->r, l))
 		return l->r->fail_code == RF_E_AGAIN ? RF_E_AGAIN : RF_E_FULL;
 	struct rf_node *node = rf_list_first(&l->queue);
 	if (!node)
 		return RF_E_AGAIN;
 	rf_list_del(node);
 	struct rf_peer *p = RF_CONTAINER(node, struct rf_peer, waiting);
-	ret->fd = fd_of(p);
+	ret->fd = replay_fd(p);
 	*ret_peer = p->addr;
 	return RF_OK;
 }
 
 static int connect_io(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to)
 {
-	struct rf_replay *r = of(loop);
+	struct rf_replay *r = replay_of(loop);
 	io->fd = -1;
-	if (fails(r, NULL))
+	if (replay_fails(r, NULL))
 		return r->fail_code == RF_E_AGAIN ? RF_E_FULL : r->fail_code;
-	struct rf_peer *p = new_peer(r);
+	struct rf_peer *p = replay_peer_new(r);
 	p->addr = *to;
 	p->connecting = true;
 	rf_list_push(&r->dialled, &p->waiting);
-	io->fd = fd_of(p);
+	io->fd = replay_fd(p);
 	return RF_OK;
 }
 
 static int error_io(struct rf_loop *loop, struct rf_io *io)
 {
-	struct rf_peer *p = peer_of(of(loop), io->fd);
+	struct rf_peer *p = replay_peer(replay_of(loop), io->fd);
 	int error = p->error;
 	p->error = RF_OK;
 	return error;
@@ -281,11 +255,12 @@ static int error_io(struct rf_loop *loop, struct rf_io *io)
 
 static void free_loop(struct rf_loop *loop)
 {
-	struct rf_replay *r = of(loop);
+	struct rf_replay *r = replay_of(loop);
 	rf_loop_fini(loop);
 	for (size_t i = 0; i < r->n; i++) {
 		rf_buf_fini(&r->peers[i]->in);
 		rf_buf_fini(&r->peers[i]->out);
+		replay_datagram_fini(r->peers[i]);
 		free(r->peers[i]);
 	}
 	free(r->peers);
@@ -295,7 +270,7 @@ static void free_loop(struct rf_loop *loop)
 static const struct rf_loop_ops ops = {
 	.wait = wait, .wake = wake, .mono = mono, .wall = wall, .free = free_loop, .add = add, .close = close_io,
 	.recv = recv_io, .send = send_io, .shutdown = shutdown_io, .accept = accept_io, .connect = connect_io,
-	.error = error_io,
+	.error = error_io, .datagram = replay_datagram_open, .receive = replay_receive, .transmit = replay_transmit,
 };
 
 /* What the test asks for. */
@@ -354,14 +329,14 @@ void rf_replay_busy(struct rf_replay *r, uint64_t ns)
 
 int rf_replay_listener(struct rf_replay *r)
 {
-	struct rf_peer *p = new_peer(r);
+	struct rf_peer *p = replay_peer_new(r);
 	p->listener = true;
-	return fd_of(p);
+	return replay_fd(p);
 }
 
 struct rf_peer *rf_replay_connect(struct rf_replay *r, int listener_fd, const struct rf_addr *from)
 {
-	struct rf_peer *l = peer_of(r, listener_fd), *p = new_peer(r);
+	struct rf_peer *l = replay_peer(r, listener_fd), *p = replay_peer_new(r);
 	assert(l->listener);
 	if (from) {
 		p->addr = *from;
@@ -371,7 +346,7 @@ struct rf_peer *rf_replay_connect(struct rf_replay *r, int listener_fd, const st
 		p->addr.len = sizeof p->addr.v4;
 	}
 	rf_list_push(&l->queue, &p->waiting);
-	edge(l);
+	replay_edge(l);
 	return p;
 }
 
@@ -386,7 +361,7 @@ struct rf_peer *rf_replay_accept(struct rf_replay *r, const struct rf_addr *to, 
 			rf_replay_reset(p);
 		} else if (outcome == RF_REPLAY_ACCEPT) {
 			p->connecting = false;
-			edge(p);
+			replay_edge(p);
 		}
 		return p;
 	}
@@ -406,7 +381,7 @@ void rf_replay_send(struct rf_peer *p, struct rf_str bytes)
 	rf_buf_add(&p->in, bytes);
 	if (p->in.bad)
 		abort();
-	edge(p);
+	replay_edge(p);
 }
 
 struct rf_str rf_replay_sent(const struct rf_peer *p)
@@ -441,7 +416,7 @@ void rf_replay_window(struct rf_peer *p, size_t n)
 void rf_replay_fin(struct rf_peer *p)
 {
 	p->peer_fin = true;
-	edge(p);
+	replay_edge(p);
 }
 
 void rf_replay_close(struct rf_peer *p)
@@ -455,7 +430,7 @@ void rf_replay_reset(struct rf_peer *p)
 	p->connecting = false;
 	p->reset = true;
 	p->error = RF_E_RESET;
-	edge(p);
+	replay_edge(p);
 }
 
 bool rf_replay_ended(const struct rf_peer *p)

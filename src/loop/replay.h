@@ -58,7 +58,19 @@ void rf_replay_reset(struct rf_peer *p);
 bool rf_replay_ended(const struct rf_peer *p);  /* we have ended our side, and all of it was taken */
 bool rf_replay_closed(const struct rf_peer *p); /* our descriptor is closed */
 
-/* Make the n-th call from now (1: the next) to add, recv, send, shutdown, accept or connect fail: with
+/* UDP. A socket that our code adopts, such as one that the monitor has bound; or the oldest that our code has connected to
+ * `to` (NULL: to anywhere) and that was not given yet, NULL when there is none. rf_replay_reset tells such a socket that its peer
+ * cannot be reached; rf_replay_window bounds the datagrams that wait to be taken. */
+int rf_replay_udp(struct rf_replay *r);
+struct rf_peer *rf_replay_udp_peer(struct rf_replay *r, int fd);
+struct rf_peer *rf_replay_udp_dialled(struct rf_replay *r, const struct rf_addr *to);
+/* Somebody sends to it; `m->segment` as the kernel would have joined them. */
+void rf_replay_arrive(struct rf_peer *p, const struct rf_dgram *m);
+/* Take the oldest that our code has sent, segments as single datagrams; its bytes are valid until the next is taken. False:
+ * there is none. */
+bool rf_replay_leave(struct rf_peer *p, struct rf_dgram *ret);
+
+/* Make the n-th call from now (1: the next) to add, recv, send, shutdown, accept, connect, or one of datagrams fail: with
  * RF_E_FULL for add and accept, else with `code`. 0: none. After RF_E_AGAIN an edge follows. */
 void rf_replay_fail_at(struct rf_replay *r, uint64_t n, int code);
 uint64_t rf_replay_calls(const struct rf_replay *r); /* made so far */
