@@ -14,6 +14,7 @@
 #include "base/heap.h"
 #include "base/ip.h"
 #include "base/jw.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "base/near.h"
 
@@ -279,11 +280,31 @@ static void addresses_as_text(void **state)
 	}
 }
 
+static void lists_move_whole(void **state)
+{
+	(void)state;
+	struct rf_node to, from, v[4] = { 0 };
+	rf_list_init(&to);
+	rf_list_init(&from);
+	rf_list_move(&to, &from);
+	assert_true(rf_list_empty(&to));
+	for (size_t i = 0; i < 4; i++)
+		rf_list_push(i < 2 ? &to : &from, &v[i]);
+	rf_list_move(&to, &from);
+	assert_true(rf_list_empty(&from));
+	for (size_t i = 0; i < 4; i++) {
+		assert_ptr_equal(rf_list_first(&to), &v[i]);
+		rf_list_del(&v[i]);
+	}
+	assert_true(rf_list_empty(&to));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(arena_holds_its_bound), cmocka_unit_test(cursor_error_sticks),
 		cmocka_unit_test(buffer_refuses_past_its_bound), cmocka_unit_test(strings),
+		cmocka_unit_test(lists_move_whole),
 		cmocka_unit_test(coding), cmocka_unit_test(map_finds_what_it_holds),
 		cmocka_unit_test(heap_gives_the_least), cmocka_unit_test(hash_is_siphash),
 		cmocka_unit_test(json_is_always_valid), cmocka_unit_test(near_names),

@@ -45,6 +45,18 @@ static inline struct rf_node *rf_list_first(const struct rf_node *head)
 	return rf_list_empty(head) ? NULL : head->next;
 }
 
+/* All of `from` to the tail of `to`, in order. */
+static inline void rf_list_move(struct rf_node *to, struct rf_node *from)
+{
+	if (rf_list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	rf_list_init(from);
+}
+
 /* The body may unlink `it`, and nothing else. */
 #define RF_LIST_EACH(it, head) \
 	for (struct rf_node *it = (head)->next, *it##_next = it->next; it != (head); \

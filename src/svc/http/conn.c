@@ -306,7 +306,7 @@ struct rf_http_edge *rf_http_edge_new(const struct rf_http_edge_spec *s)
 		.next_id = s->seed, .turn_task.run = hello_turn, .drain_task.run = drain_over,
 		.drain_timer.fire = drain_late };
 	rf_http_edge_conf(e, s->conf ? s->conf : &rf_http_conf_default);
-	struct rf_node *lists[] = { &e->conns, &e->handshaking, &e->turns, &e->free_requests, &e->live_one };
+	struct rf_node *lists[] = { &e->conns, &e->handshaking, &e->hellos, &e->turns, &e->free_requests, &e->live_one };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		rf_list_init(lists[i]);
 	e->live = &e->live_one;

@@ -65,7 +65,7 @@ struct rf_http_conn {
 	struct waiting wait[2];     /* [0] also for what is not a body */
 	struct rf_node all;         /* of edge->conns */
 	struct rf_node queue;       /* of edge->handshaking (by age) */
-	struct rf_node turn;        /* of edge->turns: a step of its handshake is due */
+	struct rf_node turn;        /* of edge->hellos (a step of its handshake is due) or ->turns */
 	struct rf_node by_device;   /* of edge->live */
 	struct rf_device *device;   /* referenced; NULL: none known */
 	const char *who;            /* words against it; NULL: a known and welcome device */
@@ -177,7 +177,7 @@ struct rf_http_edge {
 	bool (*barred)(void *arg, const struct rf_ip *src);
 	void (*local)(void *arg, struct rf_local_request *q);
 	void *arg;
-	struct rf_node conns, handshaking, turns;
+	struct rf_node conns, handshaking, hellos, turns;
 	uint32_t handshakes;
 	struct rf_task turn_task;
 	struct rf_node *live;             /* buckets of connections by device */

@@ -155,9 +155,10 @@ enum step step_proxy(struct rf_http_conn *c)
 
 void hello_queue(struct rf_http_conn *c)
 {
+	struct rf_http_edge *e = c->edge;
 	if (!rf_node_linked(&c->turn))
-		rf_list_push(&c->edge->turns, &c->turn);
-	rf_loop_defer(c->edge->loop, &c->edge->turn_task);
+		rf_list_push(c->step == STEP_HANDSHAKE ? &e->hellos : &e->turns, &c->turn);
+	rf_loop_defer(e->loop, &e->turn_task);
 }
 
 /* Has this turn spent its time on handshakes? */
@@ -166,39 +167,28 @@ static bool spent(struct rf_http_edge *e, uint64_t from)
 	return rf_loop_mono(e->loop) - from >= e->conf.handshake_turn_ns;
 }
 
-/* Run those that waited for the end of the turn: all of those that are past their handshake, a few of the others. */
+static void run_first(struct rf_node *list)
+{
+	struct rf_node *n = rf_list_first(list);
+	rf_list_del(n);
+	conn_run(RF_CONTAINER(n, struct rf_http_conn, turn));
+}
+
+/* Run those that waited for the end of the turn: all that are past their handshake, and as many handshakes as it has room for. The
+ * others stay where they are: in a flood they are thousands, and must not be touched each turn. */
 void hello_turn(struct rf_task *t)
 {
 	struct rf_http_edge *e = RF_CONTAINER(t, struct rf_http_edge, turn_task);
-	unsigned budget = e->conf.handshakes_per_turn;
 	uint64_t from = rf_loop_mono(e->loop);
-	struct rf_node now, later;
+	unsigned most = e->conf.handshakes_per_turn ? e->conf.handshakes_per_turn : 1;
+	struct rf_node now;
 	rf_list_init(&now);
-	rf_list_init(&later);
-	while (!rf_list_empty(&e->turns)) {
-		struct rf_node *n = rf_list_first(&e->turns);
-		rf_list_del(n);
-		rf_list_push(&now, n);
-	}
-	while (!rf_list_empty(&now)) {
-		struct rf_node *n = rf_list_first(&now);
-		struct rf_http_conn *c = RF_CONTAINER(n, struct rf_http_conn, turn);
-		rf_list_del(n);
-		if (c->step == STEP_HANDSHAKE && !budget) {
-			rf_list_push(&later, n);
-			continue;
-		}
-		bool handshake = c->step == STEP_HANDSHAKE;
-		conn_run(c);
-		if (handshake)
-			budget = spent(e, from) ? 0 : budget - 1;
-	}
-	while (!rf_list_empty(&later)) { /* in front of those that came meanwhile */
-		struct rf_node *n = later.prev;
-		rf_list_del(n);
-		rf_list_push_front(&e->turns, n);
-	}
-	if (!rf_list_empty(&e->turns))
+	rf_list_move(&now, &e->turns);
+	while (!rf_list_empty(&now))
+		run_first(&now);
+	for (unsigned i = 0; i < most && !rf_list_empty(&e->hellos) && (!i || !spent(e, from)); i++)
+		run_first(&e->hellos);
+	if (!rf_list_empty(&e->turns) || !rf_list_empty(&e->hellos))
 		rf_loop_defer(e->loop, t);
 }
 
