@@ -2,13 +2,14 @@
  *
  * bpf/filter: the XDP program: what the edge would refuse anyway is dropped before it costs anything.
  *
- *   parse -> source allowed? denied? -> reflection -> rates of source, prefix, destination -> pass
+ *   parse -> source allowed? denied? -> reflection -> [rules of the operator: rules.h -> rf_after] -> rates of source, prefix, destination -> pass
  *
  * Policy comes by maps that the user side writes into (filter.h). Allowed sources pass before any rate, so that the
  * operator is never shut out. Without policy (all zero) every well-formed frame passes.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "facts.h"
 #include "parse.h"
 
 #define ARRAY(name, count, what) \
@@ -26,6 +27,8 @@ ARRAY(rf_exact, RF_EXACT_BUCKETS, struct rf_bucket);
 ARRAY(rf_six_root, 1, struct rf_six_root);
 ARRAY(rf_rates, RF_RATE_ROWS * RF_RATE_PLACES, __u64);
 ARRAY(rf_counts, RF_FILTER_CPUS, struct rf_filter_counts);
+ARRAY(rf_rule_counts, RF_FILTER_CPUS, struct rf_rule_counts);
+ARRAY(rf_rule_ids, 1, struct rf_rule_ids); /* nothing here reads it */
 
 #define RF_OF
 #define RF_IN
@@ -35,6 +38,21 @@ RF_INLINE const struct rf_bucket *rf_at_bucket(__u32 i) { return bpf_map_lookup_
 RF_INLINE const struct rf_six_root *rf_at_root(__u32 i) { return bpf_map_lookup_elem(&rf_six_root, &i); }
 
 #include "look.h"
+#include "rules.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rf_asked);
+} rf_facts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, RF_PROGRAMS);
+	__type(key, __u32);
+	__type(value, __u32);
+} rf_programs SEC(".maps");
 
 /* Prefixes that share a rate, in network order. */
 #define NET24 rf_host32(0xffffff00u)
@@ -88,7 +106,19 @@ RF_INLINE int spared(const struct rf_filter_conf *k, const struct rf_frame *f)
 		k->spare[2] == f->dst[2] && k->spare[3] == f->dst[3]);
 }
 
-RF_INLINE enum rf_drop decide(const struct rf_filter_conf *k, const struct rf_frame *f)
+/* Hand the frame to the rules, which go on to rf_after; comes back where there are none. */
+RF_INLINE void ask_rules(struct xdp_md *ctx, const struct rf_frame *f, __u32 size)
+{
+	__u32 zero = 0, cpu = bpf_get_smp_processor_id() & (RF_FILTER_CPUS - 1);
+	struct rf_asked *a = bpf_map_lookup_elem(&rf_facts, &zero);
+	if (!a)
+		return;
+	rf_facts_fill(f, cpu, size, &a->facts);
+	a->frame = *f;
+	bpf_tail_call(ctx, &rf_programs, RF_PROGRAM_RULES);
+}
+
+RF_INLINE enum rf_drop decide(struct xdp_md *ctx, const struct rf_filter_conf *k, const struct rf_frame *f, __u32 size)
 {
 	__u16 tag = f->family == 4 ? rf_tag4(k, rf_host32(f->src[0])) : rf_tag6(k, f->src);
 	if (tag && !rf_tag_denies(tag))
@@ -99,7 +129,18 @@ RF_INLINE enum rf_drop decide(const struct rf_filter_conf *k, const struct rf_fr
 		return RF_DROP_DENIED;
 	if (f->proto == RF_PROTO_UDP && !f->part && k->reflect[f->sport >> 6 & (RF_REFLECT_WORDS - 1)] >> (f->sport & 63) & 1)
 		return RF_DROP_REFLECTION;
+	if (k->rules)
+		ask_rules(ctx, f, size);
 	return rates(k, f);
+}
+
+RF_INLINE int finish(struct rf_filter_counts *counts, enum rf_drop why, __u32 size)
+{
+	if (why >= RF_DROP_COUNT) /* never; the verifier wants to see it */
+		return XDP_DROP;
+	counts->frames[why]++;
+	counts->bytes[why] += size;
+	return why <= RF_DROP_LAST_PASS ? XDP_PASS : XDP_DROP;
 }
 
 SEC("xdp")
@@ -114,12 +155,21 @@ int rf_filter(struct xdp_md *ctx)
 		return XDP_PASS;
 	enum rf_drop why = rf_parse_frame(p, end, &f);
 	if (why == RF_DROP_PASS)
-		why = decide(k, &f);
-	if (why >= RF_DROP_COUNT) /* never; the verifier wants to see it */
+		why = decide(ctx, k, &f, size);
+	return finish(counts, why, size);
+}
+
+/* Where rules go on to: what they answered, then what comes after them. */
+SEC("xdp")
+int rf_after(struct xdp_md *ctx)
+{
+	__u32 zero = 0, cpu = bpf_get_smp_processor_id() & (RF_FILTER_CPUS - 1);
+	const struct rf_filter_conf *k = bpf_map_lookup_elem(&rf_conf, &zero);
+	struct rf_filter_counts *counts = bpf_map_lookup_elem(&rf_counts, &cpu);
+	const struct rf_asked *a = bpf_map_lookup_elem(&rf_facts, &zero);
+	if (!k || !counts || !a)
 		return XDP_DROP;
-	counts->frames[why]++;
-	counts->bytes[why] += size;
-	return why <= RF_DROP_LAST_PASS ? XDP_PASS : XDP_DROP;
+	return finish(counts, a->facts.verdict == RF_RULES_BLOCK ? RF_DROP_RULE : rates(k, &a->frame), a->facts.size);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -13,6 +13,15 @@
 #define RF_FAR static inline
 #endif
 
+RF_INLINE __u32 rf_host32(__u32 network)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return __builtin_bswap32(network);
+#else
+	return network;
+#endif
+}
+
 enum rf_drop {
 #define RF_DROP(name, word, doc) RF_DROP_##name,
 #include "tbl/drops.def"
@@ -62,7 +71,8 @@ struct rf_filter_conf {
 	__u32 four_longer;             /* bit n: an IPv4 prefix of 32 - n bits is in use, n up to 7 */
 	__u16 spare_port;              /* TCP frames to it pass whatever stands at their source; 0: none */
 	__u8 spare_family;             /* 4 or 6: only to `spare`; 0: to any address */
-	__u8 unused[5];
+	__u8 rules;                    /* there are rules of the phase packet */
+	__u8 unused[4];
 	__u32 spare[4];                /* in network order */
 	__u64 reflect[RF_REFLECT_WORDS];
 };
@@ -72,10 +82,12 @@ enum { RF_FILTER_CPUS = 256 };
 struct rf_filter_counts { __u64 frames[RF_DROP_COUNT], bytes[RF_DROP_COUNT]; };
 
 /* The maps by name, in the order in which their descriptors are handed over. */
-#define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts)
+#define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts) X(rule_counts) X(rule_ids)
 enum {
 #define X(name) RF_FILTER_MAP_##name,
 	RF_FILTER_MAPS(X)
 #undef X
 	RF_FILTER_MAP_COUNT
 };
+/* Those that are pinned and stay with the monitor. */
+#define RF_FILTER_KEPT(X) X(facts) X(programs)

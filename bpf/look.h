@@ -14,15 +14,6 @@ RF_INLINE __u64 rf_mix(__u64 z) /* the finisher of splitmix64 */
 	return z ^ z >> 31;
 }
 
-RF_INLINE __u32 rf_host32(__u32 network)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return __builtin_bswap32(network);
-#else
-	return network;
-#endif
-}
-
 struct rf_key { __u64 hi, lo; __u8 bits; }; /* a prefix, in host order */
 
 /* An IPv6 address in network order. */

@@ -17,6 +17,9 @@ struct rf_frame {
 	__u8 part;     /* a fragment that is not the first: no ports */
 	__u16 sport, dport; /* in host order; for ICMP type and code */
 	__u16 size;    /* of the IP packet, headers included */
+	__u16 at, header; /* where it begins in the frame; its headers up to the transport's */
+	__u8 ttl, tcp_bits, option; /* tcp_bits: all eight flags; option: first byte of the options of IPv4 */
+	__u8 options;  /* there are some */
 	__u32 src[4], dst[4]; /* in network order; IPv4 in the first */
 };
 
@@ -67,6 +70,7 @@ RF_INLINE enum rf_drop rf_parse_tcp(const __u8 *p, const __u8 *end, __u32 left, 
 	f->sport = rf_be16(p);
 	f->dport = rf_be16(p + 2);
 	f->tcp_flags = p[13] & 0x3f;
+	f->tcp_bits = p[13];
 	return rf_bad_tcp_flags(f->tcp_flags) ? RF_DROP_TCP_FLAGS : RF_DROP_PASS;
 }
 
@@ -111,7 +115,12 @@ RF_INLINE enum rf_drop rf_parse_ip4(const __u8 *p, const __u8 *end, struct rf_fr
 		return RF_DROP_IP4_HEADER;
 	f->family = 4;
 	f->proto = p[9];
+	f->ttl = p[8];
 	f->size = (__u16)size;
+	f->header = (__u16)header;
+	f->options = header > 20;
+	if (header > 20 && p + 21 <= end)
+		f->option = p[20];
 	f->src[0] = rf_raw32(p + 12);
 	f->dst[0] = rf_raw32(p + 16);
 	if (rf_bad_source4(p))
@@ -176,6 +185,7 @@ RF_INLINE enum rf_drop rf_parse_ip6(const __u8 *p, const __u8 *end, struct rf_fr
 	if (p[0] >> 4 != 6 || p + 40 + payload > end)
 		return RF_DROP_IP6_HEADER;
 	f->family = 6;
+	f->ttl = p[7];
 	f->size = (__u16)(payload > 65495 ? 65535 : payload + 40);
 	__builtin_memcpy(f->src, p + 8, 16);
 	__builtin_memcpy(f->dst, p + 24, 16);
@@ -192,6 +202,7 @@ RF_INLINE enum rf_drop rf_parse_ip6(const __u8 *p, const __u8 *end, struct rf_fr
 			return r;
 	}
 	f->proto = c.next;
+	f->header = (__u16)(40 + c.at);
 	if (c.over)
 		return RF_DROP_PASS;
 	if (c.next == 44 || rf_is_extension(c.next) || c.at > RF_EXTENSIONS * RF_EXTENSION_BYTES)
@@ -209,11 +220,13 @@ RF_INLINE enum rf_drop rf_parse_frame(const __u8 *p, const __u8 *end, struct rf_
 		return RF_DROP_RUNT;
 	__u16 type = rf_be16(p + 12);
 	p += 14;
+	f->at = 14;
 	for (int i = 0; i < RF_VLANS && (type == 0x8100 || type == 0x88a8); i++) { /* [IEEE 802.1Q] */
 		if (p + 4 > end)
 			return RF_DROP_RUNT;
 		type = rf_be16(p + 2);
 		p += 4;
+		f->at += 4;
 	}
 	if (type == 0x8100 || type == 0x88a8)
 		return RF_DROP_VLAN_DEPTH;

@@ -18,21 +18,25 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+#include "bpf/facts.h"
 #include "bpf/filter.skel.h"
+#include "monitor/rules.h"
 
 enum { PATH = 256 };
 
 struct rf_filter {
 	struct rf_filter_bpf *bpf;
 	char dir[PATH - 64];
-	int maps[RF_FILTER_MAP_COUNT];
 };
 
-static const char *const names[RF_FILTER_MAP_COUNT] = {
+/* What is pinned: first what is handed over. */
+static const char *const names[] = {
 #define X(name) "rf_" #name,
 	RF_FILTER_MAPS(X)
+	RF_FILTER_KEPT(X)
 #undef X
 };
+enum { PINS = sizeof names / sizeof *names };
 
 static _Thread_local char said[400]; /* the last complaint of libbpf or the verifier */
 
@@ -77,14 +81,17 @@ static int load(struct rf_filter *f)
 	f->bpf = rf_filter_bpf__open();
 	if (!f->bpf)
 		return -errno;
-	for (unsigned i = 0; i < RF_FILTER_MAP_COUNT; i++) {
+	for (unsigned i = 0; i < PINS; i++) {
 		struct bpf_map *m = bpf_object__find_map_by_name(f->bpf->obj, names[i]);
 		map_path(f, i, path);
 		int rc = m ? bpf_map__set_pin_path(m, path) : -ENOENT;
 		if (rc)
 			return rc;
 	}
-	return rf_filter_bpf__load(f->bpf);
+	int rc = rf_filter_bpf__load(f->bpf);
+	__u32 after = RF_PROGRAM_AFTER;
+	int program = rc ? -1 : bpf_program__fd(f->bpf->progs.rf_after);
+	return rc ? rc : bpf_map_update_elem(bpf_map__fd(f->bpf->maps.rf_programs), &after, &program, BPF_ANY);
 }
 
 static void unload(struct rf_filter *f)
@@ -114,7 +121,7 @@ int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, str
 	rc = load(f);
 	if (rc && !fresh) { /* of another version? */
 		unload(f);
-		for (unsigned i = 0; i < RF_FILTER_MAP_COUNT; i++) {
+		for (unsigned i = 0; i < PINS; i++) {
 			map_path(f, i, path);
 			unlink(path);
 		}
@@ -126,8 +133,6 @@ int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, str
 		free(f);
 		return rf_fail(e, RF_E_UNSUPPORTED, "the kernel does not take the filter: %s%s%s", strerror(-rc), said[0] ? ": " : "", said);
 	}
-	for (unsigned i = 0; i < RF_FILTER_MAP_COUNT; i++)
-		f->maps[i] = bpf_map__fd(bpf_object__find_map_by_name(f->bpf->obj, names[i]));
 	*ret = f;
 	*ret_fresh = fresh;
 	return RF_OK;
@@ -230,5 +235,38 @@ void rf_filter_detach(struct rf_filter *f, const char *interface)
 	unlink(path);
 }
 
-int rf_filter_map(const struct rf_filter *f, unsigned which) { return f->maps[which]; }
+static int put_rules(struct rf_filter *f, int program, struct rf_err *e)
+{
+	__u32 at = RF_PROGRAM_RULES;
+	int map = bpf_map__fd(f->bpf->maps.rf_programs);
+	int rc = program >= 0 ? bpf_map_update_elem(map, &at, &program, BPF_ANY) : bpf_map_delete_elem(map, &at);
+	return rc == 0 || rc == -ENOENT ? RF_OK : rf_fail(e, RF_E_IO, "the program of rules cannot be put in force: %s", strerror(-rc));
+}
+
+int rf_filter_rules(struct rf_filter *f, int program, bool only_try, uint32_t *ret_at, struct rf_err *e)
+{
+	const int maps[RF_RULES_MAPS] = {
+		[RF_RULES_FACTS] = bpf_map__fd(f->bpf->maps.rf_facts), [RF_RULES_COUNTS] = bpf_map__fd(f->bpf->maps.rf_rule_counts),
+		[RF_RULES_PROGRAMS] = bpf_map__fd(f->bpf->maps.rf_programs) };
+	struct bpf_insn *v = NULL;
+	size_t n = 0;
+	if (program < 0)
+		return only_try ? RF_OK : put_rules(f, -1, e);
+	int rc = rf_rules_read(program, &v, &n, e);
+	if (rc == RF_OK)
+		rc = rf_rules_check(v, n, e);
+	int fd = rc == RF_OK ? rf_rules_load(v, n, maps, ret_at, e) : -1;
+	free(v);
+	if (rc != RF_OK || fd < 0)
+		return e->code;
+	rc = only_try ? RF_OK : put_rules(f, fd, e);
+	close(fd);
+	return rc;
+}
+
+int rf_filter_map(const struct rf_filter *f, unsigned which)
+{
+	return bpf_map__fd(bpf_object__find_map_by_name(f->bpf->obj, names[which]));
+}
+
 int rf_filter_program(const struct rf_filter *f) { return bpf_program__fd(f->bpf->progs.rf_filter); }

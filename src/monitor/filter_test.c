@@ -61,6 +61,7 @@ static void unpin(void)
 	static const char *const names[] = {
 #define X(name) #name,
 		RF_FILTER_MAPS(X)
+		RF_FILTER_KEPT(X)
 #undef X
 	};
 	char path[128];

@@ -460,3 +460,53 @@ int rf_list_make(enum rf_list_kind kind, const struct rf_str *items, size_t coun
 	snprintf(e->pointer, sizeof e->pointer, "%s", pointer);
 	return rc;
 }
+
+/* --- all entries --- */
+
+struct visit {
+	void (*prefix)(void *ctx, const struct rf_prefix *p);
+	void (*number)(void *ctx, int64_t v);
+	void *ctx;
+};
+
+static void to_bytes(uint64_t v, uint8_t *p, unsigned n)
+{
+	while (n--) {
+		p[n] = (uint8_t)v;
+		v >>= 8;
+	}
+}
+
+static void each4(const uint64_t *key, void *arg)
+{
+	const struct visit *v = arg;
+	struct rf_prefix p = { .ip.family = 4, .bits = (uint8_t)((key[0] & 0xff) - KEYSET_MIN) };
+	to_bytes(key[0] >> 8, p.ip.b, 4);
+	v->prefix(v->ctx, &p);
+}
+
+static void each6(const uint64_t *key, void *arg)
+{
+	const struct visit *v = arg;
+	struct rf_prefix p = { .ip.family = 6, .bits = (uint8_t)(key[2] - KEYSET_MIN) };
+	to_bytes(key[0], p.ip.b, 8);
+	to_bytes(key[1], p.ip.b + 8, 8);
+	v->prefix(v->ctx, &p);
+}
+
+static void each_number(const uint64_t *key, void *arg)
+{
+	const struct visit *v = arg;
+	v->number(v->ctx, (int64_t)(key[0] - KEYSET_MIN));
+}
+
+void rf_list_each(const struct rf_list *l, void (*prefix)(void *ctx, const struct rf_prefix *p), void (*number)(void *ctx, int64_t v),
+	void *ctx)
+{
+	struct visit v = { prefix, number, ctx };
+	if (l->kind == RF_LIST_IP) {
+		keyset_each(l->set, each4, &v);
+		keyset_each(l->v6, each6, &v);
+	} else if (l->kind == RF_LIST_ASN)
+		keyset_each(l->set, each_number, &v);
+}

@@ -56,6 +56,10 @@ bool rf_list_has_ip(const struct rf_list *l, const struct rf_ip *ip);
 bool rf_list_has_int(const struct rf_list *l, int64_t n);
 bool rf_list_has_str(const struct rf_list *l, struct rf_str s);
 
+/* Each entry of a list of addresses or of numbers, in no order; none of others. By the thread that changes it. */
+void rf_list_each(const struct rf_list *l, void (*prefix)(void *ctx, const struct rf_prefix *p), void (*number)(void *ctx, int64_t v),
+	void *ctx);
+
 /* A table that is `old` (NULL: empty) with `list` under `name`, or without that name where list
  * is NULL. Takes its own reference of the list. RF_E_NOMEM, RF_E_FULL. */
 int rf_lists_with(const struct rf_lists *old, struct rf_str name, struct rf_list *list, struct rf_lists **ret);

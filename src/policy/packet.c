@@ -43,11 +43,11 @@ static bool of_transport(const struct rf_packet *p, enum rf_field f, struct rf_v
 	*ret = rf_val_str(p->transport);
 	switch (f) {
 	case RF_F_PKT_TCP:
-		return p->proto == RF_PROTO_TCP && p->transport.n;
+		return p->proto == RF_IP_PROTO_TCP && p->transport.n;
 	case RF_F_PKT_UDP:
-		return p->proto == RF_PROTO_UDP && p->transport.n;
+		return p->proto == RF_IP_PROTO_UDP && p->transport.n;
 	case RF_F_PKT_ICMP:
-		return (p->proto == RF_PROTO_ICMP || p->proto == RF_PROTO_ICMPV6) && p->transport.n;
+		return (p->proto == RF_IP_PROTO_ICMP || p->proto == RF_IP_PROTO_ICMPV6) && p->transport.n;
 	case RF_F_TCP_SRCPORT:
 		return give(ret, tcp, p->src_port);
 	case RF_F_TCP_DSTPORT:

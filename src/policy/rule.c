@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include "base/hash.h"
 #include "base/near.h"
+#include "policy/packet_code.h"
 #include "policy/rule_int.h"
 
 struct chunk {
@@ -152,6 +153,14 @@ static int action(struct rule_read *in, const json_t *doc)
 	return RF_OK;
 }
 
+/* A rule that the kernel could not ask must not seem to be in force. */
+static int for_packets(struct rule_read *in)
+{
+	struct rf_err why = { 0 };
+	int c = rf_packet_check(in->rule, in->env->lists, &why);
+	return c ? rule_fail(in, c, why.pointer, "%s", why.text) : RF_OK;
+}
+
 static int read_rule(struct rule_read *in, const json_t *doc)
 {
 	struct rf_rule *r = in->rule;
@@ -179,6 +188,8 @@ static int read_rule(struct rule_read *in, const json_t *doc)
 		c = rule_parameters(in, json_object_get(doc, "action_parameters"));
 	if (!c)
 		c = rule_limit(in, json_object_get(doc, "ratelimit"));
+	if (!c && r->phase == RF_PHASE_PACKET)
+		c = for_packets(in);
 	if (!c && rf_expr_deprecated(r->cond))
 		rule_warn(r, "the expression uses a deprecated field name (ip.geoip.*): write ip.src.*");
 	return c;

@@ -125,6 +125,12 @@ size_t set_count(const struct set *s)
 	return s->count;
 }
 
+const struct set_item *set_items(const struct set *s, size_t *ret_count)
+{
+	*ret_count = s->count;
+	return s->item;
+}
+
 size_t set_bytes(const struct set *s)
 {
 	size_t n = sizeof *s + s->count * sizeof *s->item;

@@ -36,6 +36,9 @@ struct set_visit {
 };
 bool set_each(const struct set *s, const struct set_visit *v);
 
+/* Sorted and apart; of SET_INT and SET_IP. */
+const struct set_item *set_items(const struct set *s, size_t *ret_count);
+
 bool set_has_int(const struct set *s, int64_t v);
 bool set_has_ip(const struct set *s, const struct rf_ip *ip);
 bool set_has_str(const struct set *s, struct rf_str v); /* also versions */

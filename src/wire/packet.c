@@ -58,7 +58,7 @@ static size_t extension(uint8_t kind, struct rf_str s)
 	case FRAGMENT:
 		n = 8;
 		break;
-	case RF_PROTO_AH: /* counted in units of four bytes, less two [RFC 4302 2.2] */
+	case RF_IP_PROTO_AH: /* counted in units of four bytes, less two [RFC 4302 2.2] */
 		n = s.n < 2 ? 0 : (byte(s, 1) + 2u) * 4;
 		break;
 	default:
@@ -70,7 +70,7 @@ static size_t extension(uint8_t kind, struct rf_str s)
 static bool is_extension(uint8_t kind)
 {
 	return kind == HOP_BY_HOP || kind == ROUTING || kind == FRAGMENT || kind == DESTINATION || kind == MOBILITY ||
-		kind == HIP || kind == SHIM6 || kind == RF_PROTO_AH;
+		kind == HIP || kind == SHIM6 || kind == RF_IP_PROTO_AH;
 }
 
 static int read_v6(struct rf_str in, struct rf_packet *p, struct rf_str *rest)
@@ -99,8 +99,8 @@ static int read_v6(struct rf_str in, struct rf_packet *p, struct rf_str *rest)
 
 static void read_transport(struct rf_packet *p, struct rf_str s)
 {
-	bool tcp = p->proto == RF_PROTO_TCP && s.n >= TCP_HEADER, udp = p->proto == RF_PROTO_UDP && s.n >= UDP_HEADER;
-	bool icmp = (p->proto == RF_PROTO_ICMP || p->proto == RF_PROTO_ICMPV6) && s.n >= ICMP_HEADER;
+	bool tcp = p->proto == RF_IP_PROTO_TCP && s.n >= TCP_HEADER, udp = p->proto == RF_IP_PROTO_UDP && s.n >= UDP_HEADER;
+	bool icmp = (p->proto == RF_IP_PROTO_ICMP || p->proto == RF_IP_PROTO_ICMPV6) && s.n >= ICMP_HEADER;
 	p->transport = s;
 	p->has_ports = tcp || udp;
 	p->has_flags = tcp;
@@ -134,9 +134,9 @@ int rf_packet_parse(struct rf_str in, struct rf_packet *ret)
 const char *rf_packet_proto_name(uint8_t proto)
 {
 	static const struct { uint8_t proto; const char *name; } names[] = {
-		{ RF_PROTO_ICMP, "icmp" }, { RF_PROTO_IGMP, "igmp" }, { RF_PROTO_TCP, "tcp" }, { RF_PROTO_UDP, "udp" },
-		{ RF_PROTO_GRE, "gre" }, { RF_PROTO_ESP, "esp" }, { RF_PROTO_AH, "ah" }, { RF_PROTO_ICMPV6, "icmpv6" },
-		{ RF_PROTO_SCTP, "sctp" } };
+		{ RF_IP_PROTO_ICMP, "icmp" }, { RF_IP_PROTO_IGMP, "igmp" }, { RF_IP_PROTO_TCP, "tcp" }, { RF_IP_PROTO_UDP, "udp" },
+		{ RF_IP_PROTO_GRE, "gre" }, { RF_IP_PROTO_ESP, "esp" }, { RF_IP_PROTO_AH, "ah" }, { RF_IP_PROTO_ICMPV6, "icmpv6" },
+		{ RF_IP_PROTO_SCTP, "sctp" } };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (names[i].proto == proto)
 			return names[i].name;
@@ -147,7 +147,7 @@ static struct rf_str payload(const struct rf_packet *p)
 {
 	if (!p->has_ports)
 		return RF_STR("");
-	size_t header = p->proto == RF_PROTO_UDP ? UDP_HEADER : (size_t)(byte(p->transport, 12) >> 4) * 4;
+	size_t header = p->proto == RF_IP_PROTO_UDP ? UDP_HEADER : (size_t)(byte(p->transport, 12) >> 4) * 4;
 	return header <= p->transport.n ? rf_str_skip(p->transport, header) : RF_STR("");
 }
 

@@ -8,8 +8,8 @@
 
 enum { RF_PACKET_EXTENSIONS = 16 }; /* headers between that of IPv6 and the transport's */
 
-enum { RF_PROTO_ICMP = 1, RF_PROTO_IGMP = 2, RF_PROTO_TCP = 6, RF_PROTO_UDP = 17, RF_PROTO_GRE = 47, RF_PROTO_ESP = 50,
-	RF_PROTO_AH = 51, RF_PROTO_ICMPV6 = 58, RF_PROTO_SCTP = 132 };
+enum { RF_IP_PROTO_ICMP = 1, RF_IP_PROTO_IGMP = 2, RF_IP_PROTO_TCP = 6, RF_IP_PROTO_UDP = 17, RF_IP_PROTO_GRE = 47, RF_IP_PROTO_ESP = 50,
+	RF_IP_PROTO_AH = 51, RF_IP_PROTO_ICMPV6 = 58, RF_IP_PROTO_SCTP = 132 };
 
 struct rf_packet {
 	struct rf_str ip;          /* the packet, without what came behind its length */

@@ -76,7 +76,7 @@ static void v6_with_extensions(void **state)
 	assert_int_equal(parse(V6("2c", "0018") "1100000800000001" UDP, &p), RF_OK); /* not the first fragment */
 	assert_true(p.fragment && !p.has_ports);
 	assert_int_equal(parse(V6("33", "0028") "1104000000000000000000000000000000000000000000000000" UDP, &p), RF_OK);
-	assert_int_equal(p.proto, RF_PROTO_UDP);
+	assert_int_equal(p.proto, RF_IP_PROTO_UDP);
 	assert_int_equal(parse(V6("3a", "0008") "8000000000000000", &p), RF_OK);
 	assert_true(p.has_icmp && p.icmp_type == 128);
 }
@@ -129,7 +129,7 @@ static void sip(void **state)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		char raw[128] = "\x13\xc4\x13\xc4\0\0\0";
 		strcpy(raw + 8, rows[i].text);
-		struct rf_packet p = { .proto = RF_PROTO_UDP, .has_ports = true,
+		struct rf_packet p = { .proto = RF_IP_PROTO_UDP, .has_ports = true,
 			.transport = { raw, 8 + strlen(rows[i].text) } };
 		assert_int_equal(rf_packet_is_sip(&p), rows[i].want);
 	}
