@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "api/apps.h"
 #include "api/classes.h"
 #include "api/roots.h"
 #include "api/x509.h"
@@ -58,7 +59,7 @@ static int check_host(struct rf_api_call *c, const struct rf_object *o, size_t i
 	return rc;
 }
 
-static int check_origin_tls(struct rf_api_call *c, const json_t *doc)
+int rf_origin_tls_check(struct rf_api_call *c, const json_t *doc)
 {
 	const char *ca = rf_json_text(doc, "origin_ca"), *id = rf_json_text(doc, "origin_certificate_id");
 	STACK_OF(X509) *list = NULL;
@@ -78,7 +79,7 @@ static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old
 	for (size_t i = 0; i < json_array_size(json_object_get(o->doc, "hosts")) && rc == RF_OK; i++)
 		rc = check_host(c, o, i);
 	if (rc == RF_OK)
-		rc = check_origin_tls(c, o->doc);
+		rc = rf_origin_tls_check(c, o->doc);
 	if (rc == RF_OK)
 		rc = rf_roots_exist(c, o->doc);
 	if (rc == RF_OK && health && json_integer_value(json_object_get(health, "expect_low")) >

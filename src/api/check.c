@@ -8,6 +8,7 @@
 #include "base/ip.h"
 #include "api/names.h"
 #include "wire/http1_names.h"
+#include "wire/portspec.h"
 
 static bool all_of(const char *s, const char *set)
 {
@@ -114,6 +115,31 @@ static bool is_header(const char *s) /* token [RFC 9110 5.6.2] */
 	return *s && all_of(s, LETTERS DIGITS "!#$%&'*+-.^_`|~") && !rf_http_name_reserved(rf_str_z(s));
 }
 
+static bool is_ip(const char *s)
+{
+	struct rf_ip ip;
+	return rf_ip_parse(rf_str_z(s), &ip);
+}
+
+static bool is_protocol(const char *s)
+{
+	struct rf_port_range r;
+	bool udp;
+	return rf_protocol_parse(rf_str_z(s), &udp, &r);
+}
+
+static bool is_endpoint(const char *s)
+{
+	struct rf_endpoint e;
+	struct rf_ip ip;
+	char host[256];
+	if (!rf_endpoint_parse(rf_str_z(s), &e) || e.host.n >= sizeof host)
+		return false;
+	memcpy(host, e.host.p, e.host.n);
+	host[e.host.n] = '\0';
+	return rf_ip_parse(e.host, &ip) || is_hostname(host);
+}
+
 static const struct {
 	const char *name;
 	bool (*good)(const char *s);
@@ -134,6 +160,9 @@ static const struct {
 	{ "@path", is_path, "a path that begins with / and has no spaces" },
 	{ "@url", is_url, "an http: or https: URL" },
 	{ "@origin", is_origin, "http://host:port or https://host:port, without a path" },
+	{ "@ip", is_ip, "an address" },
+	{ "@protocol", is_protocol, "tcp/ or udp/ with a port or an ascending range of ports from 1 to 65535, such as tcp/22 or udp/5000-5999" },
+	{ "@endpoint", is_endpoint, "tcp://host:port or udp://host:port, where the port may be a range" },
 	{ "@header", is_header, "the name of a header, and of none that the edge writes itself" },
 	{ "@template", rf_name_is_template, "a template over fields of a certificate, such as ${cert.subject.cn}" },
 	{ "@phase", rf_name_is_phase, "a phase of rules, such as http_request" },

@@ -17,6 +17,7 @@ unsigned rf_build_needs(enum rf_kind kind)
 	case RF_KIND_ZONE:
 	case RF_KIND_CLASS:
 	case RF_KIND_APP:
+	case RF_KIND_PORT:
 	case RF_KIND_HOSTNAME_ASSOCIATION:
 	case RF_KIND_ACCESS_SETTING:
 	case RF_KIND_SERVER_CERT:

@@ -7,42 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/hash.h"
-#include "ctl/build.h"
-#include "ctl/doc.h"
-#include "ctl/private.h"
+#include "ctl/build_site_in.h"
 
 enum { TEXT = 300, CERTS_MAX = 10000 };
 
-struct server_cert {
-	struct rf_keypair *pair;
-	json_t *doc;
-	int64_t priority;
-	char id[RF_ID_LEN + 1];
-};
-
-struct making {
-	struct rf_ctl *c;
-	const struct rf_site *old;
-	const struct rf_trust *trust;
-	struct rf_site *site;
-	struct rf_err *e;
-	struct rf_trust *origin_trust; /* of the boot file; NULL: the system's CAs */
-	size_t zones_cap, apps_cap;
-	/* of the zone at hand */
-	struct rf_zone *zone;
-	struct server_cert *certs;
-	size_t cert_count;
-	json_t *roots_of;   /* host -> array of root ids, from the associations */
-	json_t *forward;    /* hosts whose certificates are forwarded */
-};
-
-static int no_memory(struct making *m)
+int rf_making_no_memory(struct making *m)
 {
 	return rf_fail(m->e, RF_E_NOMEM, "no memory for the apps of a snapshot");
 }
 
-/* A pointer array in the heap that the arena takes over at the end. */
-static bool grow(void *array, size_t n, size_t *cap)
+bool rf_making_grow(void *array, size_t n, size_t *cap)
 {
 	void **v = *(void ***)array;
 	if (n < *cap)
@@ -95,7 +69,7 @@ static int each_class(const struct rf_object *o, void *arg)
 	uint16_t slot;
 	struct rf_class *c = RF_ARENA_NEW(&m->site->arena, struct rf_class);
 	if (!c)
-		return no_memory(m);
+		return rf_making_no_memory(m);
 	if (rf_registry_class_slot(m->c->devices, o->id, &slot) != RF_OK || slot >= m->site->class_slots)
 		return rf_fail(m->e, RF_E_FULL, "too many classes");
 	memcpy(c->id, o->id, sizeof c->id);
@@ -130,7 +104,7 @@ static int classes(struct making *m)
 	size_t slots = rf_registry_class_slots(m->c->devices);
 	m->site->classes = rf_arena_array(&m->site->arena, slots + 1, sizeof *m->site->classes);
 	if (!m->site->classes)
-		return no_memory(m);
+		return rf_making_no_memory(m);
 	m->site->class_slots = slots;
 	return rf_store_list(m->c->store, RF_KIND_CLASS, &all, each_class, m, NULL, m->e);
 }
@@ -144,7 +118,7 @@ static int each_cert(const struct rf_object *o, void *arg)
 		return rf_fail(m->e, RF_E_FULL, "at most %d certificates a zone", CERTS_MAX);
 	struct server_cert *v = realloc(m->certs, (m->cert_count + 1) * sizeof *v);
 	if (!v)
-		return no_memory(m);
+		return rf_making_no_memory(m);
 	m->certs = v;
 	struct server_cert *cert = &v[m->cert_count];
 	*cert = (struct server_cert){ .priority = doc_int(o->doc, "priority", 0) };
@@ -237,7 +211,7 @@ static int headers(struct making *m, const json_t *list, struct rf_app *a)
 	size_t n = json_array_size(list);
 	a->headers = rf_arena_array(&m->site->arena, n + 1, sizeof *a->headers);
 	if (!a->headers)
-		return no_memory(m);
+		return rf_making_no_memory(m);
 	for (size_t i = 0; i < n; i++, a->header_count++) {
 		const json_t *h = json_array_get(list, i);
 		a->headers[i].name = rf_arena_dup(&m->site->arena, doc_str(h, "name"));
@@ -253,7 +227,7 @@ static int strings(struct making *m, const json_t *list, const struct rf_str **r
 	size_t n = json_array_size(list);
 	struct rf_str *v = rf_arena_array(&m->site->arena, n + 1, sizeof *v);
 	if (!v)
-		return no_memory(m);
+		return rf_making_no_memory(m);
 	for (size_t i = 0; i < n; i++)
 		v[i] = rf_arena_dup(&m->site->arena, doc_at(list, i));
 	*ret = v;
@@ -294,13 +268,28 @@ static struct rf_health_spec health(const json_t *doc)
 	};
 }
 
-static struct rf_keypair *origin_keypair(const struct making *m, const json_t *doc)
+struct rf_keypair *rf_making_origin_keypair(const struct making *m, const json_t *doc)
 {
 	struct rf_str id = doc_str(doc, "origin_certificate_id");
 	for (size_t i = 0; id.n && i < m->cert_count; i++)
 		if (rf_str_eq(id, rf_str_z(m->certs[i].id)))
 			return m->certs[i].pair;
 	return NULL;
+}
+
+int rf_making_trust(struct making *m, const json_t *doc, struct rf_trust **ret)
+{
+	struct rf_trust_root root = { .id = "origins", .pem = doc_str(doc, "origin_ca") };
+	if (root.pem.n)
+		return rf_trust_new(&root, 1, ret, m->e);
+	*ret = m->origin_trust ? rf_trust_get(m->origin_trust) : NULL;
+	return RF_OK;
+}
+
+enum rf_balance rf_making_balance(const json_t *doc)
+{
+	return doc_is(doc, "balance", "least_conn") ? RF_BALANCE_LEAST_CONN
+	       : doc_is(doc, "balance", "device") ? RF_BALANCE_DEVICE : RF_BALANCE_ROUND_ROBIN;
 }
 
 static const struct rf_app *app_before(const struct making *m, const char *id)
@@ -317,20 +306,17 @@ static int origins(struct making *m, const struct rf_object *o, struct rf_app *a
 	size_t n = json_array_size(list);
 	struct rf_origin_spec *specs = rf_arena_array(&m->site->arena, n + 1, sizeof *specs);
 	struct rf_trust *trust = NULL;
-	struct rf_trust_root root = { .id = "origins", .pem = doc_str(o->doc, "origin_ca") };
 	if (!specs)
-		return no_memory(m);
+		return rf_making_no_memory(m);
 	for (size_t i = 0; i < n; i++)
 		endpoint(json_array_get(list, i), &specs[i]);
-	if (root.pem.n && rf_trust_new(&root, 1, &trust, m->e) != RF_OK)
-		return m->e->code;
-	if (!root.pem.n && m->origin_trust)
-		trust = rf_trust_get(m->origin_trust);
+	int rc = rf_making_trust(m, o->doc, &trust);
+	if (rc != RF_OK)
+		return rc;
 	const struct rf_boot *boot = m->c->boot;
 	struct rf_origin_group_spec g = {
-		.origins = specs, .count = n, .trust = trust, .keypair = origin_keypair(m, o->doc),
-		.balance = doc_is(o->doc, "balance", "least_conn") ? RF_BALANCE_LEAST_CONN
-			   : doc_is(o->doc, "balance", "device") ? RF_BALANCE_DEVICE : RF_BALANCE_ROUND_ROBIN,
+		.origins = specs, .count = n, .trust = trust, .keypair = rf_making_origin_keypair(m, o->doc),
+		.balance = rf_making_balance(o->doc),
 		.health = health(json_object_get(o->doc, "health")),
 		.passive_fails = (unsigned)doc_int(o->doc, "passive_fails", 5),
 		.passive_hold_ns = ms(o->doc, "passive_hold_ms"),
@@ -346,15 +332,13 @@ static int origins(struct making *m, const struct rf_object *o, struct rf_app *a
 		g.max_connections = (unsigned)boot->limits_origin_connections;
 	memcpy(g.id, a->id, sizeof g.id);
 	const struct rf_app *was = app_before(m, a->id);
-	int rc = rf_origin_group_new(&g, was ? was->origins : NULL, &a->origins, m->e);
+	rc = rf_origin_group_new(&g, was ? was->origins : NULL, &a->origins, m->e);
 	rf_trust_put(trust);
 	return rc;
 }
 
-/* Which roots the app's hosts accept: its own, those associated with its hosts, our own CA where there are none. */
-static uint64_t app_roots(const struct making *m, const json_t *doc)
+uint64_t rf_making_roots(const struct making *m, const json_t *own, const json_t *hosts)
 {
-	const json_t *hosts = json_object_get(doc, "hosts"), *own = json_object_get(doc, "roots");
 	uint64_t bits = root_bits(m->trust, own);
 	bool any = json_array_size(own) > 0;
 	for (size_t i = 0; i < json_array_size(hosts); i++) {
@@ -379,7 +363,7 @@ static void app_settings(struct making *m, const json_t *doc, struct rf_app *a)
 	a->auth = doc_is(doc, "client_auth", "off") ? RF_AUTH_OFF
 		  : doc_is(doc, "client_auth", "report") ? RF_AUTH_REPORT : RF_AUTH_ENFORCE;
 	a->refuse_handshake = doc_bool(doc, "refuse_handshake", false) && a->auth == RF_AUTH_ENFORCE;
-	a->roots = app_roots(m, doc);
+	a->roots = rf_making_roots(m, json_object_get(doc, "roots"), json_object_get(doc, "hosts"));
 	a->deny_status = (unsigned)doc_int(doc, "deny_status", 403);
 	a->deny_body = bodies(m, doc, "deny_json", "deny_html");
 	a->error_body = bodies(m, doc, "error_json", "error_html");
@@ -402,7 +386,8 @@ enum { OWN_LEFT = 30 * 86400 };
 
 /* A certificate of our own CA for hosts that have none, so that an app serves at once: its clients trust the root of
  * their bundle. Kept while the hosts stay and it has time left. */
-static int own_certificate(struct making *m, const json_t *list, struct rf_app *a)
+static int own_certificate(struct making *m, const json_t *list, struct rf_keypair *was, uint64_t was_own, struct rf_keypair **ret,
+			   uint64_t *ret_own)
 {
 	struct rf_san sans[RF_CA_SANS_MAX];
 	size_t n = json_array_size(list) < RF_CA_SANS_MAX ? json_array_size(list) : RF_CA_SANS_MAX;
@@ -413,27 +398,36 @@ static int own_certificate(struct making *m, const json_t *list, struct rf_app *
 		rf_buf_addc(&names, ' ');
 	}
 	int64_t now = m->c->clock.wall(m->c->clock.ctx) / (int64_t)RF_NS_S;
-	const struct rf_app *was = app_before(m, a->id);
-	a->own_cert = rf_hash(rf_buf_str(&names)) | 1;
-	if (was && was->own_cert == a->own_cert && rf_keypair_not_after(was->keypair[0]) > now + OWN_LEFT) {
-		a->keypair[0] = rf_keypair_get(was->keypair[0]);
+	*ret_own = rf_hash(rf_buf_str(&names)) | 1;
+	if (was && was_own == *ret_own && rf_keypair_not_after(was) > now + OWN_LEFT) {
+		*ret = rf_keypair_get(was);
 		return RF_OK;
 	}
 	struct rf_issue req = { .days = RF_CTL_OWN_DAYS, .cn = RF_STR("Ringfence edge"), .sans = sans, .san_count = n, .server = true };
-	return rf_ctl_own_keypair(m->c, &req, &a->keypair[0], m->e);
+	return rf_ctl_own_keypair(m->c, &req, ret, m->e);
 }
 
 /* The certificate that the boot file gives a listener is for hosts that have none of their own. */
-static bool listener_certificate(const struct making *m, struct rf_app *a)
+static bool listener_certificate(const struct making *m, struct rf_keypair **ret)
 {
 	const struct rf_boot *b = m->c->boot;
 	struct rf_keypair *pair = m->c->priv->fallback;
 	for (size_t i = 0; i < b->listener_count; i++)
 		if (b->listeners[i].certificate[0]) {
-			a->keypair[rf_keypair_is_ecdsa(pair) ? 0 : 1] = rf_keypair_get(pair);
+			ret[rf_keypair_is_ecdsa(pair) ? 0 : 1] = rf_keypair_get(pair);
 			return true;
 		}
 	return false;
+}
+
+int rf_making_keypairs(struct making *m, const json_t *list, struct rf_keypair *const *was, uint64_t was_own, struct rf_keypair **ret,
+		       uint64_t *ret_own)
+{
+	for (int k = 0; k < 2 && json_array_size(list); k++)
+		ret[k] = choose(m, doc_at(list, 0), k == 0);
+	if (ret[0] || ret[1] || listener_certificate(m, ret))
+		return RF_OK;
+	return own_certificate(m, list, was ? was[0] : NULL, was_own, ret, ret_own);
 }
 
 static int hosts(struct making *m, const struct rf_object *o, struct rf_app *a)
@@ -452,11 +446,10 @@ static int hosts(struct making *m, const struct rf_object *o, struct rf_app *a)
 		if (rc == RF_E_EXISTS)
 			return rf_fail_ptr(m->e, rc, pointer, "another app serves the host %.*s", RF_ARG(host));
 		if (rc != RF_OK)
-			return no_memory(m);
+			return rf_making_no_memory(m);
 	}
-	for (int k = 0; k < 2 && json_array_size(list); k++)
-		a->keypair[k] = choose(m, doc_at(list, 0), k == 0);
-	return a->keypair[0] || a->keypair[1] || listener_certificate(m, a) ? RF_OK : own_certificate(m, list, a);
+	const struct rf_app *was = app_before(m, a->id);
+	return rf_making_keypairs(m, list, was ? was->keypair : NULL, was ? was->own_cert : 0, a->keypair, &a->own_cert);
 }
 
 static int each_app(const struct rf_object *o, void *arg)
@@ -465,8 +458,8 @@ static int each_app(const struct rf_object *o, void *arg)
 	if (!doc_bool(o->doc, "enabled", true))
 		return RF_OK;
 	struct rf_app *a = RF_ARENA_NEW(&m->site->arena, struct rf_app);
-	if (!a || !grow(&m->site->apps, m->site->app_count, &m->apps_cap))
-		return no_memory(m);
+	if (!a || !rf_making_grow(&m->site->apps, m->site->app_count, &m->apps_cap))
+		return rf_making_no_memory(m);
 	m->site->apps[m->site->app_count++] = a;
 	memcpy(a->id, o->id, sizeof a->id);
 	a->name = rf_arena_dup(&m->site->arena, rf_str_z(o->name));
@@ -491,6 +484,8 @@ static int zone_parts(struct making *m, const struct rf_object *o)
 		rc = rf_store_list(store, RF_KIND_ACCESS_SETTING, &of_zone, each_setting, m, NULL, m->e);
 	if (rc == RF_OK && !doc_bool(o->doc, "paused", false))
 		rc = rf_store_list(store, RF_KIND_APP, &of_zone, each_app, m, NULL, m->e);
+	if (rc == RF_OK && !doc_bool(o->doc, "paused", false))
+		rc = rf_store_list(store, RF_KIND_PORT, &of_zone, rf_making_port, m, NULL, m->e);
 	return rc;
 }
 
@@ -498,15 +493,15 @@ static int each_zone(const struct rf_object *o, void *arg)
 {
 	struct making *m = arg;
 	m->zone = RF_ARENA_NEW(&m->site->arena, struct rf_zone);
-	if (!m->zone || !grow(&m->site->zones, m->site->zone_count, &m->zones_cap))
-		return no_memory(m);
+	if (!m->zone || !rf_making_grow(&m->site->zones, m->site->zone_count, &m->zones_cap))
+		return rf_making_no_memory(m);
 	m->zone->index = m->site->zone_count;
 	m->site->zones[m->site->zone_count++] = m->zone;
 	memcpy(m->zone->id, o->id, sizeof m->zone->id);
 	m->zone->name = rf_arena_dup(&m->site->arena, rf_str_z(o->name));
 	m->roots_of = json_object();
 	m->forward = json_object();
-	int rc = m->roots_of && m->forward ? zone_parts(m, o) : no_memory(m);
+	int rc = m->roots_of && m->forward ? zone_parts(m, o) : rf_making_no_memory(m);
 	zone_fini(m);
 	return rc;
 }
@@ -520,7 +515,7 @@ static int settle(struct making *m, void *array, size_t n)
 		memcpy(kept, v, n * sizeof *kept);
 	free(v);
 	*(void ***)array = kept;
-	return kept ? RF_OK : no_memory(m);
+	return kept ? RF_OK : rf_making_no_memory(m);
 }
 
 static int origin_cas(struct making *m)
@@ -541,7 +536,7 @@ int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_t
 	struct making m = { .c = c, .old = old, .trust = trust, .site = rf_site_new(), .e = e };
 	struct rf_store_query all = { 0 };
 	if (!m.site)
-		return no_memory(&m);
+		return rf_making_no_memory(&m);
 	m.site->fallback = rf_keypair_get(c->priv->fallback);
 	m.site->geo = rf_geo_get(c->priv->geo);
 	m.site->tokens = rf_tokens_get(c->priv->tokens);
@@ -553,11 +548,15 @@ int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_t
 	if (rc == RF_OK)
 		rc = rf_store_list(c->store, RF_KIND_ZONE, &all, each_zone, &m, NULL, e);
 	rf_trust_put(m.origin_trust);
-	size_t apps = m.site->app_count;
-	if (settle(&m, &m.site->zones, m.site->zone_count) != RF_OK || settle(&m, &m.site->apps, apps) != RF_OK) {
+	size_t apps = m.site->app_count, ports = m.site->port_count;
+	if (settle(&m, &m.site->zones, m.site->zone_count) != RF_OK || settle(&m, &m.site->apps, apps) != RF_OK ||
+	    settle(&m, &m.site->port, ports) != RF_OK) {
 		m.site->app_count = m.site->apps ? apps : 0;
+		m.site->port_count = m.site->port ? ports : 0;
 		rc = e->code;
 	}
+	if (rc == RF_OK)
+		rc = rf_making_ports(&m);
 	if (rc != RF_OK) {
 		rf_site_put(m.site);
 		return rc;

@@ -26,6 +26,7 @@
 #include "ctl/patches.h"
 #include "ctl/patch_replay.h"
 #include "ctl/plan.h"
+#include "ctl/port_names.h"
 #include "ctl/private.h"
 #include "ctl/wall.h"
 #include "ctl/worker.h"
@@ -304,12 +305,17 @@ static void site_changed(struct rf_ctl *c)
 {
 	struct engine *g = engine_of(c);
 	const struct rf_site *site = rf_snap_now()->site;
-	struct rf_origin_group **v = calloc(site->app_count + 1, sizeof *v);
+	struct rf_origin_group **v = calloc(site->app_count + site->port_count + 1, sizeof *v);
+	size_t n = 0;
 	for (size_t i = 0; v && i < site->app_count; i++)
-		v[i] = site->apps[i]->origins;
-	if (!v || rf_health_watch(g->health, v, site->app_count) != RF_OK)
+		v[n++] = site->apps[i]->origins;
+	for (size_t i = 0; v && i < site->port_count; i++)
+		v[n++] = site->port[i]->origins;
+	if (!v || rf_health_watch(g->health, v, n) != RF_OK)
 		rf_log(RF_LOG_ERROR, "health", "some origins are not checked: no memory");
 	free(v);
+	if (c->priv->port_names)
+		rf_port_names_follow(c->priv->port_names);
 }
 
 static void origin_changed(void *arg, const struct rf_origin *o, bool up)
@@ -340,6 +346,24 @@ static void health_down(struct engine *g)
 		rf_health_free(g->health);
 	if (g->resolver)
 		rf_resolver_free(g->resolver);
+}
+
+/* --- ports --- */
+
+static int ports_up(struct engine *g, struct rf_err *e)
+{
+	int rc = rf_port_names_new(&g->ctl, NULL, &g->ctl.priv->port_names, e);
+	if (rc == RF_OK)
+		rf_port_names_follow(g->ctl.priv->port_names);
+	return rc;
+}
+
+static void ports_down(struct engine *g)
+{
+	if (!g->ctl.priv)
+		return;
+	rf_port_names_free(g->ctl.priv->port_names);
+	g->ctl.priv->port_names = NULL;
 }
 
 /* --- workers --- */
@@ -717,7 +741,8 @@ static const struct step {
 	{ "shield", shield_up, shield_down },
 	{ "control", control_up, control_down },   { "filter", filter_up, NULL },
 	{ "tls", tls_up, tls_down },
-	{ "health", health_up, health_down },      { "api", api_up, api_down },
+	{ "health", health_up, health_down },      { "ports", ports_up, ports_down },
+	{ "api", api_up, api_down },
 	{ "samples", samples_up, samples_down },
 	{ "local", local_up, local_down },         { "patches", patches_up, patches_down },
 	{ "workers", workers_up, workers_down },

@@ -64,12 +64,13 @@ static void place(const char *text, struct rf_str *s)
 
 static void texts(struct rf_buf *b, struct rf_origin *o)
 {
+	const char *scheme = o->group->spec.scheme;
 	bool tls = o->spec.tls != RF_ORIGIN_PLAIN, v6 = rf_str_find(o->spec.host, ':') < o->spec.host.n;
 	size_t url = b->n;
-	rf_buf_add(b, tls ? RF_STR("https://") : RF_STR("http://"));
+	rf_buf_printf(b, "%s://", scheme ? scheme : tls ? "https" : "http");
 	size_t authority = b->n;
 	rf_buf_printf(b, v6 ? "[%.*s]" : "%.*s", RF_ARG(o->spec.host));
-	if (o->spec.port != (tls ? 443 : 80)) /* [RFC 9110 4.2] */
+	if (scheme || o->spec.port != (tls ? 443 : 80)) /* [RFC 9110 4.2] */
 		rf_buf_printf(b, ":%u", o->spec.port);
 	o->url = (struct rf_str){ (const char *)(uintptr_t)url, b->n - url };
 	o->authority = (struct rf_str){ (const char *)(uintptr_t)authority, b->n - authority };

@@ -5,6 +5,8 @@
  * A check that is not over at its timeout has failed. A check never waits for another; two of one
  * endpoint never overlap.
  *
+ * Where a connection is enough (connect), the verdict comes with it.
+ *
  * Invariant: a check holds a reference to its group, so that `origin` stays.
  */
 #include "egress/health.h"
@@ -128,6 +130,10 @@ static void event(struct rf_upstream *u)
 	struct check *c = u->arg;
 	bool ok = false;
 	int r = rf_upstream_ready(u);
+	if (c->group->spec.health.connect && r != RF_E_AGAIN) {
+		verdict(c, r == RF_OK);
+		return;
+	}
 	if (r == RF_OK && !c->asked)
 		r = ask(c);
 	if (r == RF_OK)
@@ -136,14 +142,13 @@ static void event(struct rf_upstream *u)
 		verdict(c, r == RF_OK && ok);
 }
 
-static void begin(struct check *c)
+/* The request, in room that the answer will have; false without memory. */
+static bool phrase(struct check *c)
 {
 	const struct rf_health_spec *spec = &c->group->spec.health;
-	struct rf_health *h = c->health;
 	struct rf_str host = spec->host.n ? spec->host : c->origin->authority;
 	struct rf_str path = spec->path.n ? spec->path : RF_STR("/");
 	struct rf_buf b = { .bound = REQUEST_MAX };
-	c->began = rf_loop_now(h->loop);
 	c->asked = false;
 	c->sent = 0;
 	rf_buf_printf(&b, "GET %.*s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: ringfence-health\r\nConnection: close\r\n\r\n",
@@ -153,7 +158,15 @@ static void begin(struct check *c)
 	if (c->text)
 		memcpy(c->text, b.p, b.n);
 	rf_buf_fini(&b);
-	if (!c->text || rf_pool_take(h->pool, c->origin, true, event, c, &c->up) != RF_OK) {
+	return c->text;
+}
+
+static void begin(struct check *c)
+{
+	const struct rf_health_spec *spec = &c->group->spec.health;
+	struct rf_health *h = c->health;
+	c->began = rf_loop_now(h->loop);
+	if ((!spec->connect && !phrase(c)) || rf_pool_take(h->pool, c->origin, true, event, c, &c->up) != RF_OK) {
 		verdict(c, false);
 		return;
 	}

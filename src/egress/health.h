@@ -1,7 +1,7 @@
 /* egress/health: active checks of origins, on one loop for all workers.
  *
  * Each endpoint of a group with an interval is asked over a connection of its own: GET path, and the
- * status must lie in the group's range before the timeout. `rise` good or `fall` bad answers in a row
+ * status must lie in the group's range before the timeout; or, where the group says so, the connection alone counts. `rise` good or `fall` bad answers in a row
  * change what all workers believe (struct rf_origin_live). Owned by the loop's thread.
  */
 #pragma once

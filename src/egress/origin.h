@@ -25,6 +25,7 @@ struct rf_origin_spec {   /* one endpoint, as configured: "http://127.0.0.1:9000
 };
 
 struct rf_health_spec {  /* active checks; interval_ns 0: none */
+	bool connect;           /* a connection is enough, with TLS where the endpoint has it: nothing is sent, path to expect_high mean nothing */
 	uint64_t interval_ns, timeout_ns;
 	struct rf_str path, host;
 	unsigned expect_low, expect_high; /* status range, 200..399 */
@@ -33,6 +34,7 @@ struct rf_health_spec {  /* active checks; interval_ns 0: none */
 
 struct rf_origin_group_spec {
 	char id[33];          /* of the app */
+	const char *scheme;   /* of URLs in records, lives as long as the program: "tcp"; NULL: http or https */
 	const struct rf_origin_spec *origins;
 	size_t count;         /* 1..RF_ORIGINS_MAX */
 	enum rf_balance balance;

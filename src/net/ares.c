@@ -147,3 +147,9 @@ void rf_ares_ask(struct rf_ares *a, const char *name, ares_addrinfo_callback don
 	ares_getaddrinfo(a->channel, name, NULL, &hints, done, arg);
 	set_timer(a);
 }
+
+void rf_ares_query(struct rf_ares *a, const char *name, int type, ares_callback done, void *arg)
+{
+	ares_query(a->channel, name, 1 /* IN */, type, done, arg);
+	set_timer(a);
+}

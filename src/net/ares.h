@@ -1,4 +1,4 @@
-/* net/ares: a c-ares channel on a loop. Private to net/resolver.
+/* net/ares: a c-ares channel on a loop. For net/resolver, and for whoever asks for other records than addresses.
  *
  * c-ares keeps the protocol; its sockets are made, watched and closed here.
  */
@@ -27,3 +27,5 @@ int rf_ares_init(struct rf_ares *a, struct rf_loop *loop, const char *servers, u
 void rf_ares_fini(struct rf_ares *a);
 /* Ask for A and AAAA; `done` may be called before this returns. */
 void rf_ares_ask(struct rf_ares *a, const char *name, ares_addrinfo_callback done, void *arg);
+/* Ask for records of another type (ares_nameser.h: T_SRV); `done` gets the whole answer, and may be called before this returns. */
+void rf_ares_query(struct rf_ares *a, const char *name, int type, ares_callback done, void *arg);

@@ -1,7 +1,7 @@
 /* svc/port: one sorted array; a place is a transport, an address (or any) and a range of ports.
  *
  * Ranges of one transport and address never overlap, so the last place that begins at or before a port is the only one that
- * can hold it. The place for any address comes second.
+ * can hold it. The place for any address of the family comes second, that for any at all last.
  */
 #include <stdlib.h>
 #include "svc/port.h"
@@ -113,6 +113,10 @@ const struct rf_port *rf_ports_find(const struct rf_ports *ports, enum rf_transp
 		return NULL;
 	struct place key = { .transport = t, .at = *at, .low = port, .high = port };
 	const struct rf_port *p = find(ports, key);
+	if (p)
+		return p;
+	key.at = (struct rf_ip){ .family = at->family };
+	p = find(ports, key);
 	if (p)
 		return p;
 	key.at = (struct rf_ip){ 0 };

@@ -3,7 +3,8 @@
  * Made with the snapshot (ctl), immutable with it, read by svc/l4. A range of ports maps to a range of equal length at the origin:
  * port n of the edge is origin port n - low + origin_low.
  *
- * Where two have the same port, each stands at addresses of its own; one that names none stands at all that no other names.
+ * Where two have the same port, each stands at addresses of its own; one that names none stands at all that no other names, and one that names
+ * a family at all of it that no other names.
  * What is ambiguous is refused.
  */
 #pragma once
@@ -42,7 +43,7 @@ struct rf_port {
 	const struct rf_zone *zone;
 	enum rf_transport transport;
 	uint16_t low, high, origin_low;
-	const struct rf_ip *addresses;   /* of the edge */
+	const struct rf_ip *addresses;   /* of the edge; an unspecified one (0.0.0.0, ::) is all of its family */
 	size_t address_count;            /* 0: any */
 	struct rf_origin_group *origins; /* their port is origin_low, or of their own where low == high */
 	enum rf_port_tls tls;
@@ -50,6 +51,7 @@ struct rf_port {
 	enum rf_port_guard guard;
 	bool ip_firewall;                /* access rules hold here */
 	struct rf_keypair *keypair[2];   /* ECDSA, RSA; at least one where TLS ends here */
+	uint64_t own_cert;               /* hash of the name that our own CA certified; 0: an uploaded certificate, or none */
 	int auth;                        /* enum rf_auth_mode of client certificates, where TLS ends here */
 	bool refuse_handshake;
 	uint64_t roots;                  /* accepted ones, bits of the trust set */
@@ -65,6 +67,8 @@ void rf_port_use_put(struct rf_port_use *u); /* harmless for NULL */
 /* One more, unless the port has as many as it may: false then. */
 bool rf_port_enter(const struct rf_port *p);
 void rf_port_leave(struct rf_port_use *u);
+
+enum { RF_PORTS_MAX = 20000 }; /* of the whole state */
 
 struct rf_ports;
 

@@ -83,6 +83,23 @@ static void test_addresses(void **state)
 	assert_ptr_equal(rf_ports_find(p, RF_TRANSPORT_TCP, &other, 22), &v[2]);
 }
 
+static void test_families(void **state)
+{
+	(void)state;
+	struct rf_ip all4 = ip("0.0.0.0"), all6 = ip("::"), one = ip("192.0.2.1"), v6 = ip("2001:db8::1");
+	struct rf_port v[] = { tcp("v4", 22, 22), tcp("v6", 22, 22), tcp("any", 1, 65535), tcp("one", 22, 22) };
+	v[0].addresses = &all4;
+	v[1].addresses = &all6;
+	v[3].addresses = &one;
+	v[0].address_count = v[1].address_count = v[3].address_count = 1;
+	struct rf_ip other = ip("192.0.2.2");
+	const struct rf_ports *p = build(v, 4, RF_OK);
+	assert_ptr_equal(rf_ports_find(p, RF_TRANSPORT_TCP, &one, 22), &v[3]);
+	assert_ptr_equal(rf_ports_find(p, RF_TRANSPORT_TCP, &other, 22), &v[0]);
+	assert_ptr_equal(rf_ports_find(p, RF_TRANSPORT_TCP, &v6, 22), &v[1]);
+	assert_ptr_equal(rf_ports_find(p, RF_TRANSPORT_TCP, &v6, 23), &v[2]);
+}
+
 static void test_conflict(void **state)
 {
 	(void)state;
@@ -126,6 +143,7 @@ int main(void)
 		cmocka_unit_test(bound_over_snapshots),
 		cmocka_unit_test_setup_teardown(test_ranges, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_families, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_conflict, setup, teardown),
 		cmocka_unit_test(test_origin_port),
 	};

@@ -348,6 +348,40 @@ describe('lists', () => {
   });
 });
 
+describe('ports', () => {
+  const apps = () => cf.spectrum.apps;
+
+  it('are made, listed, shown, replaced, deleted', async () => {
+    const body = { protocol: 'tcp/22', dns: { type: 'CNAME', name: `ssh.${zone}` }, origin_direct: ['tcp://192.0.2.1:22'], tls: 'off',
+      ip_firewall: true, proxy_protocol: 'v1', traffic_type: 'direct', argo_smart_routing: false,
+      edge_ips: { type: 'dynamic', connectivity: 'all' } };
+    const made = await apps().create({ zone_id, ...body });
+    assert.match(made.id, id32);
+    assert.match(made.created_on, time);
+    for (const [name, value] of Object.entries(body)) assert.deepEqual(made[name], value, name);
+    const range = await apps().create({ zone_id, protocol: 'tcp/1000-2000', dns: { type: 'ADDRESS', name: `many.${zone}` },
+      origin_dns: { name: `origin.${zone}`, ttl: 600, type: '' }, origin_port: '3000-4000', traffic_type: 'direct', tls: 'strict',
+      proxy_protocol: 'v2', edge_ips: { type: 'static', ips: ['192.0.2.7', '2001:db8::7'] } });
+    assert.equal(range.origin_port, '3000-4000');
+    assert.deepEqual(range.edge_ips.ips, ['192.0.2.7', '2001:db8::7']);
+    await apps().create({ zone_id, protocol: 'udp/5683', dns: { type: 'ADDRESS', name: `coap.${zone}` },
+      origin_direct: ['udp://192.0.2.1:5683'], traffic_type: 'direct', proxy_protocol: 'simple' });
+    assert.equal((await all(apps().list({ zone_id, per_page: 2 }))).length, 3);
+    assert.equal((await apps().get(range.id, { zone_id })).protocol, 'tcp/1000-2000');
+    const put = await apps().update(made.id, { zone_id, ...body, protocol: 'tcp/23', origin_direct: ['tcp://192.0.2.2:23'] });
+    assert.equal(put.protocol, 'tcp/23');
+    assert.deepEqual((await apps().get(made.id, { zone_id })).origin_direct, ['tcp://192.0.2.2:23']);
+    for (const one of await all(apps().list({ zone_id }))) assert.equal((await apps().delete(one.id, { zone_id })).id, one.id);
+    assert.ok((await refused(apps().get(made.id, { zone_id }))) instanceof Cloudflare.NotFoundError);
+  });
+
+  it('must have ranges of equal length', async () => {
+    const error = await refused(apps().create({ zone_id, protocol: 'tcp/1000-2000', dns: { name: `many.${zone}` }, traffic_type: 'direct',
+      origin_dns: { name: `origin.${zone}` }, origin_port: '3000-3999' }));
+    assert.equal(error.errors[0].source.pointer, '/origin_port');
+  });
+});
+
 describe('tokens', () => {
   const kinds = [['of the user', () => cf.user.tokens, () => []], ['of the account', () => cf.accounts.tokens, () => [{ account_id }]]];
   for (const [name, tokens, place] of kinds) {

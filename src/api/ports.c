@@ -1,0 +1,207 @@
+/* api/ports: TCP and UDP ports of the edge and ranges of them, in the documented shape, with members of our own.
+ *
+ * What the members mean together is checked here: transport, lengths of ranges, origins. Whether two stand at the same port and
+ * address, and whether the edge itself listens there, the build of the snapshot finds out (ctl/build_port).
+ */
+#include <stdio.h>
+#include "api/apps.h"
+#include "api/classes.h"
+#include "api/roots.h"
+#include "base/ip.h"
+#include "svc/port.h"
+#include "wire/portspec.h"
+
+struct ports {
+	struct rf_api_call *c;
+	json_t *doc;
+	bool udp;
+	struct rf_port_range at;
+};
+
+static unsigned length(struct rf_port_range r)
+{
+	return r.high - r.low + 1u;
+}
+
+static bool is(const struct ports *p, const char *member, const char *word)
+{
+	return strcmp(rf_json_text(p->doc, member), word) == 0;
+}
+
+/* What one of the two transports only has. */
+static int check_transport(const struct ports *p)
+{
+	struct rf_api_call *c = p->c;
+	const char *header = rf_json_text(p->doc, "proxy_protocol");
+	if (p->udp && !is(p, "tls", "off"))
+		return rf_api_fail(c, RF_E_INVALID, "/tls", "TLS is for TCP; a UDP port has tls off");
+	if (p->udp && (is(p, "proxy_protocol", "v1") || is(p, "proxy_protocol", "v2")))
+		return rf_api_fail(c, RF_E_INVALID, "/proxy_protocol", "%s is for TCP; a UDP port has simple or off", header);
+	if (!p->udp && is(p, "proxy_protocol", "simple"))
+		return rf_api_fail(c, RF_E_INVALID, "/proxy_protocol", "simple is for UDP; a TCP port has v1, v2 or off");
+	if (p->udp && !is(p, "guard", "none") && !is(p, "guard", "dns"))
+		return rf_api_fail(c, RF_E_INVALID, "/guard", "%s is a protocol over TCP", rf_json_text(p->doc, "guard"));
+	if (p->udp && json_object_get(p->doc, "health"))
+		return rf_api_fail(c, RF_E_INVALID, "/health", "origins are checked by connecting; UDP has no connections");
+	if (!is(p, "traffic_type", "direct"))
+		return rf_api_fail(c, RF_E_UNSUPPORTED, "/traffic_type", "ports pass bytes on; for HTTP make an app of the host (zones/.../apps), "
+			"and a listener of protocol %s in the boot file", rf_json_text(p->doc, "traffic_type"));
+	if (is(p, "tls", "off") && !is(p, "client_auth", "off"))
+		return rf_api_fail(c, RF_E_INVALID, "/client_auth", "certificates are asked for where TLS ends; with tls off it does not end here");
+	if (is(p, "tls", "off") || !is(p, "guard", "tls"))
+		return RF_OK;
+	return rf_api_fail(c, RF_E_INVALID, "/guard", "the TLS of clients ends here; guard tls is for what passes as it is");
+}
+
+/* The port or range of an endpoint, against that of the edge. */
+static int check_range(const struct ports *p, struct rf_port_range r, const char *pointer)
+{
+	if (!r.low || length(r) == length(p->at))
+		return RF_OK;
+	return rf_api_fail(p->c, RF_E_INVALID, pointer, "%u ports at the origin for %u at the edge: the ranges must be equally long",
+		length(r), length(p->at));
+}
+
+/* A range of the edge begins at one port of all origins. */
+static int check_endpoint(const struct ports *p, const char *text, const char *pointer, struct rf_port_range *first)
+{
+	struct rf_endpoint e;
+	if (!rf_endpoint_parse(rf_str_z(text), &e))
+		return rf_api_fail(p->c, RF_E_SYNTAX, pointer, "\"%s\" is no endpoint", text);
+	if (e.udp != p->udp)
+		return rf_api_fail(p->c, RF_E_INVALID, pointer, "%s is %s, and protocol is %s", text, e.udp ? "UDP" : "TCP", p->udp ? "UDP" : "TCP");
+	struct rf_port_range r = e.ports.low ? e.ports : p->at;
+	int rc = check_range(p, r, pointer);
+	if (rc == RF_OK && first->low && first->low != r.low && length(p->at) > 1)
+		rc = rf_api_fail(p->c, RF_E_INVALID, pointer, "the origins of a range have the same ports: %u here, %u before", r.low, first->low);
+	if (!first->low)
+		*first = r;
+	return rc;
+}
+
+static int check_endpoints(const struct ports *p)
+{
+	static const char *const members[] = { "origin_direct", "origins" };
+	struct rf_port_range first = { 0 };
+	char pointer[64];
+	int rc = RF_OK;
+	for (size_t k = 0; k < 2; k++) {
+		const json_t *list = json_object_get(p->doc, members[k]);
+		for (size_t i = 0; i < json_array_size(list) && rc == RF_OK; i++) {
+			const json_t *one = json_array_get(list, i);
+			const char *text = k ? rf_json_text(one, "url") : json_string_value(one);
+			snprintf(pointer, sizeof pointer, "/%s/%zu%s", members[k], i, k ? "/url" : "");
+			rc = check_endpoint(p, text, pointer, &first);
+		}
+	}
+	return rc;
+}
+
+/* 22 or "3000-4000". */
+static int check_origin_port(const struct ports *p)
+{
+	const json_t *v = json_object_get(p->doc, "origin_port");
+	struct rf_port_range r;
+	char number[24];
+	if (!v)
+		return RF_OK;
+	snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v));
+	struct rf_str text = json_is_integer(v) ? rf_str_z(number) : rf_str_z(json_is_string(v) ? json_string_value(v) : "");
+	if (!rf_port_range_parse(text, &r))
+		return rf_api_fail(p->c, RF_E_TYPE, "/origin_port", "must be a port from 1 to 65535, or a range such as \"3000-4000\"");
+	return check_range(p, r, "/origin_port");
+}
+
+static int check_name(const struct ports *p)
+{
+	const json_t *dns = json_object_get(p->doc, "origin_dns");
+	if (!dns && json_object_get(p->doc, "origin_port"))
+		return rf_api_fail(p->c, RF_E_INVALID, "/origin_port", "belongs to origin_dns; the endpoints of others have their ports in them");
+	if (!dns || strcmp(rf_json_text(dns, "type"), "SRV") != 0)
+		return check_origin_port(p);
+	if (length(p->at) > 1)
+		return rf_api_fail(p->c, RF_E_INVALID, "/origin_dns/type", "records of SRV bring one port each, and protocol has %u", length(p->at));
+	return json_object_get(p->doc, "origin_port") ?
+		rf_api_fail(p->c, RF_E_INVALID, "/origin_port", "records of SRV bring their ports; leave it out") : RF_OK;
+}
+
+static int check_origins(const struct ports *p)
+{
+	size_t direct = json_array_size(json_object_get(p->doc, "origin_direct")), own = json_array_size(json_object_get(p->doc, "origins"));
+	bool named = json_object_get(p->doc, "origin_dns") != NULL;
+	if ((direct > 0) + (own > 0) + named != 1)
+		return rf_api_fail(p->c, direct || own || named ? RF_E_INVALID : RF_E_MISSING, direct || !own ? "/origin_direct" : "/origins",
+			"give the origins once: origin_direct, origin_dns or origins");
+	int rc = check_endpoints(p);
+	return rc == RF_OK ? check_name(p) : rc;
+}
+
+static int check_edge_ips(const struct ports *p)
+{
+	json_t *edge = json_object_get(p->doc, "edge_ips"), *ips = json_object_get(edge, "ips"), *v;
+	bool fixed = strcmp(rf_json_text(edge, "type"), "static") == 0;
+	size_t i;
+	if (fixed && !json_array_size(ips))
+		return rf_api_fail(p->c, RF_E_MISSING, "/edge_ips/ips", "static needs the addresses");
+	if (!fixed && json_array_size(ips))
+		return rf_api_fail(p->c, RF_E_INVALID, "/edge_ips/ips", "addresses are of type static");
+	json_array_foreach(ips, i, v) {
+		struct rf_ip ip;
+		char text[RF_IP_TEXT];
+		if (rf_ip_parse(rf_str_z(json_string_value(v)), &ip))
+			json_string_set(v, rf_ip_str(&ip, text));
+	}
+	return RF_OK;
+}
+
+static int check_dns(const struct ports *p)
+{
+	json_t *v = json_object_get(json_object_get(p->doc, "dns"), "name");
+	char name[256];
+	snprintf(name, sizeof name, "%s", json_string_value(v));
+	for (char *z = name; *z; z++)
+		*z = (char)rf_lower((unsigned char)*z);
+	json_string_set(v, name);
+	return rf_host_in_zone(p->c, name, "/dns/name");
+}
+
+static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old)
+{
+	static int (*const checks[])(const struct ports *p) = { check_dns, check_transport, check_origins, check_edge_ips };
+	struct ports p = { .c = c, .doc = o->doc };
+	size_t count = 0;
+	struct rf_store_query all = { 0 };
+	int rc = rf_protocol_parse(rf_str_z(rf_json_text(o->doc, "protocol")), &p.udp, &p.at) ? RF_OK :
+		rf_api_fail(c, RF_E_SYNTAX, "/protocol", "is no protocol");
+	for (size_t i = 0; i < sizeof checks / sizeof *checks && rc == RF_OK; i++)
+		rc = checks[i](&p);
+	if (rc == RF_OK)
+		rc = rf_origin_tls_check(c, o->doc);
+	if (rc == RF_OK)
+		rc = rf_roots_exist(c, o->doc);
+	if (rc == RF_OK && !old)
+		rc = rf_store_count(c->store, RF_KIND_PORT, &all, &count, &c->err);
+	if (rc == RF_OK && count >= RF_PORTS_MAX)
+		rc = rf_fail(&c->err, RF_E_FULL, "there are %zu apps of ports, and no more are taken", count);
+	snprintf(o->name, sizeof o->name, "%s", rf_json_text(json_object_get(o->doc, "dns"), "name"));
+	return rc;
+}
+
+static const struct rf_api_crud resource = { .kind = RF_KIND_PORT, .shape = RF_RES_PORT, .in_zone = true, .prepare = prepare };
+
+int rf_api_ports_list(struct rf_api_call *c)
+{
+	struct rf_store_query q = { 0 };
+	return rf_crud_list(c, &resource, &q, RF_API_PER_PAGE);
+}
+
+int rf_api_ports_create(struct rf_api_call *c) { return rf_crud_create(c, &resource); }
+int rf_api_ports_get(struct rf_api_call *c) { return rf_crud_get(c, &resource); }
+int rf_api_ports_put(struct rf_api_call *c) { return rf_crud_put(c, &resource); }
+int rf_api_ports_edit(struct rf_api_call *c) { return rf_crud_edit(c, &resource); }
+
+int rf_api_ports_delete(struct rf_api_call *c)
+{
+	int rc = rf_crud_delete(c, &resource);
+	return rc == RF_OK ? rf_api_result_id(c, c->params.id) : rc;
+}
