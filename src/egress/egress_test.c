@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include "egress/health.h"
 #include "loop/replay.h"
+#include "net/addr.h"
 
 static struct rf_origin_spec three[3] = {
 	{ .host = { "10.0.0.1", 8 }, .port = 80, .weight = 2 },
@@ -160,11 +161,49 @@ static void test_checks(void **state)
 	three[2].tls = RF_ORIGIN_TLS;
 }
 
+static void ready_now(struct rf_upstream *u) { *(int *)u->arg = rf_upstream_ready(u); }
+
+/* A connection of one's own: at another port, with something to say first, and never kept. */
+static void test_open(void **state)
+{
+	(void)state;
+	struct rf_replay *r = rf_replay_new();
+	struct rf_pool *pool = rf_pool_new(rf_replay_loop(r), NULL, NULL);
+	struct rf_origin_group *g = group(RF_BALANCE_ROUND_ROBIN, NULL);
+	struct rf_upstream *u;
+	struct rf_addr to;
+	int ready = RF_E_AGAIN;
+	assert_int_equal(rf_pool_open(pool, &g->origins[0], 1022, RF_STR("who is it\r\n"), ready_now, &ready, &u), RF_OK);
+	assert_true(rf_addr_parse(RF_STR("10.0.0.1:1022"), &to));
+	struct rf_peer *p = rf_replay_accept(r, &to, RF_REPLAY_ACCEPT);
+	assert_non_null(p);
+	rf_replay_window(p, 4); /* it takes only a part at once */
+	rf_replay_run(r, 0);
+	assert_int_equal(ready, RF_E_AGAIN);
+	assert_true(rf_replay_expect(p, RF_STR("who ")));
+	rf_replay_window(p, 100);
+	rf_replay_run(r, 0);
+	assert_int_equal(ready, RF_OK);
+	assert_true(rf_replay_expect(p, RF_STR("is it\r\n")));
+	rf_pool_give(u, true);
+	assert_true(rf_replay_closed(p));
+	assert_int_equal(rf_pool_open(pool, &g->origins[0], 0, RF_STR(""), ready_now, &ready, &u), RF_OK);
+	assert_true(rf_addr_parse(RF_STR("10.0.0.1:80"), &to));
+	assert_non_null(rf_replay_accept(r, &to, RF_REPLAY_REFUSE));
+	rf_replay_run(r, 0);
+	assert_int_equal(ready, RF_E_RESET);
+	rf_pool_give(u, false);
+	rf_pool_free(pool);
+	rf_origin_group_put(g);
+	rf_replay_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_texts), cmocka_unit_test(test_weights), cmocka_unit_test(test_by_device),
 		cmocka_unit_test(test_passive), cmocka_unit_test(test_checks),
+		cmocka_unit_test(test_open),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* egress/pool: a worker's connections to origins.
  *
  *   take --idle one--------------------------------------------> IN USE --give(keep)--> IDLE
- *     \--new--> RESOLVE -> CONNECT -> (TLS) -> on_event: ready --/  ^                     |
- *                  \________\__________\--> FAILED (owner gives it back)  \---take--------/
+ *     \--new--> RESOLVE -> CONNECT -> FIRST -> (TLS) -> on_event: ready --/  ^            |
+ *                  \________\__________\______\--> FAILED (owner gives it back)  \---take-/
  *
  * A slot a live endpoint holds its idle connections, newest last: the newest is taken first, so that
  * the rest can time out. Any event on an idle connection ends it: an origin that speaks unasked, or
@@ -18,7 +18,7 @@
 #include "net/addr.h"
 #include "records/counters.h"
 
-enum phase { RESOLVE, CONNECT, HANDSHAKE, READY, IDLE, FAILED };
+enum phase { RESOLVE, CONNECT, FIRST, HANDSHAKE, READY, IDLE, FAILED };
 #define SWEEP_NS RF_NS_S
 #define SLOT_NS (60 * RF_NS_S) /* an unused endpoint is forgotten after that */
 
@@ -170,7 +170,7 @@ static void connect_next(struct rf_upstream *u, int error)
 	while (u->addr_at < u->addr_count) {
 		rf_stream_close(&u->stream);
 		u->phase = CONNECT;
-		struct rf_addr to = rf_addr_of(&u->addrs[u->addr_at++], u->origin->spec.port);
+		struct rf_addr to = rf_addr_of(&u->addrs[u->addr_at++], u->port);
 		error = rf_stream_connect(&u->stream, u->pool->loop, &to, stream_event);
 		if (error == RF_OK)
 			return;
@@ -198,34 +198,69 @@ static void ready(struct rf_upstream *u)
 	rf_count(RF_C_ORIGIN_NEW);
 }
 
-/* One step of connecting; true when another may follow at once. */
-static bool advance(struct rf_upstream *u)
+/* Write what comes before all else. */
+static int send_first(struct rf_upstream *u)
 {
-	int r;
-	switch (u->phase) {
-	case CONNECT:
-		r = rf_stream_connected(&u->stream);
-		if (r == RF_E_AGAIN)
-			return false;
-		if (r) {
-			connect_next(u, r);
-			return u->phase == CONNECT && rf_stream_connected(&u->stream) != RF_E_AGAIN;
-		}
-		if (u->origin->spec.tls == RF_ORIGIN_PLAIN) {
-			ready(u);
-			return false;
-		}
+	while (u->first.n) {
+		struct iovec v = { (void *)u->first.p, u->first.n };
+		ssize_t r = rf_stream_write(&u->stream, &v, 1);
+		if (r < 0)
+			return (int)r;
+		u->first = rf_str_skip(u->first, (size_t)r);
+	}
+	return RF_OK;
+}
+
+/* Each step of connecting: RF_OK: the next one may follow at once; RF_E_AGAIN; else FAILED or on another address. */
+static int step_connect(struct rf_upstream *u)
+{
+	int r = rf_stream_connected(&u->stream);
+	if (r == RF_OK)
+		u->phase = FIRST;
+	else if (r != RF_E_AGAIN)
+		connect_next(u, r);
+	return r == RF_OK || u->phase != CONNECT ? r : rf_stream_connected(&u->stream);
+}
+
+static int step_first(struct rf_upstream *u)
+{
+	int r = send_first(u);
+	if (r == RF_E_AGAIN)
+		return r;
+	bool tls = u->origin->spec.tls != RF_ORIGIN_PLAIN;
+	if (r) {
+		failed(u, r, "the origin closed the connection at once");
+	} else if (!tls) {
+		ready(u);
+	} else {
 		u->phase = HANDSHAKE;
 		r = start_tls(u);
 		if (r)
 			failed(u, r, "TLS to the origin could not be set up");
-		return !r;
+	}
+	return r;
+}
+
+static int step_handshake(struct rf_upstream *u)
+{
+	int r = rf_stream_handshake(&u->stream);
+	if (r == RF_OK)
+		ready(u);
+	else if (r != RF_E_AGAIN)
+		failed(u, RF_E_CERT, rf_tls_error(&u->stream));
+	return r;
+}
+
+/* True when another step may follow at once. */
+static bool advance(struct rf_upstream *u)
+{
+	switch (u->phase) {
+	case CONNECT:
+		return step_connect(u) != RF_E_AGAIN;
+	case FIRST:
+		return step_first(u) == RF_OK;
 	case HANDSHAKE:
-		r = rf_stream_handshake(&u->stream);
-		if (r == RF_OK)
-			ready(u);
-		else if (r != RF_E_AGAIN)
-			failed(u, RF_E_CERT, rf_tls_error(&u->stream));
+		step_handshake(u);
 		return false;
 	default:
 		return false;
@@ -328,8 +363,8 @@ static void addresses_changed(struct rf_watch *w)
 	}
 }
 
-static int upstream_new(struct rf_pool *p, struct rf_pool_slot *s, const struct rf_origin *o,
-			struct rf_upstream **ret)
+static int upstream_new(struct rf_pool *p, struct rf_pool_slot *s, const struct rf_origin *o, uint16_t port,
+			struct rf_str first, struct rf_upstream **ret)
 {
 	struct rf_upstream *u = calloc(1, sizeof *u);
 	if (!u)
@@ -337,6 +372,8 @@ static int upstream_new(struct rf_pool *p, struct rf_pool_slot *s, const struct 
 	u->pool = p;
 	u->slot = s;
 	u->origin = o;
+	u->port = port ? port : o->spec.port;
+	u->first = first;
 	u->group = rf_origin_group_get(o->group);
 	u->stream.io.fd = -1;
 	u->timer.fire = connect_timeout;
@@ -364,6 +401,24 @@ static struct rf_upstream *idle_take(struct rf_pool_slot *s)
 	return u;
 }
 
+/* A new connection, unless the endpoint has as many as it may. */
+static int make(struct rf_pool_slot *s, const struct rf_origin *o, uint16_t port, struct rf_str first, struct rf_upstream **ret)
+{
+	if (s->max_open && s->open >= s->max_open) {
+		rf_count(RF_C_LIMIT_ORIGIN_CONNECTIONS);
+		return RF_E_FULL;
+	}
+	return upstream_new(s->pool, s, o, port, first, ret);
+}
+
+static void hand_out(struct rf_upstream *u, const struct rf_origin *o, void (*on_event)(struct rf_upstream *u), void *arg)
+{
+	u->on_event = on_event;
+	u->arg = arg;
+	u->url = o->url;
+	atomic_fetch_add_explicit(&u->slot->live->load, 1, memory_order_relaxed);
+}
+
 int rf_pool_take(struct rf_pool *p, const struct rf_origin *o, bool fresh, void (*on_event)(struct rf_upstream *u),
 		 void *arg, struct rf_upstream **ret)
 {
@@ -371,18 +426,24 @@ int rf_pool_take(struct rf_pool *p, const struct rf_origin *o, bool fresh, void 
 	if (!s)
 		return RF_E_NOMEM;
 	struct rf_upstream *u = fresh ? NULL : idle_take(s);
-	int r = RF_OK;
-	if (!u && s->max_open && s->open >= s->max_open) {
-		rf_count(RF_C_LIMIT_ORIGIN_CONNECTIONS);
-		r = RF_E_FULL;
-	} else if (!u)
-		r = upstream_new(p, s, o, &u);
+	int r = u ? RF_OK : make(s, o, 0, (struct rf_str){ 0 }, &u);
 	if (r)
 		return r;
-	u->on_event = on_event;
-	u->arg = arg;
-	u->url = o->url;
-	atomic_fetch_add_explicit(&s->live->load, 1, memory_order_relaxed);
+	hand_out(u, o, on_event, arg);
+	*ret = u;
+	return RF_OK;
+}
+
+int rf_pool_open(struct rf_pool *p, const struct rf_origin *o, uint16_t port, struct rf_str first,
+		 void (*on_event)(struct rf_upstream *u), void *arg, struct rf_upstream **ret)
+{
+	struct rf_pool_slot *s = slot_of(p, o);
+	struct rf_upstream *u = NULL;
+	int r = s ? make(s, o, port, first, &u) : RF_E_NOMEM;
+	if (r)
+		return r;
+	u->own = true;
+	hand_out(u, o, on_event, arg);
 	*ret = u;
 	return RF_OK;
 }
@@ -398,7 +459,7 @@ void rf_pool_give(struct rf_upstream *u, bool keep)
 	struct rf_pool *p = u->pool;
 	u->on_event = NULL;
 	atomic_fetch_sub_explicit(&s->live->load, 1, memory_order_relaxed);
-	if (!keep || u->phase != READY || !quiet(u) || s->idle_count >= s->max_idle) {
+	if (!keep || u->own || u->phase != READY || !quiet(u) || s->idle_count >= s->max_idle) {
 		upstream_free(u);
 		return;
 	}

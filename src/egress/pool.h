@@ -1,7 +1,7 @@
 /* egress/pool: one worker's connections to origins, made, kept alive and handed out.
  *
  * The way of a connection: rf_pool_take -> resolve -> connect (the next address where one fails) ->
- * TLS -> ready -> in use -> rf_pool_give -> idle -> taken again, or closed by time, by the origin or
+ * (what rf_pool_open sends first) -> TLS -> ready -> in use -> rf_pool_give -> idle -> taken again, or closed by time, by the origin or
  * by the bound on idle ones. Its owner is told of every event by `on_event`, asks rf_upstream_ready
  * until that is RF_OK, and from then on uses `stream` as its own.
  *
@@ -40,6 +40,9 @@ struct rf_upstream {
 	const struct rf_origin *origin;
 	struct rf_node node;           /* of the slot's idle or resolving ones */
 	struct rf_timer timer;
+	struct rf_str first;           /* of rf_pool_open: what is yet to be sent of it */
+	uint16_t port;
+	bool own;                      /* of rf_pool_open: never kept */
 	struct rf_ip addrs[RF_POOL_TRIES];
 	uint8_t addr_count, addr_at, phase;
 	uint64_t idle_until;
@@ -63,6 +66,10 @@ void rf_pool_stats(const struct rf_pool *p, struct rf_pool_stats *ret);
  * told by rf_upstream_ready. */
 int rf_pool_take(struct rf_pool *p, const struct rf_origin *o, bool fresh, void (*on_event)(struct rf_upstream *u),
 		 void *arg, struct rf_upstream **ret);
+/* A new connection that serves one owner and is closed when it is given back: at this port of the endpoint's (0: its own), with
+ * `first` sent before all else, TLS included; that must live until it is ready. Errors as above. */
+int rf_pool_open(struct rf_pool *p, const struct rf_origin *o, uint16_t port, struct rf_str first,
+		 void (*on_event)(struct rf_upstream *u), void *arg, struct rf_upstream **ret);
 /* RF_OK, RF_E_AGAIN while it connects, or the error. */
 int rf_upstream_ready(struct rf_upstream *u);
 /* Give it back: kept for the next request when `keep` says that the last one ended cleanly, else closed. */

@@ -10,6 +10,7 @@
  * Not here: timers, tasks, messages (loop.c).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -173,6 +174,34 @@ static int shutdown_io(struct rf_loop *loop, struct rf_io *io)
 	return errno == ENOTCONN ? RF_E_RESET : code_of(errno);
 }
 
+static void doom_io(struct rf_loop *loop, struct rf_io *io)
+{
+	(void)loop;
+	struct linger now = { .l_onoff = 1 };
+	setsockopt(io->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* fails only where there is nothing to reset */
+}
+
+static ssize_t splice_fds(int from, int to, size_t n)
+{
+	ssize_t r;
+	do
+		r = splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (r < 0 && errno == EINTR);
+	return r > 0 ? r : r == 0 ? RF_E_EOF : code_of(errno);
+}
+
+static ssize_t splice_in_io(struct rf_loop *loop, struct rf_io *io, int pipe, size_t n)
+{
+	(void)loop;
+	return splice_fds(io->fd, pipe, n);
+}
+
+static ssize_t splice_out_io(struct rf_loop *loop, struct rf_io *io, int pipe, size_t n)
+{
+	(void)loop;
+	return splice_fds(pipe, io->fd, n);
+}
+
 static int accept_io(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret, struct rf_addr *ret_peer)
 {
 	(void)loop;
@@ -235,7 +264,8 @@ static void free_loop(struct rf_loop *loop)
 
 static const struct rf_loop_ops ops = {
 	.wait = wait, .wake = wake, .mono = mono, .wall = wall, .free = free_loop, .add = add, .close = close_io,
-	.recv = recv_io, .send = send_io, .shutdown = shutdown_io, .accept = accept_io, .connect = connect_io,
+	.recv = recv_io, .send = send_io, .shutdown = shutdown_io, .doom = doom_io,
+	.splice_in = splice_in_io, .splice_out = splice_out_io, .accept = accept_io, .connect = connect_io,
 	.error = error_io, .datagram = rf_datagram_open, .receive = rf_datagram_receive, .transmit = rf_datagram_transmit,
 };
 

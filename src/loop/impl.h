@@ -19,6 +19,9 @@ struct rf_loop_ops {
 	ssize_t (*recv)(struct rf_loop *loop, struct rf_io *io, void *p, size_t n);
 	ssize_t (*send)(struct rf_loop *loop, struct rf_io *io, const struct iovec *v, int count);
 	int (*shutdown)(struct rf_loop *loop, struct rf_io *io);
+	void (*doom)(struct rf_loop *loop, struct rf_io *io);
+	ssize_t (*splice_in)(struct rf_loop *loop, struct rf_io *io, int pipe, size_t n);
+	ssize_t (*splice_out)(struct rf_loop *loop, struct rf_io *io, int pipe, size_t n);
 	int (*accept)(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret, struct rf_addr *ret_peer);
 	int (*connect)(struct rf_loop *loop, struct rf_io *io, const struct rf_addr *to); /* sets io->fd only */
 	int (*error)(struct rf_loop *loop, struct rf_io *io);

@@ -258,6 +258,21 @@ int rf_io_shutdown(struct rf_loop *loop, struct rf_io *io)
 	return loop->ops->shutdown(loop, io);
 }
 
+void rf_io_doom(struct rf_loop *loop, struct rf_io *io)
+{
+	loop->ops->doom(loop, io);
+}
+
+ssize_t rf_io_splice_in(struct rf_loop *loop, struct rf_io *io, int pipe, size_t n)
+{
+	return loop->ops->splice_in(loop, io, pipe, n);
+}
+
+ssize_t rf_io_splice_out(struct rf_loop *loop, struct rf_io *io, int pipe, size_t n)
+{
+	return loop->ops->splice_out(loop, io, pipe, n);
+}
+
 int rf_io_accept(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret, struct rf_addr *ret_peer)
 {
 	return loop->ops->accept(loop, listener, ret, ret_peer);

@@ -107,6 +107,12 @@ ssize_t rf_io_recv(struct rf_loop *loop, struct rf_io *io, void *p, size_t n);
 /* As recv, never EOF; count <= IOV_MAX, and some byte to send. No SIGPIPE. */
 ssize_t rf_io_send(struct rf_loop *loop, struct rf_io *io, const struct iovec *v, int count);
 int rf_io_shutdown(struct rf_loop *loop, struct rf_io *io); /* no more writes from us */
+/* Its close will be a reset, and what is not sent yet is lost. */
+void rf_io_doom(struct rf_loop *loop, struct rf_io *io);
+/* Up to n bytes from the socket into a pipe, or from a pipe into the socket, without a copy. > 0; as recv and send; RF_E_AGAIN
+ * from either end of it. */
+ssize_t rf_io_splice_in(struct rf_loop *loop, struct rf_io *io, int pipe, size_t n);
+ssize_t rf_io_splice_out(struct rf_loop *loop, struct rf_io *io, int pipe, size_t n);
 /* A new connection on listener io: fd in ret->fd (not added), peer in *ret_peer (len 0: unnamed Unix socket).
  * RF_E_AGAIN; RF_E_FULL when descriptors or memory are exhausted (the caller pauses accepting and counts);
  * RF_E_RESET when a connection died before it was accepted (call again); RF_E_IO. Options such as

@@ -10,6 +10,7 @@
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "loop/replay_in.h"
 
 struct rf_replay *replay_of(struct rf_loop *loop)
@@ -215,6 +216,39 @@ static int shutdown_io(struct rf_loop *loop, struct rf_io *io)
 	return RF_OK;
 }
 
+static void doom_io(struct rf_loop *loop, struct rf_io *io)
+{
+	replay_peer(replay_of(loop), io->fd)->doomed = true;
+}
+
+/* The pipe is a real one. */
+static ssize_t splice_in_io(struct rf_loop *loop, struct rf_io *io, int pipe, size_t n)
+{
+	struct rf_peer *p = replay_peer(replay_of(loop), io->fd);
+	char some[SPLICED];
+	ssize_t r = recv_io(loop, io, some, n < sizeof some ? n : sizeof some);
+	if (r > 0 && write(pipe, some, (size_t)r) != r)
+		abort();
+	p->spliced += r > 0 ? (size_t)r : 0;
+	return r;
+}
+
+static ssize_t splice_out_io(struct rf_loop *loop, struct rf_io *io, int pipe, size_t n)
+{
+	struct rf_peer *p = replay_peer(replay_of(loop), io->fd);
+	size_t room = p->out.n < p->window ? p->window - p->out.n : 0, most = n < SPLICED ? n : SPLICED;
+	char some[SPLICED];
+	if (!room && !p->reset && !p->our_fin) {
+		p->full = true;
+		return RF_E_AGAIN;
+	}
+	ssize_t got = read(pipe, some, room && room < most ? room : most);
+	if (got <= 0)
+		return RF_E_AGAIN;
+	struct iovec v = { some, (size_t)got };
+	return send_io(loop, io, &v, 1);
+}
+
 static int accept_io(struct rf_loop *loop, struct rf_io *listener, struct rf_io *ret, struct rf_addr *ret_peer)
 {
 	struct rf_peer *l = replay_peer(replay_of(loop), listener->fd);
@@ -269,7 +303,8 @@ static void free_loop(struct rf_loop *loop)
 
 static const struct rf_loop_ops ops = {
 	.wait = wait, .wake = wake, .mono = mono, .wall = wall, .free = free_loop, .add = add, .close = close_io,
-	.recv = recv_io, .send = send_io, .shutdown = shutdown_io, .accept = accept_io, .connect = connect_io,
+	.recv = recv_io, .send = send_io, .shutdown = shutdown_io, .doom = doom_io,
+	.splice_in = splice_in_io, .splice_out = splice_out_io, .accept = accept_io, .connect = connect_io,
 	.error = error_io, .datagram = replay_datagram_open, .receive = replay_receive, .transmit = replay_transmit,
 };
 
@@ -441,6 +476,16 @@ bool rf_replay_ended(const struct rf_peer *p)
 bool rf_replay_closed(const struct rf_peer *p)
 {
 	return p->our_closed;
+}
+
+bool rf_replay_was_reset(const struct rf_peer *p)
+{
+	return p->our_closed && p->doomed;
+}
+
+size_t rf_replay_spliced(const struct rf_peer *p)
+{
+	return p->spliced;
 }
 
 void rf_replay_fail_at(struct rf_replay *r, uint64_t n, int code)

@@ -57,6 +57,8 @@ void rf_replay_close(struct rf_peer *p); /* it ends its side, and answers what w
 void rf_replay_reset(struct rf_peer *p);
 bool rf_replay_ended(const struct rf_peer *p);  /* we have ended our side, and all of it was taken */
 bool rf_replay_closed(const struct rf_peer *p); /* our descriptor is closed */
+bool rf_replay_was_reset(const struct rf_peer *p); /* and its close was a reset */
+size_t rf_replay_spliced(const struct rf_peer *p); /* bytes of the peer that our code took into a pipe */
 
 /* UDP. A socket that our code adopts, such as one that the monitor has bound; or the oldest that our code has connected to
  * `to` (NULL: to anywhere) and that was not given yet, NULL when there is none. rf_replay_reset tells such a socket that its peer

@@ -4,7 +4,7 @@
 #include "loop/impl.h"
 #include "loop/replay.h"
 
-enum { FD_BASE = 1 << 24, WINDOW = 256 * 1024 };
+enum { FD_BASE = 1 << 24, WINDOW = 256 * 1024, SPLICED = 32768 };
 
 struct rf_peer {
 	struct rf_replay *r;
@@ -20,6 +20,8 @@ struct rf_peer {
 	bool listener, datagrams, held; /* our code holds the descriptor */
 	bool connecting, peer_fin, peer_gone, reset, our_fin, our_closed;
 	bool full; /* our code was told that there is no space */
+	bool doomed;    /* our close is a reset */
+	size_t spliced; /* bytes that came to our code through a pipe */
 	int error;
 };
 

@@ -70,6 +70,14 @@ int rf_stream_handshake(struct rf_stream *s)
 	return s->layer ? s->layer->handshake(s) : RF_OK;
 }
 
+static void nothing_read(struct rf_stream *s, ssize_t r)
+{
+	if (r == RF_E_EOF)
+		s->eof = s->ended = true;
+	if (r == RF_E_EOF || r == RF_E_AGAIN)
+		s->readable = false;
+}
+
 ssize_t rf_stream_recv(struct rf_stream *s, void *p, size_t n)
 {
 	if (!s->readable)
@@ -78,11 +86,22 @@ ssize_t rf_stream_recv(struct rf_stream *s, void *p, size_t n)
 	if (r > 0) {
 		s->in += (uint64_t)r;
 		s->readable = (size_t)r == n || s->eof;
-	} else if (r == RF_E_AGAIN) {
-		s->readable = false;
-	} else if (r == RF_E_EOF) {
-		s->eof = s->ended = true;
-		s->readable = false;
+	} else {
+		nothing_read(s, r);
+	}
+	return r;
+}
+
+ssize_t rf_stream_splice_in(struct rf_stream *s, int pipe, size_t n)
+{
+	if (!s->readable)
+		return s->ended ? RF_E_EOF : RF_E_AGAIN;
+	ssize_t r = rf_io_splice_in(s->loop, &s->io, pipe, n);
+	if (r > 0) { /* the pipe may have been too small: only RF_E_AGAIN says that no more is there */
+		s->in += (uint64_t)r;
+		s->app_in += (uint64_t)r;
+	} else {
+		nothing_read(s, r);
 	}
 	return r;
 }
@@ -109,6 +128,21 @@ ssize_t rf_stream_send(struct rf_stream *s, const struct iovec *v, int count)
 	return r;
 }
 
+ssize_t rf_stream_splice_out(struct rf_stream *s, int pipe, size_t n)
+{
+	if (!s->writable)
+		return RF_E_AGAIN;
+	ssize_t r = rf_io_splice_out(s->loop, &s->io, pipe, n);
+	if (r > 0) {
+		s->out += (uint64_t)r;
+		s->app_out += (uint64_t)r;
+		s->writable = (size_t)r == n;
+	} else if (r == RF_E_AGAIN) {
+		s->writable = false;
+	}
+	return r;
+}
+
 ssize_t rf_stream_read(struct rf_stream *s, void *p, size_t n)
 {
 	ssize_t r = s->layer ? s->layer->read(s, p, n) : rf_stream_recv(s, p, n);
@@ -129,6 +163,12 @@ int rf_stream_shutdown(struct rf_stream *s)
 {
 	int r = s->layer ? s->layer->shutdown(s) : RF_OK;
 	return r ? r : rf_io_shutdown(s->loop, &s->io);
+}
+
+void rf_stream_doom(struct rf_stream *s)
+{
+	if (rf_stream_open(s))
+		rf_io_doom(s->loop, &s->io);
 }
 
 void rf_stream_close(struct rf_stream *s)

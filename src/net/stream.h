@@ -60,6 +60,12 @@ ssize_t rf_stream_write(struct rf_stream *s, const struct iovec *v, int count);
  * again on the next event), RF_E_RESET, RF_E_IO. */
 int rf_stream_shutdown(struct rf_stream *s);
 void rf_stream_close(struct rf_stream *s); /* frees the layer; harmless when closed */
+/* Its close, whoever does it, will be a reset: the peer is told that something broke, and what it has not got yet is lost. */
+void rf_stream_doom(struct rf_stream *s);
+
+/* Bytes of a plain stream into an empty pipe, and out of it, in the kernel. As rf_stream_read and rf_stream_write. */
+ssize_t rf_stream_splice_in(struct rf_stream *s, int pipe, size_t n);
+ssize_t rf_stream_splice_out(struct rf_stream *s, int pipe, size_t n);
 
 /* For layers: the socket below, with `in`, `out`, `readable` and `writable` kept. A short read or write
  * clears the flag, so that no call is made only to see RF_E_AGAIN. */

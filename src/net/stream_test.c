@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "loop/replay.h"
@@ -336,6 +337,62 @@ static void reset_is_told(void **state)
 	free_end(e);
 }
 
+static void doomed_close_is_a_reset(void **state)
+{
+	(void)state;
+	struct end *e;
+	struct far f = dial(&e);
+	char c;
+	rf_stream_doom(&e->s);
+	free_end(e);
+	if (w.r) {
+		assert_true(rf_replay_was_reset(f.p));
+		return;
+	}
+	assert_int_equal(recv(f.fd, &c, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+	far_close(f);
+}
+
+static void bytes_pass_through_a_pipe(void **state)
+{
+	(void)state;
+	static char block[20000], sink[20000];
+	struct end *e;
+	struct far f = dial(&e);
+	int ends[2];
+	size_t in = 0, out = 0, taken = 0;
+	assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+	e->hold = true;
+	for (size_t i = 0; i + 1 < sizeof block; i++)
+		block[i] = (char)('a' + i * 31 / 8 % 26);
+	far_send(f, block);
+	while (taken < sizeof block - 1) {
+		ssize_t n = in == out ? rf_stream_splice_in(&e->s, ends[1], 8000) : 0;
+		assert_true(n >= 0 || n == RF_E_AGAIN);
+		in += n > 0 ? (size_t)n : 0;
+		n = in > out ? rf_stream_splice_out(&e->s, ends[0], in - out) : 0;
+		assert_true(n >= 0 || n == RF_E_AGAIN);
+		out += n > 0 ? (size_t)n : 0;
+		n = far_take(f, sink + taken, sizeof sink - taken);
+		assert_true(n >= 0);
+		taken += (size_t)n;
+		turn();
+	}
+	assert_memory_equal(sink, block, sizeof block - 1);
+	assert_int_equal(e->s.app_in, sizeof block - 1);
+	assert_int_equal(e->s.app_out, sizeof block - 1);
+	assert_int_equal(rf_stream_splice_in(&e->s, ends[1], 8000), RF_E_AGAIN);
+	far_fin(f);
+	UNTIL(e->s.eof);
+	assert_int_equal(rf_stream_splice_in(&e->s, ends[1], 8000), RF_E_EOF);
+	assert_int_equal(rf_stream_splice_in(&e->s, ends[1], 8000), RF_E_EOF);
+	free_end(e);
+	far_close(f);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void writing_to_one_that_has_gone_is_a_reset(void **state)
 {
 	(void)state;
@@ -631,6 +688,8 @@ int main(void)
 		BOTH(back_pressure_holds_and_lets_go),
 		BOTH(half_closed_peer_still_gets_bytes),
 		BOTH(reset_is_told),
+		BOTH(doomed_close_is_a_reset),
+		BOTH(bytes_pass_through_a_pipe),
 		BOTH(writing_to_one_that_has_gone_is_a_reset),
 		BOTH(stream_closed_by_another_hears_nothing_more),
 		BOTH(connect_meets_a_listener),
