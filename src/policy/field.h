@@ -45,7 +45,7 @@ enum rf_action {
 /* What the letters of the tables stand for: facts of a connection, of a request, of its body while it is held, of a
  * response, of a packet. A phase has some, a field is known in a phase that shares a letter with it. */
 enum rf_plane { RF_ON_0 = 0, RF_ON_C = 1, RF_ON_H = 2, RF_ON_CH = 3, RF_ON_B = 4, RF_ON_HB = 6, RF_ON_R = 8, RF_ON_HR = 10,
-	RF_ON_P = 16, RF_ON_CHP = 19 };
+	RF_ON_P = 16, RF_ON_CP = 17, RF_ON_CHP = 19 };
 
 struct rf_field_info {
 	const char *name;

@@ -29,6 +29,7 @@ enum rf_port_header { RF_PORT_HEADER_NONE, RF_PORT_HEADER_V1, RF_PORT_HEADER_V2,
 /* The protocol whose first bytes and frames must make sense. */
 enum rf_port_guard {
 	RF_PORT_GUARD_NONE, RF_PORT_GUARD_SSH, RF_PORT_GUARD_MQTT, RF_PORT_GUARD_MODBUS, RF_PORT_GUARD_DNS, RF_PORT_GUARD_TLS,
+	RF_PORT_GUARD_COAP, RF_PORT_GUARD_DTLS, /* of UDP, as is DNS too */
 };
 
 /* What all workers count of a port, shared by the snapshots that have a port of this id. */
@@ -58,6 +59,7 @@ struct rf_port {
 	uint64_t first_byte_ns;          /* for the client's first byte; 0: it may be silent */
 	uint64_t idle_ns;                /* without a byte in either direction; for UDP, the life of a session */
 	uint32_t max_connections;        /* at once, or sessions; all workers; 0: no bound */
+	uint32_t amplification;          /* of UDP: bytes to a client for each of its own, until it is established; 0: any */
 	struct rf_port_use *use;         /* a reference */
 };
 

@@ -1,0 +1,157 @@
+/* svc/l4/udp_client: datagrams from clients.
+ *
+ *   message -> whose session is it? -> still welcome? -> guard -> counted -> to the origin
+ *                      | none
+ *                      app at this place? -> guard -> rate -> bar -> rules -> answers can leave? -> bounds -> session
+ *
+ * What is cheap to refuse is refused first: a datagram to no app costs a search, one past the rate of new sessions a little more.
+ */
+#include "svc/l4/udp_in.h"
+
+static bool key_of(const struct rf_dgram *m, struct key *ret)
+{
+	struct rf_ip client = rf_addr_ip(&m->peer), edge = rf_addr_ip(&m->local);
+	if (!client.family || !edge.family)
+		return false;
+	*ret = (struct key){ .client_port = rf_addr_port(&m->peer), .edge_port = rf_addr_port(&m->local),
+			     .client_family = client.family, .edge_family = edge.family };
+	memcpy(ret->client, client.b, sizeof ret->client);
+	memcpy(ret->edge, edge.b, sizeof ret->edge);
+	return ret->client_port; /* 0: it wants no answer, and none could be sent [RFC 768] */
+}
+
+static const struct rf_port *port_at(const struct rf_snap *snap, const struct key *k)
+{
+	struct rf_ip edge = ip_of(k->edge_family, k->edge);
+	return rf_ports_find(snap->site->ports, RF_TRANSPORT_UDP, &edge, k->edge_port);
+}
+
+static void drop(enum rf_counter why, const struct rf_dgram *m)
+{
+	rf_count_n(why, rf_dgram_count(m));
+}
+
+static bool in_rate(struct rf_l4_udp *u)
+{
+	if (!u->conf.session_rate || rf_bucket_take(&u->bucket, &u->rate, now_of(u), 1, NULL) == RF_OK)
+		return true;
+	rf_count(RF_C_LIMIT_UDP_SESSION_RATE);
+	return false;
+}
+
+static bool welcome(struct rf_l4_udp *u, const struct rf_snap *snap, const struct rf_port *p, const struct key *k)
+{
+	const struct rf_rule *rule = NULL;
+	if (u->draining || !in_rate(u))
+		return false;
+	if (key_barred(u, p->ip_firewall, k)) {
+		report_refused(u, p, k, END_BARRED, NULL);
+		return false;
+	}
+	if (rules_pass(u, snap, p, k, &rule))
+		return true;
+	report_refused(u, p, k, END_RULE, rule);
+	return false;
+}
+
+static struct session *begin(struct rf_l4_udp_socket *by, const struct rf_snap *snap, const struct rf_port *p, const struct key *k,
+			     const struct rf_dgram *m)
+{
+	struct rf_l4_udp *u = by->udp;
+	if (!welcome(u, snap, p, k))
+		return NULL;
+	struct rf_l4_udp_socket *via = via_of(u, by, k);
+	struct app *a = via ? app_of(u, snap, p) : NULL;
+	struct session *s = a ? session_new(u, k, p, a) : NULL;
+	if (!s)
+		return NULL;
+	via_set(s, via);
+	s->mapped = m->peer.sa.sa_family == AF_INET6 && k->client_family == 4;
+	s->scope = m->peer.sa.sa_family == AF_INET6 ? m->peer.v6.sin6_scope_id : 0;
+	return s;
+}
+
+bool session_holds(struct session *s)
+{
+	struct rf_l4_udp *u = s->udp;
+	const struct rf_snap *snap = u->snap();
+	const struct rf_rule *rule;
+	if (s->generation != snap->generation) {
+		const struct rf_port *p = port_at(snap, &s->key);
+		if (!p || strcmp(p->id, s->app->id) != 0) {
+			session_end(s, END_APP_GONE);
+			return false;
+		}
+		bool known = app_of(u, snap, p);
+		if (!known || !rules_pass(u, snap, p, &s->key, &rule)) {
+			session_end(s, known ? END_RULE : END_MEMORY);
+			return false;
+		}
+		s->generation = snap->generation;
+	}
+	if (!key_barred(u, s->app->ip_firewall, &s->key))
+		return true;
+	session_end(s, END_BARRED);
+	return false;
+}
+
+static bool guarded(enum rf_port_guard guard)
+{
+	return guard != RF_PORT_GUARD_NONE;
+}
+
+/* A message, or one of its datagrams where they must be looked at one by one. */
+static void take(struct rf_l4_udp_socket *by, const struct key *k, const struct rf_dgram *m)
+{
+	struct rf_l4_udp *u = by->udp;
+	const struct rf_snap *snap = u->snap();
+	struct session *s = session_find(u, k);
+	if (s && !session_holds(s))
+		return;
+	const struct rf_port *p = s ? NULL : port_at(snap, k);
+	if (!s && !p) {
+		drop(RF_C_UDP_DROP_NO_APP, m);
+		return;
+	}
+	enum rf_port_guard guard = s ? s->app->guard : p->guard;
+	if (m->segment && guarded(guard)) {
+		struct rf_dgram one = *m;
+		one.segment = 0;
+		for (size_t at = 0; at < m->n; at += m->segment) {
+			one.p = m->p + at;
+			one.n = m->n - at < m->segment ? m->n - at : m->segment;
+			take(by, k, &one);
+		}
+		return;
+	}
+	if (!sane(guard, (struct rf_str){ m->p, m->n }, RF_SANITY_CLIENT, !s)) {
+		drop(RF_C_UDP_DROP_GUARD, m);
+		return;
+	}
+	if (!s && !(s = begin(by, snap, p, k, m))) {
+		drop(RF_C_UDP_DROP_REFUSED, m);
+		return;
+	}
+	if (by->port == k->edge_port && s->via != by)
+		via_set(s, by);
+	session_touch(s, true);
+	s->bytes_in += m->n;
+	s->count_in += rf_dgram_count(m);
+	rf_count_n(RF_C_UDP_IN, rf_dgram_count(m));
+	rf_count_n(RF_C_UDP_BYTES_IN, m->n);
+	origin_send(s, m);
+}
+
+void client_message(struct rf_datagram *d, const struct rf_dgram *m)
+{
+	struct key k;
+	if (m->cut || !key_of(m, &k))
+		drop(RF_C_UDP_DROP_BROKEN, m);
+	else
+		take(RF_CONTAINER(d, struct rf_l4_udp_socket, d), &k, m);
+}
+
+void client_error(struct rf_datagram *d, int error)
+{
+	(void)d, (void)error; /* an unconnected socket hears of no peer; what failed to leave was counted there */
+}
