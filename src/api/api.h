@@ -63,6 +63,16 @@ struct rf_api_hooks {
 	int (*rules_lint)(void *ctx, const char *account_id, const json_t *body, json_t **ret, struct rf_err *e);
 	const struct rf_api_patch_hooks *patches;
 	const struct rf_api_pack_hooks *packs;
+	const struct rf_api_attack_hooks *attacks;
+};
+
+/* What the running edge says of attacks (ctl/attacks). */
+struct rf_api_attack_hooks {
+	/* Sets the members of one that is on as they are now; leaves the object as it is where it is over. */
+	void (*live)(void *ctx, const char *id, json_t *object);
+	/* Never raise its signatures again; take an exception back. */
+	int (*drop)(void *ctx, const char *id, const char *actor, bool dry_run, struct rf_err *e);
+	int (*forget)(void *ctx, const char *exception, const char *actor, bool dry_run, struct rf_err *e);
 };
 
 /* What the running edge says of a virtual patch (ctl/patches). `doc` is its document, `id` "" while it is new. */

@@ -11,6 +11,7 @@
 #include "base/near.h"
 #include "bpf/filter.h"
 #include "ctl/access.h"
+#include "ctl/attacks.h"
 #include "ctl/crl.h"
 #include "ctl/devices.h"
 #include "ctl/explain.h"
@@ -166,6 +167,11 @@ static double of_lists(size_t (*of)(const struct rf_list *l))
 	return sum;
 }
 
+static double g_attacks(struct rf_ctl *c)
+{
+	return rf_attacks_active(c->priv->attacks);
+}
+
 static double g_list_entries(struct rf_ctl *c)
 {
 	(void)c;
@@ -182,6 +188,7 @@ static const struct {
 	const char *name, *help;
 	double (*read)(struct rf_ctl *c);
 } gauges[] = {
+	{ "ringfence_attacks_active", "Floods that are on", g_attacks },
 	{ "ringfence_list_entries", "Entries of named lists, all together", g_list_entries },
 	{ "ringfence_list_bytes", "Memory of named lists", g_list_bytes },
 	{ "ringfence_devices", "Devices in the registry", g_devices },
@@ -290,7 +297,8 @@ static struct rf_str *text_filter(struct rf_recent_filter *f, const char *name)
 
 static int one_filter(struct filtering *g, const char *name, const char *value, struct rf_err *e)
 {
-	static const char *const kinds[] = { [RF_REC_CONNECTION] = "connection", [RF_REC_REQUEST] = "request", [RF_REC_EVENT] = "event" };
+	static const char *const kinds[] = { [RF_REC_CONNECTION] = "connection", [RF_REC_REQUEST] = "request", [RF_REC_EVENT] = "event",
+		[RF_REC_ATTACK] = "attack" };
 	static const char *const actions[] = { "allow", "block", "log", "error" };
 	struct rf_str *to = text_filter(&g->f, name);
 	char pointer[64];
@@ -318,7 +326,7 @@ static int one_filter(struct filtering *g, const char *name, const char *value, 
 			return RF_OK;
 		}
 	if (kind)
-		return rf_fail_ptr(e, RF_E_INVALID, pointer, "should be connection, request or event");
+		return rf_fail_ptr(e, RF_E_INVALID, pointer, "should be connection, request, event or attack");
 	const char *near = rf_near(rf_str_z(name), filter_names, sizeof filter_names / sizeof *filter_names);
 	return rf_fail_ptr(e, RF_E_UNKNOWN, pointer, near ? "records cannot be filtered by this; did you mean %s?"
 			   : "records cannot be filtered by this", near);
@@ -392,5 +400,5 @@ struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e)
 				      .records = records, .unknown = unknown, .explain = explain, .record = record,
 				      .explain_past = explain_past, .shield = shield,
 				      .rules_test = rules_test, .rules_lint = rules_lint, .patches = &rf_api_edge_patches,
-				      .packs = &rf_api_edge_packs };
+				      .packs = &rf_api_edge_packs, .attacks = &rf_api_edge_attacks };
 }

@@ -84,6 +84,8 @@ static int path_of(struct cli *c, struct rf_buf *path, unsigned long long limit)
 		rf_buf_printf(path, "&%s=", filters[i].parameter);
 		cli_escape(path, v);
 	}
+	if (strcmp(c->command->noun, "attack") == 0)
+		rf_buf_printf(path, "&type=attack");
 	return rc;
 }
 

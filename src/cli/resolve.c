@@ -17,6 +17,8 @@ static const struct kind {
 	{ "list", "/accounts/{account}/rules/lists", NULL, { "name" } },
 	{ "patch", "/accounts/{account}/patches", "search", { "name" } },
 	{ "pack", "/accounts/{account}/packs", "name", { "name" } },
+	{ "attack", "/accounts/{account}/attacks", "host", { "host" } },
+	{ "exception", "/accounts/{account}/attacks/exceptions", NULL, { "host" } },
 	{ "root", "/accounts/{account}/mtls_certificates", NULL, { "name", "ski" } },
 	{ "token", "/accounts/{account}/tokens", NULL, { "name" } },
 	{ "enrolment", "/accounts/{account}/provisioning_tokens", NULL, { "description" } },

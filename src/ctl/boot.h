@@ -16,6 +16,7 @@
 /* The order of the words in tbl/settings.def. */
 enum rf_boot_protocol { RF_PROTO_HTTPS, RF_PROTO_HTTP };
 enum rf_boot_tls_version { RF_BOOT_TLS_1_0, RF_BOOT_TLS_1_1, RF_BOOT_TLS_1_2, RF_BOOT_TLS_1_3 };
+enum rf_boot_floods { RF_FLOODS_BLOCK, RF_FLOODS_REPORT, RF_FLOODS_OFF };
 enum rf_boot_stdout { RF_STDOUT_AUTO, RF_STDOUT_OFF, RF_STDOUT_JSON, RF_STDOUT_HUMAN };
 
 struct rf_boot_address { struct rf_ip ip; uint16_t port; }; /* ip.family 0: not set */

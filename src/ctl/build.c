@@ -55,6 +55,7 @@ void rf_parts_put(struct rf_parts *p)
 	rf_lists_put(p->lists);
 	free(p->list_names);
 	rules_put(p->rules, p->rules_count);
+	rules_put(p->floods, p->flood_count);
 	patches_put(p);
 	rf_site_put(p->site);
 	*p = (struct rf_parts){ 0 };
@@ -81,15 +82,17 @@ static bool list_gone(const struct rf_parts *old, const struct rf_parts *now)
 	return false;
 }
 
-static int keep_rules(const struct rf_parts *old, struct rf_parts *ret, struct rf_err *e)
+static int keep_rules(const struct rf_built_rules *old, size_t n, struct rf_built_rules **ret, size_t *ret_n, struct rf_err *e)
 {
-	ret->rules = calloc(old->rules_count + 1, sizeof *ret->rules);
-	if (!ret->rules)
+	struct rf_built_rules *v = calloc(n + 1, sizeof *v);
+	if (!v)
 		return rf_fail(e, RF_E_NOMEM, "no memory for rules");
-	for (size_t i = 0; i < old->rules_count; i++, ret->rules_count++) {
-		ret->rules[i] = old->rules[i];
-		rf_ruleset_get(old->rules[i].set);
+	for (size_t i = 0; i < n; i++) {
+		v[i] = old[i];
+		rf_ruleset_get(old[i].set);
 	}
+	*ret = v;
+	*ret_n = n;
 	return RF_OK;
 }
 
@@ -120,13 +123,15 @@ int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct
 		rc = what & RF_PART_LISTS ? rf_build_lists(c, old, &p, e) : keep_lists(old, &p, e);
 	bool afresh = rc == RF_OK && list_gone(old, &p);
 	if (rc == RF_OK)
-		rc = keep_rules(old, &p, e);
+		rc = keep_rules(old->rules, old->rules_count, &p.rules, &p.rules_count, e);
 	if (rc == RF_OK && (what & RF_PART_RULES || afresh))
 		rc = rf_build_rules(c, afresh, &p, e);
 	if (rc == RF_OK)
 		rc = keep_patches(old, &p, e);
 	if (rc == RF_OK && (what & RF_PART_PATCHES || afresh))
 		rc = rf_build_patches(c, afresh, &p, e);
+	if (rc == RF_OK)
+		rc = what & RF_PART_FLOODS ? rf_build_floods(c, &p, e) : keep_rules(old->floods, old->flood_count, &p.floods, &p.flood_count, e);
 	if (rc == RF_OK && what & RF_PART_SITE)
 		rc = rf_build_site(c, old->site, p.trust, &p.site, e);
 	else if (rc == RF_OK)
@@ -139,12 +144,15 @@ int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct
 	return RF_OK;
 }
 
-/* The rulesets of one phase: that of patches, the account's, then those of the zone ("" : none). */
+/* The rulesets of one phase: those against floods, that of patches, the account's, then those of the zone ("" : none). */
 static int phase_of(const struct rf_parts *p, enum rf_phase phase, const char *zone, struct rf_phase_set **ret)
 {
 	struct rf_ruleset *sets[RF_PHASE_SETS];
 	size_t n = 0;
-	if (p->patched[phase])
+	for (size_t i = 0; i < p->flood_count && n < RF_PHASE_SETS; i++)
+		if (p->floods[i].set->phase == phase && strcmp(p->floods[i].zone, zone) == 0)
+			sets[n++] = p->floods[i].set;
+	if (p->patched[phase] && n < RF_PHASE_SETS)
 		sets[n++] = p->patched[phase];
 	for (int of_zone = 0; of_zone < 2; of_zone++)
 		for (size_t i = 0; i < p->rules_count && n < RF_PHASE_SETS; i++) {

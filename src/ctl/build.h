@@ -5,6 +5,7 @@
  *   trust  roots and their revocation lists            (mtls_certificates)
  *   lists  named lists; their entries change live      (lists)
  *   rules  rulesets, compiled rule by rule, reused     (rulesets, rules, lists)
+ *   floods rules against floods that are under way      (no object)
  *   patches  virtual patches, each to its rules        (patches, lists)
  *   site   zones, classes, apps, certificates, origins (all else; and trust, whose bits it holds)
  *
@@ -48,10 +49,12 @@ struct rf_parts {
 	struct rf_built_patch *patches; /* in order of creation */
 	size_t patch_count;
 	struct rf_ruleset *patched[RF_PHASE_COUNT]; /* theirs, evaluated before all others of the phase; NULL: none */
+	struct rf_built_rules *floods; /* ephemeral rules, a ruleset a zone; evaluated before all others of their phase */
+	size_t flood_count;
 	struct rf_site *site;
 };
 
-enum { RF_PART_TRUST = 1, RF_PART_LISTS = 2, RF_PART_RULES = 4, RF_PART_SITE = 8, RF_PART_PATCHES = 16, RF_PART_ALL = 31 };
+enum { RF_PART_TRUST = 1, RF_PART_LISTS = 2, RF_PART_RULES = 4, RF_PART_SITE = 8, RF_PART_PATCHES = 16, RF_PART_FLOODS = 32, RF_PART_ALL = 63 };
 
 /* The parts that a change of this kind of object makes stale. */
 unsigned rf_build_needs(enum rf_kind kind);
@@ -72,6 +75,8 @@ int rf_build_lists(struct rf_ctl *c, const struct rf_parts *old, struct rf_parts
 int rf_build_rules(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_err *e);
 /* Compile the patches whose row is another than that in p->patches, a copy of those in force; all where `afresh`. */
 int rf_build_patches(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_err *e);
+/* The rules against floods that are under way (ctl/attacks), which are in no store. */
+int rf_build_floods(struct rf_ctl *c, struct rf_parts *p, struct rf_err *e);
 int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_trust *trust, struct rf_site **ret,
 		  struct rf_err *e);
 

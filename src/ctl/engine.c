@@ -18,6 +18,7 @@
 #include "api/server.h"
 #include "api/state.h"
 #include "base/hash.h"
+#include "ctl/attacks.h"
 #include "ctl/crl.h"
 #include "ctl/devices.h"
 #include "ctl/engine.h"
@@ -383,6 +384,7 @@ static int worker_up(struct engine *g, unsigned i, struct rf_err *e)
 	struct rf_worker_spec spec = {
 		.ctl = &g->ctl, .index = i, .ring = rf_writer_ring(g->writer, i),
 		.watch = rf_writer_wanted(g->writer) ? NULL : g->watch, .samples = g->samples,
+		.feed = rf_attacks_feed(g->ctl.priv->attacks, i),
 		.identity = { .registry = g->ctl.devices, .event = rf_devices_event, .arg = g->ctl.priv->devices },
 		.local = rf_local_handle, .local_arg = g->local,
 	};
@@ -473,6 +475,22 @@ static void patches_down(struct engine *g)
 	g->ctl.priv->patches = NULL;
 	rf_replays_free(g->ctl.priv->replays);
 	g->ctl.priv->replays = NULL;
+}
+
+/* --- floods --- */
+
+static int attacks_up(struct engine *g, struct rf_err *e)
+{
+	unsigned workers = rf_boot_workers(g->ctl.boot);
+	return rf_attacks_new(&g->ctl, workers, rf_writer_ring(g->writer, workers), &g->ctl.priv->attacks, e);
+}
+
+static void attacks_down(struct engine *g)
+{
+	if (!g->ctl.priv)
+		return;
+	rf_attacks_free(g->ctl.priv->attacks);
+	g->ctl.priv->attacks = NULL;
 }
 
 /* --- listeners --- */
@@ -745,6 +763,7 @@ static const struct step {
 	{ "api", api_up, api_down },
 	{ "samples", samples_up, samples_down },
 	{ "local", local_up, local_down },         { "patches", patches_up, patches_down },
+	{ "attacks", attacks_up, attacks_down },
 	{ "workers", workers_up, workers_down },
 	{ "listeners", listeners_up, NULL },
 	{ "server", server_up, server_down },      { "crl", crl_up, crl_down },

@@ -369,7 +369,7 @@ static int make_edge(struct rf_worker *w, const struct rf_worker_spec *spec, str
 	struct rf_http_edge_spec s = {
 		.loop = w->loop, .tls = w->tls, .bufs = &w->bufs, .pool = w->pool, .conf = &conf, .limits = w->ctl->limits, .identity = spec->identity,
 		.snap = rf_snap_now, .emit = spec->ring ? emit : NULL, .sample = spec->samples ? keep_sample : NULL,
-		.barred = barred, .local = spec->local ? hand_over : NULL, .arg = w, .seed = seed,
+		.barred = barred, .local = spec->local ? hand_over : NULL, .feed = spec->feed, .arg = w, .seed = seed,
 	};
 	w->edge = rf_http_edge_new(&s);
 	return w->edge ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");

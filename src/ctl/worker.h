@@ -21,6 +21,7 @@ struct rf_worker_spec {
 	struct rf_ring *ring; /* NULL: nobody reads records */
 	const struct rf_watch *watch; /* not NULL: records are only for it, while it is on */
 	struct rf_samples *samples; /* NULL: none are kept */
+	struct rf_feed *feed; /* to the detection of floods; outlives the worker; NULL: none */
 	struct rf_identity_env identity;
 	void (*local)(void *arg, struct rf_local_request *q); /* on the worker's thread */
 	void *local_arg;

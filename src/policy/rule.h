@@ -10,6 +10,7 @@
  */
 #pragma once
 #include <jansson.h>
+#include <stdatomic.h>
 #include "base/buf.h"
 #include "policy/expr.h"
 #include "policy/limit.h"
@@ -123,9 +124,16 @@ struct rf_rule {
 	int64_t order;             /* among rules of one priority; set by whoever makes it, before it is shared */
 	size_t bytes;              /* that it takes */
 	uint64_t took;             /* nanoseconds that compiling it took; 0 without a clock */
+	_Atomic uint64_t *hits;    /* where matches are counted; NULL: nowhere. Set by whoever makes it, before it is shared; outlives it */
 	uint64_t digest;           /* private: of the document that was compiled */
 	void *mem;                 /* private: owns all of the above */
 };
+
+static inline void rf_rule_hit(const struct rf_rule *r)
+{
+	if (r->hits)
+		atomic_fetch_add_explicit(r->hits, 1, memory_order_relaxed);
+}
 
 struct rf_rule_block {
 	_Atomic unsigned refs;

@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "base/jw.h"
 
-static const char *const kinds[] = { [RF_REC_CONNECTION] = "connection", [RF_REC_REQUEST] = "request", [RF_REC_EVENT] = "event" };
+static const char *const kinds[] = { [RF_REC_CONNECTION] = "connection", [RF_REC_REQUEST] = "request", [RF_REC_EVENT] = "event",
+	[RF_REC_ATTACK] = "attack" };
 
 static void json_ip(struct rf_jw *w, const char *name, const struct rf_ip *ip)
 {
@@ -83,6 +84,9 @@ static void what(struct rf_buf *out, const struct rf_record *rec)
 		rf_buf_addc(out, ' ');
 		shown(out, rec->host);
 		shown(out, rec->path);
+	} else if (rec->kind == RF_REC_ATTACK) {
+		rf_buf_add(out, RF_STR(" attack on "));
+		shown(out, rec->host);
 	} else if (rec->kind == RF_REC_CONNECTION) {
 		rf_buf_add(out, RF_STR(" connection"));
 		rf_buf_add(out, rec->sni.n ? RF_STR(" to ") : RF_STR(""));

@@ -9,7 +9,7 @@
 #include "base/ip.h"
 #include "base/str.h"
 
-enum rf_record_kind { RF_REC_CONNECTION, RF_REC_REQUEST, RF_REC_EVENT };
+enum rf_record_kind { RF_REC_CONNECTION, RF_REC_REQUEST, RF_REC_EVENT, RF_REC_ATTACK };
 
 struct rf_record {
 	enum rf_record_kind kind;

@@ -494,6 +494,8 @@ static void go_on(struct rf_detect *d, struct watched *w, uint32_t rate)
 	f->rate = rate;
 	f->peak = rate > f->peak ? rate : f->peak;
 	f->requests += w->now.requests;
+	f->bandwidth = w->now.bytes_in * SECOND;
+	f->peak_bandwidth = f->bandwidth > f->peak_bandwidth ? f->bandwidth : f->peak_bandwidth;
 	f->bytes_in += w->now.bytes_in;
 	f->bytes_out += w->now.bytes_out;
 	for (int i = 0; i < 6; i++)

@@ -59,6 +59,7 @@ struct rf_flood {
 	int64_t began_ns, ended_ns; /* wall clock */
 	uint32_t rate, peak, usual, threshold; /* requests a second */
 	uint64_t requests, bytes_in, bytes_out, status[6];
+	uint64_t bandwidth, peak_bandwidth; /* bytes a second from clients */
 	uint8_t addresses[RF_HLL]; /* rf_hll_count */
 	struct rf_top source[RF_FLOOD_TOP], asn[RF_FLOOD_TOP], country[RF_FLOOD_TOP];
 	struct rf_ip ip[RF_FLOOD_TOP]; /* of `source`, row by row */

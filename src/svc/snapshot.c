@@ -112,7 +112,7 @@ static void snap_free(struct rf_snap *s)
 	free(s);
 }
 
-const struct rf_app *rf_snap_app(const struct rf_snap *s, struct rf_str host)
+const struct rf_host *rf_snap_host(const struct rf_snap *s, struct rf_str host)
 {
 	char wild[256];
 	const struct rf_map *hosts = &s->site->hosts;
@@ -123,7 +123,13 @@ const struct rf_app *rf_snap_app(const struct rf_snap *s, struct rf_str host)
 		memcpy(wild + 1, host.p + dot, host.n - dot);
 		n = rf_map_find(hosts, (struct rf_str){ wild, host.n - dot + 1 });
 	}
-	return n ? RF_CONTAINER(n, struct rf_host, node)->app : NULL;
+	return n ? RF_CONTAINER(n, struct rf_host, node) : NULL;
+}
+
+const struct rf_app *rf_snap_app(const struct rf_snap *s, struct rf_str host)
+{
+	const struct rf_host *h = rf_snap_host(s, host);
+	return h ? h->app : NULL;
 }
 
 static void retired(struct rcu_head *head)

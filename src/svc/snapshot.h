@@ -117,7 +117,9 @@ struct rf_host {
 	struct rf_app *app;
 };
 
-/* The app for a host (lower-case, no port): exact, then one level of wildcard ("*." + parent). NULL: none. */
+/* The host of the configuration that means a host (lower-case, no port): exact, then one level of wildcard ("*." + parent). NULL: none. */
+const struct rf_host *rf_snap_host(const struct rf_snap *s, struct rf_str host);
+/* Its app. */
 const struct rf_app *rf_snap_app(const struct rf_snap *s, struct rf_str host);
 
 /* The rules that requests for this app meet; those of the account alone for NULL. */

@@ -302,7 +302,7 @@ struct rf_http_edge *rf_http_edge_new(const struct rf_http_edge_spec *s)
 		return NULL;
 	*e = (struct rf_http_edge){ .loop = s->loop, .tls = s->tls,
 		.bufs = s->bufs, .pool = s->pool, .limits = s->limits, .identity = s->identity, .snap = s->snap,
-		.emit = s->emit, .sample = s->sample, .barred = s->barred, .local = s->local, .arg = s->arg,
+		.emit = s->emit, .sample = s->sample, .barred = s->barred, .local = s->local, .feed = s->feed, .arg = s->arg,
 		.next_id = s->seed, .turn_task.run = hello_turn, .drain_task.run = drain_over,
 		.drain_timer.fire = drain_late };
 	rf_http_edge_conf(e, s->conf ? s->conf : &rf_http_conf_default);

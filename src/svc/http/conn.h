@@ -12,6 +12,7 @@
 #include "svc/http/compress.h"
 #include "svc/http/edge.h"
 #include "svc/http/flow.h"
+#include "shield/feed.h"
 #include "svc/identity.h"
 
 enum { LOCALS_MAX = 1024 };
@@ -93,7 +94,9 @@ struct request {
 	struct rf_http_conn *conn;
 	struct rf_arena arena;
 	const struct rf_snap *snap;       /* pinned */
-	const struct rf_app *app;         /* NULL: none is meant */
+	const struct rf_host *at_host;    /* of the configuration; NULL: none is meant */
+	const struct rf_app *app;         /* its app, or NULL */
+	struct rf_feed_host *fed;         /* told to the detection of floods; NULL: not yet */
 	struct rf_http_scan scan, oscan;
 	struct rf_http_head head, answer; /* as the client sent it; as the origin did */
 	uint64_t ray, began, sent_at, body_since;
@@ -176,6 +179,7 @@ struct rf_http_edge {
 	uint32_t samples[RF_SAMPLE_CLASSES + 1], sample_minute; /* taken in this minute by class; the last: of no device */
 	bool (*barred)(void *arg, const struct rf_ip *src);
 	void (*local)(void *arg, struct rf_local_request *q);
+	struct rf_feed *feed;             /* NULL: floods are not looked for */
 	void *arg;
 	struct rf_node conns, handshaking, hellos, turns;
 	uint32_t handshakes;
@@ -303,6 +307,10 @@ void limits_fini(struct rf_http_edge *e);
 /* local.c */
 bool local_path(const struct request *q);
 void local_gone(struct rf_http_conn *c);
+
+/* flood.c: what the detection of floods is told: before the request is judged, and when it is over */
+void flood_see(struct rf_http_conn *c);
+void flood_end(struct rf_http_conn *c, const struct rf_record *r);
 
 /* report.c */
 void report_conn(struct rf_http_conn *c);

@@ -16,6 +16,7 @@
 
 struct rf_http_edge;
 struct rf_http_conn;
+struct rf_feed;
 
 /* What a listener says about the connections that it accepts. Outlives them. */
 struct rf_http_listener {
@@ -89,6 +90,7 @@ struct rf_http_edge_spec {
 	void (*sample)(void *arg, struct rf_str line);        /* keep a sample of a request; NULL: none are made */
 	bool (*barred)(void *arg, const struct rf_ip *src); /* may nobody connect from there? NULL: anybody may */
 	void (*local)(void *arg, struct rf_local_request *q); /* NULL: such paths are refused with 404 */
+	struct rf_feed *feed;              /* what is told to the detection of floods; NULL: nothing */
 	void *arg;
 	uint64_t seed;                     /* of connection and request ids: different for every worker and start */
 };

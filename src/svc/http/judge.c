@@ -46,6 +46,7 @@ static void note(struct request *q, const struct rf_verdict *v)
 	for (unsigned i = 0; i < v->nhits; i++) {
 		const struct rf_rule *r = v->hits[i];
 		rf_count(counters[r->action]);
+		rf_rule_hit(r);
 		if (r == v->rule)
 			continue;
 		q->logged = rf_arena_printf(&q->arena, "%.*s%s%.*s", RF_ARG(q->logged), q->logged.n ? "," : "",

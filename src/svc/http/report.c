@@ -136,6 +136,7 @@ static void report_request(struct rf_http_conn *c)
 	rf_count_n(RF_C_BYTES_IN, r.bytes_in);
 	rf_count_n(RF_C_BYTES_OUT, r.bytes_out);
 	use(q, &r);
+	flood_end(c, &r);
 	if (sampled(c, &r))
 		emit(e, &r);
 	if (q->sampled)

@@ -54,7 +54,8 @@ enum step step_identify(struct rf_http_conn *c)
 	q->query = q->head.query;
 	if (!q->host.p)
 		return refuse(c, 503, RF_REASON_MEMORY, NULL);
-	q->app = rf_snap_app(q->snap, q->host);
+	q->at_host = rf_snap_host(q->snap, q->host);
+	q->app = q->at_host ? q->at_host->app : NULL;
 	if (c->handshaken)
 		rf_tls_recheck(&c->stream);
 	const struct rf_tls_info *info = info_of(c);
@@ -268,6 +269,7 @@ enum step step_judge(struct rf_http_conn *c)
 	if (!q->peeking) {
 		if (local_path(q))
 			return STEP_LOCAL;
+		flood_see(c);
 		for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
 			enum step s = checks[i](c);
 			if (s != STEP_WAIT)

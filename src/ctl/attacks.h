@@ -1,0 +1,60 @@
+/* ctl/attacks: floods, from the workers' feeds to rules in force, and what is told of them.
+ *
+ *   timer (RF_FLOOD_TICK_NS): counts and samples of all workers ─► shield/detect ─► events:
+ *     START      an object of the state, a record
+ *     SIGNATURE  its expression is compiled and put in force in a snapshot of its own (ctl/build_floods), in no ruleset of the user
+ *     EXPIRED    the rule goes
+ *     END        the object says how it ended
+ *
+ * An exception (a signature that was dropped) is an object too, and so outlives a restart. A flood that was on when the edge ended is
+ * found anew.
+ *
+ * Not here: what an attack looks like as JSON (attack_doc.c).
+ */
+#pragma once
+#include <jansson.h>
+#include "ctl/control.h"
+#include "shield/detect.h"
+
+struct rf_ring;
+struct rf_attacks;
+
+enum { RF_ATTACKS_KEPT = 1000 }; /* attacks in the state; the oldest goes */
+
+/* A rule in force against a flood. */
+struct rf_attack_rule {
+	struct rf_rule *rule;     /* NULL: free */
+	char id[RF_ID_LEN + 1], zone[RF_ID_LEN + 1];
+	bool blocks;
+};
+
+struct rf_attack {
+	char id[RF_ID_LEN + 1], zone[RF_ID_LEN + 1];
+	const char *vector;
+	struct rf_flood *flood;
+	json_t *rules;            /* all that it had, as they are told */
+	uint64_t stopped;         /* by rules that are gone */
+	bool ended;
+};
+
+int rf_attacks_new(struct rf_ctl *c, unsigned workers, struct rf_ring *ring, struct rf_attacks **ret, struct rf_err *e);
+/* The workers have ended. NULL is harmless. */
+void rf_attacks_free(struct rf_attacks *a);
+struct rf_feed *rf_attacks_feed(struct rf_attacks *a, unsigned worker); /* NULL for a NULL */
+
+/* Rules in force, RF_FLOODS * RF_FLOOD_RULES rows, free ones among them; NULL for a NULL. */
+const struct rf_attack_rule *rf_attacks_rules(const struct rf_attacks *a);
+unsigned rf_attacks_active(const struct rf_attacks *a);
+/* What has come since the object was stored; nothing where the attack is over. */
+void rf_attacks_live(struct rf_attacks *a, const char *id, json_t *object);
+/* Never raise the signatures of this attack again for its host; its rules go at once. RF_E_NOT_FOUND, RF_E_CONFLICT (it has none),
+ * RF_E_FULL. */
+int rf_attacks_drop(struct rf_attacks *a, const char *id, const char *actor, bool dry_run, struct rf_err *e);
+/* Take an exception back. */
+int rf_attacks_forget(struct rf_attacks *a, const char *exception, const char *actor, bool dry_run, struct rf_err *e);
+
+/* attack_doc.c: as it is stored and told, into `object`. `stopped`: by all of its rules. */
+void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object);
+json_t *rf_attack_terms(const struct rf_signature *g);
+/* RF_E_INVALID: these are no terms of ours. */
+int rf_attack_signature(const json_t *terms, struct rf_signature *ret);

@@ -1,0 +1,92 @@
+/* svc/http/flood: what the detection of floods is told of a request (shield/feed).
+ *
+ *   before it is judged: counted at its host; one of so many becomes a sample of its head and of what is there of its body
+ *   when it is over: its status and bytes
+ *
+ * Nothing is waited for: of a body only what has come with the head is looked at.
+ */
+#include "svc/http/conn.h"
+#include "tls/fingerprint.h"
+
+/* A header that stands once; one that stands several times cannot be compared. */
+static void put_header(struct rf_sample *s, enum rf_piece p, const struct rf_http_head *h, enum rf_http_header_id id)
+{
+	const struct rf_http_header *one = rf_http_header(h, id);
+	rf_sample_put(s, p, one ? one->value : RF_STR(""));
+	if (one && rf_http_header_next(h, one))
+		s->cut |= (uint16_t)(1u << p);
+}
+
+static void put_names(struct rf_sample *s, const struct rf_http_head *h)
+{
+	for (uint16_t i = 0; i < h->count; i++)
+		rf_sample_more(s, RF_PIECE_NAMES, h->headers[i].id == RF_HDR_OTHER ? h->headers[i].name :
+			rf_http_header_name((enum rf_http_header_id)h->headers[i].id));
+}
+
+static void put_body(struct rf_sample *s, const struct rf_http_conn *c)
+{
+	enum { START = 48 };
+	const struct request *q = c->req;
+	struct rf_str there = { NULL, 0 };
+	if (q->head.body == RF_BODY_LENGTH && c->in.p)
+		there = (struct rf_str){ c->in.p + c->in.at, c->in.end - c->in.at };
+	there.n = there.n > START ? START : there.n;
+	rf_sample_put(s, RF_PIECE_BODY, there);
+}
+
+/* Kept only where a rule asks for it. */
+static void put_print(struct rf_sample *s, struct rf_http_conn *c)
+{
+	RF_BUF_AUTO b = { 0 };
+	struct rf_str hello = c->handshaken ? rf_tls_hello(&c->stream) : (struct rf_str){ 0 };
+	if (hello.n && rf_tls_print(hello, RF_PRINT_JA4, &b) == RF_OK)
+		rf_sample_put(s, RF_PIECE_PRINT, rf_buf_str(&b));
+}
+
+static void fill(struct rf_sample *s, struct rf_http_conn *c)
+{
+	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
+	const struct request *q = c->req;
+	const struct rf_http_head *h = &q->head;
+	s->src = c->src;
+	s->known = c->device && info && info->verified;
+	if (c->device)
+		memcpy(s->device, rf_device_id(c->device), sizeof s->device);
+	rf_sample_put(s, RF_PIECE_METHOD, h->method_s);
+	rf_sample_put(s, RF_PIECE_PATH, q->path);
+	rf_sample_put(s, RF_PIECE_QUERY, q->query);
+	put_names(s, h);
+	put_header(s, RF_PIECE_COOKIE, h, RF_HDR_COOKIE);
+	put_header(s, RF_PIECE_AGENT, h, RF_HDR_USER_AGENT);
+	put_header(s, RF_PIECE_TYPE, h, RF_HDR_CONTENT_TYPE);
+	put_header(s, RF_PIECE_LENGTH, h, RF_HDR_CONTENT_LENGTH);
+	put_header(s, RF_PIECE_CONNECTION, h, RF_HDR_CONNECTION);
+	put_body(s, c);
+	put_print(s, c);
+	rf_sample_put(s, RF_PIECE_VERSION, h->minor ? RF_STR("HTTP/1.1") : RF_STR("HTTP/1.0"));
+}
+
+void flood_see(struct rf_http_conn *c)
+{
+	struct rf_feed *f = c->edge->feed;
+	struct request *q = c->req;
+	if (!f || !q->at_host || !(q->fed = rf_feed_host(f, q->at_host->node.hash, q->at_host->node.key)))
+		return;
+	uint32_t weight = rf_feed_count(f, q->fed, conn_now(c), &c->src);
+	struct rf_sample *s = weight ? rf_feed_slot(f, q->fed, weight) : NULL;
+	if (!s)
+		return;
+	fill(s, c);
+	rf_feed_give(f);
+}
+
+void flood_end(struct rf_http_conn *c, const struct rf_record *r)
+{
+	struct request *q = c->req;
+	if (!q->fed)
+		return;
+	rf_feed_add(&q->fed->bytes_in, r->bytes_in);
+	rf_feed_add(&q->fed->bytes_out, r->bytes_out);
+	rf_feed_add(&q->fed->status[q->status >= 100 && q->status < 600 ? q->status / 100 : 0], 1);
+}
