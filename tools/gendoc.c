@@ -254,6 +254,13 @@ static void reasons(void)
 #undef RF_REASON
 }
 
+static void traits(void)
+{
+#define RF_TRAIT(id, name, piece, weight, expression, doc) row(name, "", doc);
+#include "tbl/traits.def"
+#undef RF_TRAIT
+}
+
 static void counter(const char *name, const char *labels, const char *help)
 {
 	char line[200];
@@ -273,7 +280,7 @@ static void counters(void)
 static const struct { const char *name; void (*print)(void); } tables[] = {
 	{ "settings", settings }, { "listeners", listeners }, { "fields", fields }, { "functions", functions }, { "actions", actions },
 	{ "phases", phases }, { "routes", routes }, { "api_codes", api_codes }, { "records", records },
-	{ "reasons", reasons }, { "counters", counters },
+	{ "reasons", reasons }, { "traits", traits }, { "counters", counters },
 };
 
 static int table(const char *line)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include "ctl/alerts.h"
 #include "ctl/doc.h"
 #include "ctl/private.h"
 #include "records/counters.h"
@@ -205,6 +206,18 @@ static void tell(struct rf_attacks *a, struct rf_attack *at, const char *what)
 		rf_record_emit(a->ring, &r);
 }
 
+/* Once it is known what is done about it, and at its end. */
+static void alert(struct rf_attacks *a, struct rf_attack *at, enum rf_flood_event what)
+{
+	bool begins = !at->alerted && (what == RF_FLOOD_SIGNATURE || (what == RF_FLOOD_START && at->flood->inaction));
+	if (!begins && !(at->alerted && what == RF_FLOOD_END))
+		return;
+	json_t *j = rf_attack_alert(a->c, at);
+	rf_alerts_post(a->c->priv->alerts, j);
+	json_decref(j);
+	at->alerted = true;
+}
+
 /* --- events of the detector --- */
 
 static struct rf_attack *begin(struct rf_attacks *a, struct rf_flood *f)
@@ -238,6 +251,7 @@ static void on_event(void *arg, enum rf_flood_event what, struct rf_flood *f, st
 		close_rule(a, at, r, a->dropping ? "dropped" : "expired");
 	at->ended = what == RF_FLOOD_END;
 	tell(a, at, words[what]);
+	alert(a, at, what);
 	if (what != RF_FLOOD_END)
 		return;
 	json_decref(at->rules);

@@ -35,6 +35,7 @@ struct rf_attack {
 	json_t *rules;            /* all that it had, as they are told */
 	uint64_t stopped;         /* by rules that are gone */
 	bool ended;
+	bool alerted;             /* the alert of its beginning was given */
 };
 
 int rf_attacks_new(struct rf_ctl *c, unsigned workers, struct rf_ring *ring, struct rf_attacks **ret, struct rf_err *e);
@@ -53,6 +54,8 @@ int rf_attacks_drop(struct rf_attacks *a, const char *id, const char *actor, boo
 /* Take an exception back. */
 int rf_attacks_forget(struct rf_attacks *a, const char *exception, const char *actor, bool dry_run, struct rf_err *e);
 
+/* attack_alert.c: the documented envelope, of its beginning or its end. NULL without memory. */
+json_t *rf_attack_alert(struct rf_ctl *c, const struct rf_attack *a);
 /* attack_doc.c: as it is stored and told, into `object`. `stopped`: by all of its rules. */
 void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object);
 json_t *rf_attack_terms(const struct rf_signature *g);

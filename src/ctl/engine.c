@@ -18,6 +18,7 @@
 #include "api/server.h"
 #include "api/state.h"
 #include "base/hash.h"
+#include "ctl/alerts.h"
 #include "ctl/attacks.h"
 #include "ctl/crl.h"
 #include "ctl/devices.h"
@@ -479,6 +480,19 @@ static void patches_down(struct engine *g)
 
 /* --- floods --- */
 
+static int alerts_up(struct engine *g, struct rf_err *e)
+{
+	return rf_alerts_start(&g->ctl, &g->ctl.priv->alerts, e);
+}
+
+static void alerts_down(struct engine *g)
+{
+	if (!g->ctl.priv)
+		return;
+	rf_alerts_stop(g->ctl.priv->alerts);
+	g->ctl.priv->alerts = NULL;
+}
+
 static int attacks_up(struct engine *g, struct rf_err *e)
 {
 	unsigned workers = rf_boot_workers(g->ctl.boot);
@@ -685,6 +699,7 @@ int rf_ctl_reload(struct rf_ctl *c, struct rf_buf *later, struct rf_err *e)
 	rf_wall_follow(c);
 	rf_crl_fetcher_kick(c->priv->crl);
 	rf_pack_fetcher_kick(c->priv->packs);
+	rf_alerts_kick(c->priv->alerts);
 	rf_log(RF_LOG_INFO, "reload", "boot file, certificates, roots, lists and rules are in force");
 	if (later->n)
 		rf_log(RF_LOG_WARN, "reload", "changed, but in force after a restart only: %s", rf_buf_z(later));
@@ -763,7 +778,7 @@ static const struct step {
 	{ "api", api_up, api_down },
 	{ "samples", samples_up, samples_down },
 	{ "local", local_up, local_down },         { "patches", patches_up, patches_down },
-	{ "attacks", attacks_up, attacks_down },
+	{ "alerts", alerts_up, alerts_down },      { "attacks", attacks_up, attacks_down },
 	{ "workers", workers_up, workers_down },
 	{ "listeners", listeners_up, NULL },
 	{ "server", server_up, server_down },      { "crl", crl_up, crl_down },

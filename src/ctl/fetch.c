@@ -45,14 +45,22 @@ static int stopped(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t
 	return atomic_load(((struct transfer *)arg)->ask->stop);
 }
 
+static struct curl_slist *header(struct curl_slist *h, const char *line)
+{
+	struct curl_slist *more = h && line ? curl_slist_append(h, line) : NULL;
+	return more ? more : h;
+}
+
 static struct curl_slist *headers_of(const struct rf_fetch_ask *ask)
 {
-	char line[RF_FETCH_ETAG_MAX + 32];
+	char line[RF_FETCH_SECRET_MAX + 64];
 	snprintf(line, sizeof line, "Accept: %s, */*;q=0.1", ask->type);
 	struct curl_slist *h = curl_slist_append(NULL, line);
 	snprintf(line, sizeof line, "If-None-Match: %s", ask->etag);
-	struct curl_slist *more = h && ask->held && ask->etag[0] ? curl_slist_append(h, line) : NULL;
-	return more ? more : h;
+	h = header(h, ask->held && ask->etag[0] ? line : NULL);
+	h = header(h, ask->post.p ? "Content-Type: application/json" : NULL);
+	snprintf(line, sizeof line, "cf-webhook-auth: %.*s", RF_FETCH_SECRET_MAX, ask->secret ? ask->secret : "");
+	return header(h, ask->secret && ask->secret[0] ? line : NULL);
 }
 
 static void prepare(CURL *h, struct transfer *t, struct curl_slist *headers)
@@ -61,7 +69,11 @@ static void prepare(CURL *h, struct transfer *t, struct curl_slist *headers)
 	curl_easy_setopt(h, CURLOPT_URL, ask->url);
 	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, ask->https ? "https" : "http,https");
 	curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, ask->https ? "https" : "http,https");
-	curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 1L);
+	curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, ask->post.p ? 0L : 1L);
+	if (ask->post.p) {
+		curl_easy_setopt(h, CURLOPT_POSTFIELDS, ask->post.p);
+		curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ask->post.n);
+	}
 	curl_easy_setopt(h, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)(ask->timeout_ns / RF_NS_MS));
@@ -103,7 +115,7 @@ static int judge(struct transfer *t, CURL *h, CURLcode rc, struct rf_err *e)
 	if (rc != CURLE_OK)
 		return rf_fail(e, RF_E_IO, "%s", t->error[0] ? t->error : curl_easy_strerror(rc));
 	t->got->unchanged = t->ask->held && (status == 304 || unmet);
-	if (!t->got->unchanged && status != 200)
+	if (t->ask->post.p ? status / 100 != 2 : !t->got->unchanged && status != 200)
 		return rf_fail(e, RF_E_IO, "the server answered with status %ld", status);
 	return RF_OK;
 }

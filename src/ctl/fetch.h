@@ -1,4 +1,4 @@
-/* ctl/fetch: one GET over HTTP on the calling thread: what revocation lists and packs of patches are fetched with.
+/* ctl/fetch: one GET or POST over HTTP on the calling thread: what revocation lists and packs of patches are fetched, and alerts posted with.
  *
  * Redirects are followed, a few; https servers are always verified. Everything of libcurl is in fetch.c.
  */
@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { RF_FETCH_ETAG_MAX = 256 };
+enum { RF_FETCH_ETAG_MAX = 256, RF_FETCH_SECRET_MAX = 512 };
 
 struct rf_fetch_ask {
 	const char *what;          /* in messages: "the list" */
@@ -22,6 +22,8 @@ struct rf_fetch_ask {
 	size_t bytes;
 	uint64_t timeout_ns;
 	const _Atomic bool *stop;  /* becomes true: give up */
+	struct rf_str post;        /* p not NULL: POST this JSON; any 2xx is good, and no redirect is followed */
+	const char *secret;        /* with it: the value of its header cf-webhook-auth; "" or NULL: none */
 };
 struct rf_fetch_got {
 	struct rf_buf body;        /* the caller's, on failure too */

@@ -12,6 +12,7 @@ struct touch {
 };
 
 struct rf_access;
+struct rf_alerts;
 struct rf_attacks;
 struct rf_devices;
 struct rf_crl_fetcher;
@@ -33,6 +34,7 @@ struct rf_ctl_private {
 	struct rf_geo *geo;         /* databases of addresses; NULL before the first load */
 	struct rf_tokens *tokens;   /* NULL: none */
 	struct rf_patches *patches; /* NULL until they are watched */
+	struct rf_alerts *alerts;   /* NULL until they can be posted */
 	struct rf_attacks *attacks; /* NULL until floods are looked for */
 	struct rf_crl_fetcher *crl; /* NULL until it runs */
 	struct rf_pack_fetcher *packs; /* NULL until it runs */

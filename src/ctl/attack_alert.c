@@ -1,0 +1,41 @@
+/* ctl/attack_alert: the documented alert about an attack, for the webhook: advanced_ddos_attack_l7_alert of a flood of requests,
+ * advanced_ddos_attack_l4_alert of one of TLS handshakes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include "ctl/attacks.h"
+#include "ctl/doc.h"
+
+static const char *mitigation(const struct rf_attack *a, const json_t *last)
+{
+	if (a->flood->inaction)
+		return a->flood->inaction;
+	return doc_is(last, "state", "blocks") || a->stopped ? "block" : "log";
+}
+
+static json_t *data_of(const struct rf_attack *a)
+{
+	const struct rf_flood *f = a->flood;
+	const json_t *last = json_array_get(a->rules, json_array_size(a->rules) - 1);
+	char began[RF_RFC3339_SIZE], ended[RF_RFC3339_SIZE], rate[32];
+	snprintf(rate, sizeof rate, "%u rps", f->peak);
+	json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:f, s:s, s:s, s:s, s:s, s:s}", "attack_id", a->id, "attack_vector", a->vector, "max_rate", rate,
+		"requests_per_second", (json_int_t)f->peak, "megabits_per_second", (double)f->peak_bandwidth * 8 / 1e6, "rule_id",
+		doc_str(last, "id").n ? doc_str(last, "id").p : "", "rule_description", doc_str(last, "expression").n ? doc_str(last, "expression").p : "",
+		"mitigation", mitigation(a, last), "start_time", rf_rfc3339(f->began_ns, 0, began), "end_time",
+		a->ended ? rf_rfc3339(f->ended_ns, 0, ended) : "");
+	json_object_set_new(j, "target_hostname", json_string(f->host));
+	json_object_set_new(j, "target_zone_id", json_string(a->zone));
+	return j;
+}
+
+json_t *rf_attack_alert(struct rf_ctl *c, const struct rf_attack *a)
+{
+	RF_BUF_AUTO text = { 0 };
+	rf_buf_printf(&text, "%s on %s %s: up to %u a second, usually %u", a->vector, a->flood->host, a->ended ? "has ended" : "has begun",
+		      a->flood->peak, a->flood->usual);
+	return json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s, s:s}", "name", "Ringfence attack", "text", rf_buf_z(&text), "data", data_of(a),
+		"ts", (json_int_t)(c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S), "account_id", c->account_id, "policy_id", "", "policy_name", "floods",
+		"alert_type", "advanced_ddos_attack_l7_alert", "alert_correlation_id", a->id, "alert_event",
+		a->ended ? "ALERT_STATE_EVENT_END" : "ALERT_STATE_EVENT_START");
+}

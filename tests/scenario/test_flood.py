@@ -1,0 +1,208 @@
+"""Floods: the two attacks of 2016 from many addresses beside ordinary traffic; attack reports, and signatures that are dropped."""
+import http.server
+import itertools
+import json
+import os
+import random
+import subprocess
+import threading
+import time
+
+import pytest
+
+from client import Client, Gone
+from edge import RELEASE, ROOT, free_port, until
+
+COOKIE, BODY = "cookie.edge.test", "body.edge.test"
+LEARN = 5
+pytestmark = pytest.mark.release
+
+
+class Webhook(http.server.BaseHTTPRequestHandler):
+    """Keeps what is posted; the first post is refused, and must come again."""
+
+    posted, refused = [], []
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        into = Webhook.posted if Webhook.refused else Webhook.refused
+        into.append((self.headers["cf-webhook-auth"], body))
+        self.send_response(204 if into is Webhook.posted else 500)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def boot(tmp_path_factory):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    directory = tmp_path_factory.mktemp("alerts")
+    for d in (directory, directory.parent, directory.parent.parent):
+        d.chmod(0o755)
+    secret = directory / "secret"
+    secret.write_text("open sesame\n")
+    yield {"build": RELEASE, "limits": {"connections": 30000}, "floods": {"learn": f"{LEARN}s", "ttl": "3s", "floor": 60},
+           "alerts": {"webhook": f"http://127.0.0.1:{server.server_port}/alerts", "secret": str(secret)}}
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def fast_origin():
+    port = free_port()
+    child = subprocess.Popen([os.path.join(ROOT, RELEASE, "bench", "bench-origin"), str(port)], stdout=subprocess.PIPE)
+    assert child.stdout.readline().strip() == b"ready"
+    yield f"http://127.0.0.1:{port}"
+    child.kill()
+    child.wait()
+
+
+class Ordinary(threading.Thread):
+    """Gateways, thermostats and browsers of a host, a few dozen requests a second, until told to stop."""
+
+    kinds = [lambda n: ("POST", f"/v1/devices/{n % 900}/readings", [("User-Agent", "gateway/2.1"), ("Content-Type", "application/json")],
+                        json.dumps({"temp": n % 40}).encode()),
+             lambda n: ("GET", f"/v1/settings?since={n}", [("User-Agent", "thermostat/1.0"), ("Accept", "*/*")], b""),
+             lambda n: ("GET", "/", [("User-Agent", "Mozilla/5.0"), ("Cookie", f"session={n % 300}")], b"")]
+
+    def __init__(self, edge, host, device):
+        super().__init__(daemon=True)
+        self.edge, self.host, self.device = edge, host, device
+        self.statuses, self.over = {}, threading.Event()
+
+    def run(self):
+        clients = [None, None]
+        for n in itertools.count(random.randrange(1000)):
+            if self.over.wait(0.02):
+                break
+            known = n % 5 == 0
+            try:
+                if not clients[known]:
+                    clients[known] = Client(self.edge.port, self.host, self.device) if known else \
+                        Client(self.edge.plain_port, self.host, tls=False)
+                method, path, headers, body = self.kinds[n % 3](n)
+                status = clients[known].request(method, path, headers, body).status
+            except (Gone, OSError) as error:
+                status, clients[known] = repr(error), None
+            self.statuses[status] = self.statuses.get(status, 0) + 1
+        for c in clients:
+            if c:
+                c.close()
+
+
+@pytest.fixture(scope="module")
+def traffic(edge, fast_origin):
+    """Both hosts with ordinary traffic, from before anything is learned to the end."""
+    edge.boot["listeners"].append({"name": "plain", "address": f"127.0.0.1:{(port := free_port())}", "protocol": "http"})
+    edge.plain_port = port
+    edge.write()
+    edge.signal(1)
+    edge.wait_log("boot file, certificates, roots, lists and rules are in force")
+    device = edge.device("lamp")
+    for host in (COOKIE, BODY):
+        edge.app(host, fast_origin, client_auth="report")
+    threads = {host: [Ordinary(edge, host, device) for _ in range(2)] for host in (COOKIE, BODY)}
+    everyone = [t for of_host in threads.values() for t in of_host]
+    for t in everyone:
+        t.start()
+    until(lambda: all(sum(t.statuses.values()) > 150 for t in everyone), 60)
+    time.sleep(LEARN)
+    yield threads
+    for t in everyone:
+        t.over.set()
+    for t in everyone:
+        t.join(10)
+
+
+def flood(edge, host, shape, sources, rate=8000):
+    done = subprocess.run([os.path.join(ROOT, RELEASE, "tests", "flood-load"), str(edge.plain_port), host, shape, str(sources), str(rate), "1500"],
+                          capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(done.stdout)
+
+
+def attacks(edge, host):
+    return edge.api("GET", f"/accounts/{{account}}/attacks?host={host}")
+
+
+def only_welcome(threads):
+    """Nobody of the ordinary traffic was stopped."""
+    for t in threads:
+        assert set(t.statuses) == {200}, t.statuses
+
+
+def is_stopped(got, sources):
+    """From three seconds after the beginning on nothing passes but a few that the scheduler held up."""
+    first = next(i for i, n in enumerate(got["passed"]) if n)
+    late_passed, late_stopped = sum(got["passed"][first + 30:]), sum(got["stopped"][first + 30:])
+    assert late_stopped > sources / 10, got
+    assert late_passed <= late_stopped / 100, got
+    assert got["failed"] + got["unanswered"] < sources / 10, got
+
+
+def test_small_requests_with_one_cookie_from_50000_addresses(edge, traffic):
+    got = flood(edge, COOKIE, "cookie", 50000)
+    is_stopped(got, 50000)
+    only_welcome(traffic[COOKIE])
+    attack = edge.api("GET", f"/accounts/{{account}}/attacks/{attacks(edge, COOKIE)[0]['id']}")
+    assert attack["vector"] == "http_flood" and attack["status"] == "active" and attack["host"] == COOKIE
+    assert len(attack["signatures"]) == 1 and attack["inaction"] is None
+    signature = attack["signatures"][0]
+    assert 'http.cookie eq "ccc' in signature["expression"] and "ip.src" not in signature["expression"]
+    assert signature["state"] == "blocks" and signature["share_percent"] > 50 and signature["usual_percent"] <= 0.2
+    assert sum(got["stopped"]) <= attack["stopped"] <= sum(got["stopped"]) + got["unanswered"] and attack["passed"] == attack["requests"] - attack["stopped"]
+    assert attack["counter"]["value"] > attack["counter"]["threshold"] > attack["counter"]["usual"]
+    assert 30000 < attack["addresses"]["estimate"] < 58000 and attack["addresses"]["error_percent"] == 3
+    assert attack["samples"] and all(s["source"].startswith("127.") and s["path"] == "/" for s in attack["samples"])
+    assert attack["peak_megabits_per_second"] > 0 and attack["statuses"]["4xx"] > 0
+
+
+def test_bodies_that_never_come_from_100000_addresses(edge, traffic):
+    got = flood(edge, BODY, "body", 100000, 12000)
+    is_stopped(got, 100000)
+    only_welcome(traffic[BODY])
+    attack = attacks(edge, BODY)[0]
+    expressions = [s["expression"] for s in attack["signatures"]]
+    assert len(expressions) == 1 and "ip.src" not in expressions[0] and "http.request.method" not in expressions[0]
+    assert 60000 < attack["addresses"]["estimate"] < 115000
+    assert edge.metric("ringfence_attacks_total", vector="http_flood") == 2
+    assert edge.metric("ringfence_flood_samples_total", result="taken") > 1000
+
+
+def test_rules_expire_and_the_attack_ends(edge, traffic):
+    until(lambda: all(attacks(edge, host)[0]["status"] == "ended" for host in (COOKIE, BODY)), 30)
+    attack = attacks(edge, COOKIE)[0]
+    assert attack["signatures"][0]["state"] == "expired" and attack["signatures"][0]["hits"] == attack["stopped"]
+    assert attack["ended_at"] > attack["started_at"]
+    events = [r["AttackEvent"] for r in edge.records(Type="attack", AttackID=attack["id"])]
+    assert events[:2] == ["start", "signature"] and "expired" in events and events[-1] == "end"
+    assert edge.metrics()["ringfence_attacks_active"] == 0
+    listed = edge.cli("attack", "list", "--host", COOKIE, check=0).stdout
+    assert attack["id"] in listed and "ended" in listed
+    assert COOKIE in edge.cli("attack", "show", attack["id"], check=0).stdout
+
+
+def test_the_webhook_is_told_of_beginning_and_end(edge, traffic):
+    attack = attacks(edge, COOKIE)[0]
+
+    def told():
+        return [body for _, body in Webhook.posted if body["alert_correlation_id"] == attack["id"]]
+    until(lambda: {b["alert_event"] for b in told()} == {"ALERT_STATE_EVENT_START", "ALERT_STATE_EVENT_END"}, 20)
+    assert {auth for auth, _ in Webhook.posted + Webhook.refused} == {"open sesame"}
+    start = next(b for b in told() if b["alert_event"] == "ALERT_STATE_EVENT_START")
+    assert start["alert_type"] == "advanced_ddos_attack_l7_alert" and start["account_id"] == edge.account and start["ts"] > 0
+    assert start["data"]["attack_id"] == attack["id"] and start["data"]["target_hostname"] == COOKIE
+    assert start["data"]["mitigation"] == "block" and start["data"]["rule_id"] == attack["signatures"][0]["id"]
+    assert edge.metric("ringfence_alerts_total", result="ok") >= 4 and edge.metric("ringfence_alerts_total", result="failed") == 1
+
+
+def test_a_dropped_signature_is_never_raised_again(edge, traffic):
+    attack = attacks(edge, COOKIE)[0]
+    edge.cli("attack", "drop", attack["id"], check=0)
+    kept = edge.api("GET", "/accounts/{account}/attacks/exceptions")
+    assert [(k["host"], k["expression"]) for k in kept] == [(COOKIE, attack["signatures"][0]["expression"])]
+    got = flood(edge, COOKIE, "cookie", 12000, 3000)
+    assert sum(got["stopped"]) == 0 and len(attacks(edge, COOKIE)) == 1
+    only_welcome(traffic[COOKIE])
+    edge.cli("attack", "forget", kept[0]["id"], check=0)
+    assert edge.api("GET", "/accounts/{account}/attacks/exceptions") == []
