@@ -39,8 +39,11 @@ static int check_transport(const struct ports *p)
 		return rf_api_fail(c, RF_E_INVALID, "/proxy_protocol", "%s is for TCP; a UDP port has simple or off", header);
 	if (!p->udp && is(p, "proxy_protocol", "simple"))
 		return rf_api_fail(c, RF_E_INVALID, "/proxy_protocol", "simple is for UDP; a TCP port has v1, v2 or off");
-	if (p->udp && !is(p, "guard", "none") && !is(p, "guard", "dns"))
-		return rf_api_fail(c, RF_E_INVALID, "/guard", "%s is a protocol over TCP", rf_json_text(p->doc, "guard"));
+	bool datagrams = is(p, "guard", "coap") || is(p, "guard", "dtls"), both = is(p, "guard", "none") || is(p, "guard", "dns");
+	if (!both && datagrams != p->udp)
+		return rf_api_fail(c, RF_E_INVALID, "/guard", "%s is a protocol over %s", rf_json_text(p->doc, "guard"), datagrams ? "UDP" : "TCP");
+	if (!p->udp && json_integer_value(json_object_get(p->doc, "amplification")))
+		return rf_api_fail(c, RF_E_INVALID, "/amplification", "TCP proves the client's address before it answers; a TCP port has 0");
 	if (p->udp && json_object_get(p->doc, "health"))
 		return rf_api_fail(c, RF_E_INVALID, "/health", "origins are checked by connecting; UDP has no connections");
 	if (!is(p, "traffic_type", "direct"))

@@ -163,7 +163,7 @@ static int addresses(struct making *m, const json_t *edge, struct rf_port *p)
 static void settings(const struct making *m, const json_t *doc, struct rf_port *p)
 {
 	static const char *const tls[] = { "off", "flexible", "full", "strict", NULL }, *const headers[] = { "off", "v1", "v2", "simple", NULL },
-				 *const guards[] = { "none", "ssh", "mqtt", "modbus", "dns", "tls", NULL }, *const auths[] = { "off", "report", "enforce", NULL };
+				 *const guards[] = { "none", "ssh", "mqtt", "modbus", "dns", "tls", "coap", "dtls", NULL }, *const auths[] = { "off", "report", "enforce", NULL };
 	p->tls = (enum rf_port_tls)word(doc, "tls", tls);
 	p->header = (enum rf_port_header)word(doc, "proxy_protocol", headers);
 	p->guard = (enum rf_port_guard)word(doc, "guard", guards);
@@ -173,6 +173,7 @@ static void settings(const struct making *m, const json_t *doc, struct rf_port *
 	p->first_byte_ns = ms_or(doc, "first_byte_timeout_ms", p->guard != RF_PORT_GUARD_NONE ? GUARD_FIRST_NS : 0);
 	p->idle_ns = ms_or(doc, "idle_timeout_ms", p->transport == RF_TRANSPORT_UDP ? UDP_IDLE_NS : m->c->boot->timeout_tunnel);
 	p->max_connections = (uint32_t)doc_int(doc, "max_connections", 0);
+	p->amplification = (uint32_t)doc_int(doc, "amplification", 0);
 }
 
 /* What a port shows and accepts where TLS ends here. */

@@ -71,7 +71,9 @@ static void lists_become_endpoints(void **state)
 	assert_int_equal(p->origins->origins[0].spec.port, 8080);
 	p = put("'protocol':'udp/5683','origin_direct':['udp://192.0.2.1:5683']");
 	assert_int_equal(p->idle_ns, 60 * RF_NS_S);
-	assert_true(p->ip_firewall);
+	assert_true(p->ip_firewall && p->guard == RF_PORT_GUARD_NONE && !p->amplification);
+	p = put("'protocol':'udp/5684','origin_direct':['udp://192.0.2.1:5684'],'guard':'dtls','amplification':3,'proxy_protocol':'simple'");
+	assert_true(p->guard == RF_PORT_GUARD_DTLS && p->amplification == 3 && p->header == RF_PORT_HEADER_SIMPLE);
 }
 
 static void certificates_and_health_stay_over_rebuilds(void **state)
