@@ -125,7 +125,8 @@ static void interfaces(struct making *k, const struct rf_boot *b)
 
 static uint64_t descriptors(const struct rf_boot *b)
 {
-	return b->limits_descriptors ? b->limits_descriptors : 2 * b->limits_connections + b->limits_api_connections + 4096;
+	return b->limits_descriptors ? b->limits_descriptors :
+		2 * b->limits_connections + b->limits_udp_sessions + b->limits_api_connections + 4096;
 }
 
 int rf_plan_from_boot(const struct rf_boot *b, unsigned workers, struct rf_plan **ret, struct rf_err *e)

@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include "loop/impl.h"
 
-enum { CONTROL = 128, ERRORS_MAX = 64 };
+enum { CONTROL = 128, ERRORS_MAX = 64, RECEIVE_BUFFER = 4 << 20 /* as far as net.core.rmem_max lets it */ };
 
 union control { /* aligned for a header */
 	struct cmsghdr align;
@@ -58,13 +58,19 @@ static int code_of(int fd, int err)
 	}
 }
 
+static void set_to(int fd, int level, int option, int value)
+{
+	setsockopt(fd, level, option, &value, sizeof value);
+}
+
 static void set(int fd, int level, int option)
 {
-	setsockopt(fd, level, option, &(int){ 1 }, sizeof(int));
+	set_to(fd, level, option, 1);
 }
 
 void rf_io_datagram_prepare(int fd)
 {
+	set_to(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
 	set(fd, SOL_UDP, UDP_GRO);
 	set(fd, SOL_IP, IP_RECVORIGDSTADDR); /* of an IPv6 socket too, which may have both */
 	set(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR);

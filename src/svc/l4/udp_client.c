@@ -42,12 +42,12 @@ static bool in_rate(struct rf_l4_udp *u)
 static bool welcome(struct rf_l4_udp *u, const struct rf_snap *snap, const struct rf_port *p, const struct key *k)
 {
 	const struct rf_rule *rule = NULL;
-	if (u->draining || !in_rate(u))
-		return false;
-	if (key_barred(u, p->ip_firewall, k)) {
+	if (key_barred(u, p->ip_firewall, k)) { /* before the rate, which is for those who may come */
 		report_refused(u, p, k, END_BARRED, NULL);
 		return false;
 	}
+	if (u->draining || !in_rate(u))
+		return false;
 	if (rules_pass(u, snap, p, k, &rule))
 		return true;
 	report_refused(u, p, k, END_RULE, rule);
@@ -71,25 +71,35 @@ static struct session *begin(struct rf_l4_udp_socket *by, const struct rf_snap *
 	return s;
 }
 
-bool session_holds(struct session *s)
+/* Under a snapshot that it has not seen. */
+static bool holds_anew(struct session *s, const struct rf_snap *snap)
 {
 	struct rf_l4_udp *u = s->udp;
-	const struct rf_snap *snap = u->snap();
+	const struct rf_port *p = port_at(snap, &s->key);
 	const struct rf_rule *rule;
-	if (s->generation != snap->generation) {
-		const struct rf_port *p = port_at(snap, &s->key);
-		if (!p || strcmp(p->id, s->app->id) != 0) {
-			session_end(s, END_APP_GONE);
-			return false;
-		}
-		bool known = app_of(u, snap, p);
-		if (!known || !rules_pass(u, snap, p, &s->key, &rule)) {
-			session_end(s, known ? END_RULE : END_MEMORY);
-			return false;
-		}
-		s->generation = snap->generation;
+	uint64_t id = s->id;
+	if (!p || strcmp(p->id, s->app->id) != 0) {
+		session_end(s, END_APP_GONE);
+		return false;
 	}
-	if (!key_barred(u, s->app->ip_firewall, &s->key))
+	bool known = app_of(u, snap, p);
+	if (!s->used || s->id != id) /* its app has other origins, and it was waiting for one of before */
+		return false;
+	if (!known || !rules_pass(u, snap, p, &s->key, &rule)) {
+		session_end(s, known ? END_RULE : END_MEMORY);
+		return false;
+	}
+	s->generation = snap->generation;
+	session_time(s);
+	return true;
+}
+
+bool session_holds(struct session *s)
+{
+	const struct rf_snap *snap = s->udp->snap();
+	if (s->generation != snap->generation && !holds_anew(s, snap))
+		return false;
+	if (!key_barred(s->udp, s->app->ip_firewall, &s->key))
 		return true;
 	session_end(s, END_BARRED);
 	return false;
@@ -98,6 +108,18 @@ bool session_holds(struct session *s)
 static bool guarded(enum rf_port_guard guard)
 {
 	return guard != RF_PORT_GUARD_NONE;
+}
+
+/* Answers leave by the socket that the last datagram came by, where that can; else by the one of before while it is open. */
+static void follow(struct session *s, struct rf_l4_udp_socket *by)
+{
+	struct rf_l4_udp_socket *via = s->via;
+	if (by->port == s->key.edge_port)
+		via = by;
+	else if (!via_open(via) && !(via && via->asked))
+		via = via_of(s->udp, by, &s->key);
+	if (via && via != s->via)
+		via_set(s, via);
 }
 
 /* A message, or one of its datagrams where they must be looked at one by one. */
@@ -132,8 +154,7 @@ static void take(struct rf_l4_udp_socket *by, const struct key *k, const struct 
 		drop(RF_C_UDP_DROP_REFUSED, m);
 		return;
 	}
-	if (by->port == k->edge_port && s->via != by)
-		via_set(s, by);
+	follow(s, by);
 	session_touch(s, true);
 	s->bytes_in += m->n;
 	s->count_in += rf_dgram_count(m);

@@ -145,6 +145,7 @@ void session_end(struct session *s, enum end why);
 /* It waits in this list, and in no other; NULL: it does not wait. */
 void session_waits(struct session *s, struct rf_node *list);
 void session_touch(struct session *s, bool by_client); /* a datagram has passed */
+void session_time(struct session *s); /* how long it may be idle has changed */
 
 /* udp_client.c: from clients */
 void client_message(struct rf_datagram *d, const struct rf_dgram *m);

@@ -109,6 +109,11 @@ static void idle(struct rf_timer *t)
 		session_end(s, END_IDLE);
 }
 
+void session_time(struct session *s)
+{
+	rf_timer_set(s->udp->loop, &s->timer, s->last + idle_of(s));
+}
+
 static void fill(struct session *s, struct rf_l4_udp *u, const struct key *k, struct app *a)
 {
 	*s = (struct session){ .origin.io.fd = -1, .udp = u, .timer.fire = idle, .key = *k, .app = a, .used = true,
@@ -121,7 +126,7 @@ static void fill(struct session *s, struct rf_l4_udp *u, const struct key *k, st
 	u->begun++;
 	a->sessions++;
 	rf_count(RF_C_UDP_BEGUN);
-	rf_timer_set(u->loop, &s->timer, s->last + idle_of(s));
+	session_time(s);
 }
 
 struct session *session_new(struct rf_l4_udp *u, const struct key *k, const struct rf_port *p, struct app *a)

@@ -664,6 +664,37 @@ static void sockets_change_under_sessions(void **state)
 	expect_nothing(old);
 }
 
+static void from_a_bound_socket_to_a_steered_one(void **state)
+{
+	(void)state;
+	start(5000);
+	struct rf_peer *o = settle(ALICE);
+	rf_l4_udp_unlisten(w.socket);
+	listen_at(0);
+	say(ALICE, EDGE, "steered now");
+	expect_at(o, "steered now");
+	assert_int_equal(w.asked_count, 1);
+	int fd = rf_replay_udp(w.r);
+	struct rf_peer *from = rf_replay_udp_peer(w.r, fd);
+	rf_l4_udp_reply(w.u, &w.asked[0].ip, 5000, fd);
+	answer(o, "good");
+	expect_client(from, ALICE, EDGE, "good");
+}
+
+static void a_shorter_life_holds_for_those_that_stand(void **state)
+{
+	(void)state;
+	start(5000);
+	struct rf_peer *o = settle(ALICE);
+	w.port.idle_ns = 5 * RF_NS_S;
+	publish(true);
+	rf_l4_udp_recheck(w.u);
+	run(4 * RF_NS_S);
+	assert_false(rf_replay_closed(o));
+	run(2 * RF_NS_S);
+	assert_true(rf_replay_closed(o));
+}
+
 static void sever(void **state)
 {
 	(void)state;
@@ -776,7 +807,8 @@ int main(void)
 		TEST(a_flood_of_false_sources_pushes_nobody_out), TEST(the_established_make_room_only_when_quiet), TEST(bounds),
 		TEST(bars_hold_at_once), TEST(rules_let_in_and_end), TEST(they_go_with_their_app), TEST(an_origin_that_refuses_is_left),
 		TEST(drained_ones_get_nobody), TEST(guards), TEST(answers_are_bounded_until_the_client_is_real),
-		TEST(segments_pass_as_datagrams), TEST(sockets_change_under_sessions), TEST(sever), TEST(drain),
+		TEST(segments_pass_as_datagrams), TEST(sockets_change_under_sessions),
+		TEST(from_a_bound_socket_to_a_steered_one), TEST(a_shorter_life_holds_for_those_that_stand), TEST(sever), TEST(drain),
 		TEST(held_datagrams_have_a_bound), TEST(records_have_a_bound), TEST(every_call_may_fail),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
