@@ -198,9 +198,9 @@ static void connections_are_bounded(void **state)
 	close(fd);
 }
 
-static bool any_host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
+static bool any_host(void *arg, struct rf_stream *s, struct rf_str sni, struct rf_tls_host *ret)
 {
-	(void)sni;
+	(void)s, (void)sni;
 	*ret = (struct rf_tls_host){ .keypair = { arg } };
 	return true;
 }

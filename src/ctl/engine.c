@@ -270,9 +270,9 @@ static int api_keypair(struct engine *g, struct rf_err *e)
 	return RF_OK;
 }
 
-static bool api_host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
+static bool api_host(void *arg, struct rf_stream *s, struct rf_str sni, struct rf_tls_host *ret)
 {
-	(void)sni;
+	(void)s, (void)sni;
 	struct engine *g = arg;
 	*ret = (struct rf_tls_host){ .keypair = { g->api_pair } };
 	return true;

@@ -18,7 +18,7 @@ enum { BUFFERS_CACHED = 256 };
 
 struct listening {
 	struct rf_listener listener;
-	struct rf_http_listener facts; /* outlives the connections that it accepted */
+	struct rf_front_listener facts; /* outlives the connections that it accepted */
 	struct rf_prefix *trusted;
 	struct rf_worker *worker;
 	struct rf_node node;           /* of worker->listening or ->retired */
@@ -30,6 +30,7 @@ struct message {
 	void (*act)(struct message *m);
 	char device[RF_ID_LEN + 1];
 	uint64_t bound_ns;
+	struct rf_front_conf front;
 	struct rf_http_conf conf;
 	struct rf_node listening;      /* the new ones */
 };
@@ -40,6 +41,7 @@ struct rf_worker {
 	struct rf_tls *tls;
 	struct rf_resolver *resolver;
 	struct rf_pool *pool;
+	struct rf_front *front;
 	struct rf_http_edge *edge;
 	struct rf_bufpool bufs;
 	struct rf_registry *registry;
@@ -58,38 +60,6 @@ struct rf_worker {
 };
 
 /* --- what TLS asks --- */
-
-/* Does a rule ask for a fingerprint of the handshake? */
-static bool wants_hello(const struct rf_policy *p)
-{
-	static const enum rf_field prints[] = { RF_F_JA3, RF_F_JA4, RF_F_TLS_CIPHERS_SHA1, RF_F_TLS_EXT_SHA1, RF_F_TLS_EXT_SHA1_LE };
-	for (size_t i = 0; i < RF_PHASE_COUNT; i++)
-		for (size_t k = 0; p->phase[i] && k < sizeof prints / sizeof *prints; k++)
-			if (rf_phase_set_uses(p->phase[i], prints[k]))
-				return true;
-	return false;
-}
-
-static bool tls_host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
-{
-	(void)arg;
-	const struct rf_snap *s = rf_snap_now();
-	const struct rf_app *a = sni.n ? rf_snap_app(s, sni) : NULL;
-	if (sni.n && !a)
-		return false;
-	*ret = (struct rf_tls_host){ .keypair = { s->site->fallback }, .ask_client = true, .roots = UINT64_MAX,
-				     .keep_hello = true };
-	if (!a)
-		return true; /* which host is meant, the request will say */
-	ret->keep_hello = wants_hello(rf_snap_policy(s, a));
-	ret->keypair[0] = a->keypair[0];
-	ret->keypair[1] = a->keypair[1];
-	ret->ask_client = a->auth != RF_AUTH_OFF;
-	ret->refuse_handshake = a->refuse_handshake;
-	ret->early_data = a->idempotent_count > 0;
-	ret->roots = a->roots;
-	return true;
-}
 
 static const struct rf_trust *tls_trust(void *arg)
 {
@@ -111,24 +81,32 @@ static uint64_t tls_denials(void *arg)
 
 /* --- settings --- */
 
-static struct rf_http_conf conf_of(const struct rf_ctl *c)
+static struct rf_front_conf front_conf_of(const struct rf_ctl *c)
 {
 	const struct rf_boot *b = c->boot;
 	size_t workers = c->worker_count ? c->worker_count : 1;
-	struct rf_http_conf conf = rf_http_conf_default;
-	conf.heads = rf_http_limits_default;
-	conf.heads.head = (uint32_t)b->limits_header_bytes;
-	conf.heads.headers = (uint16_t)b->limits_headers;
+	struct rf_front_conf conf = rf_front_conf_default;
 	conf.connections = (uint32_t)((b->limits_connections + workers - 1) / workers);
 	conf.connections_per_address = (uint32_t)b->limits_connections_per_address;
 	conf.handshakes = (uint32_t)b->limits_handshakes;
 	conf.handshakes_per_address = (uint32_t)b->limits_handshakes_per_address;
+	conf.handshake_ns = b->timeout_handshake;
+	conf.rule_memory = b->limits_request_memory;
+	return conf;
+}
+
+static struct rf_http_conf conf_of(const struct rf_ctl *c)
+{
+	const struct rf_boot *b = c->boot;
+	struct rf_http_conf conf = rf_http_conf_default;
+	conf.heads = rf_http_limits_default;
+	conf.heads.head = (uint32_t)b->limits_header_bytes;
+	conf.heads.headers = (uint16_t)b->limits_headers;
 	conf.requests_per_connection = (uint32_t)b->limits_requests_per_connection;
 	conf.requests_per_address = (uint32_t)b->limits_requests_per_address;
 	conf.request_memory = b->limits_request_memory;
 	conf.max_body = b->limits_body_bytes;
 	conf.rule_body = b->limits_rule_body;
-	conf.handshake_ns = b->timeout_handshake;
 	conf.head_ns = b->timeout_header;
 	conf.body_ns = b->timeout_body;
 	conf.idle_ns = b->timeout_idle;
@@ -153,7 +131,7 @@ static int tls_version(int choice)
 static void on_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
 {
 	struct listening *at = RF_CONTAINER(l, struct listening, listener);
-	rf_http_accept(at->worker->edge, &at->facts, fd, peer);
+	rf_front_accept(at->worker->front, &at->facts, fd, peer);
 }
 
 static struct listening *listening_new(struct rf_worker *w, const struct rf_worker_listener *from)
@@ -169,7 +147,7 @@ static struct listening *listening_new(struct rf_worker *w, const struct rf_work
 	struct rf_addr bound = rf_listener_addr(from->fd);
 	at->worker = w;
 	at->listener.io.fd = from->fd;
-	at->facts = (struct rf_http_listener){
+	at->facts = (struct rf_front_listener){ .service = &rf_http_service, .service_arg = w->edge,
 		.tls = b->protocol == RF_PROTO_HTTPS, .min_version = tls_version(b->min_version), .proxy = b->proxy_protocol,
 		.trusted = at->trusted, .trusted_count = b->trusted.n, .ip = b->address.ip,
 		.port = bound.len ? rf_addr_port(&bound) : b->address.port,
@@ -202,6 +180,7 @@ static void adopt(struct message *m)
 		rf_list_push(&w->listening, it);
 		rf_listener_adopt(&at->listener, w->loop, at->listener.io.fd, on_accept);
 	}
+	rf_front_conf(w->front, &m->front);
 	rf_http_edge_conf(w->edge, &m->conf);
 }
 
@@ -233,12 +212,12 @@ static struct message *message_new(struct rf_worker *w, void (*act)(struct messa
 
 static void recheck(struct message *m)
 {
-	rf_http_recheck(m->worker->edge);
+	rf_front_recheck(m->worker->front);
 }
 
 static void sever(struct message *m)
 {
-	rf_http_sever(m->worker->edge, rf_str_z(m->device));
+	rf_front_sever(m->worker->front, rf_str_z(m->device));
 }
 
 void rf_worker_recheck(struct rf_worker *w)
@@ -271,6 +250,7 @@ int rf_worker_listen(struct rf_worker *w, const struct rf_worker_listener *v, si
 		good = good && at;
 	}
 	if (good) {
+		m->front = front_conf_of(w->ctl);
 		m->conf = conf_of(w->ctl);
 		rf_loop_post(w->loop, &m->msg);
 		return RF_OK;
@@ -293,7 +273,7 @@ static void drain(struct message *m)
 	struct rf_worker *w = m->worker;
 	RF_LIST_EACH(it, &w->listening)
 		rf_listener_close(&RF_CONTAINER(it, struct listening, node)->listener);
-	rf_http_drain(w->edge, m->bound_ns, drained, w);
+	rf_front_drain(w->front, m->bound_ns, drained, w);
 }
 
 void rf_worker_drain(struct rf_worker *w, uint64_t bound_ns, struct rf_msg *done)
@@ -327,7 +307,7 @@ static int make_tls(struct rf_worker *w, struct rf_err *e)
 {
 	const struct rf_boot *b = w->ctl->boot;
 	struct rf_tls_conf conf = {
-		.host = tls_host, .trust = tls_trust, .denied = tls_denied, .denials = tls_denials, .arg = w,
+		.host = rf_front_tls_host, .trust = tls_trust, .denied = tls_denied, .denials = tls_denials, .arg = w,
 		.session_cache = (unsigned)b->session_cache, .chain_cache = (unsigned)b->chain_cache,
 		.session_timeout_s = (uint32_t)(b->session_timeout / RF_NS_S), .clock = w->ctl->clock,
 	};
@@ -360,16 +340,26 @@ static void hand_over(void *arg, struct rf_local_request *q)
 	w->local(w->local_arg, q);
 }
 
-static int make_edge(struct rf_worker *w, const struct rf_worker_spec *spec, struct rf_err *e)
+static int make_front(struct rf_worker *w, const struct rf_worker_spec *spec, struct rf_err *e)
 {
-	struct rf_http_conf conf = conf_of(w->ctl);
+	struct rf_front_conf conf = front_conf_of(w->ctl);
 	uint64_t seed = 0;
 	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
 		return rf_fail(e, RF_E_IO, "no random numbers");
+	struct rf_front_spec s = {
+		.loop = w->loop, .tls = w->tls, .bufs = &w->bufs, .conf = &conf, .identity = spec->identity, .snap = rf_snap_now,
+		.emit = spec->ring ? emit : NULL, .barred = barred, .arg = w, .seed = seed,
+	};
+	w->front = rf_front_new(&s);
+	return w->front ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");
+}
+
+static int make_edge(struct rf_worker *w, const struct rf_worker_spec *spec, struct rf_err *e)
+{
+	struct rf_http_conf conf = conf_of(w->ctl);
 	struct rf_http_edge_spec s = {
-		.loop = w->loop, .tls = w->tls, .bufs = &w->bufs, .pool = w->pool, .conf = &conf, .limits = w->ctl->limits, .identity = spec->identity,
-		.snap = rf_snap_now, .emit = spec->ring ? emit : NULL, .sample = spec->samples ? keep_sample : NULL,
-		.barred = barred, .local = spec->local ? hand_over : NULL, .feed = spec->feed, .arg = w, .seed = seed,
+		.front = w->front, .pool = w->pool, .conf = &conf, .limits = w->ctl->limits,
+		.sample = spec->samples ? keep_sample : NULL, .local = spec->local ? hand_over : NULL, .feed = spec->feed, .arg = w,
 	};
 	w->edge = rf_http_edge_new(&s);
 	return w->edge ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");
@@ -384,7 +374,8 @@ static int build(struct rf_worker *w, const struct rf_worker_spec *spec, struct 
 		return e->code;
 	if (!(w->pool = rf_pool_new(w->loop, w->tls, w->resolver)))
 		return rf_fail(e, RF_E_NOMEM, "no memory for a worker");
-	return make_edge(w, spec, e);
+	int rc = make_front(w, spec, e);
+	return rc == RF_OK ? make_edge(w, spec, e) : rc;
 }
 
 int rf_worker_new(const struct rf_worker_spec *spec, struct rf_worker **ret, struct rf_err *e)
@@ -429,8 +420,8 @@ void rf_worker_free(struct rf_worker *w)
 		pthread_join(w->thread, NULL);
 	RF_LIST_EACH(it, &w->listening)
 		listening_free(RF_CONTAINER(it, struct listening, node));
-	if (w->edge)
-		rf_http_edge_free(w->edge);
+	rf_front_free(w->front);
+	rf_http_edge_free(w->edge);
 	if (w->pool)
 		rf_pool_free(w->pool);
 	if (w->resolver)

@@ -13,8 +13,8 @@
  *    `release` gives back what the service holds; stream, timer, buffer and device are the front's to give back.
  * What a service must not do is to free a client, or to touch it after one of the functions that say so.
  *
- * Who the client is (device, who) stands from `welcome` on, and can change with each rf_client_identify, which a service calls
- * when rf_client_stale says so, before it decides by it. Revocation, bars and a drain reach every client through the front.
+ * Who the client is (device, who) stands from `welcome` on, and can change with each rf_client_refresh. Revocation, bars and a
+ * drain reach every client through the front.
  *
  * Not here: listening sockets (net/listener), what the connection is for (svc/x).
  */
@@ -56,7 +56,7 @@ struct rf_service {
 /* What a listener says about the connections that it accepts. Outlives them. */
 struct rf_front_listener {
 	const struct rf_service *service;
-	void *service_arg;                /* client->service_arg */
+	void *service_arg;                /* for the service */
 	bool tls;
 	int min_version;                  /* of TLS, as libssl writes it; 0: TLS 1.2 */
 	bool proxy;                       /* a PROXY header comes first [PROXY protocol, HAProxy 2.x] */
@@ -71,14 +71,12 @@ struct rf_front_listener {
 struct rf_client {
 	struct rf_stream stream;
 	struct rf_front *front;
-	const struct rf_service *service;
-	void *service_arg;
 	const struct rf_front_listener *listener;
 	struct rf_inbuf in;         /* of the service, after the PROXY header; dropped at the end */
 	struct rf_timer timer;      /* of the service from `welcome` on; stopped at the end */
 	struct rf_node all;         /* of front->clients */
 	struct rf_node queue;       /* of front->handshaking, by age */
-	struct rf_node turn;        /* of front->turns */
+	struct rf_node turn;        /* of front->hellos (a step of its handshake is due) or ->turns */
 	struct rf_node by_device;   /* of front->live */
 	struct rf_device *device;   /* referenced; NULL: none known */
 	const char *who;            /* words against it; NULL: a known and welcome device */
@@ -137,7 +135,7 @@ struct rf_front {
 	struct rf_front_stats stats;
 	bool draining;
 	/* private */
-	struct rf_node clients, handshaking, turns;
+	struct rf_node clients, handshaking, hellos, turns;
 	struct rf_task turn_task;
 	struct rf_node *live;              /* buckets of connections by device */
 	size_t live_mask, live_count;
@@ -210,10 +208,9 @@ int rf_client_judge(struct rf_client *c, struct rf_str first);
 /* Do those rules look at the first bytes? */
 bool rf_client_wants_first(struct rf_client *c);
 
-/* Find its device again; device and who may change. */
-void rf_client_identify(struct rf_client *c, const struct rf_snap *snap);
-/* Its certificate is looked at again: may what was found out about it no longer be true under this snapshot? */
-bool rf_client_stale(struct rf_client *c, const struct rf_snap *snap);
+/* Before something is decided by who it is: look at its certificate again, and find its device again where that may lead elsewhere
+ * now. device and who may change. Cheap; once a request. */
+void rf_client_refresh(struct rf_client *c, const struct rf_snap *snap);
 /* Why this client may not use what only devices with a certificate of these roots may use; NULL: it may. */
 const char *rf_client_against(const struct rf_client *c, uint64_t roots, enum rf_reason *ret);
 /* NULL where no device or no class is known. */

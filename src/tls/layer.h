@@ -38,6 +38,7 @@ struct tls_conn {
 	uint8_t phase;
 	uint8_t random[32]; /* of the client */
 	bool alpn;          /* http/1.1 was agreed */
+	bool any_protocol;  /* nothing is to be agreed */
 	bool hello_seen;
 	bool framed;        /* libssl gets one record at a time, so that what is behind the handshake is not in it */
 	uint8_t frame[TLS_HEADER], frame_n; /* of the record that it is getting */

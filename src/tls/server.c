@@ -68,6 +68,7 @@ static bool apply(SSL *ssl, struct tls_conn *c, const struct rf_tls_host *host)
 	int verify = host->ask_client ? SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE : SSL_VERIFY_NONE;
 	c->roots = host->roots;
 	c->refuse = host->refuse_handshake;
+	c->any_protocol = host->any_protocol;
 	c->info.asked = host->ask_client;
 	SSL_set_verify(ssl, c->refuse ? verify | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : verify, NULL);
 	SSL_set_max_early_data(ssl, host->early_data ? EARLY_MAX : 0);
@@ -101,7 +102,7 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 		c->sni = strdup(sni);
 		c->info.sni = c->sni ? c->sni : "";
 	}
-	if (!t->conf.host(t->conf.arg, rf_str_z(sni), &host))
+	if (!t->conf.host(t->conf.arg, stream_of(ssl), rf_str_z(sni), &host))
 		return refuse_hello(c, alert, SSL_AD_UNRECOGNIZED_NAME, "no host of this name");
 	if (host.keep_hello && !c->hello)
 		keep_hello(c);
@@ -179,7 +180,9 @@ static const char alpn[] = "\x08http/1.1";
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
 		       unsigned in_len, void *arg)
 {
-	(void)ssl, (void)arg;
+	(void)arg;
+	if (tls_conn_of(stream_of(ssl))->any_protocol)
+		return SSL_TLSEXT_ERR_NOACK;
 	/* A client that offers only what we do not speak is told so [RFC 7301 3.2]. */
 	return SSL_select_next_proto((unsigned char **)out, out_len, (const unsigned char *)alpn, sizeof alpn - 1, in, in_len) ==
 		       OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;

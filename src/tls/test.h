@@ -18,7 +18,12 @@ struct direct_world {
 
 static struct direct_world dw;
 
-static inline bool dw_no_host(void *arg, struct rf_str sni, struct rf_tls_host *ret) { (void)arg, (void)sni, (void)ret; return false; }
+static inline bool dw_no_host(void *arg, struct rf_stream *s, struct rf_str sni, struct rf_tls_host *ret)
+{
+	(void)arg, (void)s, (void)sni, (void)ret;
+	return false;
+}
+
 static inline void dw_event(struct rf_stream *s) { (void)s; dw.events++; }
 
 static inline void dw_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)

@@ -28,12 +28,14 @@ struct rf_tls_host {
 	bool refuse_handshake; /* fail it unless the client certificate verifies and is not revoked */
 	bool keep_hello;       /* for rf_tls_hello */
 	bool early_data;       /* 0-RTT allowed (for paths marked idempotent) */
+	bool any_protocol;     /* what the client offers by ALPN is not looked at, and none is chosen; else http/1.1 or none */
 	uint64_t roots;        /* bit set of trusted roots (struct rf_trust index) for refuse_handshake */
 };
 
 struct rf_tls_conf {
-	/* `sni` "" when absent. false: no such host, the handshake fails with unrecognized_name. */
-	bool (*host)(void *arg, struct rf_str sni, struct rf_tls_host *ret);
+	/* Whose stream, and which name it asks for: `sni` "" when absent. false: no such host, the handshake fails with
+	 * unrecognized_name. */
+	bool (*host)(void *arg, struct rf_stream *s, struct rf_str sni, struct rf_tls_host *ret);
 	/* The trust set in force; the layer holds a reference while a session is negotiated. */
 	const struct rf_trust *(*trust)(void *arg);
 	void *arg;

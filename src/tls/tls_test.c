@@ -37,9 +37,9 @@ static struct world {
 static uint64_t test_mono(void *ctx) { (void)ctx; return 1; }
 static int64_t test_wall(void *ctx) { (void)ctx; return w.now_s * (int64_t)RF_NS_S; }
 
-static bool host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
+static bool host(void *arg, struct rf_stream *s, struct rf_str sni, struct rf_tls_host *ret)
 {
-	(void)arg;
+	(void)s, (void)arg;
 	if (rf_str_eq(sni, RF_STR("nobody.example")))
 		return false;
 	bool open = rf_str_eq(sni, RF_STR("open.example"));

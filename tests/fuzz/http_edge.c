@@ -13,15 +13,15 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct rf_snap *snap;
-static struct rf_http_edge *edge;
-static struct rf_http_listener at = { .port = 80 };
+static struct rf_front *front;
+static struct rf_front_listener at = { .service = &rf_http_service, .port = 80 };
 
 static const struct rf_snap *now(void) { return snap; }
 
 static void on_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
 {
 	(void)l;
-	rf_http_accept(edge, &at, fd, peer);
+	rf_front_accept(front, &at, fd, peer);
 }
 
 static void need(bool ok)
@@ -114,15 +114,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct rf_site *s = site();
 	snap = rf_snap_new(s);
 	struct rf_pool *pool = rf_pool_new(loop, NULL, NULL);
-	struct rf_http_edge_spec spec = { .loop = loop, .bufs = &bufs, .pool = pool, .snap = now };
-	edge = rf_http_edge_new(&spec);
+	front = rf_front_new(&(struct rf_front_spec){ .loop = loop, .bufs = &bufs, .snap = now });
+	need(front);
+	struct rf_http_edge *edge = rf_http_edge_new(&(struct rf_http_edge_spec){ .front = front, .pool = pool });
+	at.service_arg = edge;
 	int fd = rf_replay_listener(r);
 	need(edge && rf_listener_adopt(&l, loop, fd, on_accept) == RF_OK);
 	play(r, fd, (struct rf_str){ (const char *)data, size });
-	struct rf_http_stats stats;
-	rf_http_stats(edge, &stats);
-	need(stats.connections == 0 && stats.requests == 0 && bufs.out == 0);
+	need(front->stats.connections == 0 && rf_http_requests(edge) == 0 && bufs.out == 0);
 	rf_listener_close(&l);
+	rf_front_free(front);
 	rf_http_edge_free(edge);
 	rf_pool_free(pool);
 	rf_bufpool_fini(&bufs);

@@ -78,7 +78,7 @@ static struct rf_str head(struct rf_http_conn *c, int status, const struct conte
 	const char *allow = status == 405 && q->refusal.set ? "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n" : "";
 	struct rf_str retry = q->retry_after ? rf_arena_printf(&q->arena, "Retry-After: %u\r\n", q->retry_after) : RF_STR("");
 	bool old = q->snap && !q->head.minor;
-	const char *conn = c->last ? "Connection: close\r\n" : old ? "Connection: keep-alive\r\n" : "";
+	const char *conn = c->client.last ? "Connection: close\r\n" : old ? "Connection: keep-alive\r\n" : "";
 	return rf_arena_printf(&q->arena,
 		"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
 		"X-Request-Id: %016llx\r\n%s%.*s%.*s%s\r\n",
@@ -147,7 +147,7 @@ static enum step stop(struct rf_http_conn *c)
 		local_gone(c);
 	if (!r->status || q->answered || q->interim) { /* too late for an answer: the client must see that it broke off */
 		q->broken = true;
-		c->end = r->words;
+		c->client.end = r->words;
 		return STEP_CLOSE;
 	}
 	return STEP_ANSWER;
@@ -184,7 +184,7 @@ static void lay_drain(struct rf_http_conn *c)
 	struct request *q = c->req;
 	struct rf_flow *f = &q->fup;
 	if (!f->from) {
-		rf_flow_init(f, &c->stream, &c->in, NULL, c->edge->bufs, &q->arena);
+		rf_flow_init(f, &c->client.stream, &c->client.in, NULL, c->edge->bufs, &q->arena);
 		rf_flow_body(f, q->head.body, q->head.content_length, &c->edge->conf.heads);
 	}
 	rf_flow_fini(f);
@@ -199,7 +199,7 @@ static enum step lay_answer(struct rf_http_conn *c)
 	struct request *q = c->req;
 	if (q->refusal.set) {
 		if (!body_small(q))
-			c->last = true;
+			c->client.last = true;
 		q->status = (uint16_t)q->refusal.status;
 		q->out = compose(c, q->refusal.status, content_of(q));
 	} else { /* of the local service */
@@ -207,11 +207,11 @@ static enum step lay_answer(struct rf_http_conn *c)
 		q->out = compose_local(c);
 	}
 	if (!q->out.p) {
-		c->end = "no memory for an answer";
+		c->client.end = "no memory for an answer";
 		return STEP_CLOSE;
 	}
 	q->answered = true;
-	if (!c->last || q->snap)
+	if (!c->client.last || q->snap)
 		lay_drain(c);
 	return STEP_WAIT;
 }
@@ -221,7 +221,7 @@ static int write_out(struct rf_http_conn *c)
 	struct request *q = c->req;
 	while (q->out.n) {
 		struct iovec v = { (void *)(uintptr_t)q->out.p, q->out.n };
-		ssize_t r = rf_stream_write(&c->stream, &v, 1);
+		ssize_t r = rf_stream_write(&c->client.stream, &v, 1);
 		if (r < 0)
 			return (int)r;
 		q->out = rf_str_skip(q->out, (size_t)r);
@@ -242,7 +242,7 @@ static enum step drain(struct rf_http_conn *c)
 		wait_while(c, 0, WAIT_BODY, c->edge->conf.body_ns, q->fup.body);
 		return STEP_WAIT;
 	}
-	c->last = true; /* too much, or broken */
+	c->client.last = true; /* too much, or broken */
 	return STEP_RECORD;
 }
 
@@ -256,28 +256,28 @@ enum step step_answer(struct rf_http_conn *c)
 	}
 	int r = write_out(c);
 	if (r == RF_E_AGAIN) {
-		wait_while(c, 1, WAIT_WRITE, c->edge->conf.write_ns, c->stream.app_out);
+		wait_while(c, 1, WAIT_WRITE, c->edge->conf.write_ns, c->client.stream.app_out);
 		return STEP_WAIT;
 	}
 	c->wait[1].what = WAIT_NONE;
 	if (r) {
-		c->end = "the client went away before its answer";
+		c->client.end = "the client went away before its answer";
 		return STEP_CLOSE;
 	}
-	return c->last ? STEP_RECORD : drain(c);
+	return c->client.last ? STEP_RECORD : drain(c);
 }
 
 enum step step_linger(struct rf_http_conn *c)
 {
 	char away[4096];
 	if (c->wait[0].what != WAIT_LINGER) {
-		rf_stream_shutdown(&c->stream);
+		rf_stream_shutdown(&c->client.stream);
 		wait_for(c, 0, WAIT_LINGER, c->edge->conf.linger_ns);
 		c->wait[1].what = WAIT_NONE;
-		rf_inbuf_drop(&c->in, c->edge->bufs);
+		rf_inbuf_drop(&c->client.in, c->edge->bufs);
 	}
 	for (;;) {
-		ssize_t r = rf_stream_read(&c->stream, away, sizeof away);
+		ssize_t r = rf_stream_read(&c->client.stream, away, sizeof away);
 		if (r == RF_E_AGAIN)
 			return STEP_WAIT;
 		if (r < 0 || (c->lingered += (uint32_t)r) > LINGER_MAX)

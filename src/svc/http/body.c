@@ -38,10 +38,10 @@ static enum step continue_now(struct rf_http_conn *c)
 	static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct iovec v = { (void *)line, sizeof line - 1 };
 	struct request *q = c->req;
-	if (!q->head.expect_continue || q->expect_sent || c->in.at < c->in.end)
+	if (!q->head.expect_continue || q->expect_sent || c->client.in.at < c->client.in.end)
 		return STEP_WAIT;
 	q->expect_sent = true;
-	return rf_stream_write(&c->stream, &v, 1) == (ssize_t)v.iov_len ? STEP_WAIT : STEP_CLOSE;
+	return rf_stream_write(&c->client.stream, &v, 1) == (ssize_t)v.iov_len ? STEP_WAIT : STEP_CLOSE;
 }
 
 enum step body_peek(struct rf_http_conn *c)

@@ -9,16 +9,15 @@
 #include "base/arena.h"
 #include "policy/verdict.h"
 #include "records/counters.h"
+#include "shield/feed.h"
 #include "svc/http/compress.h"
 #include "svc/http/edge.h"
 #include "svc/http/flow.h"
-#include "shield/feed.h"
-#include "svc/identity.h"
 
 enum { LOCALS_MAX = 1024 };
 
 #define RF_HTTP_STEPS(X) \
-	X(PROXY) X(HANDSHAKE) X(HEAD) X(IDENTIFY) X(JUDGE) X(FORWARD) X(RELAY) X(LOCAL) X(ANSWER) X(RECORD) X(LINGER)
+	X(HEAD) X(IDENTIFY) X(JUDGE) X(FORWARD) X(RELAY) X(LOCAL) X(ANSWER) X(RECORD) X(LINGER)
 
 enum step {
 #define X(name) STEP_##name,
@@ -31,7 +30,7 @@ enum step {
 
 /* What a connection waits for; each has a time, a counter and words (wait.c). */
 #define RF_HTTP_WAITS(X) \
-	X(NONE) X(HANDSHAKE) X(PROXY) X(IDLE) X(HEAD) X(BODY) X(ORIGIN) X(RESPONSE) X(RESPONSE_BODY) X(WRITE) \
+	X(NONE) X(IDLE) X(HEAD) X(BODY) X(ORIGIN) X(RESPONSE) X(RESPONSE_BODY) X(WRITE) \
 	X(WRITE_ORIGIN) X(TUNNEL) X(LINGER) X(LOCAL) X(QUEUE)
 
 enum wait {
@@ -57,36 +56,13 @@ struct refusal {
 };
 
 struct rf_http_conn {
-	struct rf_stream stream;
+	struct rf_client client;    /* first: svc/front makes and frees it */
 	struct rf_http_edge *edge;
-	const struct rf_http_listener *listener;
 	struct request *req;        /* NULL while idle */
-	struct rf_inbuf in;
-	struct rf_timer timer;
 	struct waiting wait[2];     /* [0] also for what is not a body */
-	struct rf_node all;         /* of edge->conns */
-	struct rf_node queue;       /* of edge->handshaking (by age) */
-	struct rf_node turn;        /* of edge->hellos (a step of its handshake is due) or ->turns */
-	struct rf_node by_device;   /* of edge->live */
-	struct rf_device *device;   /* referenced; NULL: none known */
-	const char *who;            /* words against it; NULL: a known and welcome device */
-	enum rf_reason who_reason;
-	bool over;                  /* its device or class has too many connections */
-	uint64_t who_generation;    /* of the snapshot under which `who` was found */
-	struct rf_tally_entry *tally_conn, *tally_hs;
-	struct rf_ip src, dst;
-	uint16_t src_port, dst_port;
 	uint8_t step;
-	bool running, dead;         /* inside conn_run; to be freed at its end */
-	bool last;                  /* no request after this one */
-	bool handshaken, counted;   /* in device->use.connections */
-	uint16_t class_slot;        /* counted in edge->class_connections; UINT16_MAX: none */
 	uint32_t requests, lingered;
-	uint64_t id, began;
 	uint64_t idle_ns, head_ns;  /* as the app of the last request wants them; 0: the edge's */
-	const char *end;            /* why it ended, for its record; static text */
-	enum rf_reason end_reason;
-	bool refused;               /* end_reason says why */
 };
 
 struct request {
@@ -163,56 +139,31 @@ struct request {
 enum { RF_SAMPLE_CLASSES = 64 };
 
 struct rf_http_edge {
-	struct rf_loop *loop;
-	struct rf_tls *tls;
+	struct rf_front *front;
+	struct rf_loop *loop;             /* the front's, as is the next */
 	struct rf_bufpool *bufs;
 	struct rf_pool *pool;
 	struct rf_limits *limits;         /* of all workers */
 	struct rf_http_conf conf;
-	struct rf_identity_env identity;
 	struct rf_limiter *limiters;      /* request rates by class slot (limits.c) */
 	size_t limiter_count;
 	struct rf_limiter *address_rate;  /* made at first use */
-	const struct rf_snap *(*snap)(void);
-	void (*emit)(void *arg, const struct rf_record *rec);
 	void (*sample)(void *arg, struct rf_str line);
 	uint32_t samples[RF_SAMPLE_CLASSES + 1], sample_minute; /* taken in this minute by class; the last: of no device */
-	bool (*barred)(void *arg, const struct rf_ip *src);
 	void (*local)(void *arg, struct rf_local_request *q);
 	struct rf_feed *feed;             /* NULL: floods are not looked for */
 	void *arg;
-	struct rf_node conns, handshaking, hellos, turns;
-	uint32_t handshakes;
-	struct rf_task turn_task;
-	struct rf_node *live;             /* buckets of connections by device */
-	size_t live_mask, live_count;
-	struct rf_node live_one;          /* the only bucket at first */
-	struct rf_tally by_address, hs_by_address;
 	struct rf_node free_requests;
 	unsigned free_count;
 	struct rf_buf scratch;            /* for headers */
 	unsigned locals;                  /* requests that the local service has */
-	struct rf_facts facts;            /* of the request that is being judged */
-	struct rf_verdict verdict;
-	uint64_t next_id, random;
-	struct rf_http_stats stats;
-	bool draining;
-	struct rf_timer drain_timer;
-	struct rf_task drain_task;
-	void (*drained)(void *arg);
-	void *drained_arg;
+	uint32_t requests;                /* under way */
 };
 
 /* conn.c */
 void conn_run(struct rf_http_conn *c);
-void conn_close(struct rf_http_conn *c, const char *why); /* at once; the record says why */
-uint64_t edge_id(struct rf_http_edge *e);
-struct rf_str edge_id_text(uint64_t id, char to[17]);
-void drain_look(struct rf_http_edge *e); /* is all over that a drain waits for? */
 
 /* step_*: what to do next. */
-enum step step_proxy(struct rf_http_conn *c);     /* hello.c */
-enum step step_handshake(struct rf_http_conn *c); /* hello.c */
 enum step step_head(struct rf_http_conn *c);      /* head.c */
 enum step step_identify(struct rf_http_conn *c);  /* request.c */
 enum step step_judge(struct rf_http_conn *c);     /* request.c */
@@ -222,11 +173,6 @@ enum step step_local(struct rf_http_conn *c);     /* local.c */
 enum step step_answer(struct rf_http_conn *c);    /* answer.c */
 enum step step_record(struct rf_http_conn *c);    /* report.c */
 enum step step_linger(struct rf_http_conn *c);    /* answer.c */
-
-/* hello.c */
-void hello_queue(struct rf_http_conn *c);
-void hello_leave(struct rf_http_conn *c); /* the handshake is over, one way or the other */
-void hello_turn(struct rf_task *t);
 
 /* head.c */
 struct request *request_new(struct rf_http_conn *c);
@@ -272,11 +218,6 @@ void sample_give(struct rf_http_conn *c, const struct rf_record *r); /* it is ov
 enum step body_peek(struct rf_http_conn *c); /* JUDGE: it is as much seen as rules may */
 bool body_fact(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret);
 
-/* live.c: connections by device */
-void live_add(struct rf_http_conn *c);
-void live_del(struct rf_http_conn *c);
-struct rf_http_conn *live_find(struct rf_http_edge *e, struct rf_str device_id); /* any one of them */
-
 /* request.c: the client's body broke off, or breaks its framing or bounds */
 enum step body_error(struct rf_http_conn *c, int r);
 
@@ -288,17 +229,8 @@ enum step judge_request(struct rf_http_conn *c);  /* STEP_FORWARD: it may pass *
 enum step judge_answer(struct rf_http_conn *c, const struct rf_verdict **ret_v);
 void judge_counts(struct rf_http_conn *c); /* the answer is there, or will not be */
 
-/* who.c: the device behind a connection */
-void who_quarantine(struct rf_http_conn *c, const struct rf_rule *rule);
-enum step who_welcome(struct rf_http_conn *c); /* after the handshake: the connection's rules; HEAD or CLOSE */
-void who_identify(struct rf_http_conn *c, const struct rf_snap *snap);
-void who_leave(struct rf_http_conn *c);
-const struct rf_class *who_class(const struct rf_http_conn *c, const struct rf_snap *snap);
-
 /* limits.c: RF_OK, or RF_E_RATE and the seconds to wait */
 int limits_rate(struct rf_http_conn *c, const struct rf_class *class, unsigned *ret_wait_s);
-bool limits_class_enter(uint16_t slot, uint32_t max);
-void limits_class_leave(uint16_t slot);
 int limits_address(struct rf_http_conn *c, unsigned *ret_wait_s);
 bool limits_requests_enter(struct request *q, uint16_t slot, uint32_t max);
 void limits_requests_leave(struct request *q);
@@ -311,14 +243,5 @@ void local_gone(struct rf_http_conn *c);
 /* flood.c: what the detection of floods is told: before the request is judged, and when it is over */
 void flood_see(struct rf_http_conn *c);
 void flood_end(struct rf_http_conn *c, const struct rf_record *r);
-
-/* report.c */
-void report_conn(struct rf_http_conn *c);
-
-/* May its source not connect (any more)? */
-static inline bool conn_barred(const struct rf_http_conn *c)
-{
-	return c->edge->barred && c->src.family && c->edge->barred(c->edge->arg, &c->src);
-}
 
 static inline uint64_t conn_now(const struct rf_http_conn *c) { return rf_loop_now(c->edge->loop); }

@@ -1,22 +1,19 @@
-/* svc/http/facts: what rules can know about a connection and the request on it, field by field.
+/* svc/http/facts: what rules can know about a request, field by field.
  *
  * Each field is asked for at most once a request, and only by rules that name it (policy/facts); so
- * nothing is prepared in advance. In the connection phase there is no request, and the fields of a
- * request are absent. Texts are slices of the head, of the certificate or of the device; what must be
- * made lives in the arena.
+ * nothing is prepared in advance. Texts are slices of the head; what must be made lives in the arena.
+ *
+ * Not here: facts of the connection that the request is on (svc/client_facts).
  */
-#include <netinet/tcp.h>
 #include "base/enc.h"
-#include "device/facts.h"
 #include "policy/pairs.h"
 #include "svc/http/conn.h"
-#include "tls/fingerprint.h"
 #include "wire/accept.h"
 #include "wire/fields.h"
 #include "wire/form.h"
 #include "wire/uri.h"
 
-enum { RFC9440_CERT = 10240, RFC9440_CHAIN = 16384, RANDOM_SEED = 16, LANGUAGES = 64 };
+enum { LANGUAGES = 64 };
 
 typedef bool getter(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret);
 
@@ -64,7 +61,7 @@ static bool http_plain(struct rf_http_conn *c, struct rf_arena *a, enum rf_field
 	const struct request *q = c->req;
 	const struct rf_http_head *h = &q->head;
 	bool has_query = h->has_query || q->query.n;
-	const char *scheme = c->listener->tls ? "https" : "http";
+	const char *scheme = c->client.tls ? "https" : "http";
 	struct rf_str s;
 	switch (f) {
 	case RF_F_HTTP_HOST: return give_str(ret, q->host);
@@ -213,13 +210,6 @@ static bool languages(struct rf_http_conn *c, struct rf_arena *a, enum rf_field 
 	return rf_array_of(a, names, n, ret);
 }
 
-/* What the operator's databases say about an address. */
-static bool geo(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
-{
-	const struct rf_snap *s = c->req ? c->req->snap : c->edge->snap();
-	return rf_geo_fact(s->site->geo, rf_geo_of_dst(f) ? &c->dst : &c->src, f, a, ret);
-}
-
 /* Where tokens are carried. */
 static bool token_source(void *ctx, bool cookie, struct rf_str name, struct rf_str *ret)
 {
@@ -250,271 +240,59 @@ static bool claims(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, 
 	return q->claims && rf_claims_fact(q->claims, q->claims_n, f, a, ret);
 }
 
-static bool address(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
+/* Of a connection too, but here it is that of the request. */
+static bool of_request(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
 {
-	(void)a;
+	const struct request *q = c->req;
 	switch (f) {
-	case RF_F_SSL: *ret = rf_val_bool(c->listener->tls); return true;
-	case RF_F_IP_SRC: *ret = rf_val_ip(c->src); return c->src.family;
-	case RF_F_IP_DST: case RF_F_EDGE_IP: *ret = rf_val_ip(c->dst); return c->dst.family;
-	case RF_F_TCP_SRCPORT: *ret = rf_val_int(c->src_port); return true;
-	case RF_F_TCP_DSTPORT: case RF_F_EDGE_PORT: *ret = rf_val_int(c->dst_port); return true;
+	case RF_F_RAY_ID: return give_str(ret, rf_arena_printf(a, "%016llx", (unsigned long long)q->ray));
+	case RF_F_CERT_STATUS: return give_z(ret, q->cert_status);
+	case RF_F_CERT_REASON: return give_z(ret, q->cert_reason);
 	default: return false;
 	}
 }
 
-/* TCP_INFO as the kernel gives it, which knows more than the C library's header. */
-struct kernel_tcp_info {
-	struct tcp_info known;                                 /* 104 bytes */
-	uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
-	uint32_t segs_out, segs_in, notsent_bytes, min_rtt, data_segs_in, data_segs_out;
-	uint64_t delivery_rate;
-};
-_Static_assert(offsetof(struct kernel_tcp_info, delivery_rate) == 160, "layout of the kernel's tcp_info");
-
-static bool edge(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
-{
-	struct tcp_info t;
-	struct kernel_tcp_info k;
-	socklen_t n = sizeof t, kn = sizeof k;
-	switch (f) {
-	case RF_F_RAY_ID:
-		return give_str(ret, rf_arena_printf(a, "%016llx", (unsigned long long)(c->req ? c->req->ray : c->id)));
-	case RF_F_RANDOM_SEED: {
-		uint64_t two[RANDOM_SEED / 8] = { edge_id(c->edge), edge_id(c->edge) };
-		return give_str(ret, rf_arena_dup(a, (struct rf_str){ (const char *)two, sizeof two }));
-	}
-	case RF_F_CLIENT_TCP:
-		*ret = rf_val_bool(true);
-		return true;
-	case RF_F_COLO_NAME:
-		return give_str(ret, (c->req ? c->req->snap : c->edge->snap())->site->place_name);
-	case RF_F_COLO_REGION:
-		return give_str(ret, (c->req ? c->req->snap : c->edge->snap())->site->place_region);
-	case RF_F_DELIVERY_RATE:
-		if (getsockopt(c->stream.io.fd, IPPROTO_TCP, TCP_INFO, &k, &kn) ||
-		    kn < offsetof(struct kernel_tcp_info, delivery_rate) + sizeof k.delivery_rate)
-			return false;
-		*ret = rf_val_int((int64_t)k.delivery_rate);
-		return true;
-	case RF_F_RTT_MSEC:
-		if (getsockopt(c->stream.io.fd, IPPROTO_TCP, TCP_INFO, &t, &n) || n < offsetof(struct tcp_info, tcpi_rttvar))
-			return false;
-		*ret = rf_val_int(t.tcpi_rtt / 1000);
-		return true;
-	default: return false;
-	}
-}
-
-/* The documented names of the suites of TLS 1.3. */
-static const char *cipher_name(const char *openssl)
-{
-	static const char *const names[][2] = {
-		{ "TLS_AES_128_GCM_SHA256", "AEAD-AES128-GCM-SHA256" },
-		{ "TLS_AES_256_GCM_SHA384", "AEAD-AES256-GCM-SHA384" },
-		{ "TLS_CHACHA20_POLY1305_SHA256", "AEAD-CHACHA20-POLY1305-SHA256" },
-	};
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strcmp(openssl, names[i][0]))
-			return names[i][1];
-	return openssl;
-}
-
-static bool client_random(struct rf_http_conn *c, struct rf_arena *a, struct rf_val *ret)
-{
-	char hex[65], raw[32];
-	struct rf_buf b = { 0 };
-	rf_tls_client_random(&c->stream, hex);
-	ssize_t n = rf_unhex(rf_str_z(hex), raw, sizeof raw);
-	if (n <= 0)
-		return false;
-	rf_b64_add(&b, (struct rf_str){ raw, (size_t)n });
-	struct rf_str s = rf_arena_dup(a, rf_buf_str(&b));
-	rf_buf_fini(&b);
-	return give_str(ret, s);
-}
-
-/* Absent where no rule asked for one when the connection was made. */
-static bool fingerprint(struct rf_http_conn *c, struct rf_arena *a, enum rf_print which, struct rf_val *ret)
-{
-	RF_BUF_AUTO b = { 0 };
-	struct rf_str hello = rf_tls_hello(&c->stream);
-	if (!hello.n || rf_tls_print(hello, which, &b) != RF_OK)
-		return false;
-	return give_str(ret, rf_arena_dup(a, rf_buf_str(&b)));
-}
-
-static bool tls(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
-{
-	const struct rf_tls_info *i = c->handshaken ? rf_tls_info(&c->stream) : NULL;
-	if (!i)
-		return false;
-	switch (f) {
-	case RF_F_TLS_VERSION: return give_z(ret, i->version);
-	case RF_F_TLS_CIPHER: return give_z(ret, cipher_name(i->cipher));
-	case RF_F_TLS_SNI: return give_z(ret, i->sni);
-	case RF_F_TLS_ALPN: return give_str(ret, rf_tls_alpn(&c->stream));
-	case RF_F_TLS_RESUMED: *ret = rf_val_bool(i->resumed); return true;
-	case RF_F_TLS_EARLY: *ret = rf_val_bool(i->early); return true;
-	case RF_F_TLS_HELLO_LENGTH: *ret = rf_val_int(rf_tls_hello_length(&c->stream)); return true;
-	case RF_F_TLS_RANDOM: return client_random(c, a, ret);
-	case RF_F_JA3: return fingerprint(c, a, RF_PRINT_JA3, ret);
-	case RF_F_JA4: return fingerprint(c, a, RF_PRINT_JA4, ret);
-	case RF_F_TLS_CIPHERS_SHA1: return fingerprint(c, a, RF_PRINT_CIPHERS, ret);
-	case RF_F_TLS_EXT_SHA1: return fingerprint(c, a, RF_PRINT_EXTENSIONS, ret);
-	case RF_F_TLS_EXT_SHA1_LE: return fingerprint(c, a, RF_PRINT_EXTENSIONS_LE, ret);
-	default: return false;
-	}
-}
-
-static struct rf_str chain_9440(const struct rf_tls_peer *p, struct rf_arena *a)
-{
-	struct rf_str all = RF_STR("");
-	for (size_t i = 0; i < p->chain_count && all.n <= RFC9440_CHAIN; i++) {
-		struct rf_str one = rf_cert_rfc9440(p->chain[i], a);
-		all = i ? rf_arena_printf(a, "%.*s, %.*s", RF_ARG(all), RF_ARG(one)) : one;
-	}
-	return all;
-}
-
-static bool capped(struct rf_val *ret, struct rf_str s, size_t cap)
-{
-	return give_str(ret, s.n > cap ? RF_STR("") : s);
-}
-
-static bool cert_text(const struct rf_cert *x, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
-{
-	char time[RF_CERT_TIME];
-	switch (f) {
-	case RF_F_CERT_ISSUER_DN: case RF_F_CERT_ISSUER_2253: return give_str(ret, rf_cert_issuer(x, RF_DN_RFC2253, a));
-	case RF_F_CERT_SUBJECT_DN: case RF_F_CERT_SUBJECT_2253: return give_str(ret, rf_cert_subject(x, RF_DN_RFC2253, a));
-	case RF_F_CERT_ISSUER_LEGACY: return give_str(ret, rf_cert_issuer(x, RF_DN_LEGACY, a));
-	case RF_F_CERT_SUBJECT_LEGACY: return give_str(ret, rf_cert_subject(x, RF_DN_LEGACY, a));
-	case RF_F_CERT_SERIAL: return give_z(ret, x->serial);
-	case RF_F_CERT_ISSUER_SERIAL: return give_z(ret, x->issuer_serial);
-	case RF_F_CERT_SHA256: return give_z(ret, x->sha256);
-	case RF_F_CERT_SHA1: return give_z(ret, x->sha1);
-	case RF_F_CERT_NOT_BEFORE: return give_str(ret, rf_arena_dup(a, rf_str_z(rf_cert_time(x->not_before, time))));
-	case RF_F_CERT_NOT_AFTER: return give_str(ret, rf_arena_dup(a, rf_str_z(rf_cert_time(x->not_after, time))));
-	case RF_F_CERT_SKI: return give_z(ret, x->ski);
-	case RF_F_CERT_ISSUER_SKI: return give_z(ret, x->issuer_ski);
-	case RF_F_CERT_9440: return capped(ret, rf_cert_rfc9440(x, a), RFC9440_CERT);
-	case RF_F_CERT_9440_LARGE: *ret = rf_val_bool(rf_cert_rfc9440(x, a).n > RFC9440_CERT); return true;
-	default: return false;
-	}
-}
-
-static bool cert(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
-{
-	const struct rf_tls_info *i = c->handshaken ? rf_tls_info(&c->stream) : NULL;
-	const struct rf_tls_peer *p = i ? i->peer : NULL;
-	switch (f) {
-	case RF_F_CERT_PRESENTED: *ret = rf_val_bool(p); return true;
-	case RF_F_CERT_VERIFIED: *ret = rf_val_bool(i && i->verified); return true;
-	case RF_F_CERT_REVOKED: *ret = rf_val_bool(i && i->verified && i->revoked); return true;
-	case RF_F_CERT_STATUS:
-		return give_z(ret, c->req ? c->req->cert_status : !p ? "none" : i->revoked ? "revoked" :
-			      i->status == RF_CERT_VALID ? "valid" : "invalid");
-	case RF_F_CERT_REASON: return give_z(ret, c->req ? c->req->cert_reason : p ? i->reason : "");
-	case RF_F_CHAIN_9440: return p && capped(ret, chain_9440(p, a), RFC9440_CHAIN);
-	case RF_F_CHAIN_9440_LARGE: *ret = rf_val_bool(p && chain_9440(p, a).n > RFC9440_CHAIN); return true;
-	default: return p && cert_text(p->cert, a, f, ret);
-	}
-}
-
-static bool device(struct rf_http_conn *c, struct rf_arena *a, enum rf_field f, struct rf_val *ret)
-{
-	if (f == RF_F_DEVICE_SKI)
-		return c->device && c->handshaken && rf_tls_info(&c->stream)->peer &&
-		       give_z(ret, rf_tls_info(&c->stream)->peer->cert->ski);
-	const struct rf_class *class = c->device ? who_class(c, c->req ? c->req->snap : c->edge->snap()) : NULL;
-	return rf_device_fact(c->device, class ? class->name : RF_STR(""), a, f, ret);
-}
-
-struct source {
-	getter *get;
-	bool request; /* there must be one */
-};
-
-static const struct source sources[RF_FIELD_COUNT] = {
-	[RF_F_HTTP_HOST] = { http_plain, true }, [RF_F_HTTP_METHOD] = { http_plain, true },
-	[RF_F_HTTP_URI] = { http_plain, true }, [RF_F_HTTP_PATH] = { http_plain, true },
-	[RF_F_HTTP_PATH_EXT] = { http_plain, true }, [RF_F_HTTP_QUERY] = { http_plain, true },
-	[RF_F_HTTP_FULL_URI] = { http_plain, true }, [RF_F_RAW_URI] = { http_plain, true },
-	[RF_F_RAW_PATH] = { http_plain, true }, [RF_F_RAW_QUERY] = { http_plain, true },
-	[RF_F_RAW_FULL_URI] = { http_plain, true }, [RF_F_HTTP_VERSION] = { http_plain, true },
-	[RF_F_HTTP_COOKIE] = { header_value, true }, [RF_F_HTTP_REFERER] = { header_value, true },
-	[RF_F_HTTP_USER_AGENT] = { header_value, true }, [RF_F_HTTP_XFF] = { header_value, true },
-	[RF_F_HTTP_ARGS] = { map_of, true }, [RF_F_HTTP_HEADERS] = { map_of, true }, [RF_F_HTTP_COOKIES] = { map_of, true },
-	[RF_F_HTTP_ARG_NAMES] = { list_of, true }, [RF_F_HTTP_ARG_VALUES] = { list_of, true },
-	[RF_F_HTTP_HEADER_NAMES] = { list_of, true }, [RF_F_HTTP_HEADER_VALUES] = { list_of, true },
-	[RF_F_HTTP_LANGUAGES] = { languages, true },
-	[RF_F_RESPONSE_CODE] = { response, true }, [RF_F_RESPONSE_TYPE] = { response, true },
-	[RF_F_ORIGIN_TTFB] = { response, true }, [RF_F_RESPONSE_HEADERS] = { map_of, true },
-	[RF_F_RESPONSE_NAMES] = { list_of, true }, [RF_F_RESPONSE_VALUES] = { list_of, true },
-	[RF_F_HTTP_BODY] = { body_fact, true }, [RF_F_HTTP_BODY_SIZE] = { body_fact, true },
-	[RF_F_HTTP_BODY_CUT] = { body_fact, true }, [RF_F_HTTP_BODY_MIME] = { body_fact, true },
-	[RF_F_FORM] = { body_fact, true }, [RF_F_FORM_NAMES] = { body_fact, true }, [RF_F_FORM_VALUES] = { body_fact, true },
-	[RF_F_MULTIPART] = { body_fact, true }, [RF_F_PART_NAMES] = { body_fact, true },
-	[RF_F_PART_VALUES] = { body_fact, true }, [RF_F_PART_FILENAMES] = { body_fact, true },
-	[RF_F_PART_TYPES] = { body_fact, true }, [RF_F_PART_DISPOSITIONS] = { body_fact, true },
-	[RF_F_PART_ENCODINGS] = { body_fact, true }, [RF_F_RAW_ARGS] = { map_of, true },
-	[RF_F_RAW_ARG_NAMES] = { list_of, true }, [RF_F_RAW_ARG_VALUES] = { list_of, true },
-	[RF_F_SSL] = { address, false }, [RF_F_IP_SRC] = { address, false }, [RF_F_IP_DST] = { address, false },
-	[RF_F_TCP_SRCPORT] = { address, false }, [RF_F_TCP_DSTPORT] = { address, false },
-	[RF_F_EDGE_IP] = { address, false }, [RF_F_EDGE_PORT] = { address, false },
-	[RF_F_JWT] = { claims, true },
-	[RF_F_JWT_AUD] = { claims, true }, [RF_F_JWT_AUD_NAMES] = { claims, true }, [RF_F_JWT_AUD_VALUES] = { claims, true },
-	[RF_F_JWT_ISS] = { claims, true }, [RF_F_JWT_ISS_NAMES] = { claims, true }, [RF_F_JWT_ISS_VALUES] = { claims, true },
-	[RF_F_JWT_SUB] = { claims, true }, [RF_F_JWT_SUB_NAMES] = { claims, true }, [RF_F_JWT_SUB_VALUES] = { claims, true },
-	[RF_F_JWT_JTI] = { claims, true }, [RF_F_JWT_JTI_NAMES] = { claims, true }, [RF_F_JWT_JTI_VALUES] = { claims, true },
-	[RF_F_JWT_IAT] = { claims, true }, [RF_F_JWT_IAT_NAMES] = { claims, true }, [RF_F_JWT_IAT_VALUES] = { claims, true },
-	[RF_F_JWT_NBF] = { claims, true }, [RF_F_JWT_NBF_NAMES] = { claims, true }, [RF_F_JWT_NBF_VALUES] = { claims, true },
-	[RF_F_JWT_EXP] = { claims, true }, [RF_F_JWT_EXP_NAMES] = { claims, true }, [RF_F_JWT_EXP_VALUES] = { claims, true },
-	[RF_F_RAY_ID] = { edge, false }, [RF_F_RANDOM_SEED] = { edge, false }, [RF_F_RTT_MSEC] = { edge, false },
-	[RF_F_DELIVERY_RATE] = { edge, false }, [RF_F_CLIENT_TCP] = { edge, false },
-	[RF_F_COLO_NAME] = { edge, false }, [RF_F_COLO_REGION] = { edge, false },
-	[RF_F_IP_ASN] = { geo, false }, [RF_F_IP_COUNTRY] = { geo, false }, [RF_F_IP_CONTINENT] = { geo, false },
-	[RF_F_IP_CITY] = { geo, false }, [RF_F_IP_LAT] = { geo, false }, [RF_F_IP_LON] = { geo, false },
-	[RF_F_IP_REGION] = { geo, false }, [RF_F_IP_REGION_CODE] = { geo, false }, [RF_F_IP_POSTAL] = { geo, false },
-	[RF_F_IP_TIMEZONE] = { geo, false }, [RF_F_IP_SUB1] = { geo, false }, [RF_F_IP_SUB2] = { geo, false },
-	[RF_F_IP_EU] = { geo, false }, [RF_F_IP_METRO] = { geo, false }, [RF_F_IP_DST_COUNTRY] = { geo, false },
-	[RF_F_TLS_VERSION] = { tls, false }, [RF_F_TLS_CIPHER] = { tls, false }, [RF_F_TLS_SNI] = { tls, false },
-	[RF_F_TLS_ALPN] = { tls, false }, [RF_F_TLS_RESUMED] = { tls, false }, [RF_F_TLS_EARLY] = { tls, false },
-	[RF_F_TLS_HELLO_LENGTH] = { tls, false }, [RF_F_TLS_RANDOM] = { tls, false },
-	[RF_F_JA3] = { tls, false }, [RF_F_JA4] = { tls, false }, [RF_F_TLS_CIPHERS_SHA1] = { tls, false },
-	[RF_F_TLS_EXT_SHA1] = { tls, false }, [RF_F_TLS_EXT_SHA1_LE] = { tls, false },
-	[RF_F_CERT_PRESENTED] = { cert, false }, [RF_F_CERT_VERIFIED] = { cert, false },
-	[RF_F_CERT_REVOKED] = { cert, false }, [RF_F_CERT_ISSUER_DN] = { cert, false },
-	[RF_F_CERT_SUBJECT_DN] = { cert, false }, [RF_F_CERT_ISSUER_2253] = { cert, false },
-	[RF_F_CERT_SUBJECT_2253] = { cert, false }, [RF_F_CERT_ISSUER_LEGACY] = { cert, false },
-	[RF_F_CERT_SUBJECT_LEGACY] = { cert, false }, [RF_F_CERT_SERIAL] = { cert, false },
-	[RF_F_CERT_ISSUER_SERIAL] = { cert, false }, [RF_F_CERT_SHA256] = { cert, false }, [RF_F_CERT_SHA1] = { cert, false },
-	[RF_F_CERT_NOT_BEFORE] = { cert, false }, [RF_F_CERT_NOT_AFTER] = { cert, false }, [RF_F_CERT_SKI] = { cert, false },
-	[RF_F_CERT_ISSUER_SKI] = { cert, false }, [RF_F_CERT_9440] = { cert, false },
-	[RF_F_CERT_9440_LARGE] = { cert, false }, [RF_F_CHAIN_9440] = { cert, false },
-	[RF_F_CHAIN_9440_LARGE] = { cert, false }, [RF_F_CERT_STATUS] = { cert, false }, [RF_F_CERT_REASON] = { cert, false },
-	[RF_F_DEVICE_KNOWN] = { device, false }, [RF_F_DEVICE_ID] = { device, false }, [RF_F_DEVICE_NAME] = { device, false },
-	[RF_F_DEVICE_CLASS] = { device, false }, [RF_F_DEVICE_MODEL] = { device, false },
-	[RF_F_DEVICE_FIRMWARE] = { device, false }, [RF_F_DEVICE_OWNER] = { device, false },
-	[RF_F_DEVICE_STATE] = { device, false }, [RF_F_DEVICE_TAGS] = { device, false }, [RF_F_DEVICE_SKI] = { device, false },
-	[RF_F_DEVICE_CREATED] = { device, false },
+/* What is not here is a fact of the connection. */
+static getter *const sources[RF_FIELD_COUNT] = {
+	[RF_F_HTTP_HOST] = http_plain, [RF_F_HTTP_METHOD] = http_plain, [RF_F_HTTP_URI] = http_plain,
+	[RF_F_HTTP_PATH] = http_plain, [RF_F_HTTP_PATH_EXT] = http_plain, [RF_F_HTTP_QUERY] = http_plain,
+	[RF_F_HTTP_FULL_URI] = http_plain, [RF_F_RAW_URI] = http_plain, [RF_F_RAW_PATH] = http_plain,
+	[RF_F_RAW_QUERY] = http_plain, [RF_F_RAW_FULL_URI] = http_plain, [RF_F_HTTP_VERSION] = http_plain,
+	[RF_F_HTTP_COOKIE] = header_value, [RF_F_HTTP_REFERER] = header_value, [RF_F_HTTP_USER_AGENT] = header_value,
+	[RF_F_HTTP_XFF] = header_value, [RF_F_HTTP_ARGS] = map_of, [RF_F_HTTP_HEADERS] = map_of,
+	[RF_F_HTTP_COOKIES] = map_of, [RF_F_HTTP_ARG_NAMES] = list_of, [RF_F_HTTP_ARG_VALUES] = list_of,
+	[RF_F_HTTP_HEADER_NAMES] = list_of, [RF_F_HTTP_HEADER_VALUES] = list_of, [RF_F_HTTP_LANGUAGES] = languages,
+	[RF_F_RESPONSE_CODE] = response, [RF_F_RESPONSE_TYPE] = response, [RF_F_ORIGIN_TTFB] = response,
+	[RF_F_RESPONSE_HEADERS] = map_of, [RF_F_RESPONSE_NAMES] = list_of, [RF_F_RESPONSE_VALUES] = list_of,
+	[RF_F_HTTP_BODY] = body_fact, [RF_F_HTTP_BODY_SIZE] = body_fact, [RF_F_HTTP_BODY_CUT] = body_fact,
+	[RF_F_HTTP_BODY_MIME] = body_fact, [RF_F_FORM] = body_fact, [RF_F_FORM_NAMES] = body_fact,
+	[RF_F_FORM_VALUES] = body_fact, [RF_F_MULTIPART] = body_fact, [RF_F_PART_NAMES] = body_fact,
+	[RF_F_PART_VALUES] = body_fact, [RF_F_PART_FILENAMES] = body_fact, [RF_F_PART_TYPES] = body_fact,
+	[RF_F_PART_DISPOSITIONS] = body_fact, [RF_F_PART_ENCODINGS] = body_fact, [RF_F_RAW_ARGS] = map_of,
+	[RF_F_RAW_ARG_NAMES] = list_of, [RF_F_RAW_ARG_VALUES] = list_of, [RF_F_JWT] = claims, [RF_F_JWT_AUD] = claims,
+	[RF_F_JWT_AUD_NAMES] = claims, [RF_F_JWT_AUD_VALUES] = claims, [RF_F_JWT_ISS] = claims,
+	[RF_F_JWT_ISS_NAMES] = claims, [RF_F_JWT_ISS_VALUES] = claims, [RF_F_JWT_SUB] = claims,
+	[RF_F_JWT_SUB_NAMES] = claims, [RF_F_JWT_SUB_VALUES] = claims, [RF_F_JWT_JTI] = claims,
+	[RF_F_JWT_JTI_NAMES] = claims, [RF_F_JWT_JTI_VALUES] = claims, [RF_F_JWT_IAT] = claims,
+	[RF_F_JWT_IAT_NAMES] = claims, [RF_F_JWT_IAT_VALUES] = claims, [RF_F_JWT_NBF] = claims,
+	[RF_F_JWT_NBF_NAMES] = claims, [RF_F_JWT_NBF_VALUES] = claims, [RF_F_JWT_EXP] = claims,
+	[RF_F_JWT_EXP_NAMES] = claims, [RF_F_JWT_EXP_VALUES] = claims, [RF_F_RAY_ID] = of_request,
+	[RF_F_CERT_STATUS] = of_request, [RF_F_CERT_REASON] = of_request,
 };
 
 static bool get(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_val *ret)
 {
 	struct rf_http_conn *c = ctx;
-	const struct source *s = &sources[f];
-	return s->get && (!s->request || c->req) && s->get(c, arena, f, ret);
+	return sources[f] ? sources[f](c, arena, f, ret) : rf_client_fact(&c->client, c->req->snap, arena, f, ret);
 }
 
 static bool get_key(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_str key, struct rf_val *ret)
 {
 	struct rf_http_conn *c = ctx;
 	struct rf_pairs p = { 0 };
-	if (c->req && sources[f].get == claims)
+	if (sources[f] == claims)
 		return claims(c, arena, f, ret) && rf_val_at(ret, key, ret);
-	if (!c->req || sources[f].get != map_of)
+	if (sources[f] != map_of)
 		return false;
 	if (f != RF_F_HTTP_HEADERS && f != RF_F_RESPONSE_HEADERS)
 		return pairs_of(c, arena, f, &p) && p.n && rf_pairs_values(arena, &p, key, ret);

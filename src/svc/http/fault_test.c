@@ -330,7 +330,7 @@ static void test_drain(void **state)
 	say(busy, GET("/"));
 	struct rf_peer *o = origin();
 	heard(o);
-	rf_http_drain(w.edge, 10 * RF_NS_S, on_drained, NULL);
+	rf_front_drain(w.front, 10 * RF_NS_S, on_drained, NULL);
 	run();
 	assert_true(rf_replay_closed(idle));
 	assert_false(drained);
@@ -353,7 +353,7 @@ static void test_drain_bound(void **state)
 	struct rf_peer *c = client();
 	say(c, GET("/"));
 	origin();
-	rf_http_drain(w.edge, 10 * RF_NS_S, on_drained, NULL);
+	rf_front_drain(w.front, 10 * RF_NS_S, on_drained, NULL);
 	pass(11 * RF_NS_S);
 	assert_true(drained);
 	assert_true(rf_replay_closed(c));
@@ -362,8 +362,8 @@ static void test_drain_bound(void **state)
 static void test_limits(void **state)
 {
 	(void)state;
-	w.conf.connections = 3;
-	w.conf.connections_per_address = 2;
+	w.front_conf.connections = 3;
+	w.front_conf.connections_per_address = 2;
 	w.app->max_body = 10;
 	world_start();
 	struct rf_peer *a = client(), *b = client(), *c = client();
@@ -534,10 +534,8 @@ static void test_each_call_fails(void **state)
 			conversation();
 			rf_replay_fail_at(w.r, 0, 0);
 			pass(100 * RF_NS_S);
-			struct rf_http_stats s;
-			rf_http_stats(w.edge, &s);
-			assert_int_equal(s.connections, 0);
-			assert_int_equal(s.requests, 0);
+			assert_int_equal(w.front->stats.connections, 0);
+			assert_int_equal(rf_http_requests(w.edge), 0);
 			assert_int_equal(w.bufs.out, 0);
 		}
 	}

@@ -29,8 +29,8 @@ static void put_body(struct rf_sample *s, const struct rf_http_conn *c)
 	enum { START = 48 };
 	const struct request *q = c->req;
 	struct rf_str there = { NULL, 0 };
-	if (q->head.body == RF_BODY_LENGTH && c->in.p)
-		there = (struct rf_str){ c->in.p + c->in.at, c->in.end - c->in.at };
+	if (q->head.body == RF_BODY_LENGTH && c->client.in.p)
+		there = (struct rf_str){ c->client.in.p + c->client.in.at, c->client.in.end - c->client.in.at };
 	there.n = there.n > START ? START : there.n;
 	rf_sample_put(s, RF_PIECE_BODY, there);
 }
@@ -39,20 +39,20 @@ static void put_body(struct rf_sample *s, const struct rf_http_conn *c)
 static void put_print(struct rf_sample *s, struct rf_http_conn *c)
 {
 	RF_BUF_AUTO b = { 0 };
-	struct rf_str hello = c->handshaken ? rf_tls_hello(&c->stream) : (struct rf_str){ 0 };
+	struct rf_str hello = c->client.handshaken ? rf_tls_hello(&c->client.stream) : (struct rf_str){ 0 };
 	if (hello.n && rf_tls_print(hello, RF_PRINT_JA4, &b) == RF_OK)
 		rf_sample_put(s, RF_PIECE_PRINT, rf_buf_str(&b));
 }
 
 static void fill(struct rf_sample *s, struct rf_http_conn *c)
 {
-	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
+	const struct rf_tls_info *info = rf_client_tls(&c->client);
 	const struct request *q = c->req;
 	const struct rf_http_head *h = &q->head;
-	s->src = c->src;
-	s->known = c->device && info && info->verified;
-	if (c->device)
-		memcpy(s->device, rf_device_id(c->device), sizeof s->device);
+	s->src = c->client.src;
+	s->known = c->client.device && info && info->verified;
+	if (c->client.device)
+		memcpy(s->device, rf_device_id(c->client.device), sizeof s->device);
 	rf_sample_put(s, RF_PIECE_METHOD, h->method_s);
 	rf_sample_put(s, RF_PIECE_PATH, q->path);
 	rf_sample_put(s, RF_PIECE_QUERY, q->query);
@@ -73,7 +73,7 @@ void flood_see(struct rf_http_conn *c)
 	struct request *q = c->req;
 	if (!f || !q->at_host || !(q->fed = rf_feed_host(f, q->at_host->node.hash, q->at_host->node.key)))
 		return;
-	uint32_t weight = rf_feed_count(f, q->fed, conn_now(c), &c->src);
+	uint32_t weight = rf_feed_count(f, q->fed, conn_now(c), &c->client.src);
 	struct rf_sample *s = weight ? rf_feed_slot(f, q->fed, weight) : NULL;
 	if (!s)
 		return;

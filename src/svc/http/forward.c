@@ -16,7 +16,7 @@ static void run_later(struct rf_pool_wait *w)
 {
 	struct request *q = RF_CONTAINER(w, struct request, queue);
 	q->queued = false;
-	hello_queue(q->conn);
+	rf_client_later(&q->conn->client);
 }
 
 void upstream_event(struct rf_upstream *u)
@@ -89,7 +89,7 @@ static enum step choose(struct rf_http_conn *c)
 		q->group = rf_origin_group_get(q->app->origins);
 	uint64_t key = 0;
 	if (q->group->spec.balance == RF_BALANCE_DEVICE)
-		key = rf_hash(c->device ? rf_str_z(rf_device_id(c->device)) : (struct rf_str){ (char *)c->src.b, 16 });
+		key = rf_hash(c->client.device ? rf_str_z(rf_device_id(c->client.device)) : (struct rf_str){ (char *)c->client.src.b, 16 });
 	q->origin = rf_origin_choose(q->group, key, conn_now(c), q->tried);
 	if (!q->origin && q->tried) { /* all were tried once: begin again */
 		q->tried = 0;
@@ -106,7 +106,7 @@ static enum step lay_head(struct rf_http_conn *c)
 	if (r)
 		return refuse(c, r == RF_E_NOMEM ? 503 : 414, RF_REASON_MEMORY, NULL);
 	if (q->fup.wrote) { /* an attempt before this one has used the flow up; it had taken nothing of the body */
-		rf_flow_init(&q->fup, &c->stream, &c->in, NULL, c->edge->bufs, &q->arena);
+		rf_flow_init(&q->fup, &c->client.stream, &c->client.in, NULL, c->edge->bufs, &q->arena);
 		rf_flow_body(&q->fup, q->head.body, q->head.content_length, &c->edge->conf.heads);
 		q->fup.chunk = q->head.body == RF_BODY_CHUNKED;
 		q->fup.trailers = true;
@@ -122,8 +122,8 @@ static enum step lay_head(struct rf_http_conn *c)
 enum step step_forward(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
-	if (c->stream.hup) {
-		c->end = "the client went away before its request was forwarded";
+	if (c->client.stream.hup) {
+		c->client.end = "the client went away before its request was forwarded";
 		return STEP_CLOSE;
 	}
 	if (q->queued)

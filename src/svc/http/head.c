@@ -37,13 +37,13 @@ struct request *request_new(struct rf_http_conn *c)
 	memset(&q->fdown, 0, offsetof(struct rf_flow, chunked));
 	q->fup.bufs = q->fdown.bufs = e->bufs;
 	q->conn = c;
-	q->ray = edge_id(e);
+	q->ray = rf_front_id(e->front);
 	q->began = conn_now(c);
 	q->wall = rf_loop_wall(e->loop);
-	q->out_at = c->stream.app_out;
+	q->out_at = c->client.stream.app_out;
 	q->cert_status = "none";
 	q->cert_reason = "";
-	e->stats.requests++;
+	e->requests++;
 	c->requests++;
 	return q;
 }
@@ -64,12 +64,12 @@ void request_free(struct request *q)
 	rf_origin_group_put(q->group);
 	limits_requests_leave(q);
 	if (q->counted)
-		rf_use_leave(&rf_device_use(q->conn->device)->requests);
+		rf_use_leave(&rf_device_use(q->conn->client.device)->requests);
 	if (q->snap)
 		rf_snap_unpin(q->snap);
 	rf_arena_rewind(&q->arena);
 	q->conn->req = NULL;
-	e->stats.requests--;
+	e->requests--;
 	if (e->free_count < FREE_MAX) {
 		rf_list_push_front(&e->free_requests, &q->free);
 		e->free_count++;
@@ -92,7 +92,7 @@ static void to_front(struct rf_inbuf *in)
 
 static enum step idle(struct rf_http_conn *c)
 {
-	rf_inbuf_drop(&c->in, c->edge->bufs);
+	rf_inbuf_drop(&c->client.in, c->edge->bufs);
 	if (c->wait[0].what != WAIT_IDLE)
 		wait_for(c, 0, WAIT_IDLE, c->idle_ns ? c->idle_ns : c->edge->conf.idle_ns);
 	c->wait[1].what = WAIT_NONE;
@@ -102,10 +102,10 @@ static enum step idle(struct rf_http_conn *c)
 static enum step ended(struct rf_http_conn *c, int r)
 {
 	if (!c->req) {
-		c->end = r == RF_E_EOF ? "closed by the client" : "the connection broke";
+		c->client.end = r == RF_E_EOF ? "closed by the client" : "the connection broke";
 		return STEP_CLOSE;
 	}
-	c->end = "closed within the head of a request";
+	c->client.end = "closed within the head of a request";
 	return STEP_CLOSE;
 }
 
@@ -114,7 +114,7 @@ static enum step rejected(struct rf_http_conn *c)
 	struct request *q = c->req;
 	enum rf_http_reject why = (enum rf_http_reject)q->scan.reject;
 	q->reject = why;
-	c->last = true;
+	c->client.last = true;
 	int status = rf_http_reject_status(why);
 	if (why == RF_REJECT_HEAD_LENGTH)
 		rf_count(RF_C_LIMIT_HEADER_BYTES);
@@ -129,28 +129,28 @@ static enum step rejected(struct rf_http_conn *c)
 static ssize_t more(struct rf_http_conn *c)
 {
 	struct rf_http_edge *e = c->edge;
-	ssize_t r = rf_inbuf_read(&c->in, &c->stream, e->bufs);
-	if (r != RF_E_FULL || c->in.cap > e->conf.heads.head)
+	ssize_t r = rf_inbuf_read(&c->client.in, &c->client.stream, e->bufs);
+	if (r != RF_E_FULL || c->client.in.cap > e->conf.heads.head)
 		return r;
-	int g = rf_inbuf_grow(&c->in, e->bufs, e->conf.heads.head + RF_BUFPOOL_SIZE);
-	return g ? g : rf_inbuf_read(&c->in, &c->stream, e->bufs);
+	int g = rf_inbuf_grow(&c->client.in, e->bufs, e->conf.heads.head + RF_BUFPOOL_SIZE);
+	return g ? g : rf_inbuf_read(&c->client.in, &c->client.stream, e->bufs);
 }
 
 static enum step whole(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
-	c->in.at += (uint32_t)q->head.size;
-	c->in.floor = c->in.at;
-	if (c->in.cap - c->in.floor < BODY_ROOM && c->in.cap == RF_BUFPOOL_SIZE) {
+	c->client.in.at += (uint32_t)q->head.size;
+	c->client.in.floor = c->client.in.at;
+	if (c->client.in.cap - c->client.in.floor < BODY_ROOM && c->client.in.cap == RF_BUFPOOL_SIZE) {
 		/* Room for the body, without moving the head that was parsed: that is what the next read needs least of
 		 * all, so one larger buffer is parsed again. */
-		if (rf_inbuf_grow(&c->in, c->edge->bufs, 2 * RF_BUFPOOL_SIZE))
+		if (rf_inbuf_grow(&c->client.in, c->edge->bufs, 2 * RF_BUFPOOL_SIZE))
 			return refuse(c, 503, RF_REASON_MEMORY, NULL);
-		c->in.at -= (uint32_t)q->head.size;
+		c->client.in.at -= (uint32_t)q->head.size;
 		q->scan = (struct rf_http_scan){ 0 };
-		if (rf_http_parse_request(&q->scan, rf_inbuf_str(&c->in), &c->edge->conf.heads, &q->arena, &q->head))
+		if (rf_http_parse_request(&q->scan, rf_inbuf_str(&c->client.in), &c->edge->conf.heads, &q->arena, &q->head))
 			return rejected(c);
-		c->in.at = c->in.floor;
+		c->client.in.at = c->client.in.floor;
 	}
 	c->wait[0].what = WAIT_NONE;
 	uint32_t most = c->edge->conf.requests_per_connection;
@@ -158,17 +158,17 @@ static enum step whole(struct rf_http_conn *c)
 	bool full = most && c->requests >= most;
 	if (full)
 		rf_count(RF_C_LIMIT_REQUESTS_CONN);
-	if (!c->req->head.keep_alive || c->edge->draining || full)
-		c->last = true;
+	if (!c->req->head.keep_alive || c->client.front->draining || full)
+		c->client.last = true;
 	return STEP_IDENTIFY;
 }
 
 enum step step_head(struct rf_http_conn *c)
 {
-	if (!c->req && c->in.p)
-		to_front(&c->in);
+	if (!c->req && c->client.in.p)
+		to_front(&c->client.in);
 	for (;;) {
-		if (c->in.at < c->in.end && !c->req) {
+		if (c->client.in.at < c->client.in.end && !c->req) {
 			c->req = request_new(c);
 			if (!c->req)
 				return STEP_CLOSE;
@@ -177,7 +177,7 @@ enum step step_head(struct rf_http_conn *c)
 		}
 		if (c->req) {
 			struct request *q = c->req;
-			int r = rf_http_parse_request(&q->scan, rf_inbuf_str(&c->in), &c->edge->conf.heads, &q->arena,
+			int r = rf_http_parse_request(&q->scan, rf_inbuf_str(&c->client.in), &c->edge->conf.heads, &q->arena,
 						      &q->head);
 			if (r == RF_OK)
 				return whole(c);
@@ -190,7 +190,7 @@ enum step step_head(struct rf_http_conn *c)
 		if (r == RF_E_AGAIN)
 			return c->req ? STEP_WAIT : idle(c);
 		if (r == RF_E_NOMEM && c->req) {
-			c->last = true;
+			c->client.last = true;
 			return refuse(c, 503, RF_REASON_MEMORY, NULL);
 		}
 		if (r == RF_E_FULL) {

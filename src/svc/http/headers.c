@@ -92,8 +92,8 @@ static bool owned(struct rf_str name)
 
 static bool from_proxy(const struct rf_http_conn *c)
 {
-	for (size_t i = 0; i < c->listener->trusted_count; i++)
-		if (rf_prefix_has(&c->listener->trusted[i], &c->src))
+	for (size_t i = 0; i < c->client.listener->trusted_count; i++)
+		if (rf_prefix_has(&c->client.listener->trusted[i], &c->client.src))
 			return true;
 	return false;
 }
@@ -162,11 +162,11 @@ static void forwarded(struct out *o, struct request *q)
 {
 	const struct rf_http_conn *c = q->conn;
 	bool proxy = from_proxy(c);
-	struct rf_str proto = c->listener->tls ? RF_STR("https") : RF_STR("http"), host = rf_http_value(&q->head, RF_HDR_HOST);
+	struct rf_str proto = c->client.tls ? RF_STR("https") : RF_STR("http"), host = rf_http_value(&q->head, RF_HDR_HOST);
 	char ip[RF_IP_TEXT];
-	struct rf_str src = c->src.family ? rf_str_z(rf_ip_str(&c->src, ip)) : RF_STR("unknown"), old;
+	struct rf_str src = c->client.src.family ? rf_str_z(rf_ip_str(&c->client.src, ip)) : RF_STR("unknown"), old;
 	struct rf_buf *b = &q->conn->edge->scratch;
-	struct rf_forwarded f = { .from = c->src.family ? &c->src : NULL, .host = host.p ? host : q->host, .proto = proto };
+	struct rf_forwarded f = { .from = c->client.src.family ? &c->client.src : NULL, .host = host.p ? host : q->host, .proto = proto };
 	old = believed(q, proxy, RF_HDR_FORWARDED);
 	rf_buf_clear(b);
 	rf_buf_add(b, old);
@@ -185,7 +185,7 @@ static void forwarded(struct out *o, struct request *q)
 	line(o, RF_STR("X-Forwarded-Host"), old.n ? old : f.host);
 	old = believed(q, proxy, RF_HDR_X_REQUEST_ID);
 	char ray[17];
-	line(o, RF_STR("X-Request-Id"), old.n ? old : edge_id_text(q->ray, ray));
+	line(o, RF_STR("X-Request-Id"), old.n ? old : rf_front_id_text(q->ray, ray));
 	line(o, RF_STR("Via"), q->head.minor ? RF_STR("1.1 ringfence") : RF_STR("1.0 ringfence")); /* [RFC 9110 7.6.3] */
 }
 
@@ -227,7 +227,7 @@ static void good_cert(struct out *o, struct request *q, const struct rf_tls_peer
 static void certificate(struct out *o, struct request *q)
 {
 	const struct rf_http_conn *c = q->conn;
-	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
+	const struct rf_tls_info *info = rf_client_tls(&c->client);
 	BOTH(o, "Status", rf_str_z(q->cert_status));
 	if (q->cert_reason[0])
 		BOTH(o, "Reason", rf_str_z(q->cert_reason));
@@ -249,9 +249,9 @@ static void certificate(struct out *o, struct request *q)
 
 static void device(struct out *o, const struct request *q)
 {
-	if (!q->conn->device)
+	if (!q->conn->client.device)
 		return;
-	line(o, RF_STR("Ringfence-Device-Id"), rf_str_z(rf_device_id(q->conn->device)));
+	line(o, RF_STR("Ringfence-Device-Id"), rf_str_z(rf_device_id(q->conn->client.device)));
 	if (q->class)
 		clean_line(o, RF_STR("Ringfence-Device-Class"), q->class->name);
 }
@@ -277,7 +277,7 @@ static size_t room(const struct request *q, const struct rf_verdict *v)
 {
 	size_t n = q->head.size + SLACK + 2 * rf_http_value(&q->head, RF_HDR_HOST).n;
 	const struct rf_http_conn *c = q->conn;
-	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
+	const struct rf_tls_info *info = rf_client_tls(&c->client);
 	if (info && info->peer) {
 		n += (q->app->forward_rfc9440 || q->app->forward_der) ? 3 * info->peer->cert->der.n + 256 : 0;
 		for (size_t i = 0; q->app->forward_rfc9440 && i < info->peer->chain_count; i++)
@@ -377,7 +377,7 @@ static void connection_says(struct out *o, const struct request *q)
 	if (q->upgraded) {
 		line(o, RF_STR("Connection"), RF_STR("Upgrade"));
 		line(o, RF_STR("Upgrade"), RF_STR("websocket"));
-	} else if (q->conn->last || !q->head.keep_alive) {
+	} else if (q->conn->client.last || !q->head.keep_alive) {
 		line(o, RF_STR("Connection"), RF_STR("close"));
 	} else if (!q->head.minor) {
 		line(o, RF_STR("Connection"), RF_STR("keep-alive"));

@@ -16,14 +16,14 @@ static const struct rf_policy *policy(const struct request *q)
 
 static struct rf_verdict *begin(struct rf_http_conn *c)
 {
-	struct rf_http_edge *e = c->edge;
+	struct rf_front *f = c->client.front;
 	struct request *q = c->req;
-	struct rf_verdict *v = &e->verdict;
-	rf_facts_init(&e->facts, &facts_ops, c, &q->arena, q->snap->lists, q->wall);
+	struct rf_verdict *v = &f->verdict;
+	rf_facts_init(&f->facts, &facts_ops, c, &q->arena, q->snap->lists, q->wall);
 	rf_verdict_init(v);
 	if (q->skipped.phases || q->skipped.nskippers)
 		v->skipped = q->skipped;
-	v->counting = (struct rf_counting){ e->limits, conn_now(c), false };
+	v->counting = (struct rf_counting){ c->edge->limits, conn_now(c), false };
 	return v;
 }
 
@@ -64,7 +64,7 @@ static enum step blocked(struct rf_http_conn *c, const struct rf_verdict *v, enu
 		q->retry_after = (unsigned)((v->wait_ns + RF_NS_S - 1) / RF_NS_S);
 	if (v->why == RF_WHY_QUARANTINE) {
 		reason = RF_REASON_RULE_QUARANTINE;
-		who_quarantine(c, v->rule);
+		rf_client_quarantine(&c->client, v->rule);
 	}
 	return refuse(c, rf_verdict_status(v), reason, words);
 }
@@ -78,7 +78,7 @@ enum step judge_settings(struct rf_http_conn *c)
 	if (!p->phase[RF_PHASE_HTTP_CONFIG])
 		return STEP_WAIT;
 	struct rf_verdict *v = begin(c);
-	rf_config_eval(p, &c->edge->facts, v, NULL);
+	rf_config_eval(p, &c->client.front->facts, v, NULL);
 	note(q, v);
 	if (v->outcome == RF_BLOCK)
 		return blocked(c, v, RF_REASON_RULE);
@@ -103,7 +103,7 @@ enum step judge_request(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
 	struct rf_verdict *v = begin(c);
-	rf_http_eval(policy(q), &c->edge->facts, v, NULL);
+	rf_http_eval(policy(q), &c->client.front->facts, v, NULL);
 	note(q, v);
 	if (v->nlate && keep_late(q, v))
 		return refuse(c, 503, RF_REASON_MEMORY, NULL);
@@ -135,8 +135,8 @@ void judge_counts(struct rf_http_conn *c)
 	unsigned evicted;
 	if (!q->nlate)
 		return;
-	rf_facts_init(&c->edge->facts, &facts_ops, c, &q->arena, q->snap->lists, q->wall);
-	rf_late_counts(q->late, q->nlate, &counting, &c->edge->facts, q->attempts > 0, score, q, &evicted);
+	rf_facts_init(&c->client.front->facts, &facts_ops, c, &q->arena, q->snap->lists, q->wall);
+	rf_late_counts(q->late, q->nlate, &counting, &c->client.front->facts, q->attempts > 0, score, q, &evicted);
 	q->nlate = 0;
 	if (evicted)
 		rf_count_n(RF_C_LIMIT_RATE_COUNTERS, evicted);
@@ -156,7 +156,7 @@ enum step judge_answer(struct rf_http_conn *c, const struct rf_verdict **ret_v)
 	if (!judges_answers(policy(q)))
 		return STEP_WAIT;
 	struct rf_verdict *v = begin(c);
-	rf_response_eval(policy(q), &c->edge->facts, v, NULL);
+	rf_response_eval(policy(q), &c->client.front->facts, v, NULL);
 	note(q, v);
 	if (v->outcome == RF_BLOCK)
 		return blocked(c, v, RF_REASON_RULE_RESPONSE);

@@ -1,7 +1,7 @@
-/* svc/http/limits: what a device, a class and an address may do: requests a time, connections and requests of a class.
+/* svc/http/limits: what a device, a class and an address may do: requests a time, requests of a class at once.
  *
  * Rates are kept by each worker, in a table of buckets a class, keyed by device: a device's
- * connections come to one worker (net/listener). Connections of a class are counted exactly over all
+ * connections come to one worker (net/listener). Requests of a class are counted exactly over all
  * workers.
  */
 #include <stdlib.h>
@@ -16,17 +16,7 @@ struct rf_limiter {
 	uint32_t burst;
 };
 
-static _Atomic uint32_t class_connections[CLASS_SLOTS], class_requests[CLASS_SLOTS];
-
-bool limits_class_enter(uint16_t slot, uint32_t max)
-{
-	return rf_use_enter(&class_connections[slot], max ? max : UINT32_MAX);
-}
-
-void limits_class_leave(uint16_t slot)
-{
-	rf_use_leave(&class_connections[slot]);
-}
+static _Atomic uint32_t class_requests[CLASS_SLOTS];
 
 /* All requests in flight of a class, over all workers. Counted only where there is a bound. */
 bool limits_requests_enter(struct request *q, uint16_t slot, uint32_t max)
@@ -67,7 +57,7 @@ int limits_address(struct rf_http_conn *c, unsigned *ret_wait_s)
 		return RF_OK;
 	struct rf_limiter *l = address_limiter(c->edge);
 	uint64_t wait = RF_NS_S;
-	struct rf_str key = { (const char *)c->src.b, sizeof c->src.b };
+	struct rf_str key = { (const char *)c->client.src.b, sizeof c->client.src.b };
 	int r = l ? rf_rate_take(&l->table, key, conn_now(c), 1, &wait) : RF_E_RATE;
 	if (r)
 		*ret_wait_s = (unsigned)((wait + RF_NS_S - 1) / RF_NS_S);
@@ -100,11 +90,11 @@ static struct rf_limiter *limiter(struct rf_http_edge *e, uint16_t slot, const s
 
 int limits_rate(struct rf_http_conn *c, const struct rf_class *class, unsigned *ret_wait_s)
 {
-	if (!c->device || !class || !class->request_rate_ns)
+	if (!c->client.device || !class || !class->request_rate_ns)
 		return RF_OK;
-	struct rf_limiter *l = limiter(c->edge, rf_device_class_slot(c->device), class);
+	struct rf_limiter *l = limiter(c->edge, rf_device_class_slot(c->client.device), class);
 	uint64_t wait = RF_NS_S;
-	struct rf_str key = { (const char *)&c->device, sizeof c->device };
+	struct rf_str key = { (const char *)&c->client.device, sizeof c->client.device };
 	/* Without a table nobody can be held to the rate: refuse rather than let all pass. */
 	int r = l ? rf_rate_take(&l->table, key, conn_now(c), 1, &wait) : RF_E_RATE;
 	if (r)

@@ -50,9 +50,9 @@ static void answered(struct rf_loop *loop, struct rf_msg *m)
 	(void)loop;
 	struct rf_http_edge *e = l->edge;
 	e->locals--;
+	rf_front_let_go(e->front);
 	if (!c) {
 		local_free(l);
-		drain_look(e);
 		return;
 	}
 	l->answered = true;
@@ -80,7 +80,7 @@ static struct rf_local_request *made(struct rf_http_conn *c, struct rf_str body)
 {
 	struct request *q = c->req;
 	const struct rf_http_head *h = &q->head;
-	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
+	const struct rf_tls_info *info = rf_client_tls(&c->client);
 	struct rf_str in[] = { h->method_s, q->host, h->path, h->query, rf_http_value(h, RF_HDR_CONTENT_TYPE),
 			       rf_http_value(h, RF_HDR_AUTHORIZATION), rf_http_value(h, RF_HDR_ACCEPT), body };
 	struct rf_local_request *l = calloc(1, sizeof *l);
@@ -100,8 +100,8 @@ static struct rf_local_request *made(struct rf_http_conn *c, struct rf_str body)
 	l->edge = c->edge;
 	l->loop = c->edge->loop;
 	l->conn = c;
-	l->src = c->src;
-	l->tls = c->listener->tls;
+	l->src = c->client.src;
+	l->tls = c->client.tls;
 	l->status = 500;
 	l->answer_type = RF_STR("text/plain");
 	if (info && info->peer) {
@@ -110,8 +110,8 @@ static struct rf_local_request *made(struct rf_http_conn *c, struct rf_str body)
 		l->cert_revoked = info->revoked;
 		l->cert_trusted = info->roots != 0;
 	}
-	if (c->device)
-		memcpy(l->device, rf_device_id(c->device), sizeof l->device);
+	if (c->client.device)
+		memcpy(l->device, rf_device_id(c->client.device), sizeof l->device);
 	return l;
 }
 
@@ -125,6 +125,7 @@ static enum step hand_over(struct rf_http_conn *c, struct rf_str body)
 	q->fup.done = true;
 	wait_for(c, 0, WAIT_LOCAL, e->conf.local_ns);
 	e->locals++;
+	rf_front_hold(e->front);
 	e->local(e->arg, q->q);
 	return STEP_WAIT;
 }
@@ -140,17 +141,17 @@ static enum step begin(struct rf_http_conn *c)
 		return refuse(c, 404, RF_REASON_NO_HOST, "there is no such service here");
 	if (e->locals >= LOCALS_MAX)
 		return refuse(c, 503, RF_REASON_OVERLOAD, NULL);
-	const struct rf_tls_info *info = c->handshaken ? rf_tls_info(&c->stream) : NULL;
-	if (info && info->early && rf_tls_settle(&c->stream)) /* never on what may be a replay */
+	const struct rf_tls_info *info = rf_client_tls(&c->client);
+	if (info && info->early && rf_tls_settle(&c->client.stream)) /* never on what may be a replay */
 		return refuse(c, 425, RF_REASON_MALFORMED, "early data is not taken here; send it again");
 	if (q->head.body == RF_BODY_LENGTH && q->head.content_length > e->conf.local_body)
 		return refuse(c, 413, RF_REASON_BODY_SIZE, NULL);
-	rf_flow_init(&q->fup, &c->stream, &c->in, NULL, e->bufs, &q->arena);
+	rf_flow_init(&q->fup, &c->client.stream, &c->client.in, NULL, e->bufs, &q->arena);
 	rf_flow_body(&q->fup, q->head.body, q->head.content_length, &e->conf.heads);
 	q->fup.bound = e->conf.local_body;
-	if (q->head.expect_continue && c->in.at == c->in.end && !q->fup.in_done) {
+	if (q->head.expect_continue && c->client.in.at == c->client.in.end && !q->fup.in_done) {
 		q->expect_sent = true;
-		if (rf_stream_write(&c->stream, &v, 1) != (ssize_t)v.iov_len)
+		if (rf_stream_write(&c->client.stream, &v, 1) != (ssize_t)v.iov_len)
 			return STEP_CLOSE;
 	}
 	return STEP_WAIT;
@@ -165,7 +166,7 @@ enum step step_local(struct rf_http_conn *c)
 			return s;
 	}
 	if (q->q) {
-		if (c->stream.hup)
+		if (c->client.stream.hup)
 			return STEP_CLOSE;
 		return q->q->answered ? STEP_ANSWER : STEP_WAIT;
 	}

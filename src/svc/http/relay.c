@@ -19,7 +19,7 @@ enum { INTERIMS = 32, COMPRESS_LEAST = 256 };
 static enum step broken(struct rf_http_conn *c, enum rf_reason reason, const char *words)
 {
 	struct request *q = c->req;
-	c->end = words;
+	c->client.end = words;
 	q->refusal.reason = reason;
 	q->refusal.words = words;
 	q->broken = true;
@@ -181,7 +181,7 @@ static void detach_head(struct rf_http_conn *c)
 	q->path = rf_arena_dup(&q->arena, q->path);
 	h->count = 0;
 	memset(h->first, 0, sizeof h->first);
-	c->in.floor = 0;
+	c->client.in.floor = 0;
 }
 
 static enum step start_tunnel(struct rf_http_conn *c)
@@ -201,14 +201,14 @@ static enum step start_tunnel(struct rf_http_conn *c)
 		return refuse(c, 503, RF_REASON_MEMORY, NULL);
 	q->answered = true;
 	q->status = 101;
-	c->last = true;
+	c->client.last = true;
 	rf_count(RF_C_UPGRADES);
 	detach_head(c);
-	rf_flow_init(&q->fdown, &q->up->stream, &q->oin, &c->stream, e->bufs, &q->arena);
+	rf_flow_init(&q->fdown, &q->up->stream, &q->oin, &c->client.stream, e->bufs, &q->arena);
 	rf_flow_body(&q->fdown, RF_BODY_TUNNEL, 0, &e->conf.heads);
 	rf_flow_head(&q->fdown, head, RF_STR(""));
 	rf_flow_fini(&q->fup);
-	rf_flow_init(&q->fup, &c->stream, &c->in, &q->up->stream, e->bufs, &q->arena);
+	rf_flow_init(&q->fup, &c->client.stream, &c->client.in, &q->up->stream, e->bufs, &q->arena);
 	rf_flow_body(&q->fup, RF_BODY_TUNNEL, 0, &e->conf.heads);
 	return STEP_WAIT;
 }
@@ -224,7 +224,7 @@ static enum step start_interim(struct rf_http_conn *c)
 	struct rf_str head = headers_answer(q, &q->answer, true, false, RF_CODING_NONE, NULL);
 	if (!head.p)
 		return refuse(c, 503, RF_REASON_MEMORY, NULL);
-	rf_flow_init(&q->fdown, &q->up->stream, &q->oin, &c->stream, c->edge->bufs, &q->arena);
+	rf_flow_init(&q->fdown, &q->up->stream, &q->oin, &c->client.stream, c->edge->bufs, &q->arena);
 	rf_flow_body(&q->fdown, RF_BODY_NONE, 0, &c->edge->conf.heads);
 	rf_flow_head(&q->fdown, head, RF_STR(""));
 	q->interim = true;
@@ -246,12 +246,12 @@ static enum step start_answer(struct rf_http_conn *c)
 		return s;
 	enum rf_coding coding = coding_for(q, v ? v->algorithms : NULL);
 	bool framed = h->body == RF_BODY_CHUNKED || h->body == RF_BODY_CLOSE || coding;
-	rf_flow_init(f, &q->up->stream, &q->oin, &c->stream, c->edge->bufs, &q->arena);
+	rf_flow_init(f, &q->up->stream, &q->oin, &c->client.stream, c->edge->bufs, &q->arena);
 	rf_flow_body(f, h->body, h->content_length, &c->edge->conf.heads);
 	f->chunk = framed && q->head.minor;
 	f->trailers = q->head.te_trailers;
 	if ((framed && !f->chunk) || (!q->fup.in_done && h->status >= 400))
-		c->last = true;
+		c->client.last = true;
 	if (coding)
 		f->codec = rf_codec_encoder(coding);
 	struct rf_str head = !coding || f->codec ? headers_answer(q, h, false, f->chunk || coding, coding, v)
@@ -322,7 +322,7 @@ static enum step finished(struct rf_http_conn *c)
 	bool whole = q->fup.done && !q->upgraded;
 	bool excess = q->oin.at < q->oin.end;
 	if (!whole)
-		c->last = true;
+		c->client.last = true;
 	upstream_drop(q, whole && !excess && q->answer.keep_alive && q->answer.body != RF_BODY_CLOSE);
 	return STEP_RECORD;
 }
@@ -369,14 +369,14 @@ static enum step pump_down(struct rf_http_conn *c)
 	}
 	if (!q->upgraded)
 		return finished(c);
-	rf_stream_shutdown(&c->stream);
+	rf_stream_shutdown(&c->client.stream);
 	return STEP_WAIT;
 }
 
 enum step step_relay(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
-	if (c->stream.hup && !q->fdown.done) {
+	if (c->client.stream.hup && !q->fdown.done) {
 		upstream_drop(q, false);
 		return broken(c, RF_REASON_SLOW, "the client went away");
 	}
@@ -393,7 +393,7 @@ enum step step_relay(struct rf_http_conn *c)
 	if (q->upgraded && q->fup.done && q->fdown.done)
 		return finished(c);
 	if (q->fup.more || q->fdown.more)
-		hello_queue(c);
+		rf_client_later(&c->client);
 	wait_up(c);
 	wait_down(c);
 	return STEP_WAIT;

@@ -11,16 +11,11 @@
 #include "svc/http/conn.h"
 #include "wire/uri.h"
 
-static const struct rf_tls_info *info_of(const struct rf_http_conn *c)
-{
-	return c->handshaken ? rf_tls_info(&c->stream) : NULL;
-}
-
 /* What the origin and the records are told about the certificate, judged by this host's roots. */
 static void cert_words(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
-	const struct rf_tls_info *info = info_of(c);
+	const struct rf_tls_info *info = rf_client_tls(&c->client);
 	if (!info || !info->peer)
 		return;
 	q->cert_status = "valid";
@@ -48,7 +43,7 @@ static struct rf_str lower(struct rf_arena *a, struct rf_str s)
 enum step step_identify(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
-	q->snap = rf_snap_pin(c->edge->snap());
+	q->snap = rf_snap_pin(c->client.front->snap());
 	q->host = lower(&q->arena, q->head.host);
 	q->path = q->head.path;
 	q->query = q->head.query;
@@ -56,13 +51,8 @@ enum step step_identify(struct rf_http_conn *c)
 		return refuse(c, 503, RF_REASON_MEMORY, NULL);
 	q->at_host = rf_snap_host(q->snap, q->host);
 	q->app = q->at_host ? q->at_host->app : NULL;
-	if (c->handshaken)
-		rf_tls_recheck(&c->stream);
-	const struct rf_tls_info *info = info_of(c);
-	if (info && info->peer && (!c->device || c->who || c->who_generation != q->snap->generation ||
-				   info->status != RF_CERT_VALID))
-		who_identify(c, q->snap);
-	q->class = who_class(c, q->snap);
+	rf_client_refresh(&c->client, q->snap);
+	q->class = rf_client_class(&c->client, q->snap);
 	cert_words(c);
 	return STEP_JUDGE;
 }
@@ -77,12 +67,12 @@ static enum step check_method(struct rf_http_conn *c)
 
 static enum step check_host(struct rf_http_conn *c)
 {
-	const struct rf_tls_info *info = info_of(c);
+	const struct rf_tls_info *info = rf_client_tls(&c->client);
 	struct request *q = c->req;
 	if (!q->app) /* [RFC 9110 15.5.20] */
 		return refuse(c, info ? 421 : 404, RF_REASON_NO_HOST, NULL);
 	if (info && !info->asked && q->app->auth != RF_AUTH_OFF) {
-		c->last = true;
+		c->client.last = true;
 		return refuse(c, 421, RF_REASON_SNI_MISMATCH, NULL);
 	}
 	return STEP_WAIT;
@@ -105,9 +95,9 @@ static bool idempotent(struct request *q)
 /* 0-RTT may be a replay: only what the operator says is harmless; the client repeats the rest [RFC 8470 5.2]. */
 static enum step check_early(struct rf_http_conn *c)
 {
-	const struct rf_tls_info *info = info_of(c);
+	const struct rf_tls_info *info = rf_client_tls(&c->client);
 	struct request *q = c->req;
-	if (!info || !info->early || rf_tls_settle(&c->stream) == RF_OK)
+	if (!info || !info->early || rf_tls_settle(&c->client.stream) == RF_OK)
 		return STEP_WAIT;
 	bool safe = rf_http_method_flags(q->head.method) & RF_METHOD_SAFE;
 	if (safe && idempotent(q)) {
@@ -117,42 +107,13 @@ static enum step check_early(struct rf_http_conn *c)
 	return refuse(c, 425, RF_REASON_MALFORMED, "early data is not taken for this request; send it again");
 }
 
-/* Why this certificate may not ask this host, NULL when it may. */
-static const char *against(struct rf_http_conn *c, enum rf_reason *ret)
-{
-	const struct rf_tls_info *info = info_of(c);
-	if (!info || !info->peer) {
-		*ret = RF_REASON_CERT_NONE;
-		return rf_reason_words(RF_REASON_CERT_NONE);
-	}
-	if (c->who) {
-		*ret = c->who_reason;
-		return c->who;
-	}
-	if (!(info->roots & c->req->app->roots)) {
-		*ret = rf_tls_unvouched(info, c->req->app->roots);
-		return rf_reason_words(*ret);
-	}
-	switch (rf_device_state(c->device)) {
-	case RF_DEVICE_ACTIVE:
-		return NULL;
-	case RF_DEVICE_QUARANTINED:
-		*ret = RF_REASON_DEVICE_QUARANTINED;
-		break;
-	default:
-		*ret = RF_REASON_DEVICE_REVOKED;
-		break;
-	}
-	return rf_reason_words(*ret);
-}
-
 static enum step check_identity(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
 	enum rf_reason reason;
 	if (q->app->auth == RF_AUTH_OFF)
 		return STEP_WAIT;
-	const char *words = against(c, &reason);
+	const char *words = rf_client_against(&c->client, q->app->roots, &reason);
 	if (!words)
 		return STEP_WAIT;
 	if (q->app->auth == RF_AUTH_REPORT) {
@@ -160,7 +121,7 @@ static enum step check_identity(struct rf_http_conn *c)
 		rf_count_refused(reason, true);
 		return STEP_WAIT;
 	}
-	c->last |= reason == RF_REASON_CERT_REVOKED || reason == RF_REASON_DEVICE_REVOKED;
+	c->client.last |= reason == RF_REASON_CERT_REVOKED || reason == RF_REASON_DEVICE_REVOKED;
 	q->refusal.body = &q->app->deny_body;
 	return refuse(c, q->app->deny_status ? (int)q->app->deny_status : 403, reason, words);
 }
@@ -180,17 +141,17 @@ static enum step check_limits(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
 	unsigned wait_s = 0;
-	if (!c->device)
+	if (!c->client.device)
 		return STEP_WAIT;
-	if (c->over) {
-		c->last = true;
+	if (c->client.over) {
+		c->client.last = true;
 		return refuse(c, 429, RF_REASON_CONNECTIONS, NULL);
 	}
 	uint32_t max = q->class && q->class->max_requests ? q->class->max_requests : UINT32_MAX;
-	q->counted = rf_use_enter(&rf_device_use(c->device)->requests, max);
+	q->counted = rf_use_enter(&rf_device_use(c->client.device)->requests, max);
 	if (!q->counted)
 		return refuse(c, 429, RF_REASON_REQUESTS, NULL);
-	if (!limits_requests_enter(q, rf_device_class_slot(c->device), q->class ? q->class->class_max_requests : 0))
+	if (!limits_requests_enter(q, rf_device_class_slot(c->client.device), q->class ? q->class->class_max_requests : 0))
 		return refuse(c, 429, RF_REASON_REQUESTS, "all devices of the class together have too many requests under way");
 	if (limits_rate(c, q->class, &wait_s)) {
 		q->retry_after = wait_s;
@@ -225,7 +186,7 @@ static enum step lay_body(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
 	struct rf_flow *f = &q->fup;
-	rf_flow_init(f, &c->stream, &c->in, NULL, c->edge->bufs, &q->arena);
+	rf_flow_init(f, &c->client.stream, &c->client.in, NULL, c->edge->bufs, &q->arena);
 	rf_flow_body(f, q->head.body, q->head.content_length, &c->edge->conf.heads);
 	f->bound = body_bound(c);
 	f->chunk = q->head.body == RF_BODY_CHUNKED;
@@ -248,7 +209,7 @@ static enum step lay_body(struct rf_http_conn *c)
 enum step body_error(struct rf_http_conn *c, int r)
 {
 	struct request *q = c->req;
-	c->last = true;
+	c->client.last = true;
 	if (r == RF_E_INVALID && q->fup.chunked.reject) {
 		q->reject = (enum rf_http_reject)q->fup.chunked.reject;
 		return refuse(c, rf_http_reject_status(q->reject), RF_REASON_MALFORMED, rf_http_reject_sentence(q->reject));
@@ -259,7 +220,7 @@ enum step body_error(struct rf_http_conn *c, int r)
 		return refuse(c, 413, RF_REASON_BODY_SIZE, NULL);
 	if (r == RF_E_NOMEM)
 		return refuse(c, 503, RF_REASON_MEMORY, NULL);
-	c->end = "the client went away within the body of a request";
+	c->client.end = "the client went away within the body of a request";
 	return STEP_CLOSE;
 }
 

@@ -35,7 +35,7 @@ bool sample_wanted(struct rf_http_conn *c)
 	if (!e->sample || !e->conf.samples_rate)
 		return false;
 	uint32_t minute = (uint32_t)((uint64_t)q->wall >> MINUTE_NS_SHIFT);
-	uint32_t *n = &e->samples[c->device ? rf_device_class_slot(c->device) % RF_SAMPLE_CLASSES : RF_SAMPLE_CLASSES];
+	uint32_t *n = &e->samples[c->client.device ? rf_device_class_slot(c->client.device) % RF_SAMPLE_CLASSES : RF_SAMPLE_CLASSES];
 	if (e->sample_minute != minute) {
 		memset(e->samples, 0, sizeof e->samples);
 		e->sample_minute = minute;
@@ -106,7 +106,7 @@ static const char *body(struct rf_http_conn *c, struct rf_jw *w)
 void sample_take(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
-	bool mask = !c->edge->conf.samples_secrets, tls = c->handshaken;
+	bool mask = !c->edge->conf.samples_secrets, tls = c->client.handshaken;
 	struct rf_jw w = rf_jw_on(&q->sample_text);
 	q->sample_text.bound = SAMPLE_MAX;
 	rf_jw_open(&w, NULL, '{');
@@ -120,10 +120,10 @@ void sample_take(struct rf_http_conn *c)
 		header(&w, &q->head, i, mask);
 	rf_jw_close(&w, '}');
 	char src[RF_IP_TEXT], dst[RF_IP_TEXT];
-	rf_jw_str(&w, "src", rf_str_z(rf_ip_str(&c->src, src)));
-	rf_jw_str(&w, "dst", rf_str_z(rf_ip_str(&c->dst, dst)));
-	rf_jw_u64(&w, "sport", c->src_port);
-	rf_jw_u64(&w, "port", c->dst_port);
+	rf_jw_str(&w, "src", rf_str_z(rf_ip_str(&c->client.src, src)));
+	rf_jw_str(&w, "dst", rf_str_z(rf_ip_str(&c->client.dst, dst)));
+	rf_jw_u64(&w, "sport", c->client.src_port);
+	rf_jw_u64(&w, "port", c->client.dst_port);
 	const char *state = body(c, &w);
 	rf_jw_close(&w, '}');
 	masked(&w, &q->head, mask);

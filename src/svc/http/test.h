@@ -32,9 +32,11 @@ struct world {
 	struct rf_pool *pool;
 	struct rf_tls *tls;
 	struct rf_registry *registry;
+	struct rf_front *front;
 	struct rf_http_edge *edge;
+	struct rf_front_conf front_conf;
 	struct rf_http_conf conf;
-	struct rf_http_listener at;
+	struct rf_front_listener at;
 	struct rf_listener listener;
 	int fd;
 	struct rf_site *site;
@@ -89,7 +91,7 @@ static void test_local(void *arg, struct rf_local_request *q)
 static void test_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
 {
 	(void)l;
-	rf_http_accept(w.edge, &w.at, fd, peer);
+	rf_front_accept(w.front, &w.at, fd, peer);
 }
 
 static struct rf_app *test_app(const char *host)
@@ -110,7 +112,7 @@ static struct rf_app *test_app(const char *host)
 /* Everything but the edge: tests change conf, apps and origins before world_start. */
 TEST_UNUSED static void world_open(void)
 {
-	w = (struct world){ .conf = rf_http_conf_default };
+	w = (struct world){ .conf = rf_http_conf_default, .front_conf = rf_front_conf_default };
 	rf_registry_thread_start();
 	w.r = rf_replay_new();
 	w.loop = rf_replay_loop(w.r);
@@ -128,8 +130,8 @@ TEST_UNUSED static void world_open(void)
 	w.group = (struct rf_origin_group_spec){ .origins = w.origin, .count = 1, .connect_timeout_ns = 5 * RF_NS_S,
 		.idle_timeout_ns = 60 * RF_NS_S, .max_idle = 16, .max_queue = 4, .passive_fails = 3,
 		.passive_hold_ns = 10 * RF_NS_S };
-	w.at = (struct rf_http_listener){ .port = 443 };
-	w.conf.handshakes_per_turn = 100;
+	w.at = (struct rf_front_listener){ .service = &rf_http_service, .port = 443 };
+	w.front_conf.handshakes_per_turn = 100;
 }
 
 TEST_UNUSED static void world_start(void)
@@ -140,11 +142,15 @@ TEST_UNUSED static void world_start(void)
 	w.snap = rf_snap_new(w.site);
 	w.snap->generation = 1;
 	w.pool = rf_pool_new(w.loop, w.tls, NULL);
-	struct rf_http_edge_spec spec = { .loop = w.loop, .tls = w.tls, .bufs = &w.bufs, .pool = w.pool, .conf = &w.conf,
-		.identity = { .registry = w.registry }, .snap = test_snap, .emit = test_emit, .local = test_local,
-		.limits = w.limits, .seed = 7 };
+	struct rf_front_spec front = { .loop = w.loop, .tls = w.tls, .bufs = &w.bufs, .conf = &w.front_conf,
+		.identity = { .registry = w.registry }, .snap = test_snap, .emit = test_emit, .seed = 7 };
+	w.front = rf_front_new(&front);
+	assert_non_null(w.front);
+	struct rf_http_edge_spec spec = { .front = w.front, .pool = w.pool, .conf = &w.conf, .local = test_local,
+		.limits = w.limits };
 	w.edge = rf_http_edge_new(&spec);
 	assert_non_null(w.edge);
+	w.at.service_arg = w.edge;
 	w.fd = rf_replay_listener(w.r);
 	assert_int_equal(rf_listener_adopt(&w.listener, w.loop, w.fd, test_accept), RF_OK);
 }
@@ -153,6 +159,7 @@ TEST_UNUSED static void world_start(void)
 TEST_UNUSED static void world_close(void)
 {
 	rf_listener_close(&w.listener);
+	rf_front_free(w.front);
 	rf_http_edge_free(w.edge);
 	rf_pool_free(w.pool);
 	assert_int_equal(rf_replay_open(w.r), 0);

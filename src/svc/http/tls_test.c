@@ -38,18 +38,15 @@ static void turn_ends(void *arg, bool online)
 	hellos.now = 0;
 }
 
-static bool host(void *arg, struct rf_str sni, struct rf_tls_host *ret)
+static bool host(void *arg, struct rf_stream *s, struct rf_str sni, struct rf_tls_host *ret)
 {
-	(void)arg;
 	hellos.now++;
 	rf_replay_busy(w.r, hellos.takes_ns);
 	rf_replay_wall_step(w.r, hellos.step_ns);
-	const struct rf_app *a = rf_snap_app(w.snap, sni);
-	if (!a)
-		return false;
-	*ret = (struct rf_tls_host){ .keypair = { k.server }, .ask_client = a->auth != RF_AUTH_OFF, .roots = a->roots,
-				     .early_data = a->idempotent_count > 0, .keep_hello = true };
-	return true;
+	bool known = rf_front_tls_host(arg, s, sni, ret);
+	ret->keypair[0] = k.server;
+	ret->keep_hello = true;
+	return known;
 }
 
 static const struct rf_trust *trust(void *arg) { (void)arg; return k.trust; }
@@ -428,7 +425,7 @@ static void test_sever(void **state)
 	heard(o);
 	say(o, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome");
 	assert_int_equal(atomic_load(&rf_device_use(rf_device_find(w.registry, rf_str_z(id)))->connections), 2);
-	assert_int_equal(rf_http_sever(w.edge, rf_str_z(id)), 2);
+	assert_int_equal(rf_front_sever(w.front, rf_str_z(id)), 2);
 	run();
 	assert_true(rf_replay_closed(a.p));
 	assert_true(rf_replay_closed(b.p));
@@ -462,7 +459,7 @@ static void test_denied_key(void **state)
 	assert_int_equal(rf_unhex(rf_str_z(x->sha256), fp, sizeof fp), 32);
 	assert_int_equal(rf_registry_deny(w.registry, RF_CRED_FINGERPRINT, (struct rf_str){ (char *)fp, 32 }, true), RF_OK);
 	rf_cert_put(x);
-	assert_int_equal(rf_http_recheck(w.edge), 1);
+	assert_int_equal(rf_front_recheck(w.front), 1);
 	run();
 	assert_true(rf_replay_closed(c.p));
 	ask(&other, "/", 200);
@@ -592,24 +589,21 @@ static void test_connection_rule(void **state)
 static void test_handshake_bounds(void **state)
 {
 	(void)state;
-	w.conf.handshakes = 10;
-	w.conf.handshakes_per_turn = 1;
+	w.front_conf.handshakes = 10;
+	w.front_conf.handshakes_per_turn = 1;
 	struct rf_peer *half[30];
 	struct tls_client c;
 	world_start();
 	for (size_t i = 0; i < sizeof half / sizeof *half; i++)
 		half[i] = client(); /* they connect and say nothing */
-	struct rf_http_stats s;
-	rf_http_stats(w.edge, &s);
-	assert_int_equal(s.handshakes, 10);
+	assert_int_equal(w.front->stats.handshakes, 10);
 	assert_true(rf_replay_closed(half[0])); /* the oldest made room */
 	assert_false(rf_replay_closed(half[29]));
 	tls_open(&c, &k.device, "app.test");
 	ask(&c, "/", 200);
 	pass(11 * RF_NS_S);
 	assert_true(rf_replay_closed(half[29]));
-	rf_http_stats(w.edge, &s);
-	assert_int_equal(s.handshakes, 0);
+	assert_int_equal(w.front->stats.handshakes, 0);
 	say(client(), "this is not TLS at all, and far too chatty");
 	tls_close(&c);
 }
@@ -650,8 +644,8 @@ static unsigned hellos_a_turn(uint64_t takes_ns, int64_t step_ns)
 static void test_handshake_budget(void **state)
 {
 	(void)state;
-	w.conf.handshakes_per_turn = 8;
-	w.conf.handshake_turn_ns = 500 * RF_NS_US;
+	w.front_conf.handshakes_per_turn = 8;
+	w.front_conf.handshake_turn_ns = 500 * RF_NS_US;
 	world_start();
 	rf_loop_hook(w.loop, turn_ends, NULL);
 	assert_int_equal(hellos_a_turn(0, 0), 8);

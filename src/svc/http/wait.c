@@ -13,8 +13,6 @@ static const struct {
 	const char *words;
 	int status; /* of the answer where none has begun; 0: close */
 } ends[] = {
-	[WAIT_HANDSHAKE] = { RF_REASON_SLOW, "the TLS handshake took too long", 0 },
-	[WAIT_PROXY] = { RF_REASON_SLOW, "the PROXY header took too long", 0 },
 	[WAIT_IDLE] = { RF_REASON_SLOW, "idle", 0 },
 	[WAIT_HEAD] = { RF_REASON_SLOW, "the head of the request took too long", 408 },
 	[WAIT_BODY] = { RF_REASON_SLOW, "the body of the request came too slowly", 408 },
@@ -41,8 +39,8 @@ static uint64_t earliest(const struct rf_http_conn *c)
 static void arm(struct rf_http_conn *c)
 {
 	uint64_t t = earliest(c);
-	if (t != UINT64_MAX && (!c->timer.node.at || t < c->timer.node.key))
-		rf_timer_set(c->edge->loop, &c->timer, t);
+	if (t != UINT64_MAX && (!c->client.timer.node.at || t < c->client.timer.node.key))
+		rf_timer_set(c->edge->loop, &c->client.timer, t);
 }
 
 void wait_for(struct rf_http_conn *c, int direction, enum wait what, uint64_t ns)
@@ -66,27 +64,25 @@ void wait_while(struct rf_http_conn *c, int direction, enum wait what, uint64_t 
 
 void wait_fire(struct rf_timer *t)
 {
-	struct rf_http_conn *c = RF_CONTAINER(t, struct rf_http_conn, timer);
+	struct rf_http_conn *c = RF_CONTAINER(t, struct rf_http_conn, client.timer);
 	uint64_t now = conn_now(c);
 	for (int i = 0; i < 2; i++) {
 		enum wait what = c->wait[i].what;
 		if (what == WAIT_NONE || c->wait[i].until > now)
 			continue;
 		c->wait[i].what = WAIT_NONE;
-		if (what == WAIT_HANDSHAKE)
-			rf_count(RF_C_HS_TIMEOUT);
 		if (what != WAIT_IDLE && what != WAIT_LINGER && what != WAIT_TUNNEL && !c->req) {
-			c->refused = true;
-			c->end_reason = ends[what].reason;
+			c->client.refused = true;
+			c->client.end_reason = ends[what].reason;
 		}
 		if (!c->req || what == WAIT_TUNNEL || what == WAIT_LINGER) {
-			conn_close(c, ends[what].words);
+			rf_client_end(&c->client, ends[what].words);
 			return;
 		}
-		c->last |= ends[what].status != 504; /* what the client still sends cannot be told from a new request */
+		c->client.last |= ends[what].status != 504; /* what the client still sends cannot be told from a new request */
 		enum step next = refuse(c, ends[what].status, ends[what].reason, ends[what].words);
 		if (next == STEP_CLOSE) {
-			conn_close(c, ends[what].words);
+			rf_client_end(&c->client, ends[what].words);
 			return;
 		}
 		c->step = (uint8_t)next;

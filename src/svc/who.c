@@ -1,0 +1,173 @@
+/* svc/who: the device behind a connection, from the handshake to the end; and the rules of the phase `connection`.
+ *
+ * The device is found once (svc/identity) and again when the snapshot has changed or none was known,
+ * so that one that is added while its connection stands is known when the service next asks. It is
+ * referenced, counted in its use and its class's, and linked for revocation, all as long as the
+ * connection lasts. Connections of a class are counted exactly over all workers.
+ *
+ * Invariant: c->device set <=> linked in front->live. `counted` <=> its connection is counted.
+ */
+#include <stdio.h>
+#include "svc/front_own.h"
+
+enum { CLASS_SLOTS = 65536 };
+
+static _Atomic uint32_t class_connections[CLASS_SLOTS];
+
+void who_leave(struct rf_client *c)
+{
+	if (!c->device)
+		return;
+	live_del(c);
+	if (c->counted)
+		rf_use_leave(&rf_device_use(c->device)->connections);
+	if (c->class_slot != UINT16_MAX)
+		rf_use_leave(&class_connections[c->class_slot]);
+	c->counted = false;
+	c->class_slot = UINT16_MAX;
+	rf_device_put(c->device);
+	c->device = NULL;
+}
+
+const struct rf_class *rf_client_class(const struct rf_client *c, const struct rf_snap *snap)
+{
+	return c->device ? rf_snap_class(snap, rf_device_class_slot(c->device)) : NULL;
+}
+
+static uint32_t bound(uint32_t max) { return max ? max : UINT32_MAX; }
+
+static void who_enter(struct rf_client *c, struct rf_device *d, const struct rf_class *class)
+{
+	c->device = rf_device_get(d);
+	live_add(c);
+	c->counted = rf_use_enter(&rf_device_use(d)->connections, bound(class ? class->max_connections : 0));
+	uint16_t slot = rf_device_class_slot(d);
+	if (rf_use_enter(&class_connections[slot], bound(class ? class->class_max_connections : 0)))
+		c->class_slot = slot;
+	c->over = !c->counted || c->class_slot == UINT16_MAX;
+}
+
+void who_identify(struct rf_client *c, const struct rf_snap *snap)
+{
+	struct rf_identity id;
+	rf_identify(&c->front->identity, snap, rf_client_tls(c), rf_loop_wall(c->front->loop) / (int64_t)RF_NS_S, &id);
+	c->who = id.refusal;
+	c->who_reason = id.reason;
+	c->who_generation = snap->generation;
+	if (id.device == c->device)
+		return;
+	who_leave(c);
+	if (id.device)
+		who_enter(c, id.device, id.class);
+}
+
+void rf_client_refresh(struct rf_client *c, const struct rf_snap *snap)
+{
+	const struct rf_tls_info *info = rf_client_tls(c);
+	if (!info)
+		return;
+	rf_tls_recheck(&c->stream);
+	if (info->peer && (!c->device || c->who || c->who_generation != snap->generation || info->status != RF_CERT_VALID))
+		who_identify(c, snap);
+}
+
+const char *rf_client_against(const struct rf_client *c, uint64_t roots, enum rf_reason *ret)
+{
+	const struct rf_tls_info *info = rf_client_tls(c);
+	if (!info || !info->peer) {
+		*ret = RF_REASON_CERT_NONE;
+		return rf_reason_words(RF_REASON_CERT_NONE);
+	}
+	if (c->who) {
+		*ret = c->who_reason;
+		return c->who;
+	}
+	if (!(info->roots & roots)) {
+		*ret = rf_tls_unvouched(info, roots);
+		return rf_reason_words(*ret);
+	}
+	switch (rf_device_state(c->device)) {
+	case RF_DEVICE_ACTIVE:
+		return NULL;
+	case RF_DEVICE_QUARANTINED:
+		*ret = RF_REASON_DEVICE_QUARANTINED;
+		break;
+	default:
+		*ret = RF_REASON_DEVICE_REVOKED;
+		break;
+	}
+	return rf_reason_words(*ret);
+}
+
+/* In force before this returns, for whatever the device asks next; the control thread keeps it and ends the device's
+ * other connections. Where the control thread cannot be told, the device stays as it was: what it asks next tries again. */
+void rf_client_quarantine(struct rf_client *c, const struct rf_rule *rule)
+{
+	const struct rf_identity_env *env = &c->front->identity;
+	if (!c->device || !rf_device_turn(c->device, RF_DEVICE_ACTIVE, RF_DEVICE_QUARANTINED))
+		return;
+	struct rf_identity_event ev = { .quarantined = true, .at_s = rf_loop_wall(c->front->loop) / (int64_t)RF_NS_S };
+	memcpy(ev.device, rf_device_id(c->device), sizeof ev.device);
+	snprintf(ev.rule, sizeof ev.rule, "%.*s", RF_ARG(rule->id));
+	snprintf(ev.subject, sizeof ev.subject, "%.*s", RF_ARG(rule->description));
+	if (env->event && !env->event(env->arg, &ev)) {
+		rf_device_turn(c->device, RF_DEVICE_QUARANTINED, RF_DEVICE_ACTIVE);
+		return;
+	}
+	c->last = true;
+	rf_count(RF_C_QUARANTINED);
+}
+
+/* --- the rules of the phase `connection` --- */
+
+static const struct rf_phase_set *rules_of(struct rf_client *c, const struct rf_snap *snap)
+{
+	const struct rf_service *s = c->listener->service;
+	const struct rf_policy *p = s->policy ? s->policy(c, snap) : &snap->policy;
+	return p->phase[RF_PHASE_CONNECTION];
+}
+
+bool rf_client_wants_first(struct rf_client *c)
+{
+	const struct rf_phase_set *set = rules_of(c, c->front->snap());
+	return set && rf_phase_set_uses(set, RF_F_TCP_FIRST);
+}
+
+struct judged {
+	struct rf_client *client;
+	const struct rf_snap *snap;
+	struct rf_str first;
+};
+
+static bool get(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_val *ret)
+{
+	struct judged *j = ctx;
+	if (f != RF_F_TCP_FIRST)
+		return rf_client_fact(j->client, j->snap, arena, f, ret);
+	*ret = rf_val_str(j->first);
+	return j->first.n;
+}
+
+int rf_client_judge(struct rf_client *c, struct rf_str first)
+{
+	static const struct rf_facts_ops ops = { get, NULL };
+	struct rf_front *f = c->front;
+	struct judged j = { c, f->snap(), first };
+	const struct rf_phase_set *set = rules_of(c, j.snap);
+	if (!set)
+		return RF_OK;
+	struct rf_arena a;
+	rf_arena_init(&a, f->conf.rule_memory);
+	rf_facts_init(&f->facts, &ops, &j, &a, j.snap->lists, rf_loop_wall(f->loop));
+	rf_verdict_init(&f->verdict);
+	rf_phase_eval(set, &f->facts, &f->verdict, NULL);
+	rf_arena_fini(&a);
+	if (f->verdict.outcome != RF_BLOCK)
+		return RF_OK;
+	if (f->verdict.why == RF_WHY_QUARANTINE)
+		rf_client_quarantine(c, f->verdict.rule);
+	c->refused = true;
+	c->end_reason = RF_REASON_RULE_CONNECTION;
+	c->end = rf_reason_words(RF_REASON_RULE_CONNECTION);
+	return RF_E_DENIED;
+}
