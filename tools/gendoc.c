@@ -247,6 +247,24 @@ static void records(void)
 #include "tbl/records.def"
 }
 
+static void endings(void)
+{
+	static const char *const events[] = {
+#define RF_L4_EVENT(id, name, doc) name,
+#include "tbl/l4_status.def"
+#undef RF_L4_EVENT
+	};
+	enum {
+#define RF_L4_EVENT(id, name, doc) id,
+#include "tbl/l4_status.def"
+#undef RF_L4_EVENT
+	};
+	char number[16];
+#define RF_L4_STATUS(id, code, event, doc) snprintf(number, sizeof number, "%d", code); row(number, events[event], doc);
+#include "tbl/l4_status.def"
+#undef RF_L4_STATUS
+}
+
 static void reasons(void)
 {
 #define RF_REASON(id, layer, reason, words) row(reason, layer, words);
@@ -280,7 +298,7 @@ static void counters(void)
 static const struct { const char *name; void (*print)(void); } tables[] = {
 	{ "settings", settings }, { "listeners", listeners }, { "fields", fields }, { "functions", functions }, { "actions", actions },
 	{ "phases", phases }, { "routes", routes }, { "api_codes", api_codes }, { "records", records },
-	{ "reasons", reasons }, { "traits", traits }, { "counters", counters },
+	{ "endings", endings }, { "reasons", reasons }, { "traits", traits }, { "counters", counters },
 };
 
 static int table(const char *line)

@@ -227,7 +227,7 @@ static void put_in_force(struct rf_ctl *c, unsigned what, struct rf_parts *made,
 	if (what & RF_PART_RULES)
 		rf_rule_merge_look(c->priv->merge);
 	bool recheck = sync_entries(c);
-	if (recheck || what & RF_PART_TRUST)
+	if (recheck || what & (RF_PART_TRUST | RF_PART_SITE)) /* connections of ports that are gone end */
 		recheck_all(c);
 	if (what & RF_PART_TRUST && c->priv->crl)
 		rf_crl_fetcher_plan(c->priv->crl);

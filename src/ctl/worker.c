@@ -13,6 +13,7 @@
 #include "net/listener.h"
 #include "records/counters.h"
 #include "shield/shield.h"
+#include "svc/l4/l4.h"
 
 enum { BUFFERS_CACHED = 256 };
 
@@ -43,6 +44,7 @@ struct rf_worker {
 	struct rf_pool *pool;
 	struct rf_front *front;
 	struct rf_http_edge *edge;
+	struct rf_l4 *l4;
 	struct rf_bufpool bufs;
 	struct rf_registry *registry;
 	struct rf_ring *ring;
@@ -213,6 +215,7 @@ static struct message *message_new(struct rf_worker *w, void (*act)(struct messa
 static void recheck(struct message *m)
 {
 	rf_front_recheck(m->worker->front);
+	rf_l4_recheck(m->worker->l4);
 }
 
 static void sever(struct message *m)
@@ -362,7 +365,8 @@ static int make_edge(struct rf_worker *w, const struct rf_worker_spec *spec, str
 		.sample = spec->samples ? keep_sample : NULL, .local = spec->local ? hand_over : NULL, .feed = spec->feed, .arg = w,
 	};
 	w->edge = rf_http_edge_new(&s);
-	return w->edge ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");
+	w->l4 = rf_l4_new(w->front, w->pool, NULL);
+	return w->edge && w->l4 ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");
 }
 
 static int build(struct rf_worker *w, const struct rf_worker_spec *spec, struct rf_err *e)
@@ -422,6 +426,7 @@ void rf_worker_free(struct rf_worker *w)
 		listening_free(RF_CONTAINER(it, struct listening, node));
 	rf_front_free(w->front);
 	rf_http_edge_free(w->edge);
+	rf_l4_free(w->l4);
 	if (w->pool)
 		rf_pool_free(w->pool);
 	if (w->resolver)

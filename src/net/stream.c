@@ -136,8 +136,7 @@ ssize_t rf_stream_splice_out(struct rf_stream *s, int pipe, size_t n)
 	if (r > 0) {
 		s->out += (uint64_t)r;
 		s->app_out += (uint64_t)r;
-		s->writable = (size_t)r == n;
-	} else if (r == RF_E_AGAIN) {
+	} else if (r == RF_E_AGAIN) { /* as above: a short one may be the pipe's doing */
 		s->writable = false;
 	}
 	return r;
