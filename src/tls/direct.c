@@ -8,7 +8,7 @@
  *           RF_E_AGAIN, asks with the same bytes again, as he would with libssl.
  *
  * Invariants: a buffer is held only while bytes are under way: an idle connection has none. A record that is broken ends the
- * connection with an alert [RFC 8446 6.2], and nothing is read or written after that. New keys come at the
+ * connection with an alert and forgets its session [RFC 8446 6.2], and nothing is read or written after that. New keys come at the
  * bound of their cipher [RFC 8446 5.5].
  *
  * Not here: keys and records themselves (record).
@@ -101,6 +101,7 @@ static int fatal(struct rf_stream *s, int alert, const char *words)
 	struct tls_conn *c = tls_conn_of(s);
 	const uint8_t message[2] = { SSL3_AL_FATAL, (uint8_t)alert };
 	c->phase = FAILED;
+	tls_session_forget(c);
 	if (!c->error)
 		c->error = words;
 	if (!c->direct.ended && tx_take(c) && append(c, TLS_TYPE_ALERT, message, sizeof message))
@@ -214,6 +215,7 @@ static int on_alert(struct rf_stream *s, const uint8_t *p, size_t n)
 	if (p[1] == SSL_AD_USER_CANCELLED)
 		return RF_OK;
 	c->phase = FAILED; /* whatever its level says [RFC 8446 6] */
+	tls_session_forget(c);
 	c->error = SSL_alert_desc_string_long(p[1]);
 	tls_direct_fini(c);
 	return RF_E_CRYPTO;

@@ -44,6 +44,7 @@ int tls_result(struct rf_stream *s, int ret)
 
 static void conn_free(struct tls_conn *c)
 {
+	tls_session_leave(c);
 	rf_peer_put(c->peer);
 	rf_trust_put(c->trust);
 	tls_direct_fini(c);

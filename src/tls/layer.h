@@ -35,19 +35,20 @@ struct tls_conn {
 	const char *error;  /* static words, NULL */
 	struct rf_trust *trust; /* of a client: what the origin is verified with */
 	uint64_t roots;     /* of the host that was asked for */
+	struct tls_session *session; /* that this connection has made, kept in tls->sessions; NULL: none, or it has left */
+	uint64_t denials;   /* the world's number of them when `denied` was found; 0: not known */
 	uint8_t phase;
 	uint8_t random[32]; /* of the client */
-	bool alpn;          /* http/1.1 was agreed */
-	bool any_protocol;  /* nothing is to be agreed */
-	bool hello_seen;
-	bool framed;        /* libssl gets one record at a time, so that what is behind the handshake is not in it */
-	uint8_t frame[TLS_HEADER], frame_n; /* of the record that it is getting */
+	uint8_t frame[TLS_HEADER], frame_n; /* of the record that libssl is getting */
 	uint16_t frame_left;
-	bool denied;        /* the peer, when the world's number of denials was: */
-	uint64_t denials;   /* 0: not known */
-	bool early_over;    /* libssl has said that no (more) 0-RTT data comes */
-	bool refuse;        /* the host wants a handshake without a good certificate to fail */
 	uint16_t hello_length;
+	bool framed : 1;    /* libssl gets one record at a time, so that what is behind the handshake is not in it */
+	bool alpn : 1;      /* http/1.1 was agreed */
+	bool any_protocol : 1; /* nothing is to be agreed */
+	bool hello_seen : 1;
+	bool denied : 1;    /* the peer */
+	bool early_over : 1; /* libssl has said that no (more) 0-RTT data comes */
+	bool refuse : 1;    /* the host wants a handshake without a good certificate to fail */
 	char *sni;
 	char *hello;        /* the ClientHello where the host wants it kept, hello_length bytes; NULL */
 	char *early;        /* 0-RTT data that was read and not yet taken, NULL */

@@ -1,21 +1,24 @@
 /* The way of a session: libssl has sent its ticket -> encoded, the certificate cut out, and kept under its id -> a ClientHello with
  * that id -> decoded, its peer beside it -> libssl goes on as if it had kept it. What libssl finds unfit it asks us to remove.
  *
- * Invariants: an entry is in the map and among the ages, or freed. Secrets are wiped when an entry goes.
+ * Invariants: an entry is in the map and among the ages, or freed. Secrets are wiped when an entry goes. An entry and the
+ * connection that made it know each other, or neither the other.
  */
 #include "tls/sessions.h"
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include "pki/der.h"
+#include "tls/layer.h"
 #include "tls/peer.h"
 
 enum { ENCODED_MAX = 4096, HEAD_MAX = 4, PEER_TAG = 0xa3 /* [3] of libssl's SSL_SESSION: the certificate */ };
 
-struct session {
+struct tls_session {
 	struct rf_map_node node;
 	struct rf_node age;
 	struct rf_tls_peer *peer; /* NULL: none */
+	struct tls_conn *maker;   /* the connection that made it, while that lives and has made no other; NULL */
 	int64_t until;
 	uint8_t id[SSL_MAX_SSL_SESSION_ID_LENGTH];
 	uint8_t id_n;
@@ -58,8 +61,10 @@ struct rf_tls_peer *tls_session_peer(const SSL_SESSION *session)
 	return SSL_SESSION_get_ex_data(session, peer_index);
 }
 
-static void drop(struct tls_sessions *s, struct session *e)
+static void drop(struct tls_sessions *s, struct tls_session *e)
 {
+	if (e->maker)
+		e->maker->session = NULL;
 	rf_map_del(&s->map, &e->node);
 	rf_list_del(&e->age);
 	rf_peer_put(e->peer);
@@ -67,16 +72,16 @@ static void drop(struct tls_sessions *s, struct session *e)
 	free(e);
 }
 
-static struct session *oldest(const struct tls_sessions *s)
+static struct tls_session *oldest(const struct tls_sessions *s)
 {
 	struct rf_node *n = rf_list_first(&s->ages);
-	return n ? RF_CONTAINER(n, struct session, age) : NULL;
+	return n ? RF_CONTAINER(n, struct tls_session, age) : NULL;
 }
 
-static struct session *find(const struct tls_sessions *s, const unsigned char *id, size_t n)
+static struct tls_session *find(const struct tls_sessions *s, const unsigned char *id, size_t n)
 {
 	struct rf_map_node *node = rf_map_find(&s->map, (struct rf_str){ (const char *)id, n });
-	return node ? RF_CONTAINER(node, struct session, node) : NULL;
+	return node ? RF_CONTAINER(node, struct tls_session, node) : NULL;
 }
 
 /* The head of a SEQUENCE of n octets, in the shortest form [X.690 10.1]; its length. */
@@ -132,14 +137,14 @@ static struct rf_str encode(struct tls_sessions *s, SSL_SESSION *session)
 	return (struct rf_str){ (const char *)to, kept };
 }
 
-static struct session *session_new(struct tls_sessions *s, SSL_SESSION *session)
+static struct tls_session *session_new(struct tls_sessions *s, SSL_SESSION *session)
 {
 	unsigned id_n;
 	const unsigned char *id = SSL_SESSION_get_id(session, &id_n);
 	struct rf_str encoded = encode(s, session);
-	struct session *e = encoded.n && id_n && id_n <= sizeof e->id ? malloc(sizeof *e + encoded.n) : NULL;
+	struct tls_session *e = encoded.n && id_n && id_n <= sizeof e->id ? malloc(sizeof *e + encoded.n) : NULL;
 	if (e) {
-		*e = (struct session){ .peer = rf_peer_get(tls_session_peer(session)), .id_n = (uint8_t)id_n, .n = (uint16_t)encoded.n,
+		*e = (struct tls_session){ .peer = rf_peer_get(tls_session_peer(session)), .id_n = (uint8_t)id_n, .n = (uint16_t)encoded.n,
 				       .until = (int64_t)SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session) };
 		memcpy(e->id, id, id_n);
 		memcpy(e->encoded, encoded.p, encoded.n);
@@ -152,7 +157,7 @@ static struct session *session_new(struct tls_sessions *s, SSL_SESSION *session)
 /* Make room: for one, and two of those that are over, so that they do not stay for want of a full table. */
 static void make_room(struct tls_sessions *s, int64_t now)
 {
-	struct session *e;
+	struct tls_session *e;
 	for (int i = 0; i < 2 && (e = oldest(s)) && e->until < now; i++)
 		drop(s, e);
 	if (s->map.count >= s->bound && (e = oldest(s)))
@@ -163,7 +168,7 @@ static void make_room(struct tls_sessions *s, int64_t now)
 static int on_new(SSL *ssl, SSL_SESSION *session)
 {
 	struct tls_sessions *s = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), store_index);
-	struct session *e = session_new(s, session), *same;
+	struct tls_session *e = session_new(s, session), *same;
 	if (!e) {
 		ERR_clear_error();
 		return 0; /* without memory there is a full handshake the next time */
@@ -173,6 +178,10 @@ static int on_new(SSL *ssl, SSL_SESSION *session)
 	make_room(s, (int64_t)SSL_SESSION_get_time(session));
 	rf_map_add(&s->map, &e->node, (struct rf_str){ (const char *)e->id, e->id_n });
 	rf_list_push(&s->ages, &e->age);
+	struct tls_conn *c = tls_conn_of((struct rf_stream *)SSL_get_app_data(ssl));
+	tls_session_leave(c);
+	c->session = e;
+	e->maker = c;
 	return 0;
 }
 
@@ -180,7 +189,7 @@ static int on_new(SSL *ssl, SSL_SESSION *session)
 static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int n, int *copy)
 {
 	struct tls_sessions *s = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), store_index);
-	struct session *e = n > 0 ? find(s, id, (size_t)n) : NULL;
+	struct tls_session *e = n > 0 ? find(s, id, (size_t)n) : NULL;
 	*copy = 0;
 	if (!e)
 		return NULL;
@@ -202,9 +211,22 @@ static void on_remove(SSL_CTX *ctx, SSL_SESSION *session)
 	struct tls_sessions *s = SSL_CTX_get_ex_data(ctx, store_index);
 	unsigned n;
 	const unsigned char *id = SSL_SESSION_get_id(session, &n);
-	struct session *e = n ? find(s, id, n) : NULL;
+	struct tls_session *e = n ? find(s, id, n) : NULL;
 	if (e)
 		drop(s, e);
+}
+
+void tls_session_forget(struct tls_conn *c)
+{
+	if (c->session)
+		drop(&c->tls->sessions, c->session);
+}
+
+void tls_session_leave(struct tls_conn *c)
+{
+	if (c->session)
+		c->session->maker = NULL;
+	c->session = NULL;
 }
 
 bool tls_sessions_init(struct tls_sessions *s, size_t bound)

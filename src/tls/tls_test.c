@@ -470,6 +470,68 @@ static void old_sessions_leave_as_new_ones_come(void **state)
 	}
 }
 
+/* How a connection ends whose client has done this to it; then whether its session is still good. */
+static bool resumes_after(void (*harm)(struct link *l), int ends)
+{
+	struct link l, again;
+	char byte;
+	shake(&l, &w.device, "edge.example", NULL);
+	SSL_SESSION *session = SSL_get1_session(l.ssl);
+	harm(&l);
+	rf_loop_turn(w.loop, 0);
+	assert_int_equal(rf_stream_read(&l.s, &byte, 1), ends);
+	link_close(&l);
+	bool resumed = shake(&again, &w.device, "edge.example", session)->resumed;
+	link_close(&again);
+	SSL_SESSION_free(session);
+	return resumed;
+}
+
+static void break_record(struct link *l)
+{
+	char record[64] = { 0x17, 3, 3, 0, 59 };
+	assert_int_equal(send(SSL_get_fd(l->ssl), record, sizeof record, 0), sizeof record);
+}
+
+static void say_nonsense(struct link *l) { assert_int_equal(send(SSL_get_fd(l->ssl), "GET /", 5, 0), 5); }
+static void say_goodbye(struct link *l) { SSL_shutdown(l->ssl); }
+static void lose_the_link(struct link *l) { shutdown(SSL_get_fd(l->ssl), SHUT_WR); }
+
+/* [RFC 8446 6.2] */
+static void a_tls_error_forgets_the_session(void **state)
+{
+	(void)state;
+	assert_true(resumes_after(say_goodbye, RF_E_EOF));
+	assert_true(resumes_after(lose_the_link, RF_E_EOF));
+	assert_false(resumes_after(break_record, RF_E_CRYPTO));
+	assert_false(resumes_after(say_nonsense, RF_E_CRYPTO));
+}
+
+/* Two connections of one session: the error of the second takes what it was given, not what the first still has. */
+static void an_error_forgets_its_own_session_alone(void **state)
+{
+	(void)state;
+	struct link a, b, again;
+	char byte;
+	shake(&a, &w.device, "edge.example", NULL);
+	shake(&b, &w.device, "edge.example", NULL);
+	SSL_SESSION *kept = SSL_get1_session(a.ssl), *lost = SSL_get1_session(b.ssl);
+	break_record(&b);
+	rf_loop_turn(w.loop, 0);
+	assert_int_equal(rf_stream_read(&b.s, &byte, 1), RF_E_CRYPTO);
+	link_close(&b);
+	assert_false(shake(&again, &w.device, "edge.example", lost)->resumed);
+	link_close(&again);
+	assert_true(shake(&again, &w.device, "edge.example", kept)->resumed);
+	break_record(&a); /* its session is still there, and goes now */
+	rf_loop_turn(w.loop, 0);
+	assert_int_equal(rf_stream_read(&a.s, &byte, 1), RF_E_CRYPTO);
+	link_close(&a);
+	link_close(&again);
+	SSL_SESSION_free(kept);
+	SSL_SESSION_free(lost);
+}
+
 static void a_session_of_tls12_is_resumed(void **state)
 {
 	(void)state;
@@ -775,7 +837,8 @@ int main(void)
 		TEST(an_unchanged_world_is_not_asked_again), TEST(lists_revoke_and_expire), TEST(each_root_answers_for_its_own_lists),
 		TEST(a_resumed_session_is_the_same_device),
 		TEST(a_lost_link_does_not_lose_the_session), TEST(sessions_are_bounded_and_the_oldest_leaves),
-		TEST(old_sessions_leave_as_new_ones_come), TEST(a_session_of_tls12_is_resumed), TEST(connections_leave_libssl),
+		TEST(old_sessions_leave_as_new_ones_come), TEST(a_session_of_tls12_is_resumed), TEST(a_tls_error_forgets_the_session),
+		TEST(an_error_forgets_its_own_session_alone), TEST(connections_leave_libssl),
 		TEST(a_smaller_fragment_is_agreed), TEST(a_revoked_device_resumes_into_a_refusal), TEST(a_session_of_an_open_host_proves_nothing),
 		TEST(a_known_chain_is_verified_once), TEST(a_host_may_refuse_in_the_handshake),
 		TEST(an_unknown_host_has_no_certificate), TEST(older_versions),
