@@ -53,6 +53,10 @@ void report_client(struct rf_client *c)
 	r.action = c->refused ? RF_STR("block") : RF_STR("allow");
 	r.layer = rf_str_z(c->refused ? rf_reason_layer(c->end_reason) : "");
 	r.reason = rf_str_z(c->end ? c->end : "");
+	if (c->rule) {
+		r.rule_id = c->rule->id;
+		r.rule_name = c->rule->description;
+	}
 	r.bytes_in = c->stream.in;
 	r.bytes_out = c->stream.out;
 	r.duration_us = took / RF_NS_US;

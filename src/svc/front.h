@@ -75,29 +75,28 @@ struct rf_client {
 	struct rf_inbuf in;         /* of the service, after the PROXY header; dropped at the end */
 	struct rf_timer timer;      /* of the service from `welcome` on; stopped at the end */
 	struct rf_node all;         /* of front->clients */
-	struct rf_node queue;       /* of front->handshaking, by age */
 	struct rf_node turn;        /* of front->hellos (a step of its handshake is due) or ->turns */
-	struct rf_node by_device;   /* of front->live */
+	struct rf_node place;       /* of front->handshaking, by age, while `greeting`; of front->live while it has a device */
 	struct rf_device *device;   /* referenced; NULL: none known */
 	const char *who;            /* words against it; NULL: a known and welcome device */
-	enum rf_reason who_reason;
-	uint16_t class_slot;        /* counted among the connections of this class; UINT16_MAX: none */
-	bool over;                  /* its device or class has too many connections: for the service to refuse */
-	bool counted;               /* in device->use.connections */
 	uint64_t who_generation;    /* of the snapshot under which `who` was found */
 	struct rf_tally_entry *tally_conn, *tally_hs;
-	struct rf_ip src, dst;      /* as a trusted PROXY header says, else the socket's */
-	uint16_t src_port, dst_port;
-	uint16_t min_version;       /* of TLS */
-	bool tls, proxy;            /* what comes first */
-	bool unbarred;              /* also from barred sources */
-	bool greeting, handshaken, welcomed; /* in its TLS handshake; past it; the service's */
-	bool running, dead;         /* inside the service's work; to end when that is done */
-	bool last;                  /* the service ends it after what is under way (a quarantine asks for it) */
-	bool refused;               /* end_reason says why */
-	enum rf_reason end_reason;
-	const char *end;            /* why it ended, for its record; static text */
 	uint64_t id, began;
+	const char *end;            /* why it ended, for its record; static text */
+	const struct rf_rule *rule; /* of `connection`, which refused it; NULL: none did. As long as what is running now */
+	struct rf_ip src, dst;      /* as a trusted PROXY header says, else the socket's */
+	enum rf_reason who_reason, end_reason;
+	uint16_t src_port, dst_port;
+	uint16_t class_slot;        /* counted among the connections of this class; UINT16_MAX: none */
+	uint16_t min_version;       /* of TLS */
+	bool over : 1;              /* its device or class has too many connections: for the service to refuse */
+	bool counted : 1;           /* in device->use.connections */
+	bool tls : 1, proxy : 1;    /* what comes first */
+	bool unbarred : 1;          /* also from barred sources */
+	bool greeting : 1, handshaken : 1, welcomed : 1; /* in its TLS handshake; past it; the service's */
+	bool running : 1, dead : 1; /* inside the service's work; to end when that is done */
+	bool last : 1;              /* the service ends it after what is under way (a quarantine asks for it) */
+	bool refused : 1;           /* end_reason says why */
 };
 
 /* Bounds and times of one worker; 0 means no bound where the comment says so. Times in nanoseconds. */
@@ -205,6 +204,8 @@ void rf_client_later(struct rf_client *c);
 /* Evaluate the rules of the phase `connection`, once. RF_OK: it may pass. RF_E_DENIED: end_reason says why, and the service ends it.
  * What `tcp.payload.first` is then, `first` says (empty: nothing). */
 int rf_client_judge(struct rf_client *c, struct rf_str first);
+/* Count the rules that a verdict has hit, by action and each for itself. */
+void rf_front_count_hits(const struct rf_verdict *v);
 /* Do those rules look at the first bytes? */
 bool rf_client_wants_first(struct rf_client *c);
 

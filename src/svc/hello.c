@@ -110,7 +110,7 @@ void rf_client_later(struct rf_client *c)
 void hello_leave(struct rf_client *c)
 {
 	if (c->greeting) {
-		rf_list_del(&c->queue);
+		rf_list_del(&c->place);
 		c->front->stats.handshakes--;
 	}
 	c->greeting = false;
@@ -125,7 +125,7 @@ static void make_room(struct rf_front *f)
 		return;
 	rf_count(RF_C_LIMIT_HANDSHAKES);
 	f->stats.evicted++;
-	rf_client_refuse(RF_CONTAINER(rf_list_first(&f->handshaking), struct rf_client, queue), RF_REASON_OVERLOAD,
+	rf_client_refuse(RF_CONTAINER(rf_list_first(&f->handshaking), struct rf_client, place), RF_REASON_OVERLOAD,
 			 "its TLS handshake made room for a newer one");
 }
 
@@ -134,7 +134,7 @@ static void greet(struct rf_client *c)
 	struct rf_front *f = c->front;
 	make_room(f);
 	bound_time(c);
-	rf_list_push(&f->handshaking, &c->queue);
+	rf_list_push(&f->handshaking, &c->place);
 	f->stats.handshakes++;
 	c->greeting = true;
 	rf_client_later(c);

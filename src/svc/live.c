@@ -32,7 +32,7 @@ static void grow(struct rf_front *f)
 		while (!rf_list_empty(&old[i])) {
 			struct rf_node *node = rf_list_first(&old[i]);
 			rf_list_del(node);
-			rf_list_push(bucket(f, id_of(RF_CONTAINER(node, struct rf_client, by_device))), node);
+			rf_list_push(bucket(f, id_of(RF_CONTAINER(node, struct rf_client, place))), node);
 		}
 	}
 	if (old != &f->live_one)
@@ -44,22 +44,20 @@ void live_add(struct rf_client *c)
 	struct rf_front *f = c->front;
 	if (f->live_count > f->live_mask)
 		grow(f);
-	rf_list_push(bucket(f, id_of(c)), &c->by_device);
+	rf_list_push(bucket(f, id_of(c)), &c->place);
 	f->live_count++;
 }
 
 void live_del(struct rf_client *c)
 {
-	if (!rf_node_linked(&c->by_device))
-		return;
-	rf_list_del(&c->by_device);
+	rf_list_del(&c->place);
 	c->front->live_count--;
 }
 
 struct rf_client *live_find(struct rf_front *f, struct rf_str device_id)
 {
 	RF_LIST_EACH(n, bucket(f, device_id)) {
-		struct rf_client *c = RF_CONTAINER(n, struct rf_client, by_device);
+		struct rf_client *c = RF_CONTAINER(n, struct rf_client, place);
 		if (rf_str_eq(id_of(c), device_id) && !c->dead)
 			return c;
 	}

@@ -120,6 +120,22 @@ void rf_client_quarantine(struct rf_client *c, const struct rf_rule *rule)
 
 /* --- the rules of the phase `connection` --- */
 
+void rf_front_count_hits(const struct rf_verdict *v)
+{
+	static const enum rf_counter counters[RF_ACTION_COUNT] = { [RF_ACT_BLOCK] = RF_C_RULE_BLOCK,
+		[RF_ACT_ALLOW] = RF_C_RULE_ALLOW, [RF_ACT_LOG] = RF_C_RULE_LOG, [RF_ACT_SKIP] = RF_C_RULE_SKIP,
+		[RF_ACT_REWRITE] = RF_C_RULE_REWRITE, [RF_ACT_CHALLENGE] = RF_C_RULE_CHALLENGE,
+		[RF_ACT_JS_CHALLENGE] = RF_C_RULE_CHALLENGE, [RF_ACT_MANAGED_CHALLENGE] = RF_C_RULE_CHALLENGE,
+		[RF_ACT_REDIRECT] = RF_C_RULE_REDIRECT, [RF_ACT_RATE_LIMIT] = RF_C_RULE_RATE_LIMIT,
+		[RF_ACT_QUARANTINE] = RF_C_RULE_QUARANTINE, [RF_ACT_SET_CONFIG] = RF_C_RULE_SET_CONFIG,
+		[RF_ACT_SERVE_ERROR] = RF_C_RULE_SERVE_ERROR, [RF_ACT_COMPRESS] = RF_C_RULE_COMPRESS,
+		[RF_ACT_EXECUTE] = RF_C_RULE_OTHER, [RF_ACT_ROUTE] = RF_C_RULE_OTHER, [RF_ACT_LOG_FIELD] = RF_C_RULE_OTHER };
+	for (unsigned i = 0; i < v->nhits; i++) {
+		rf_count(counters[v->hits[i]->action]);
+		rf_rule_hit(v->hits[i]);
+	}
+}
+
 static const struct rf_phase_set *rules_of(struct rf_client *c, const struct rf_snap *snap)
 {
 	const struct rf_service *s = c->listener->service;
@@ -162,10 +178,12 @@ int rf_client_judge(struct rf_client *c, struct rf_str first)
 	rf_verdict_init(&f->verdict);
 	rf_phase_eval(set, &f->facts, &f->verdict, NULL);
 	rf_arena_fini(&a);
+	rf_front_count_hits(&f->verdict);
 	if (f->verdict.outcome != RF_BLOCK)
 		return RF_OK;
 	if (f->verdict.why == RF_WHY_QUARANTINE)
 		rf_client_quarantine(c, f->verdict.rule);
+	c->rule = f->verdict.rule;
 	c->refused = true;
 	c->end_reason = RF_REASON_RULE_CONNECTION;
 	c->end = rf_reason_words(RF_REASON_RULE_CONNECTION);

@@ -30,7 +30,7 @@ static struct world {
 	struct rf_tls *tls;
 	struct rf_loop *loop;
 	int64_t now_s;
-	bool ask, refuse, early, deny;
+	bool ask, refuse, early, deny, any_protocol;
 	int min_version;
 } w;
 
@@ -44,7 +44,7 @@ static bool host(void *arg, struct rf_stream *s, struct rf_str sni, struct rf_tl
 		return false;
 	bool open = rf_str_eq(sni, RF_STR("open.example"));
 	*ret = (struct rf_tls_host){ .keypair = { w.server }, .ask_client = w.ask && !open,
-				     .refuse_handshake = w.refuse && !open, .early_data = w.early, .roots = 1 };
+				     .refuse_handshake = w.refuse && !open, .early_data = w.early, .any_protocol = w.any_protocol, .roots = 1 };
 	return true;
 }
 
@@ -671,6 +671,23 @@ static void a_host_may_refuse_in_the_handshake(void **state)
 	}
 }
 
+/* A port of its own speaks what its origin speaks. */
+static void a_raw_port_does_not_care_for_alpn(void **state)
+{
+	(void)state;
+	struct link l;
+	for (int any = 0; any < 2; any++) {
+		w.any_protocol = any;
+		link_open(&l, &w.device, "edge.example", NULL, TLS1_3_VERSION);
+		SSL_set_alpn_protos(l.ssl, (const unsigned char *)"\x04mqtt", 5);
+		pump(&l);
+		assert_int_equal(l.server_rc, any ? RF_OK : RF_E_CRYPTO);
+		if (any)
+			assert_int_equal(rf_tls_alpn(&l.s).n, 0);
+		link_close(&l);
+	}
+}
+
 static void an_unknown_host_has_no_certificate(void **state)
 {
 	(void)state;
@@ -841,7 +858,7 @@ int main(void)
 		TEST(an_error_forgets_its_own_session_alone), TEST(connections_leave_libssl),
 		TEST(a_smaller_fragment_is_agreed), TEST(a_revoked_device_resumes_into_a_refusal), TEST(a_session_of_an_open_host_proves_nothing),
 		TEST(a_known_chain_is_verified_once), TEST(a_host_may_refuse_in_the_handshake),
-		TEST(an_unknown_host_has_no_certificate), TEST(older_versions),
+		TEST(a_raw_port_does_not_care_for_alpn), TEST(an_unknown_host_has_no_certificate), TEST(older_versions),
 		TEST(early_data_is_marked_and_single_use), TEST(garbage_fails_the_handshake),
 		TEST(an_origin_is_verified_by_name), TEST(an_expired_origin_is_refused), TEST(a_key_must_belong_to_its_certificate),
 	};

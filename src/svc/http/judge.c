@@ -29,24 +29,15 @@ static struct rf_verdict *begin(struct rf_http_conn *c)
 
 static void note(struct request *q, const struct rf_verdict *v)
 {
-	static const enum rf_counter counters[RF_ACTION_COUNT] = { [RF_ACT_BLOCK] = RF_C_RULE_BLOCK,
-		[RF_ACT_ALLOW] = RF_C_RULE_ALLOW, [RF_ACT_LOG] = RF_C_RULE_LOG, [RF_ACT_SKIP] = RF_C_RULE_SKIP,
-		[RF_ACT_REWRITE] = RF_C_RULE_REWRITE, [RF_ACT_CHALLENGE] = RF_C_RULE_CHALLENGE,
-		[RF_ACT_JS_CHALLENGE] = RF_C_RULE_CHALLENGE, [RF_ACT_MANAGED_CHALLENGE] = RF_C_RULE_CHALLENGE,
-		[RF_ACT_REDIRECT] = RF_C_RULE_REDIRECT, [RF_ACT_RATE_LIMIT] = RF_C_RULE_RATE_LIMIT,
-		[RF_ACT_QUARANTINE] = RF_C_RULE_QUARANTINE, [RF_ACT_SET_CONFIG] = RF_C_RULE_SET_CONFIG,
-		[RF_ACT_SERVE_ERROR] = RF_C_RULE_SERVE_ERROR, [RF_ACT_COMPRESS] = RF_C_RULE_COMPRESS,
-		[RF_ACT_EXECUTE] = RF_C_RULE_OTHER, [RF_ACT_ROUTE] = RF_C_RULE_OTHER, [RF_ACT_LOG_FIELD] = RF_C_RULE_OTHER };
 	if (v->rule)
 		q->rule = v->rule;
 	if (v->skipped.phases || v->skipped.nskippers)
 		q->skipped = v->skipped;
 	if (v->limits_evicted)
 		rf_count_n(RF_C_LIMIT_RATE_COUNTERS, v->limits_evicted);
+	rf_front_count_hits(v);
 	for (unsigned i = 0; i < v->nhits; i++) {
 		const struct rf_rule *r = v->hits[i];
-		rf_count(counters[r->action]);
-		rf_rule_hit(r);
 		if (r == v->rule)
 			continue;
 		q->logged = rf_arena_printf(&q->arena, "%.*s%s%.*s", RF_ARG(q->logged), q->logged.n ? "," : "",
