@@ -135,11 +135,3 @@ int rf_api_access_rules_delete(struct rf_api_call *c)
 	int rc = rf_crud_delete(c, &resource);
 	return rc == RF_OK ? rf_api_result_id(c, c->params.id) : rc;
 }
-
-int rf_api_shield_get(struct rf_api_call *c)
-{
-	const struct rf_api_hooks *h = &c->api->conf.hooks;
-	if (!h->shield)
-		return rf_fail(&c->err, RF_E_UNSUPPORTED, "this process has no shield");
-	return rf_api_result(c, h->shield(h->ctx), 0);
-}

@@ -64,6 +64,7 @@ struct rf_api_hooks {
 	const struct rf_api_patch_hooks *patches;
 	const struct rf_api_pack_hooks *packs;
 	const struct rf_api_attack_hooks *attacks;
+	const struct rf_api_packet_hooks *packets;
 };
 
 /* What the running edge says of attacks (ctl/attacks). */
@@ -73,6 +74,12 @@ struct rf_api_attack_hooks {
 	/* Never raise its signatures again; take an exception back. */
 	int (*drop)(void *ctx, const char *id, const char *actor, bool dry_run, struct rf_err *e);
 	int (*forget)(void *ctx, const char *exception, const char *actor, bool dry_run, struct rf_err *e);
+};
+
+/* What the running edge says of packets (the kernel filter). */
+struct rf_api_packet_hooks {
+	/* Rules of the phase packet in order, with what they have counted. NULL without memory. */
+	json_t *(*rules)(void *ctx);
 };
 
 /* What the running edge says of a virtual patch (ctl/patches). `doc` is its document, `id` "" while it is new. */

@@ -20,6 +20,7 @@
 #include "records/format.h"
 #include "records/metrics.h"
 #include "records/recent.h"
+#include "ctl/packets.h"
 #include "shield/shield.h"
 
 static bool ready(void *ctx, const char **ret_why)
@@ -218,8 +219,9 @@ static json_t *shield(void *ctx)
 		json_object_set_new(frames, drop_words[i], json_integer((json_int_t)n.frames[i]));
 		json_object_set_new(bytes, drop_words[i], json_integer((json_int_t)n.bytes[i]));
 	}
-	return json_pack("{s:b, s:s, s:I, s:o, s:o}", "in_kernel", rf_shield_in_kernel(c->shield), "interfaces",
-		c->boot->shield_interfaces, "access_rules", (json_int_t)rf_access_count(c->priv->access), "frames", frames, "bytes", bytes);
+	return json_pack("{s:b, s:s, s:I, s:o, s:o, s:o}", "in_kernel", rf_shield_in_kernel(c->shield), "interfaces",
+		c->boot->shield_interfaces, "access_rules", (json_int_t)rf_access_count(c->priv->access), "frames", frames, "bytes", bytes,
+		"packet_rules", rf_packets_status(c));
 }
 
 static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
@@ -235,6 +237,7 @@ static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
 				i <= RF_DROP_LAST_PASS ? "pass" : "drop", drop_words[i],
 				(unsigned long long)(what ? n.bytes[i] : n.frames[i]));
 	}
+	rf_api_edge_packet_metrics(c, to);
 }
 
 static void metrics(void *ctx, struct rf_buf *to)
@@ -400,5 +403,5 @@ struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e)
 				      .records = records, .unknown = unknown, .explain = explain, .record = record,
 				      .explain_past = explain_past, .shield = shield,
 				      .rules_test = rules_test, .rules_lint = rules_lint, .patches = &rf_api_edge_patches,
-				      .packs = &rf_api_edge_packs, .attacks = &rf_api_edge_attacks };
+				      .packs = &rf_api_edge_packs, .attacks = &rf_api_edge_attacks, .packets = &rf_api_edge_packets };
 }

@@ -14,6 +14,8 @@ static int entry_name(struct rf_api_call *c, const char *phase, char to[320])
 	const char *canonical = rf_phase_canonical(phase);
 	if (!canonical)
 		return rf_api_fail(c, RF_E_NOT_FOUND, "/phase", "there is no phase %s", phase);
+	if (c->zone.id[0] && strcmp(canonical, "packet") == 0)
+		return rf_api_fail(c, RF_E_INVALID, "/phase", "a packet is of no zone: rules of the phase packet are the account's");
 	if (c->zone.id[0])
 		snprintf(to, 320, "zone:%s:%s", c->zone.id, canonical);
 	else

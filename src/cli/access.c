@@ -98,8 +98,12 @@ int cli_run_shield_status(struct cli *c)
 		return rc;
 	}
 	bool in_kernel = json_is_true(json_object_get(shield, "in_kernel"));
+	const json_t *packets = json_object_get(shield, "packet_rules");
+	const char *why = json_string_value(json_object_get(packets, "reason"));
 	fprintf(c->out, "access rules  %lld\nkernel filter %s\n", (long long)json_integer_value(json_object_get(shield, "access_rules")),
 		in_kernel ? json_string_value(json_object_get(shield, "interfaces")) : "none: sources are refused when they connect (shield.interfaces)");
+	fprintf(c->out, "packet rules  %lld%s%s\n", (long long)json_integer_value(json_object_get(packets, "rules")),
+		why && why[0] ? ", not in force: " : "", why ? why : "");
 	table = rows(shield);
 	if (in_kernel)
 		rc = cli_print_list(c, table, c->command->columns);

@@ -379,6 +379,8 @@ const struct cli_command cli_commands[] = {
 	  OPTS(ARG("EXCEPTION", CLI_OBJECT, "exception", "id, or host where it has one")), "ringfence attack forget 0123456789abcdef0123456789abcdef" },
 	{ "shield", "status", "What the kernel filter passed and dropped", cli_run_shield_status, "GET", AC "/shield", "reason frames bytes", NULL, NULL,
 	  "ringfence shield status" },
+	{ "shield", "rules", "Rules of packets, with what each has matched", cli_run_generic, "GET", AC "/shield/rules",
+	  "action in_force frames bytes ref=name expression id", NULL, NULL, "ringfence shield rules" },
 
 	{ "pack", "install", "Install a pack, or bring it up to date", cli_run_pack_install, "POST", AC "/packs", NULL, NULL,
 	  OPTS(ARG("PACK", CLI_LOCAL, NULL, "a signed file, or a folder of patches (local administrator)"),

@@ -153,7 +153,7 @@ int cli_run_rule_lint(struct cli *c)
 		return cli_run_generic(c);
 	int rc = text[0] == '@' ? cli_file(c, text + 1, &file) : RF_OK;
 	if (rc == RF_OK && phase_name)
-		rc = rf_phase_find_tried(rf_str_z(phase_name), &phase, &c->e);
+		rc = rf_phase_find(rf_str_z(phase_name), &phase, &c->e);
 	if (rc == RF_OK)
 		rc = rf_expr_compile(&env, phase, text[0] == '@' ? rf_str_trim(rf_buf_str(&file)) : rf_str_z(text), &x, &c->e);
 	if (rc != RF_OK)

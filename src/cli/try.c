@@ -77,7 +77,7 @@ static int compile(struct rules_try *t, const json_t *phases, const char *at, st
 	json_object_foreach((json_t *)phases, name, rules) {
 		enum rf_phase phase;
 		char inner[128];
-		int rc = rf_phase_find_tried(rf_str_z(name), &phase, &t->c->e);
+		int rc = rf_phase_find(rf_str_z(name), &phase, &t->c->e);
 		if (rc == RF_OK && to[phase])
 			rc = rf_fail(&t->c->e, RF_E_EXISTS, "the phase is there already by another name");
 		if (rc == RF_OK)

@@ -4,6 +4,7 @@
 #include "ctl/build.h"
 #include "ctl/crl.h"
 #include "ctl/devices.h"
+#include "ctl/packets.h"
 #include "ctl/patches.h"
 #include "ctl/private.h"
 #include "ctl/worker.h"
@@ -86,7 +87,7 @@ int rf_ctl_init(struct rf_ctl *c, int monitor_fd, const struct rf_plan *plan, st
 		c->priv->monitor_fd = monitor_fd;
 		c->priv->plan = plan;
 	}
-	if (!c->priv || !(c->priv->devices = rf_devices_new(c)))
+	if (!c->priv || !(c->priv->devices = rf_devices_new(c)) || !(c->priv->packets = rf_packets_new()))
 		return rf_fail(e, RF_E_NOMEM, "no memory for the control thread");
 	int rc = ensure_account(c, e);
 	if (rc == RF_OK)
@@ -108,6 +109,7 @@ void rf_ctl_fini(struct rf_ctl *c)
 	if (!c->priv)
 		return;
 	rf_access_free(c->priv->access);
+	rf_packets_free(c->priv->packets);
 	rf_devices_free(c->priv->devices);
 	rf_parts_put(&c->priv->parts);
 	rf_rule_index_fini(&c->priv->rules);
@@ -257,6 +259,22 @@ static void undo_access(struct rf_ctl *c)
 		rf_log(RF_LOG_ERROR, "access", "an access rule may not be in force until the next restart: %s", e.text);
 }
 
+/* Rules of packets, in the same way: of the snapshot that is to be, or of that in force. */
+static int follow_packets(struct rf_ctl *c, unsigned what, const struct rf_snap *snap, const struct rf_edits *edits, bool only_try, struct rf_err *e)
+{
+	if (snap && what & (RF_PART_RULES | RF_PART_LISTS | RF_PART_PATCHES))
+		return rf_packets_follow(c, snap->policy.phase[RF_PHASE_PACKET], snap->lists, only_try, e);
+	return edits->n ? rf_packets_lists_changed(c, e) : RF_OK;
+}
+
+void rf_ctl_keep_packets(struct rf_ctl *c)
+{
+	struct rf_err e;
+	const struct rf_snap *now = rf_snap_now();
+	if (rf_packets_follow(c, now->policy.phase[RF_PHASE_PACKET], now->lists, false, &e) != RF_OK)
+		rf_log(RF_LOG_ERROR, "packets", "rules of packets are not those of the state: %s", e.text);
+}
+
 int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 {
 	struct rf_parts made = { 0 };
@@ -266,12 +284,17 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 	int rc = prepare(c, what, &made, &snap, e);
 	if (rc == RF_OK && !dry_run)
 		rc = rf_edits_enter(c, &c->priv->parts, &edits, e);
+	if (rc == RF_OK)
+		rc = follow_packets(c, what, snap, &edits, dry_run, e);
 	if (rc == RF_OK && !dry_run)
 		rc = follow_access(c, e);
 	if (rc == RF_OK && !dry_run)
 		rc = rf_store_commit(c->store, e);
 	if (rc != RF_OK || dry_run) {
+		bool edited = edits.n;
 		rf_edits_undo(c, &edits);
+		if (!dry_run && (snap || edited))
+			rf_ctl_keep_packets(c);
 		rf_snap_unpin(snap);
 		rf_parts_put(&made);
 		rf_rule_index_drop(&c->priv->rules);
@@ -280,8 +303,11 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 		rf_ctl_abort(c);
 		return rc;
 	}
+	bool edited = edits.n;
 	rf_edits_settle(c, &edits);
 	put_in_force(c, what, &made, snap);
+	if (edited && rf_packets_lists_changed(c, e) != RF_OK)
+		rf_log(RF_LOG_ERROR, "packets", "an entry that went from a list is still blocked or let pass in the kernel: %s", e->text);
 	c->priv->touched_count = 0;
 	return RF_OK;
 }
@@ -317,6 +343,8 @@ int rf_ctl_rebuild(struct rf_ctl *c, unsigned what, struct rf_err *e)
 	int rc = publish_all(c, what, e);
 	if (rc != RF_OK)
 		return rc;
+	if (what & RF_PART_RULES)
+		rf_ctl_keep_packets(c);
 	if (what & RF_PART_TRUST)
 		recheck_all(c);
 	if (what & RF_PART_SITE && c->priv->site_changed)

@@ -159,9 +159,12 @@ static int filter_up(struct engine *g, struct rf_err *e)
 	char where[RF_REQUEST_TEXT];
 	size_t count = 0;
 	int rc = rf_monitor_filter(g->monitor_fd, fds, RF_FILTER_MAP_COUNT, &count, where, sizeof where, e);
+	if (rc == RF_OK && count)
+		rc = rf_shield_enter(g->ctl.shield, fds, count, e);
+	if (rc == RF_OK)
+		rf_ctl_keep_packets(&g->ctl);
 	if (rc != RF_OK || !count)
 		return rc;
-	rc = rf_shield_enter(g->ctl.shield, fds, count, e);
 	rf_wall_follow(&g->ctl);
 	if (rc == RF_OK)
 		rf_log(RF_LOG_INFO, "shield", "the kernel filter follows the access rules: %s", where);

@@ -15,6 +15,7 @@ struct rf_access;
 struct rf_alerts;
 struct rf_attacks;
 struct rf_devices;
+struct rf_packets;
 struct rf_crl_fetcher;
 struct rf_pack_fetcher;
 struct rf_patches;
@@ -29,6 +30,7 @@ struct rf_ctl_private {
 	struct rf_rule_merge *merge; /* NULL until the engine runs */
 	struct rf_devices *devices;
 	struct rf_access *access;
+	struct rf_packets *packets;
 	struct rf_keypair *fallback; /* for clients that name no host: of the boot file, or our own CA's */
 	struct rf_replays *replays; /* NULL until they can run */
 	struct rf_geo *geo;         /* databases of addresses; NULL before the first load */
@@ -75,5 +77,7 @@ int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e);
 
 /* Build these parts anew from the state as it is and publish them: lists of revocation have come, a file has changed. */
 int rf_ctl_rebuild(struct rf_ctl *c, unsigned what, struct rf_err *e);
+/* Bring the kernel in line with the rules of packets in force; what fails is logged, and its rules before stay. */
+void rf_ctl_keep_packets(struct rf_ctl *c);
 /* Put the merged index of a ruleset in force. RF_E_STALE: the ruleset is gone, or has changed too much. */
 int rf_ctl_adopt(struct rf_ctl *c, const char *ruleset, const struct rf_index_job *j, struct rf_err *e);

@@ -37,7 +37,7 @@ static int compile(const struct rf_rule_env *env, const json_t *rulesets, struct
 		const json_t *one = json_array_get(rulesets, i);
 		enum rf_phase phase;
 		e->pointer[0] = '\0';
-		if (rf_phase_find_tried(doc_str(one, "phase"), &phase, e) != RF_OK ||
+		if (rf_phase_find(doc_str(one, "phase"), &phase, e) != RF_OK ||
 		    rf_ruleset_make(env, phase, doc_str(one, "id"), doc_str(one, "name"), json_object_get(one, "rules"), NULL,
 				    &g->sets[g->n], e) != RF_OK)
 			return below(e, i);

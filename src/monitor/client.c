@@ -10,14 +10,10 @@ static void close_all(const int *fds, size_t count)
 		close(fds[i]);
 }
 
-static int call(int fd, enum rf_request_kind kind, uint32_t arg, const char *text, struct rf_request *answer, int *fds,
-		size_t *count, struct rf_err *e)
+static int answer_of(int fd, struct rf_request *answer, int *fds, size_t *count, struct rf_err *e)
 {
-	struct rf_request q = { .magic = RF_REQUEST_MAGIC, .kind = kind, .arg = arg };
-	snprintf(q.text, sizeof q.text, "%s", text);
-	int r = rf_request_send(fd, &q, NULL, 0);
-	if (r == RF_OK)
-		r = rf_request_recv(fd, answer, fds, count);
+	answer->arg = UINT32_MAX;
+	int r = rf_request_recv(fd, answer, fds, count);
 	if (r != RF_OK)
 		return rf_fail(e, r == RF_E_AGAIN ? RF_E_TIMEOUT : r, "the monitor does not answer");
 	if (answer->code == RF_OK)
@@ -26,6 +22,17 @@ static int call(int fd, enum rf_request_kind kind, uint32_t arg, const char *tex
 		close_all(fds, *count);
 	answer->text[sizeof answer->text - 1] = 0;
 	return rf_fail(e, answer->code, "%s", answer->text);
+}
+
+static int call(int fd, enum rf_request_kind kind, uint32_t arg, const char *text, struct rf_request *answer, int *fds,
+		size_t *count, struct rf_err *e)
+{
+	struct rf_request q = { .magic = RF_REQUEST_MAGIC, .kind = kind, .arg = arg };
+	snprintf(q.text, sizeof q.text, "%s", text);
+	int r = rf_request_send(fd, &q, NULL, 0);
+	if (r != RF_OK)
+		return rf_fail(e, r == RF_E_AGAIN ? RF_E_TIMEOUT : r, "the monitor does not answer");
+	return answer_of(fd, answer, fds, count, e);
 }
 
 /* As call, for what gives `want` descriptors (0: one or more) and is known by the same name to both. */
@@ -110,6 +117,18 @@ int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, char *wh
 	answer.text[sizeof answer.text - 1] = 0;
 	snprintf(where, size, "%s", answer.text);
 	return RF_OK;
+}
+
+int rf_monitor_rules(int fd, int program, bool in_force, uint32_t *ret_at, struct rf_err *e)
+{
+	struct rf_request q = { .magic = RF_REQUEST_MAGIC, .kind = RF_REQUEST_RULES, .arg = in_force }, answer;
+	int r = rf_request_send(fd, &q, &program, program >= 0);
+	if (r != RF_OK)
+		return rf_fail(e, r, "the monitor does not answer");
+	r = answer_of(fd, &answer, NULL, NULL, e);
+	if (r != RF_OK)
+		*ret_at = answer.arg;
+	return r;
 }
 
 int rf_monitor_replan(int fd, struct rf_buf *text, struct rf_err *e)

@@ -22,6 +22,10 @@ int rf_monitor_open(int fd, unsigned index, const char *path, int *ret_fd, struc
  * native, eth1 absent"). The caller owns the descriptors. */
 int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, char *where, size_t size, struct rf_err *e);
 
+/* Put rules of the phase packet in force (`in_force`), or only have them tried: a program in a sealed file, -1: none. On failure *ret_at is
+ * the instruction that the error is about, UINT32_MAX where it is about none. */
+int rf_monitor_rules(int fd, int program, bool in_force, uint32_t *ret_at, struct rf_err *e);
+
 int rf_monitor_ready(int fd, struct rf_err *e);
 /* The monitor reads the boot file again (the engine cannot); the error is the file's. Its settings are appended to *text
  * for rf_boot_parse. After RF_OK build all, then say rf_monitor_reloaded. */

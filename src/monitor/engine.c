@@ -213,6 +213,7 @@ struct answer {
 	int fds[RF_PLAN_SOCKETS_MAX];
 	size_t count;
 	int close_after; /* -1 */
+	int given;       /* a descriptor that came with the request; -1 */
 };
 
 static const struct rf_plan *plan_now(const struct monitor *m) { return m->next ? m->next : m->plan; }
@@ -250,6 +251,21 @@ static void on_filter(struct monitor *m, struct engine *g, const struct rf_reque
 	for (unsigned i = 0; m->filter && i < RF_FILTER_MAP_COUNT; i++)
 		a->fds[a->count++] = rf_filter_map(m->filter, i);
 	rf_mon_gate_text(m, a->r.text, sizeof a->r.text);
+}
+
+static void on_rules(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	struct rf_err e = { 0 };
+	if (g != &m->now) {
+		refuse(a, RF_E_CONFLICT, "another engine is taking over");
+		return;
+	}
+	a->r.arg = UINT32_MAX;
+	int r = m->filter ? rf_filter_rules(m->filter, a->given, !q->arg, &a->r.arg, &e) : rf_fail(&e, RF_E_UNSUPPORTED, "there is no kernel filter");
+	if (r != RF_OK) {
+		a->r.code = r;
+		snprintf(a->r.text, sizeof a->r.text, "%.*s", RF_REQUEST_TEXT - 1, e.text);
+	}
 }
 
 static void on_open(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
@@ -373,7 +389,7 @@ static void on_violation(struct monitor *m, struct engine *g, const struct rf_re
 }
 
 static void (*const handlers[RF_REQUEST_COUNT])(struct monitor *, struct engine *, const struct rf_request *, struct answer *) = {
-	[RF_REQUEST_WATCH] = on_watch, [RF_REQUEST_LISTEN] = on_listen, [RF_REQUEST_FILTER] = on_filter, [RF_REQUEST_OPEN] = on_open, [RF_REQUEST_READY] = on_ready,
+	[RF_REQUEST_WATCH] = on_watch, [RF_REQUEST_LISTEN] = on_listen, [RF_REQUEST_FILTER] = on_filter, [RF_REQUEST_RULES] = on_rules, [RF_REQUEST_OPEN] = on_open, [RF_REQUEST_READY] = on_ready,
 	[RF_REQUEST_REPLAN] = on_replan, [RF_REQUEST_RELOADED] = on_reloaded, [RF_REQUEST_ALIVE] = on_alive,
 	[RF_REQUEST_STATUS] = on_status, [RF_REQUEST_VIOLATION] = on_violation,
 };
@@ -381,8 +397,11 @@ static void (*const handlers[RF_REQUEST_COUNT])(struct monitor *, struct engine 
 void rf_mon_engine_request(struct monitor *m, struct engine *g)
 {
 	struct rf_request q, checked;
-	struct answer a = { .r = { .magic = RF_REQUEST_MAGIC }, .close_after = -1 };
-	int r = rf_request_recv(g->fd, &q, NULL, NULL);
+	struct answer a = { .r = { .magic = RF_REQUEST_MAGIC }, .close_after = -1, .given = -1 };
+	size_t given = 1;
+	int r = rf_request_recv(g->fd, &q, &a.given, &given);
+	if (!given)
+		a.given = -1;
 	if (r == RF_E_AGAIN)
 		return;
 	if (r != RF_OK && r != RF_E_SYNTAX) { /* it closed its end: it is dying, and its end is told by SIGCHLD */
@@ -401,4 +420,5 @@ void rf_mon_engine_request(struct monitor *m, struct engine *g)
 	if (r != RF_OK || checked.kind != RF_REQUEST_VIOLATION)
 		rf_request_send(g->fd, &a.r, a.fds, a.count);
 	shut(&a.close_after);
+	shut(&a.given);
 }

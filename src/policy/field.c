@@ -142,7 +142,7 @@ static const char *phase_near(struct rf_str name)
 	return rf_near(name, names, n);
 }
 
-int rf_phase_find_tried(struct rf_str name, enum rf_phase *ret, struct rf_err *e)
+int rf_phase_find(struct rf_str name, enum rf_phase *ret, struct rf_err *e)
 {
 	int found = -1;
 	for (int i = 0; i < RF_PHASE_COUNT; i++)
@@ -160,16 +160,4 @@ int rf_phase_find_tried(struct rf_str name, enum rf_phase *ret, struct rf_err *e
 		return rf_fail(e, RF_E_UNSUPPORTED, "the phase `%s` takes no rules in this version", rf_phases[found].name);
 	*ret = (enum rf_phase)found;
 	return RF_OK;
-}
-
-int rf_phase_find(struct rf_str name, enum rf_phase *ret, struct rf_err *e)
-{
-	enum rf_phase found;
-	int r = rf_phase_find_tried(name, &found, e);
-	if (r == RF_OK && found == RF_PHASE_PACKET)
-		r = rf_fail(e, RF_E_UNSUPPORTED, "rules of the phase `%s` can be tested, but no packet meets them in this version",
-			rf_phases[found].name);
-	if (r == RF_OK)
-		*ret = found;
-	return r;
 }

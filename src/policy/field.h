@@ -81,10 +81,7 @@ int rf_field_find(struct rf_str name, bool *ret_deprecated);
 int rf_action_find(struct rf_str name);
 
 /* By canonical name or alias; fails with the nearest name, or with what is not supported. */
-/* One whose rules traffic meets here. */
 int rf_phase_find(struct rf_str name, enum rf_phase *ret, struct rf_err *e);
-/* Also one whose rules can only be compiled and tested. */
-int rf_phase_find_tried(struct rf_str name, enum rf_phase *ret, struct rf_err *e);
 
 /* The nearest name of a field, function or action; NULL when nothing is near. */
 const char *rf_field_near(struct rf_str name);

@@ -704,15 +704,20 @@ int rf_packet_check(const struct rf_rule *r, const struct rf_lists *lists, struc
 	return rc;
 }
 
-bool rf_packet_uses_list(const struct rf_phase_set *set, const struct rf_lists *lists, const struct rf_list *l)
+static bool asks_lists(const struct rf_rule *r)
+{
+	for (uint32_t n = 0; n < r->cond->count && r->enabled; n++)
+		if (r->cond->node[n].op == N_LIST)
+			return true;
+	return false;
+}
+
+bool rf_packet_asks_lists(const struct rf_phase_set *set)
 {
 	for (size_t i = 0; set && i < set->count; i++)
 		for (size_t b = 0; b < set->sets[i]->nblocks; b++)
-			for (unsigned k = 0; k < set->sets[i]->blocks[b]->count; k++) {
-				const struct rf_rule *r = set->sets[i]->blocks[b]->rules[k];
-				for (uint32_t n = 0; n < r->cond->count && r->enabled; n++)
-					if (r->cond->node[n].op == N_LIST && rf_lists_at(lists, r->cond->node[n].slot) == l)
-						return true;
-			}
+			for (unsigned k = 0; k < set->sets[i]->blocks[b]->count; k++)
+				if (asks_lists(set->sets[i]->blocks[b]->rules[k]))
+					return true;
 	return false;
 }

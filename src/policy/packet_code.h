@@ -9,8 +9,6 @@
 
 enum { RF_PACKET_LIST = 4096 }; /* prefixes of a named list in a rule, neighbours as one */
 
-struct rf_list;
-
 struct rf_packet_part { /* which rule an instruction is of */
 	uint32_t end;
 	const struct rf_rule *rule;
@@ -38,5 +36,5 @@ const struct rf_rule *rf_packet_code_rule(const struct rf_packet_code *c, uint32
 
 /* Can this rule be compiled? The pointer of the error is below the rule. `lists` may be NULL: any is taken for small. */
 int rf_packet_check(const struct rf_rule *r, const struct rf_lists *lists, struct rf_err *e);
-/* Does an enabled rule ask for this named list? */
-bool rf_packet_uses_list(const struct rf_phase_set *set, const struct rf_lists *lists, const struct rf_list *l);
+/* Does an enabled rule ask for a named list? */
+bool rf_packet_asks_lists(const struct rf_phase_set *set);

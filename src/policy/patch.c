@@ -94,6 +94,8 @@ int rf_patch_phase(const json_t *doc, enum rf_phase *ret, struct rf_err *e)
 	struct rf_str name = text(doc, "phase");
 	enum rf_phase p = RF_PHASE_HTTP_REQUEST;
 	int rc = name.n ? rf_phase_find(name, &p, e) : RF_OK;
+	if (rc == RF_OK && p == RF_PHASE_PACKET)
+		rc = rf_fail_ptr(e, RF_E_INVALID, "/phase", "a patch is of devices, which no packet tells; write a rule of the phase packet");
 	if (rc == RF_OK && !(rf_phases[p].actions >> RF_ACT_BLOCK & 1))
 		rc = rf_fail_ptr(e, RF_E_INVALID, "/phase", "nothing can be blocked in the phase `%s`; a patch is of connection or "
 				 "http_request", rf_phases[p].name);

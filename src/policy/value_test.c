@@ -49,10 +49,11 @@ static void phases_have_documented_names(void **state)
 	assert_int_equal(p, RF_PHASE_HTTP_REQUEST);
 	assert_int_equal(rf_phase_find(RF_STR("http_request_late_transform"), &p, &e), RF_OK);
 	assert_int_equal(p, RF_PHASE_HTTP_LATE);
-	assert_int_equal(rf_phase_find(RF_STR("packet"), &p, &e), RF_E_UNSUPPORTED);
+	assert_int_equal(rf_phase_find(RF_STR("magic_transit"), &p, &e), RF_OK);
+	assert_int_equal(p, RF_PHASE_PACKET);
 	assert_int_equal(rf_phase_find(RF_STR("http_requst"), &p, &e), RF_E_UNKNOWN);
 	assert_non_null(strstr(e.text, "did you mean `http_request`"));
-	assert_int_equal(p, RF_PHASE_HTTP_LATE);
+	assert_int_equal(p, RF_PHASE_PACKET);
 }
 
 static unsigned asked;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "shield/numbers.h"
 #include "shield/tables.h"
 
 enum { TAG_ALLOW = 2, TAG_DENY = 3 };
@@ -16,6 +17,7 @@ struct rf_shield {
 	struct rf_tables t;
 	struct rf_prefixes *prefixes;
 	struct rf_filter_counts *counts; /* NULL without a kernel filter */
+	struct rf_numbers numbers;       /* the same */
 	bool mapped;
 };
 
@@ -76,6 +78,7 @@ void rf_shield_free(struct rf_shield *s)
 	tables_fini(&s->t);
 	if (s->counts)
 		munmap(s->counts, COUNTS_SIZE);
+	rf_numbers_fini(&s->numbers);
 	free(s);
 }
 
@@ -85,6 +88,8 @@ int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, struct rf
 	int rc = count == RF_FILTER_MAP_COUNT ? tables_init(&kernel, fds) : RF_E_INVALID;
 	if (rc == RF_OK && !(s->counts = memory(COUNTS_SIZE, fds[RF_FILTER_MAP_counts])))
 		rc = RF_E_NOMEM;
+	if (rc == RF_OK)
+		rc = rf_numbers_init(&s->numbers, fds[RF_FILTER_MAP_rule_ids], fds[RF_FILTER_MAP_rule_counts]);
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
 	if (rc == RF_OK && !kernel.conf->secret)
@@ -141,6 +146,9 @@ enum rf_shield_mode rf_shield_judge(const struct rf_shield *s, const struct rf_i
 	uint16_t tag = ip->family ? rf_prefixes_find(s->prefixes, ip) : 0;
 	return !tag ? RF_SHIELD_NONE : rf_tag_denies(tag) ? RF_SHIELD_DENY : RF_SHIELD_ALLOW;
 }
+
+const struct rf_numbers *rf_shield_numbers(const struct rf_shield *s) { return s->mapped ? &s->numbers : NULL; }
+void rf_shield_ask_rules(struct rf_shield *s, bool on) { __atomic_store_n(&s->t.conf->rules, on, __ATOMIC_RELEASE); }
 
 bool rf_shield_in_kernel(const struct rf_shield *s) { return s->mapped; }
 

@@ -41,6 +41,12 @@ int rf_shield_set(struct rf_shield *s, const struct rf_prefix *at, enum rf_shiel
 int rf_shield_clear(struct rf_shield *s, const struct rf_prefix *at); /* RF_E_NOT_FOUND */
 enum rf_shield_mode rf_shield_judge(const struct rf_shield *s, const struct rf_ip *ip);
 
+/* Rules of the phase packet, in the kernel: the numbers under which they are counted; NULL without a kernel filter. */
+struct rf_numbers;
+const struct rf_numbers *rf_shield_numbers(const struct rf_shield *s);
+/* The kernel filter hands frames to the rules, or not. */
+void rf_shield_ask_rules(struct rf_shield *s, bool on);
+
 bool rf_shield_in_kernel(const struct rf_shield *s);
 /* Frames and bytes by RF_DROP_*, all processors; zero without a kernel filter. */
 struct rf_filter_counts;
