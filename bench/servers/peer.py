@@ -40,6 +40,9 @@ class Peer:
         self.write_config()
         self.child = lab.spawn([*wrapper, *self.command()], cpu=harness.SERVER_CPU, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
+        self.wait()
+
+    def wait(self):
         harness.wait_port(self.port, self.child)
 
     def command(self):

@@ -69,6 +69,7 @@ def rule(path):
 class Ringfence:
     kind = name = "ringfence"
     tuned = True
+    boot = BOOT
 
     def __init__(self):
         self.lab = self.child = self.port = self.dir = self.api = self.account = self.zone = self.ruleset = None
@@ -89,7 +90,7 @@ class Ringfence:
         os.makedirs(self.dir)
         config = os.path.join(self.dir, "ringfence.yaml")
         with open(config, "w") as f:
-            f.write(BOOT.format(dir=self.dir, pki=lab.pki, port=self.port))
+            f.write(self.boot.format(dir=self.dir, pki=lab.pki, port=self.port))
             if wrapper:  # valgrind needs system calls that the sandbox refuses
                 f.write("sandbox:\n  enforce: false\n")
         with open(os.path.join(self.dir, "log"), "w") as log:

@@ -142,10 +142,16 @@ static struct rf_ip pick(const struct session *s, const struct rf_answer *answer
 	return answer->addrs[(hash + s->failures) % answer->count];
 }
 
+uint16_t origin_port(const struct session *s, const struct rf_origin *o)
+{
+	const struct app *a = s->app;
+	return a->low == a->high ? o->spec.port : (uint16_t)(a->origin_low + (s->key.edge_port - a->low));
+}
+
 int target_addr(struct session *s, const struct rf_origin *o, struct rf_addr *ret)
 {
 	struct app *a = s->app;
-	uint16_t port = a->low == a->high ? o->spec.port : (uint16_t)(a->origin_low + (s->key.edge_port - a->low));
+	uint16_t port = origin_port(s, o);
 	struct target *t = target_of(a, o);
 	struct rf_ip ip;
 	if (rf_ip_parse(o->spec.host, &ip)) {

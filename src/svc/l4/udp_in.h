@@ -165,6 +165,7 @@ void held_drop(struct session *s);
 /* The app of a port, as the snapshot says. NULL without memory. */
 struct app *app_of(struct rf_l4_udp *u, const struct rf_snap *snap, const struct rf_port *p);
 void apps_sweep(struct rf_l4_udp *u); /* forget those without a session */
+uint16_t origin_port(const struct session *s, const struct rf_origin *o);
 /* The address of an endpoint for a session. RF_OK; RF_E_AGAIN: the session waits for it; else there is none. */
 int target_addr(struct session *s, const struct rf_origin *o, struct rf_addr *ret);
 

@@ -4,6 +4,7 @@
  */
 #include "device/facts.h"
 #include "policy/geo.h"
+#include "svc/front.h"
 #include "svc/l4/udp_in.h"
 
 struct asked {
@@ -47,6 +48,7 @@ bool rules_pass(struct rf_l4_udp *u, const struct rf_snap *snap, const struct rf
 	rf_verdict_init(&u->verdict);
 	rf_phase_eval(set, &u->facts, &u->verdict, NULL);
 	rf_arena_fini(&a);
+	rf_front_count_hits(&u->verdict);
 	*ret_rule = u->verdict.rule;
 	return u->verdict.outcome != RF_BLOCK;
 }

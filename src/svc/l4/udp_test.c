@@ -16,7 +16,7 @@
 
 enum { RECORDS = 512, ASKED = 64 };
 
-struct seen { char action[16], layer[16], reason[128], host[64], origin[64], session[20], rule[40]; unsigned status; uint64_t in, out; };
+struct seen { char action[16], layer[16], event[16], app[40], reason[128], host[64], origin[64], session[20], rule[40]; unsigned status; uint64_t in, out; };
 
 static struct {
 	struct rf_replay *r;
@@ -55,6 +55,8 @@ static void emit(void *arg, const struct rf_record *r)
 	struct seen *s = &w.seen[w.seen_count++];
 	keep(s->action, sizeof s->action, r->action);
 	keep(s->layer, sizeof s->layer, r->layer);
+	keep(s->event, sizeof s->event, r->event);
+	keep(s->app, sizeof s->app, r->app);
 	keep(s->reason, sizeof s->reason, r->reason);
 	keep(s->host, sizeof s->host, r->host);
 	keep(s->origin, sizeof s->origin, r->origin);
@@ -283,8 +285,10 @@ static void there_and_back(void **state)
 	expect_nothing(o);
 	assert_int_equal(stats().sessions, 2);
 	assert_int_equal(stats().established, 1);
-	assert_true(w.seen_count == 2 && w.seen[0].status == 0 && strstr(w.seen[0].origin, "10.0.0.1:6000"));
+	assert_true(w.seen_count == 2 && w.seen[0].status == 0 && !strcmp(w.seen[0].origin, "udp://10.0.0.1:6000"));
 	assert_string_equal(w.seen[0].host, "coap.app.test");
+	assert_string_equal(w.seen[0].app, w.port.id);
+	assert_string_equal(w.seen[0].event, "connect");
 	run(59 * RF_NS_S);
 	answer(b, "still there");
 	expect_client(w.edge, BOB, EDGE, "still there");
@@ -292,6 +296,7 @@ static void there_and_back(void **state)
 	assert_true(rf_replay_closed(o) && !rf_replay_closed(b));
 	assert_true(last()->status == 200 && last()->in == 5 && last()->out == 6);
 	assert_string_equal(last()->session, w.seen[0].session);
+	assert_string_equal(last()->event, "disconnect");
 	run(59 * RF_NS_S);
 	assert_true(rf_replay_closed(b));
 	assert_int_equal(stats().sessions, 0);
@@ -504,6 +509,8 @@ static void rules_let_in_and_end(void **state)
 	expect_nothing(w.edge);
 	assert_true(rf_replay_closed(bob) && last()->status == 403);
 	assert_string_equal(last()->layer, "rule");
+	assert_string_equal(last()->rule, "rule-1");
+	assert_string_equal(last()->event, "clientFiltered");
 	say(BOB, EDGE, "anew");
 	assert_null(origin());
 	assert_string_equal(last()->rule, "rule-1");
@@ -567,8 +574,9 @@ static void an_origin_that_refuses_is_left(void **state)
 	rf_replay_reset(second);
 	run(0);
 	assert_int_equal(stats().sessions, 1); /* nobody is left for Alice, who was never answered */
-	assert_true(last()->status == 503);
+	assert_true(last()->status == 521);
 	assert_string_equal(last()->action, "error");
+	assert_string_equal(last()->event, "originError");
 	say(BOB, EDGE, "comes back");
 	assert_non_null(origin()); /* who was answered before stays, and tries again */
 }
@@ -582,7 +590,7 @@ static void drained_ones_get_nobody(void **state)
 	say(ALICE, EDGE, "x");
 	assert_null(origin());
 	assert_int_equal(stats().sessions, 0);
-	assert_int_equal(last()->status, 503);
+	assert_int_equal(last()->status, 523);
 	assert_int_equal(rf_counter_sum(RF_C_UDP_DROP_ORIGIN), before + 1);
 }
 
