@@ -193,9 +193,13 @@ static const struct rf_policy *policy(struct rf_client *c, const struct rf_snap 
 	return &snap->policy;
 }
 
-/* Is one of the port's certificates for this name? */
+/* Is one of the port's certificates for this name? Clients that were told to connect to an address send that as a name, against
+ * [RFC 6066 3]: they mean none. */
 static bool named(const struct rf_port *p, struct rf_str sni)
 {
+	struct rf_ip literal;
+	if (!sni.n || rf_ip_parse(sni, &literal))
+		return true;
 	for (int i = 0; i < 2; i++)
 		if (p->keypair[i] && X509_check_host(rf_keypair_leaf(p->keypair[i]), sni.p, sni.n, 0, NULL) == 1)
 			return true;
@@ -207,7 +211,7 @@ static bool host(struct rf_client *c, struct rf_str sni, struct rf_tls_host *ret
 	struct conn *n = l4_conn(c);
 	const struct rf_port *p = n->port;
 	bool keys = p->keypair[0] || p->keypair[1];
-	if (!keys || (sni.n && !named(p, sni))) {
+	if (!keys || !named(p, sni)) {
 		n->status = keys ? L4_BAD_SNI : L4_TLS_CONFIG;
 		n->ended = true;
 		return false;

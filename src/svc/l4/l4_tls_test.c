@@ -296,6 +296,9 @@ static void test_strangers(void **state)
 	assert_false(c.up);
 	expect_end(400, "clientFiltered");
 	tls_close(&c);
+	tls_open(&c, &k.device, "198.51.100.1"); /* no name at all, and yet sent */
+	assert_true(c.up && origin());
+	tls_close(&c);
 	struct rf_peer *p = rf_replay_connect(w.r, w.fd, NULL);
 	say(p, RF_STR("SSH-2.0-no TLS at all\r\n"));
 	expect_end(443, "clientFiltered");
