@@ -16,6 +16,7 @@
 #include "ctl/devices.h"
 #include "ctl/explain.h"
 #include "ctl/record_find.h"
+#include "ctl/port_gate.h"
 #include "ctl/private.h"
 #include "records/format.h"
 #include "records/metrics.h"
@@ -57,7 +58,7 @@ static json_t *address(const struct rf_boot_address *a)
 
 static json_t *listeners(const struct rf_boot *b)
 {
-	static const char *const protocols[] = { [RF_PROTO_HTTPS] = "https", [RF_PROTO_HTTP] = "http" };
+	static const char *const protocols[] = { [RF_PROTO_HTTPS] = "https", [RF_PROTO_HTTP] = "http", [RF_PROTO_PORTS] = "ports" };
 	json_t *all = json_array();
 	for (size_t i = 0; i < b->listener_count; i++) {
 		const struct rf_boot_listener *l = &b->listeners[i];
@@ -120,6 +121,7 @@ static int status(void *ctx, json_t *object, struct rf_err *e)
 		{ "generation", json_integer(s ? (json_int_t)s->generation : 0) },
 		{ "devices_known", json_integer((json_int_t)rf_registry_count(c->devices)) },
 		{ "live", live_json(c) }, { "crls", crls }, { "device_ca", ca_json(c) }, { "listeners", listeners(c->boot) },
+		{ "ports", c->priv && c->priv->port_gate ? rf_port_gate_status(c->priv->port_gate) : json_object() },
 		{ "warnings", warnings(c->boot) },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -168,6 +168,14 @@ static int check_dns(const struct ports *p)
 	return rf_host_in_zone(p->c, name, "/dns/name");
 }
 
+/* "ssh.example.com/tcp/22": what it is called where nobody gives a name. */
+static const char *named(const json_t *doc)
+{
+	static char name[320];
+	snprintf(name, sizeof name, "%s/%s", rf_json_text(json_object_get(doc, "dns"), "name"), rf_json_text(doc, "protocol"));
+	return name;
+}
+
 static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old)
 {
 	static int (*const checks[])(const struct ports *p) = { check_dns, check_transport, check_origins, check_edge_ips };
@@ -186,7 +194,9 @@ static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old
 		rc = rf_store_count(c->store, RF_KIND_PORT, &all, &count, &c->err);
 	if (rc == RF_OK && count >= RF_PORTS_MAX)
 		rc = rf_fail(&c->err, RF_E_FULL, "there are %zu apps of ports, and no more are taken", count);
-	snprintf(o->name, sizeof o->name, "%s", rf_json_text(json_object_get(o->doc, "dns"), "name"));
+	if (!rf_json_text(o->doc, "name")[0] || (old && strcmp(rf_json_text(o->doc, "name"), named(old)) == 0))
+		json_object_set_new(o->doc, "name", json_string(named(o->doc)));
+	snprintf(o->name, sizeof o->name, "%s", rf_json_text(o->doc, "name"));
 	return rc;
 }
 
@@ -201,7 +211,22 @@ int rf_api_ports_list(struct rf_api_call *c)
 int rf_api_ports_create(struct rf_api_call *c) { return rf_crud_create(c, &resource); }
 int rf_api_ports_get(struct rf_api_call *c) { return rf_crud_get(c, &resource); }
 int rf_api_ports_put(struct rf_api_call *c) { return rf_crud_put(c, &resource); }
-int rf_api_ports_edit(struct rf_api_call *c) { return rf_crud_edit(c, &resource); }
+
+/* Origins that are given in one way take the place of those given in another. */
+int rf_api_ports_edit(struct rf_api_call *c)
+{
+	static const char *const ways[] = { "origin_direct", "origin_dns", "origins" };
+	bool any = false;
+	for (size_t i = 0; i < 3; i++)
+		any |= json_object_get(c->body, ways[i]) && !json_is_null(json_object_get(c->body, ways[i]));
+	for (size_t i = 0; i < 3 && any; i++)
+		if (!json_object_get(c->body, ways[i]))
+			json_object_set_new(c->body, ways[i], json_null());
+	if (any && json_is_null(json_object_get(c->body, "origin_dns")) && !json_object_get(c->body, "origin_port"))
+		json_object_set_new(c->body, "origin_port", json_null());
+	return rf_crud_edit(c, &resource);
+}
+
 
 int rf_api_ports_delete(struct rf_api_call *c)
 {

@@ -69,7 +69,7 @@ static int setup(void **state)
 {
 	(void)state;
 	zone[0] = '\0';
-	world_open("");
+	world_open("  - address: \"127.0.0.2:0\"\n    protocol: ports\n  - address: \"127.0.0.2:443\"\n    name: front\n");
 	struct rf_api_conf conf = { .store = w.ctl.store, .clock = w.ctl.clock, .ca = w.ctl.ca, .version = "test", .loop = w.ctl.loop,
 				    .state = rf_api_state_of(&w.ctl) };
 	assert_non_null(api = rf_api_new(&conf, &w.e));
@@ -137,6 +137,11 @@ static void changes_are_whole_and_conditional(void **state)
 	assert_int_equal(p->max_connections, 7);
 	assert_int_equal(p->guard, RF_PORT_GUARD_SSH);
 	assert_int_equal(p->first_byte_ns, 10 * RF_NS_S);
+	assert_int_equal(ask(RF_HTTP_PATCH, path, "{\"origin_dns\":{\"name\":\"o.test\"},\"origin_port\":22}"), 200);
+	assert_null(result("origin_direct"));
+	assert_int_equal(ask(RF_HTTP_PATCH, path, "{\"origins\":[{\"url\":\"tcp://192.0.2.1:22\"}]}"), 200);
+	assert_null(result("origin_dns"));
+	assert_null(result("origin_port"));
 	assert_int_equal(ask(RF_HTTP_PATCH, path, "{\"enabled\":false}"), 200);
 	assert_null(port_at(RF_TRANSPORT_TCP, "192.0.2.1", 23));
 }
@@ -230,6 +235,32 @@ static void two_at_one_port_are_refused_with_both_names(void **state)
 	assert_string_equal(port_at(RF_TRANSPORT_TCP, "2001:db8::1", 1500)->name.p, "six.example.com");
 }
 
+static void the_edges_own_listeners_keep_their_ports(void **state)
+{
+	(void)state;
+	assert_int_equal(post("{'protocol':'tcp/400-500','dns':{'name':'a.example.com'},'origin_direct':['tcp://192.0.2.1']}"), 409);
+	assert_string_equal(pointer(), "/protocol");
+	assert_non_null(strstr(message(), "front"));
+	assert_int_equal(post("{'protocol':'udp/443','dns':{'name':'a.example.com'},'origin_direct':['udp://192.0.2.1']}"), 200);
+	assert_int_equal(post("{'protocol':'tcp/443','dns':{'name':'a.example.com'},'origin_direct':['tcp://192.0.2.1'],"
+			      "'edge_ips':{'type':'static','ips':['127.0.0.3']}}"), 200);
+	assert_int_equal(post("{'protocol':'tcp/1','dns':{'name':'a.example.com'},'origin_direct':['tcp://192.0.2.1']}"), 200); /* that one is at 127.0.0.1 */
+}
+
+static void names_follow_what_is_named(void **state)
+{
+	(void)state;
+	char path[64];
+	assert_int_equal(post(SSH), 200);
+	assert_string_equal(text("name"), "ssh.example.com/tcp/22");
+	snprintf(path, sizeof path, "/%s", text("id"));
+	assert_int_equal(ask(RF_HTTP_PATCH, path, "{\"protocol\":\"tcp/23\"}"), 200);
+	assert_string_equal(text("name"), "ssh.example.com/tcp/23");
+	assert_int_equal(ask(RF_HTTP_PATCH, path, "{\"name\":\"shell\"}"), 200);
+	assert_int_equal(ask(RF_HTTP_PATCH, path, "{\"protocol\":\"tcp/24\"}"), 200);
+	assert_string_equal(text("name"), "shell");
+}
+
 static void unknown_members_of_the_documented_shape_are_dropped_and_said(void **state)
 {
 	(void)state;
@@ -245,6 +276,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(the_documented_shape_goes_in_and_comes_out), T(changes_are_whole_and_conditional), T(a_dry_run_checks_and_changes_nothing),
 		T(what_contradicts_itself_is_refused_where_it_stands), T(two_at_one_port_are_refused_with_both_names),
+		T(the_edges_own_listeners_keep_their_ports), T(names_follow_what_is_named),
 		T(unknown_members_of_the_documented_shape_are_dropped_and_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

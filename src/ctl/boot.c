@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "ctl/boot_in.h"
+#include "wire/portspec.h"
 
 #define LIVE BOOT_LIVE
 #define RESTART BOOT_RESTART
@@ -187,6 +188,27 @@ static bool same_address(const struct rf_boot_address *a, const struct rf_boot_a
 	return a->ip.family && rf_ip_eq(&a->ip, &b->ip) && a->port == b->port;
 }
 
+/* What is for one protocol only: of `ports` the port is 0, unless it is for what nftables hands over. */
+static int check_protocol(struct rf_boot *b, const struct rf_boot_listener *l, const struct rf_boot_source *src, struct rf_err *e)
+{
+	bool ports = l->protocol == RF_PROTO_PORTS;
+	if (!ports && !l->address.port)
+		return in_file(e, b, src[BOOT_LISTENER_AT_address],
+			       rf_fail(e, RF_E_RANGE, "address needs a port between 1 and 65535; only a listener of protocol ports has port 0"));
+	if (ports && l->address.port && !l->transparent)
+		return in_file(e, b, src[BOOT_LISTENER_AT_address],
+			       rf_fail(e, RF_E_RANGE, "a listener of protocol ports has port 0, because the apps say which; another one only with transparent"));
+	if (!ports && l->transparent)
+		return in_file(e, b, src[BOOT_LISTENER_AT_transparent], rf_fail(e, RF_E_INVALID, "transparent is for listeners of protocol ports"));
+	if (ports && l->proxy_protocol)
+		return in_file(e, b, src[BOOT_LISTENER_AT_proxy_protocol],
+			       rf_fail(e, RF_E_INVALID, "a listener of protocol ports takes no PROXY header"));
+	if (l->protocol != RF_PROTO_HTTPS && *l->certificate)
+		return in_file(e, b, src[BOOT_LISTENER_AT_certificate],
+			       rf_fail(e, RF_E_INVALID, "a listener of protocol %s has no use for tls.certificate", ports ? "ports" : "http"));
+	return RF_OK;
+}
+
 /* One listener by itself and against those before it. */
 static int check_listener(struct rf_boot *b, size_t i, struct rf_err *e)
 {
@@ -196,9 +218,9 @@ static int check_listener(struct rf_boot *b, size_t i, struct rf_err *e)
 		return in_file(e, b, l->at, rf_fail(e, RF_E_MISSING, "the listener has no address"));
 	if (!*l->certificate != !*l->key)
 		return in_file(e, b, l->at, rf_fail(e, RF_E_MISSING, "tls.certificate and tls.key belong together; one of them is missing"));
-	if (l->protocol == RF_PROTO_HTTP && *l->certificate)
-		return in_file(e, b, src[BOOT_LISTENER_AT_certificate],
-			       rf_fail(e, RF_E_INVALID, "a listener of protocol http has no use for tls.certificate"));
+	int r = check_protocol(b, l, src, e);
+	if (r != RF_OK)
+		return r;
 	if (l->proxy_protocol && l->trusted.n == 0)
 		return in_file(e, b, src[BOOT_LISTENER_AT_proxy_protocol],
 			       rf_fail(e, RF_E_MISSING, "proxy_protocol needs trusted_proxies, or anybody could claim any address"));
@@ -234,9 +256,29 @@ bool rf_boot_reflection(const struct rf_boot *b, uint64_t *ports, struct rf_str 
 	return true;
 }
 
+bool rf_boot_ports(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad)
+{
+	struct rf_str rest = rf_str_z(b->ports_allowed), part;
+	struct rf_port_range r;
+	while (rf_str_split(&rest, ':', &part)) {
+		if (!part.n)
+			continue;
+		if (!rf_port_range_parse(part, &r)) {
+			*ret_bad = part;
+			return false;
+		}
+		for (unsigned port = r.low; ports && port <= r.high; port++)
+			ports[port / 64] |= 1ull << port % 64;
+	}
+	return true;
+}
+
 static int check_ports(struct rf_boot *b, struct rf_err *e)
 {
 	struct rf_str bad;
+	if (!rf_boot_ports(b, NULL, &bad))
+		return in_file(e, b, b->own->source[BOOT_AT_ports_allowed],
+			rf_fail(e, RF_E_RANGE, "ports.allowed has \"%.*s\", which is no port and no range such as 1000-2000", RF_ARG(bad)));
 	if (rf_boot_reflection(b, NULL, &bad))
 		return RF_OK;
 	return in_file(e, b, b->own->source[BOOT_AT_shield_reflection],
@@ -259,6 +301,8 @@ static int check(struct rf_boot *b, struct rf_err *e)
 		if (r != RF_OK)
 			return r;
 	}
+	if (b->api_listen.ip.family && !b->api_listen.port)
+		return in_file(e, b, src[BOOT_AT_api_listen], rf_fail(e, RF_E_RANGE, "api.listen needs a port between 1 and 65535"));
 	if (!*b->api_certificate != !*b->api_key)
 		return in_file(e, b, src[*b->api_key ? BOOT_AT_api_key : BOOT_AT_api_certificate],
 			       rf_fail(e, RF_E_MISSING, "api.certificate and api.key belong together; one of them is missing"));

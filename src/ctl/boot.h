@@ -14,7 +14,7 @@
 #include "base/ip.h"
 
 /* The order of the words in tbl/settings.def. */
-enum rf_boot_protocol { RF_PROTO_HTTPS, RF_PROTO_HTTP };
+enum rf_boot_protocol { RF_PROTO_HTTPS, RF_PROTO_HTTP, RF_PROTO_PORTS };
 enum rf_boot_tls_version { RF_BOOT_TLS_1_0, RF_BOOT_TLS_1_1, RF_BOOT_TLS_1_2, RF_BOOT_TLS_1_3 };
 enum rf_boot_floods { RF_FLOODS_BLOCK, RF_FLOODS_REPORT, RF_FLOODS_OFF };
 enum rf_boot_stdout { RF_STDOUT_AUTO, RF_STDOUT_OFF, RF_STDOUT_JSON, RF_STDOUT_HUMAN };
@@ -66,6 +66,9 @@ void rf_boot_free(struct rf_boot *b); /* NULL is harmless */
 
 /* Set the bits of shield.reflection_ports, 64 a word (NULL: only look at them). False and what is no port, never after a load. */
 bool rf_boot_reflection(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad);
+
+/* Set the bits of ports.allowed, 64 a word (NULL: only look at it). False and what is no port or range, never after a load. */
+bool rf_boot_ports(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad);
 
 /* All settings in force as YAML that rf_boot_load takes, each with its source as a comment. */
 void rf_boot_dump(const struct rf_boot *b, struct rf_buf *out);

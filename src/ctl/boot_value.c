@@ -129,7 +129,7 @@ static int address(const struct boot_row *row, struct rf_str s, struct rf_boot_a
 	if (!colon || !rf_ip_parse(ip, &v.ip) || (rf_str_find(ip, ':') < ip.n) != brackets)
 		return rf_fail(e, RF_E_TYPE, "%s must be an address and a port such as \"0.0.0.0:443\" or \"[::]:443\", not \"%.*s\"",
 			       row->path, RF_ARG(s));
-	if (!rf_str_u64(rf_str_skip(s, colon), &port) || port == 0 || port > 65535)
+	if (!rf_str_u64(rf_str_skip(s, colon), &port) || port > 65535)
 		return rf_fail(e, RF_E_RANGE, "%s needs a port between 1 and 65535, not \"%.*s\"", row->path,
 			       RF_ARG(rf_str_skip(s, colon)));
 	v.port = (uint16_t)port;

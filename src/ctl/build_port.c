@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "ctl/build_site_in.h"
 #include "ctl/port_names.h"
+#include "records/log.h"
 #include "svc/port.h"
 #include "wire/portspec.h"
 
@@ -204,7 +205,7 @@ int rf_making_port(const struct rf_object *o, void *making)
 		return rf_making_no_memory(m);
 	m->site->port[m->site->port_count++] = p;
 	*p = (struct rf_port){ .zone = m->zone, .transport = udp ? RF_TRANSPORT_UDP : RF_TRANSPORT_TCP, .low = at.low, .high = at.high,
-			       .name = rf_arena_dup(&m->site->arena, rf_str_z(o->name)) };
+			       .name = rf_arena_dup(&m->site->arena, doc_str(json_object_get(o->doc, "dns"), "name")) };
 	memcpy(p->id, o->id, sizeof p->id);
 	settings(m, o->doc, p);
 	const struct rf_port *was = port_before(m, p->id);
@@ -216,10 +217,78 @@ int rf_making_port(const struct rf_object *o, void *making)
 	return rc == RF_OK ? origins(m, o->doc, p, was) : rc;
 }
 
+/* --- what the edge itself listens on --- */
+
+static bool unspecified(const struct rf_ip *ip)
+{
+	static const uint8_t zero[16];
+	return memcmp(ip->b, zero, sizeof zero) == 0;
+}
+
+/* Do an address that a port stands at and one of ours have something in common? */
+static bool meet(const struct rf_ip *a, const struct rf_ip *b)
+{
+	return a->family == b->family && (unspecified(a) || unspecified(b) || rf_ip_eq(a, b));
+}
+
+/* Does it stand at this address, by a listener of protocol ports? */
+static bool stands_at(const struct making *m, const struct rf_port *p, const struct rf_ip *ours)
+{
+	const struct rf_boot *b = m->c->boot;
+	for (size_t i = 0; i < b->listener_count; i++) {
+		const struct rf_boot_listener *l = &b->listeners[i];
+		if (l->protocol != RF_PROTO_PORTS || l->address.port || !meet(&l->address.ip, ours))
+			continue;
+		if (!p->address_count)
+			return true;
+		for (size_t k = 0; k < p->address_count; k++)
+			if (meet(&p->addresses[k], ours) && meet(&p->addresses[k], &l->address.ip))
+				return true;
+	}
+	return false;
+}
+
+static const char *own_listener(const struct making *m, const struct rf_port *p, uint16_t *ret)
+{
+	const struct rf_boot *b = m->c->boot;
+	for (size_t i = 0; i <= b->listener_count; i++) {
+		const struct rf_boot_address *at = i < b->listener_count ? &b->listeners[i].address : &b->api_listen;
+		if (at->ip.family && at->port >= p->low && at->port <= p->high && stands_at(m, p, &at->ip)) {
+			*ret = at->port;
+			return i < b->listener_count ? b->listeners[i].name : "api.listen";
+		}
+	}
+	return NULL;
+}
+
+static bool touched(const struct making *m, const char *id)
+{
+	const struct rf_ctl_private *priv = m->c->priv;
+	for (size_t i = 0; i < priv->touched_count; i++)
+		if (priv->touched[i].kind == RF_KIND_PORT && strcmp(priv->touched[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/* What is written now may not have it. Where the boot file came later, its listener has the port (monitor/ports), and that is said. */
+static int check_own(struct making *m, const struct rf_port *p)
+{
+	uint16_t port = 0;
+	const char *name = p->transport == RF_TRANSPORT_TCP ? own_listener(m, p, &port) : NULL;
+	if (!name)
+		return RF_OK;
+	if (touched(m, p->id))
+		return rf_fail_ptr(m->e, RF_E_CONFLICT, "/protocol", "port %u belongs to the edge's own listener %s", port, name);
+	rf_log(RF_LOG_WARN, "ports", "%.*s: port %u belongs to the edge's own listener %s", RF_ARG(p->name), port, name);
+	return RF_OK;
+}
+
 int rf_making_ports(struct making *m)
 {
 	int rc = rf_ports_new(&m->site->arena, m->site->port, m->site->port_count, &m->site->ports, m->e);
 	if (rc == RF_E_CONFLICT)
 		snprintf(m->e->pointer, sizeof m->e->pointer, "/protocol");
+	for (size_t i = 0; i < m->site->port_count && rc == RF_OK; i++)
+		rc = check_own(m, m->site->port[i]);
 	return rc;
 }

@@ -28,6 +28,7 @@
 #include "ctl/patches.h"
 #include "ctl/patch_replay.h"
 #include "ctl/plan.h"
+#include "ctl/port_gate.h"
 #include "ctl/port_names.h"
 #include "ctl/private.h"
 #include "ctl/wall.h"
@@ -321,6 +322,8 @@ static void site_changed(struct rf_ctl *c)
 	free(v);
 	if (c->priv->port_names)
 		rf_port_names_follow(c->priv->port_names);
+	if (c->priv->port_gate)
+		rf_port_gate_apply(c->priv->port_gate);
 }
 
 static void origin_changed(void *arg, const struct rf_origin *o, bool up)
@@ -371,6 +374,19 @@ static void ports_down(struct engine *g)
 	g->ctl.priv->port_names = NULL;
 }
 
+static int gate_up(struct engine *g, struct rf_err *e)
+{
+	return rf_port_gate_new(&g->ctl, g->monitor_fd, &g->ctl.priv->port_gate, e);
+}
+
+static void gate_down(struct engine *g)
+{
+	if (!g->ctl.priv)
+		return;
+	rf_port_gate_free(g->ctl.priv->port_gate);
+	g->ctl.priv->port_gate = NULL;
+}
+
 /* --- workers --- */
 
 static int local_up(struct engine *g, struct rf_err *e)
@@ -390,7 +406,7 @@ static int worker_up(struct engine *g, unsigned i, struct rf_err *e)
 		.watch = rf_writer_wanted(g->writer) ? NULL : g->watch, .samples = g->samples,
 		.feed = rf_attacks_feed(g->ctl.priv->attacks, i),
 		.identity = { .registry = g->ctl.devices, .event = rf_devices_event, .arg = g->ctl.priv->devices },
-		.local = rf_local_handle, .local_arg = g->local,
+		.local = rf_local_handle, .local_arg = g->local, .reply_socket = rf_port_gate_ask, .reply_arg = g->ctl.priv->port_gate,
 	};
 	int rc = rf_worker_new(&spec, &g->ctl.workers[i], e);
 	return rc == RF_OK ? rf_worker_start(g->ctl.workers[i], e) : rc;
@@ -538,14 +554,17 @@ static int listen_all(struct engine *g, struct rf_err *e)
 	struct rf_worker_listener *v = calloc(workers * b->listener_count + 1, sizeof *v);
 	int rc = v ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for listeners");
 	size_t have = 0;
-	for (; rc == RF_OK && have < b->listener_count; have++) {
+	for (size_t i = 0; rc == RF_OK && i < b->listener_count; i++) {
 		int fds[RF_PLAN_SOCKETS_MAX];
-		rc = fetch(g, have, fds, e);
+		if (b->listeners[i].protocol == RF_PROTO_PORTS) /* ctl/port_gate */
+			continue;
+		rc = fetch(g, i, fds, e);
 		for (size_t w = 0; rc == RF_OK && w < workers; w++)
-			v[w * b->listener_count + have] = (struct rf_worker_listener){ fds[w], &b->listeners[have] };
+			v[w * b->listener_count + have] = (struct rf_worker_listener){ fds[w], &b->listeners[i] };
+		have++;
 	}
 	for (size_t w = 0; rc == RF_OK && w < workers; w++)
-		if (rf_worker_listen(g->ctl.workers[w], &v[w * b->listener_count], b->listener_count) != RF_OK)
+		if (rf_worker_listen(g->ctl.workers[w], &v[w * b->listener_count], have) != RF_OK)
 			rc = rf_fail(e, RF_E_NOMEM, "no memory for the listeners of worker %zu", w);
 	free(v);
 	return rc;
@@ -553,7 +572,10 @@ static int listen_all(struct engine *g, struct rf_err *e)
 
 static int listeners_up(struct engine *g, struct rf_err *e)
 {
-	return listen_all(g, e);
+	int rc = listen_all(g, e);
+	if (rc == RF_OK)
+		rf_port_gate_follow(g->ctl.priv->port_gate);
+	return rc;
 }
 
 /* --- the API --- */
@@ -700,6 +722,7 @@ int rf_ctl_reload(struct rf_ctl *c, struct rf_buf *later, struct rf_err *e)
 	rf_log_level(NULL, (enum rf_log_level)c->boot->log_level);
 	rf_writer_reopen(g->writer);
 	rf_wall_follow(c);
+	rf_port_gate_follow(c->priv->port_gate);
 	rf_crl_fetcher_kick(c->priv->crl);
 	rf_pack_fetcher_kick(c->priv->packs);
 	rf_alerts_kick(c->priv->alerts);
@@ -782,7 +805,7 @@ static const struct step {
 	{ "samples", samples_up, samples_down },
 	{ "local", local_up, local_down },         { "patches", patches_up, patches_down },
 	{ "alerts", alerts_up, alerts_down },      { "attacks", attacks_up, attacks_down },
-	{ "workers", workers_up, workers_down },
+	{ "port sockets", gate_up, gate_down },    { "workers", workers_up, workers_down },
 	{ "listeners", listeners_up, NULL },
 	{ "server", server_up, server_down },      { "crl", crl_up, crl_down },
 	{ "merge", merge_up, merge_down },

@@ -37,6 +37,8 @@ static void listeners(struct making *k, const struct rf_boot *b, unsigned worker
 		l->port = from->address.port;
 		l->sockets = workers;
 		l->backlog = (int)from->backlog;
+		l->ports = from->protocol == RF_PROTO_PORTS;
+		l->transparent = from->transparent;
 	}
 	struct rf_plan_listener *local = listener(k, "api.socket");
 	local->path = keep(k, b->api_socket);
@@ -141,6 +143,9 @@ int rf_plan_from_boot(const struct rf_boot *b, unsigned workers, struct rf_plan 
 	files(&k, b);
 	paths(&k, b);
 	interfaces(&k, b);
+	struct rf_str unused;
+	rf_boot_ports(b, p->ports_allowed, &unused);
+	p->steer = b->ports_steer;
 	p->user = keep(&k, b->user);
 	p->run_dir = keep(&k, b->run_dir);
 	p->drain_ns = b->drain_timeout;

@@ -19,6 +19,7 @@ struct rf_packets;
 struct rf_crl_fetcher;
 struct rf_pack_fetcher;
 struct rf_patches;
+struct rf_port_gate;
 struct rf_port_names;
 struct rf_replays;
 
@@ -41,6 +42,7 @@ struct rf_ctl_private {
 	struct rf_crl_fetcher *crl; /* NULL until it runs */
 	struct rf_pack_fetcher *packs; /* NULL until it runs */
 	struct rf_port_names *port_names; /* NULL until it runs */
+	struct rf_port_gate *port_gate; /* NULL until it runs */
 	uint64_t certificates;      /* changes of client certificates so far: what our own CRL is made of */
 	int monitor_fd;             /* -1 without a monitor (tests) */
 	const struct rf_plan *plan; /* of the boot file in force */

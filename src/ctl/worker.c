@@ -9,11 +9,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 #include "ctl/worker.h"
+#include "ctl/worker_ports.h"
 #include "net/addr.h"
 #include "net/listener.h"
 #include "records/counters.h"
+#include "records/log.h"
 #include "shield/shield.h"
-#include "svc/l4/l4.h"
 
 enum { BUFFERS_CACHED = 256 };
 
@@ -34,6 +35,8 @@ struct message {
 	struct rf_front_conf front;
 	struct rf_http_conf conf;
 	struct rf_node listening;      /* the new ones */
+	struct rf_worker_port port;
+	struct rf_ip at;
 };
 
 struct rf_worker {
@@ -44,7 +47,7 @@ struct rf_worker {
 	struct rf_pool *pool;
 	struct rf_front *front;
 	struct rf_http_edge *edge;
-	struct rf_l4 *l4;
+	struct rf_worker_ports *ports;
 	struct rf_bufpool bufs;
 	struct rf_registry *registry;
 	struct rf_ring *ring;
@@ -52,6 +55,9 @@ struct rf_worker {
 	struct rf_samples *samples;
 	void (*local)(void *arg, struct rf_local_request *q);
 	void *local_arg;
+	void (*reply_socket)(void *arg, struct rf_worker *w, const struct rf_ip *at, uint16_t port);
+	void *reply_arg;
+	unsigned draining;             /* parts that are not done */
 	struct rf_node listening, retired;
 	struct rf_msg *done;
 	pthread_t thread;
@@ -184,6 +190,7 @@ static void adopt(struct message *m)
 	}
 	rf_front_conf(w->front, &m->front);
 	rf_http_edge_conf(w->edge, &m->conf);
+	rf_worker_ports_conf(w->ports, w->ctl->boot, w->ctl->worker_count);
 }
 
 /* --- messages --- */
@@ -215,7 +222,23 @@ static struct message *message_new(struct rf_worker *w, void (*act)(struct messa
 static void recheck(struct message *m)
 {
 	rf_front_recheck(m->worker->front);
-	rf_l4_recheck(m->worker->l4);
+	rf_worker_ports_recheck(m->worker->ports);
+}
+
+static void port_open(struct message *m)
+{
+	if (rf_worker_ports_open(m->worker->ports, &m->port) != RF_OK)
+		rf_log(RF_LOG_ERROR, "ports", "a socket of ports is not served: no memory or descriptor");
+}
+
+static void port_close(struct message *m)
+{
+	rf_worker_ports_close(m->worker->ports, m->port.key);
+}
+
+static void port_reply(struct message *m)
+{
+	rf_worker_ports_reply(m->worker->ports, &m->at, m->port.port, m->port.fd);
 }
 
 static void sever(struct message *m)
@@ -237,6 +260,40 @@ void rf_worker_sever(struct rf_worker *w, const char *device_id)
 		return;
 	}
 	memcpy(m->device, device_id, strnlen(device_id, RF_ID_LEN));
+	rf_loop_post(w->loop, &m->msg);
+}
+
+int rf_worker_port_open(struct rf_worker *w, const struct rf_worker_port *p)
+{
+	struct message *m = message_new(w, port_open);
+	if (!m) {
+		close(p->fd);
+		return RF_E_NOMEM;
+	}
+	m->port = *p;
+	rf_loop_post(w->loop, &m->msg);
+	return RF_OK;
+}
+
+void rf_worker_port_close(struct rf_worker *w, uint32_t key)
+{
+	struct message *m = message_new(w, port_close);
+	if (!m)
+		return; /* it stays open; the snapshot has nothing there, and connections end at once */
+	m->port.key = key;
+	rf_loop_post(w->loop, &m->msg);
+}
+
+void rf_worker_port_reply(struct rf_worker *w, const struct rf_ip *at, uint16_t port, int fd)
+{
+	struct message *m = message_new(w, port_reply);
+	if (!m) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	m->at = *at;
+	m->port = (struct rf_worker_port){ .fd = fd, .port = port };
 	rf_loop_post(w->loop, &m->msg);
 }
 
@@ -268,7 +325,8 @@ int rf_worker_listen(struct rf_worker *w, const struct rf_worker_listener *v, si
 static void drained(void *arg)
 {
 	struct rf_worker *w = arg;
-	rf_loop_stop(w->loop);
+	if (--w->draining == 0)
+		rf_loop_stop(w->loop);
 }
 
 static void drain(struct message *m)
@@ -276,6 +334,8 @@ static void drain(struct message *m)
 	struct rf_worker *w = m->worker;
 	RF_LIST_EACH(it, &w->listening)
 		rf_listener_close(&RF_CONTAINER(it, struct listening, node)->listener);
+	w->draining = 2;
+	rf_worker_ports_drain(w->ports, m->bound_ns, drained, w);
 	rf_front_drain(w->front, m->bound_ns, drained, w);
 }
 
@@ -343,6 +403,25 @@ static void hand_over(void *arg, struct rf_local_request *q)
 	w->local(w->local_arg, q);
 }
 
+static void reply_socket(void *arg, const struct rf_ip *at, uint16_t port)
+{
+	struct rf_worker *w = arg;
+	w->reply_socket(w->reply_arg, w, at, port);
+}
+
+static int make_ports(struct rf_worker *w, const struct rf_worker_spec *spec, struct rf_err *e)
+{
+	uint64_t seed = 0;
+	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+		return rf_fail(e, RF_E_IO, "no random numbers");
+	struct rf_worker_ports_spec s = {
+		.loop = w->loop, .front = w->front, .pool = w->pool, .resolver = w->resolver, .emit = spec->ring ? emit : NULL,
+		.barred = barred, .reply_socket = spec->reply_socket ? reply_socket : NULL, .arg = w, .seed = seed,
+	};
+	w->ports = rf_worker_ports_new(&s, w->ctl->boot, w->ctl->worker_count);
+	return w->ports ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");
+}
+
 static int make_front(struct rf_worker *w, const struct rf_worker_spec *spec, struct rf_err *e)
 {
 	struct rf_front_conf conf = front_conf_of(w->ctl);
@@ -365,8 +444,7 @@ static int make_edge(struct rf_worker *w, const struct rf_worker_spec *spec, str
 		.sample = spec->samples ? keep_sample : NULL, .local = spec->local ? hand_over : NULL, .feed = spec->feed, .arg = w,
 	};
 	w->edge = rf_http_edge_new(&s);
-	w->l4 = rf_l4_new(w->front, w->pool, NULL);
-	return w->edge && w->l4 ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");
+	return w->edge ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");
 }
 
 static int build(struct rf_worker *w, const struct rf_worker_spec *spec, struct rf_err *e)
@@ -379,7 +457,9 @@ static int build(struct rf_worker *w, const struct rf_worker_spec *spec, struct 
 	if (!(w->pool = rf_pool_new(w->loop, w->tls, w->resolver)))
 		return rf_fail(e, RF_E_NOMEM, "no memory for a worker");
 	int rc = make_front(w, spec, e);
-	return rc == RF_OK ? make_edge(w, spec, e) : rc;
+	if (rc == RF_OK)
+		rc = make_edge(w, spec, e);
+	return rc == RF_OK ? make_ports(w, spec, e) : rc;
 }
 
 int rf_worker_new(const struct rf_worker_spec *spec, struct rf_worker **ret, struct rf_err *e)
@@ -395,6 +475,8 @@ int rf_worker_new(const struct rf_worker_spec *spec, struct rf_worker **ret, str
 	w->samples = spec->samples;
 	w->local = spec->local;
 	w->local_arg = spec->local_arg;
+	w->reply_socket = spec->reply_socket;
+	w->reply_arg = spec->reply_arg;
 	w->spare = (struct message){ .msg = { .run = run }, .worker = w, .act = recheck };
 	rf_list_init(&w->listening);
 	rf_list_init(&w->retired);
@@ -424,9 +506,9 @@ void rf_worker_free(struct rf_worker *w)
 		pthread_join(w->thread, NULL);
 	RF_LIST_EACH(it, &w->listening)
 		listening_free(RF_CONTAINER(it, struct listening, node));
+	rf_worker_ports_free(w->ports);
 	rf_front_free(w->front);
 	rf_http_edge_free(w->edge);
-	rf_l4_free(w->l4);
 	if (w->pool)
 		rf_pool_free(w->pool);
 	if (w->resolver)

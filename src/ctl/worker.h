@@ -25,6 +25,9 @@ struct rf_worker_spec {
 	struct rf_identity_env identity;
 	void (*local)(void *arg, struct rf_local_request *q); /* on the worker's thread */
 	void *local_arg;
+	/* A UDP socket is wanted to answer from; it comes by rf_worker_port_reply, at once or later. On the worker's thread. NULL: there is none. */
+	void (*reply_socket)(void *arg, struct rf_worker *w, const struct rf_ip *at, uint16_t port);
+	void *reply_arg;
 };
 
 /* Build it without starting: any error is told before a thread runs. */
@@ -36,6 +39,20 @@ void rf_worker_free(struct rf_worker *w);
 /* Listen on these from now on, and on no others; the descriptors are taken over, and what *boot says is copied. Also sets
  * bounds and times from the control thread's boot file. RF_E_NOMEM: nothing was changed and the descriptors are closed. */
 int rf_worker_listen(struct rf_worker *w, const struct rf_worker_listener *v, size_t n);
+
+/* A socket of ports (ctl/port_gate), named by its key. */
+struct rf_worker_port {
+	int fd;
+	uint32_t key;
+	bool udp;
+	uint16_t port;  /* that it is bound to; 0: many are steered to it */
+};
+/* Serve what comes by it; the descriptor is taken over. RF_E_NOMEM. */
+int rf_worker_port_open(struct rf_worker *w, const struct rf_worker_port *p);
+/* No more; what stands goes on. */
+void rf_worker_port_close(struct rf_worker *w, uint32_t key);
+/* A socket to answer datagrams from, taken over; -1: there is none. */
+void rf_worker_port_reply(struct rf_worker *w, const struct rf_ip *at, uint16_t port, int fd);
 
 /* Messages; each returns at once. */
 void rf_worker_sever(struct rf_worker *w, const char *device_id);

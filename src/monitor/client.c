@@ -131,6 +131,64 @@ int rf_monitor_rules(int fd, int program, bool in_force, uint32_t *ret_at, struc
 	return r;
 }
 
+/* As call, for what gives any number of descriptors up to `room`. */
+static int call_some(int fd, enum rf_request_kind kind, uint32_t arg, const char *text, struct rf_request *answer, int *fds, size_t room,
+		     size_t *ret_count, struct rf_err *e)
+{
+	int got[RF_PLAN_SOCKETS_MAX];
+	size_t count = RF_PLAN_SOCKETS_MAX;
+	int r = call(fd, kind, arg, text, answer, got, &count, e);
+	if (r != RF_OK)
+		return r;
+	if (count > room) {
+		close_all(got, count);
+		return rf_fail(e, RF_E_FULL, "the monitor gave %zu descriptors, more than there is room for", count);
+	}
+	memcpy(fds, got, count * sizeof *got);
+	*ret_count = count;
+	answer->text[sizeof answer->text - 1] = 0;
+	return RF_OK;
+}
+
+int rf_monitor_steer(int fd, int *ret_fd, char *places, size_t size, struct rf_err *e)
+{
+	struct rf_request answer;
+	int got;
+	size_t count = 0;
+	int r = call_some(fd, RF_REQUEST_STEER, 0, "", &answer, &got, 1, &count, e);
+	if (r != RF_OK)
+		return r;
+	*ret_fd = count ? got : -1;
+	snprintf(places, size, "%s", answer.text);
+	return RF_OK;
+}
+
+int rf_monitor_steered(int fd, unsigned group, int *fds, size_t room, size_t *ret_count, struct rf_err *e)
+{
+	struct rf_request answer;
+	return call_some(fd, RF_REQUEST_STEERED, group, "", &answer, fds, room, ret_count, e);
+}
+
+int rf_monitor_bind(int fd, uint32_t port, int *fds, size_t room, size_t *ret_count, struct rf_err *e)
+{
+	struct rf_request answer;
+	return call_some(fd, RF_REQUEST_BIND, port, "", &answer, fds, room, ret_count, e);
+}
+
+int rf_monitor_reply(int fd, uint32_t port, const struct rf_ip *at, int *ret_fd, struct rf_err *e)
+{
+	struct rf_request answer;
+	char text[RF_IP_TEXT];
+	int got;
+	size_t count = 0;
+	int r = call_some(fd, RF_REQUEST_REPLY, port, rf_ip_str(at, text), &answer, &got, 1, &count, e);
+	if (r == RF_OK && !count)
+		r = rf_fail(e, RF_E_IO, "the monitor gave no socket");
+	if (r == RF_OK)
+		*ret_fd = got;
+	return r;
+}
+
 int rf_monitor_replan(int fd, struct rf_buf *text, struct rf_err *e)
 {
 	int got;
@@ -159,3 +217,4 @@ int rf_monitor_reloaded(int fd, bool ok, const char *why, struct rf_err *e)
 {
 	return tell(fd, RF_REQUEST_RELOADED, ok, why, e);
 }
+int rf_monitor_unbind(int fd, uint32_t port, struct rf_err *e) { return tell(fd, RF_REQUEST_UNBIND, port, "", e); }

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/ip.h"
 #include "monitor/request.h"
 
 enum { RF_MONITOR_ANSWER_S = 30 };
@@ -25,6 +26,16 @@ int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, char *wh
 /* Put rules of the phase packet in force (`in_force`), or only have them tried: a program in a sealed file, -1: none. On failure *ret_at is
  * the instruction that the error is about, UINT32_MAX where it is about none. */
 int rf_monitor_rules(int fd, int program, bool in_force, uint32_t *ret_at, struct rf_err *e);
+
+/* The map of steered ports and its places ("0:3,1:5": place and listener); *ret_fd -1 where the kernel does not steer. */
+int rf_monitor_steer(int fd, int *ret_fd, char *places, size_t size, struct rf_err *e);
+/* Sockets, one a worker; none where there are none of that group. */
+int rf_monitor_steered(int fd, unsigned group, int *fds, size_t room, size_t *ret_count, struct rf_err *e);
+/* Those of one port, named as in monitor/ports. RF_E_FULL, RF_E_EXISTS, RF_E_DENIED. */
+int rf_monitor_bind(int fd, uint32_t port, int *fds, size_t room, size_t *ret_count, struct rf_err *e);
+int rf_monitor_unbind(int fd, uint32_t port, struct rf_err *e);
+/* A UDP socket that answers from that port of this address. */
+int rf_monitor_reply(int fd, uint32_t port, const struct rf_ip *at, int *ret_fd, struct rf_err *e);
 
 int rf_monitor_ready(int fd, struct rf_err *e);
 /* The monitor reads the boot file again (the engine cannot); the error is the file's. Its settings are appended to *text

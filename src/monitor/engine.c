@@ -221,7 +221,7 @@ static const struct rf_plan *plan_now(const struct monitor *m) { return m->next 
 static void refuse(struct answer *a, int code, const char *text)
 {
 	a->r.code = code;
-	snprintf(a->r.text, sizeof a->r.text, "%s", text);
+	snprintf(a->r.text, sizeof a->r.text, "%.*s", RF_REQUEST_TEXT - 1, text);
 }
 
 static void on_watch(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
@@ -266,6 +266,53 @@ static void on_rules(struct monitor *m, struct engine *g, const struct rf_reques
 		a->r.code = r;
 		snprintf(a->r.text, sizeof a->r.text, "%.*s", RF_REQUEST_TEXT - 1, e.text);
 	}
+}
+
+static void on_steer(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)g;
+	(void)q;
+	if (m->steer)
+		a->fds[a->count++] = rf_steer_ports(m->steer);
+	rf_mon_ports_text(m, plan_now(m), a->r.text, sizeof a->r.text);
+}
+
+static void on_steered(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)g;
+	a->count = m->steer ? rf_port_sockets_group(&m->ports, q->arg, a->fds) : 0;
+}
+
+static void on_bind(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)g;
+	struct rf_err e = { 0 };
+	int r = rf_port_sockets_bind(&m->ports, plan_now(m), rf_port_name(q->arg), &e);
+	if (r != RF_OK)
+		refuse(a, r, e.text);
+	else
+		a->count = rf_port_sockets_of(&m->ports, plan_now(m), rf_port_name(q->arg), a->fds);
+}
+
+static void on_unbind(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)a;
+	if (g == &m->now) /* one that drains has no say in it */
+		rf_port_sockets_unbind(&m->ports, plan_now(m), rf_port_name(q->arg));
+}
+
+static void on_reply(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)g;
+	struct rf_err e = { 0 };
+	struct rf_ip at;
+	int fd, r = RF_E_SYNTAX;
+	if (rf_ip_parse(rf_str_z(q->text), &at))
+		r = rf_port_reply(plan_now(m), rf_port_name(q->arg), &at, &fd, &e);
+	if (r != RF_OK)
+		refuse(a, r, e.text);
+	else
+		a->fds[a->count++] = a->close_after = fd;
 }
 
 static void on_open(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
@@ -356,6 +403,7 @@ static void on_reloaded(struct monitor *m, struct engine *g, const struct rf_req
 		m->plan = m->next;
 		m->next = NULL;
 		rf_sockets_trim(&m->sockets, m->plan);
+		rf_mon_ports_follow(m, m->plan);
 		if (m->filter)
 			rf_mon_gate_follow(m, m->plan);
 		rf_mon_say(m, 'i', "reloaded");
@@ -389,6 +437,8 @@ static void on_violation(struct monitor *m, struct engine *g, const struct rf_re
 }
 
 static void (*const handlers[RF_REQUEST_COUNT])(struct monitor *, struct engine *, const struct rf_request *, struct answer *) = {
+	[RF_REQUEST_STEER] = on_steer, [RF_REQUEST_STEERED] = on_steered, [RF_REQUEST_BIND] = on_bind, [RF_REQUEST_UNBIND] = on_unbind,
+	[RF_REQUEST_REPLY] = on_reply,
 	[RF_REQUEST_WATCH] = on_watch, [RF_REQUEST_LISTEN] = on_listen, [RF_REQUEST_FILTER] = on_filter, [RF_REQUEST_RULES] = on_rules, [RF_REQUEST_OPEN] = on_open, [RF_REQUEST_READY] = on_ready,
 	[RF_REQUEST_REPLAN] = on_replan, [RF_REQUEST_RELOADED] = on_reloaded, [RF_REQUEST_ALIVE] = on_alive,
 	[RF_REQUEST_STATUS] = on_status, [RF_REQUEST_VIOLATION] = on_violation,

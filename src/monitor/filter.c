@@ -10,16 +10,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/if_link.h>
-#include <linux/magic.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 #include "bpf/facts.h"
 #include "bpf/filter.skel.h"
+#include "monitor/pins.h"
 #include "monitor/rules.h"
 
 enum { PATH = 256 };
@@ -37,38 +34,6 @@ static const char *const names[] = {
 #undef X
 };
 enum { PINS = sizeof names / sizeof *names };
-
-static _Thread_local char said[400]; /* the last complaint of libbpf or the verifier */
-
-static int keep_complaint(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	char line[sizeof said];
-	if (level != LIBBPF_WARN)
-		return 0;
-	int n = vsnprintf(line, sizeof line, fmt, ap);
-	if (n > 0 && !strstr(line, "END PROG LOAD LOG"))
-		snprintf(said, sizeof said, "%.*s", (int)strcspn(line, "\n"), line);
-	return n;
-}
-
-/* bpffs is not mounted everywhere. */
-static int ensure_dir(const char *dir, struct rf_err *e)
-{
-	struct statfs fs;
-	char parent[PATH];
-	snprintf(parent, sizeof parent, "%s", dir);
-	char *slash = strrchr(parent, '/');
-	if (!slash || slash == parent)
-		return rf_fail(e, RF_E_INVALID, "%s is no directory below a bpf file system", dir);
-	*slash = 0;
-	if (statfs(parent, &fs) == 0 && fs.f_type != BPF_FS_MAGIC && strcmp(parent, "/sys/fs/bpf") == 0)
-		mount("bpf", parent, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700");
-	if (statfs(parent, &fs) != 0 || fs.f_type != BPF_FS_MAGIC)
-		return rf_fail(e, RF_E_UNSUPPORTED, "%s is not on a bpf file system, and none could be mounted there", parent);
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return rf_fail(e, RF_E_IO, "%s cannot be made: %s", dir, strerror(errno));
-	return RF_OK;
-}
 
 static void map_path(const struct rf_filter *f, unsigned which, char to[PATH])
 {
@@ -109,9 +74,8 @@ int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, str
 		return rf_fail(e, f ? RF_E_TOO_LARGE : RF_E_NOMEM, "the directory for pins of the kernel filter: no memory, or its name is too long");
 	}
 	snprintf(f->dir, sizeof f->dir, "%s", dir);
-	libbpf_set_print(keep_complaint);
-	said[0] = 0;
-	int rc = ensure_dir(dir, e);
+	rf_pins_listen();
+	int rc = rf_pins_dir(dir, e);
 	if (rc != RF_OK) {
 		free(f);
 		return rc;
@@ -131,7 +95,7 @@ int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, str
 	if (rc) {
 		unload(f);
 		free(f);
-		return rf_fail(e, RF_E_UNSUPPORTED, "the kernel does not take the filter: %s%s%s", strerror(-rc), said[0] ? ": " : "", said);
+		return rf_fail(e, RF_E_UNSUPPORTED, "the kernel does not take the filter: %s%s", strerror(-rc), rf_pins_complaint());
 	}
 	*ret = f;
 	*ret_fresh = fresh;

@@ -55,6 +55,7 @@ static void stop(struct monitor *m)
 	rf_notify("STOPPING=1\nSTATUS=draining");
 	rf_mon_say(m, 'i', "stopping: requests under way may take %.0f s to end", (double)m->plan->drain_ns / (double)RF_NS_S);
 	rf_sockets_close(&m->sockets, true);
+	rf_mon_ports_end(m);
 	rf_mon_engine_drain(m, &m->now);
 	rf_mon_engine_drain(m, &m->old);
 }
@@ -212,6 +213,7 @@ static int begin(struct monitor *m, struct rf_err *e)
 	rf_sockets_trim(&m->sockets, m->plan);
 	if ((r = rf_sockets_ensure(&m->sockets, m->plan, e)) != RF_OK)
 		return r;
+	rf_mon_ports_follow(m, m->plan);
 	rf_mon_gate_begin(m);
 	write_pid(m);
 	m->watchdog_ns = rf_notify_watchdog();
@@ -240,6 +242,7 @@ int rf_monitor_run(const struct rf_monitor_conf *conf)
 	while (!m->done)
 		turn(m);
 	rf_sockets_close(&m->sockets, true);
+	rf_mon_ports_end(m);
 	rf_mon_gate_end(m);
 	if (m->plan && *m->plan->pid_file)
 		unlink(m->plan->pid_file);

@@ -3,8 +3,10 @@
 #include <net/if.h>
 #include "monitor/filter.h"
 #include "monitor/monitor.h"
+#include "monitor/ports.h"
 #include "monitor/request.h"
 #include "monitor/sockets.h"
+#include "monitor/steer.h"
 
 struct engine {
 	pid_t pid;         /* 0: none */
@@ -30,6 +32,9 @@ struct monitor {
 	struct rf_filter *filter;    /* NULL: none was wanted, or the kernel takes none */
 	struct gate gates[RF_PLAN_INTERFACES_MAX];
 	size_t gate_count;
+	struct rf_port_sockets ports;
+	struct rf_steer *steer;      /* NULL: the kernel steers no ports */
+	struct rf_ip places[RF_STEER_PLACES]; /* addresses at which it does; family 0: a free one */
 	int links;                   /* tells of interfaces that come and go; -1 */
 	struct engine now, old;      /* old: drains after an upgrade, or serves until the new one is ready */
 	int signals;
@@ -64,6 +69,11 @@ void rf_mon_gate_follow(struct monitor *m, const struct rf_plan *plan); /* after
 void rf_mon_gate_ensure(struct monitor *m);
 void rf_mon_gate_links(struct monitor *m);                /* something is to read on m->links */
 void rf_mon_gate_text(const struct monitor *m, char *to, size_t room); /* "eth0 native, eth1 absent" */
+
+/* steering.c */
+void rf_mon_ports_follow(struct monitor *m, const struct rf_plan *plan); /* at the start, and after a reload */
+void rf_mon_ports_end(struct monitor *m);
+void rf_mon_ports_text(const struct monitor *m, const struct rf_plan *plan, char *to, size_t room); /* "0:3,1:5": place and listener */
 
 /* upgrade.c */
 void rf_mon_upgrade_check(struct monitor *m);             /* SIGUSR2 */

@@ -18,6 +18,8 @@ struct rf_plan_listener {
 	uint16_t port;
 	unsigned sockets;  /* of one SO_REUSEPORT group, one a worker; 1 for a Unix socket */
 	int backlog;
+	bool ports;        /* of apps: not opened with the plan but port by port, or steered to (monitor/ports); port 0, or that of what is routed to it */
+	bool transparent;  /* of those: connections to addresses of others come here too */
 };
 
 struct rf_plan_path { const char *path; bool owned; }; /* made when absent; owned: must belong to the engine's user */
@@ -34,7 +36,9 @@ struct rf_plan {
 	size_t readable_count;
 	const char *interfaces[RF_PLAN_INTERFACES_MAX]; /* on which the kernel filter stands */
 	size_t interface_count;
-	const char *filter_dir;               /* of bpffs: where it is pinned */
+	const char *filter_dir;               /* of bpffs: where it and the steering of ports are pinned */
+	uint64_t ports_allowed[65536 / 64];   /* what listeners of ports may have */
+	bool steer;                           /* ports by the kernel, where it can */
 	const char *run_dir;                  /* made when absent, for the monitor alone; "": none */
 	const char *pid_file;                 /* "": none */
 	uint64_t drain_ns;

@@ -4,8 +4,9 @@
 #include "monitor/request.h"
 #include <errno.h>
 #include <sys/socket.h>
+#include "monitor/ports.h"
 
-enum argument { NONE, LISTENER, FILE_, FLAG, NUMBER };
+enum argument { NONE, LISTENER, FILE_, FLAG, NUMBER, GROUP, PORT, ANSWER };
 #define FILE FILE_
 static const enum argument arguments[RF_REQUEST_COUNT] = {
 #define RF_REQUEST(name, argument, doc) argument,
@@ -13,6 +14,13 @@ static const enum argument arguments[RF_REQUEST_COUNT] = {
 #undef RF_REQUEST
 };
 #undef FILE
+
+/* A transparent listener answers from whatever port was asked. */
+static bool answers(const struct rf_plan *plan, struct rf_port_name n)
+{
+	const struct rf_plan_listener *l = n.listener < plan->listener_count ? &plan->listeners[n.listener] : NULL;
+	return l && l->ports && n.udp && n.port && (l->port || rf_port_allowed(plan, n));
+}
 
 int rf_request_check(const void *p, size_t n, const struct rf_plan *plan, struct rf_request *ret)
 {
@@ -25,8 +33,11 @@ int rf_request_check(const void *p, size_t n, const struct rf_plan *plan, struct
 	if (r.kind >= RF_REQUEST_COUNT)
 		return RF_E_UNKNOWN;
 	const size_t bound[] = { [NONE] = 1, [LISTENER] = plan->listener_count, [FILE_] = plan->file_count, [FLAG] = 2,
-				 [NUMBER] = 4096 };
+				 [NUMBER] = 4096, [GROUP] = RF_PORT_GROUPS, [PORT] = UINT32_MAX, [ANSWER] = UINT32_MAX };
 	if (r.arg >= bound[arguments[r.kind]])
+		return RF_E_RANGE;
+	if ((arguments[r.kind] == PORT && !rf_port_allowed(plan, rf_port_name(r.arg))) ||
+	    (arguments[r.kind] == ANSWER && !answers(plan, rf_port_name(r.arg))))
 		return RF_E_RANGE;
 	for (size_t i = 0; r.text[i]; i++)
 		if ((unsigned char)r.text[i] < ' ')

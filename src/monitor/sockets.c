@@ -181,7 +181,7 @@ int rf_sockets_ensure(struct rf_sockets *s, const struct rf_plan *plan, struct r
 {
 	size_t before = s->count;
 	for (size_t i = 0; i < plan->listener_count; i++) {
-		int r = ensure_one(s, &plan->listeners[i], plan->user, e);
+		int r = plan->listeners[i].ports ? RF_OK : ensure_one(s, &plan->listeners[i], plan->user, e);
 		if (r == RF_OK)
 			continue;
 		while (s->count > before)
@@ -196,7 +196,7 @@ void rf_sockets_trim(struct rf_sockets *s, const struct rf_plan *plan)
 	size_t kept = 0;
 	for (size_t i = 0; i < s->count; i++) {
 		size_t k = 0;
-		while (k < plan->listener_count && !is_of(&s->v[i], &plan->listeners[k]))
+		while (k < plan->listener_count && (plan->listeners[k].ports || !is_of(&s->v[i], &plan->listeners[k])))
 			k++;
 		if (k < plan->listener_count)
 			s->v[kept++] = s->v[i];

@@ -1,0 +1,144 @@
+/* ctl/worker_ports: see worker_ports.h.
+ *
+ * A socket comes with a key and goes by it. TCP: accepted -> front -> svc/l4. UDP: svc/l4/udp has the descriptor.
+ */
+#include "ctl/worker_ports.h"
+#include <stdlib.h>
+#include <unistd.h>
+#include "net/listener.h"
+#include "records/log.h"
+#include "svc/l4/l4.h"
+#include "svc/l4/udp.h"
+
+struct gate {
+	struct rf_node node;
+	struct rf_worker_ports *ports;
+	uint32_t key;
+	struct rf_listener listener;        /* of TCP */
+	struct rf_l4_udp_socket *datagrams; /* NULL: TCP */
+};
+
+struct rf_worker_ports {
+	struct rf_loop *loop;
+	struct rf_front *front;
+	struct rf_l4 *l4;
+	struct rf_l4_udp *udp;
+	struct rf_front_listener facts;     /* of all TCP sockets; outlives their connections */
+	struct rf_node gates;
+};
+
+static void on_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
+{
+	struct rf_worker_ports *p = RF_CONTAINER(l, struct gate, listener)->ports;
+	rf_front_accept(p->front, &p->facts, fd, peer);
+}
+
+static void gate_free(struct gate *g)
+{
+	if (g->datagrams)
+		rf_l4_udp_unlisten(g->datagrams);
+	else
+		rf_listener_close(&g->listener);
+	rf_list_del(&g->node);
+	free(g);
+}
+
+int rf_worker_ports_open(struct rf_worker_ports *p, const struct rf_worker_port *what)
+{
+	struct gate *g = calloc(1, sizeof *g);
+	if (!g) {
+		close(what->fd);
+		return RF_E_NOMEM;
+	}
+	g->ports = p;
+	g->key = what->key;
+	int rc = what->udp ? rf_l4_udp_listen(p->udp, what->fd, what->port, &g->datagrams) :
+		rf_listener_adopt(&g->listener, p->loop, what->fd, on_accept);
+	if (rc == RF_OK)
+		rf_list_push(&p->gates, &g->node);
+	else
+		free(g);
+	return rc;
+}
+
+void rf_worker_ports_close(struct rf_worker_ports *p, uint32_t key)
+{
+	RF_LIST_EACH(it, &p->gates) {
+		struct gate *g = RF_CONTAINER(it, struct gate, node);
+		if (g->key == key)
+			gate_free(g);
+	}
+}
+
+void rf_worker_ports_reply(struct rf_worker_ports *p, const struct rf_ip *at, uint16_t port, int fd)
+{
+	rf_l4_udp_reply(p->udp, at, port, fd);
+}
+
+size_t rf_worker_ports_recheck(struct rf_worker_ports *p)
+{
+	rf_l4_udp_recheck(p->udp);
+	return rf_l4_recheck(p->l4);
+}
+
+void rf_worker_ports_drain(struct rf_worker_ports *p, uint64_t bound_ns, void (*done)(void *arg), void *arg)
+{
+	RF_LIST_EACH(it, &p->gates) {
+		struct gate *g = RF_CONTAINER(it, struct gate, node);
+		if (!g->datagrams)
+			gate_free(g);
+	}
+	rf_l4_udp_drain(p->udp, bound_ns, done, arg);
+}
+
+/* --- settings --- */
+
+static struct rf_l4_udp_conf udp_conf(const struct rf_boot *b, size_t workers)
+{
+	struct rf_l4_udp_conf conf = rf_l4_udp_conf_default;
+	size_t n = workers ? workers : 1;
+	conf.sessions = (uint32_t)((b->limits_udp_sessions + n - 1) / n);
+	conf.sessions_per_address = (uint32_t)b->limits_udp_sessions_per_address;
+	conf.session_rate = (uint32_t)b->limits_udp_session_rate;
+	conf.rule_memory = b->limits_request_memory;
+	return conf;
+}
+
+void rf_worker_ports_conf(struct rf_worker_ports *p, const struct rf_boot *b, size_t workers)
+{
+	struct rf_l4_udp_conf conf = udp_conf(b, workers);
+	rf_l4_udp_conf(p->udp, &conf);
+}
+
+struct rf_worker_ports *rf_worker_ports_new(const struct rf_worker_ports_spec *s, const struct rf_boot *b, size_t workers)
+{
+	struct rf_worker_ports *p = calloc(1, sizeof *p);
+	if (!p)
+		return NULL;
+	struct rf_l4_udp_conf conf = udp_conf(b, workers);
+	struct rf_l4_udp_spec udp = {
+		.loop = s->loop, .resolver = s->resolver, .conf = &conf, .snap = rf_snap_now, .emit = s->emit, .barred = s->barred,
+		.reply_socket = s->reply_socket, .arg = s->arg, .seed = s->seed,
+	};
+	rf_list_init(&p->gates);
+	p->loop = s->loop;
+	p->front = s->front;
+	p->l4 = rf_l4_new(s->front, s->pool, NULL);
+	p->udp = rf_l4_udp_new(&udp);
+	p->facts = (struct rf_front_listener){ .service = &rf_l4_service, .service_arg = p->l4, .any = true };
+	if (p->l4 && p->udp)
+		return p;
+	rf_worker_ports_free(p);
+	return NULL;
+}
+
+void rf_worker_ports_free(struct rf_worker_ports *p)
+{
+	if (!p)
+		return;
+	RF_LIST_EACH(it, &p->gates)
+		gate_free(RF_CONTAINER(it, struct gate, node));
+	rf_l4_udp_free(p->udp);
+	rf_l4_free(p->l4);
+	free(p);
+}
