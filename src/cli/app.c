@@ -6,7 +6,7 @@ static int apps_of_zone(struct cli *c, json_t *zone, void *arg)
 {
 	RF_BUF_AUTO path = { 0 };
 	json_t *apps = NULL;
-	rf_buf_printf(&path, "/zones/%s/apps", json_string_value(json_object_get(zone, "id")));
+	rf_buf_printf(&path, "/zones/%s%s", json_string_value(json_object_get(zone, "id")), c->command->path + strlen("/zones/{zone}"));
 	int rc = cli_all(c, rf_buf_z(&path), &apps);
 	if (rc == RF_OK && json_array_extend(arg, apps) != 0)
 		rc = rf_fail(&c->e, RF_E_NOMEM, "memory is exhausted");
@@ -74,8 +74,7 @@ static int make_zone(struct cli *c, const char *name)
 	return rc;
 }
 
-/* The zone of --zone, or the one that covers the host; made where there is none. */
-static int zone_for(struct cli *c, const char *host)
+int cli_zone_for(struct cli *c, const char *host)
 {
 	const char *name = cli_get(c, "zone");
 	struct cover best = { .host = name ? name : strncmp(host, "*.", 2) == 0 ? host + 2 : host };
@@ -99,8 +98,13 @@ static int zone_for(struct cli *c, const char *host)
 int cli_run_app_add(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
-	json_t *body = NULL, *app = NULL, *origins = json_array();
+	json_t *body = NULL, *app = NULL;
 	const char *url;
+	if (cli_has(c, "protocol"))
+		return cli_run_port_put(c);
+	if (!cli_has(c, "host"))
+		return cli_wrong(c, RF_E_MISSING, "say which hosts it serves with --host, or which port with --protocol tcp/22");
+	json_t *origins = json_array();
 	int rc = cli_body(c, &body);
 	for (size_t i = 0; rc == RF_OK && (url = cli_get_nth(c, "origin", i)); i++)
 		if (json_array_append_new(origins, json_pack("{s:s}", "url", url)) != 0)
@@ -109,7 +113,7 @@ int cli_run_app_add(struct cli *c)
 		json_object_set(body, "origins", origins);
 	json_decref(origins);
 	if (rc == RF_OK)
-		rc = zone_for(c, cli_get(c, "host"));
+		rc = cli_zone_for(c, cli_get(c, "host"));
 	if (rc == RF_OK)
 		rc = cli_path(c, c->command->path, NULL, NULL, &path);
 	if (rc == RF_OK && c->dry_run)

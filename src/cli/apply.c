@@ -471,7 +471,10 @@ static int apply_rules(struct apply *a, const json_t *wanted, const char *zone_i
 
 static int apply_zone(struct apply *a, const json_t *zone, const char *id)
 {
-	int rc = apply_kind(a, &state_kinds[state_kind_count - 1], json_object_get(zone, "apps"), id);
+	int rc = RF_OK;
+	for (size_t i = 0; i < state_kind_count && rc == RF_OK; i++)
+		if (state_kinds[i].in_zone)
+			rc = apply_kind(a, &state_kinds[i], json_object_get(zone, state_kinds[i].section), id);
 	return rc == RF_OK ? apply_rules(a, json_object_get(zone, "rules"), id, text(zone, "name")) : rc;
 }
 
@@ -498,15 +501,16 @@ static int prune_kind(struct apply *a, const struct state_kind *k, const json_t 
 	return rc;
 }
 
-static int prune_apps(struct apply *a)
+static int prune_zones(struct apply *a)
 {
 	json_t *zones = NULL, *zone;
 	size_t i;
-	int rc = state_objects(a->c, &state_kinds[state_kind_count - 2], NULL, &zones);
+	int rc = state_objects(a->c, state_kind("zone"), NULL, &zones);
 	json_array_foreach(zones, i, zone) {
 		const json_t *wanted = by_name(json_object_get(a->doc, "zones"), text(zone, "name"));
-		if (rc == RF_OK && wanted)
-			rc = prune_kind(a, &state_kinds[state_kind_count - 1], json_object_get(wanted, "apps"), text(zone, "id"));
+		for (size_t k = 0; k < state_kind_count && rc == RF_OK && wanted; k++)
+			if (state_kinds[k].in_zone)
+				rc = prune_kind(a, &state_kinds[k], json_object_get(wanted, state_kinds[k].section), text(zone, "id"));
 	}
 	json_decref(zones);
 	return rc;
@@ -514,9 +518,10 @@ static int prune_apps(struct apply *a)
 
 static int prune(struct apply *a)
 {
-	int rc = prune_apps(a);
-	for (size_t i = state_kind_count - 1; rc == RF_OK && i-- > 0;)
-		rc = prune_kind(a, &state_kinds[i], json_object_get(a->doc, state_kinds[i].section), NULL);
+	int rc = prune_zones(a);
+	for (size_t i = state_kind_count; rc == RF_OK && i-- > 0;)
+		if (!state_kinds[i].in_zone)
+			rc = prune_kind(a, &state_kinds[i], json_object_get(a->doc, state_kinds[i].section), NULL);
 	return rc;
 }
 
@@ -549,11 +554,9 @@ static json_t *named_after(const struct apply *a, const json_t *now, const json_
 /* Patches as they stand, each with its state, with what the file says of them; new ones are drafts. */
 static int patches_after(const struct apply *a, json_t **ret)
 {
-	const struct state_kind *k = state_kinds;
+	const struct state_kind *k = state_kind("patch");
 	json_t *now = NULL, *out = json_array(), *one;
 	size_t i;
-	while (strcmp(k->kind, "patch") != 0)
-		k++;
 	int rc = state_objects(a->c, k, NULL, &now);
 	const json_t *wanted = json_object_get(a->doc, k->section);
 	json_array_foreach(now, i, one) {
@@ -618,8 +621,9 @@ static int apply_all(struct apply *a)
 		rc = rehearse(a);
 	if (rc == RF_OK)
 		rc = state_objects(a->c, &state_kinds[1], NULL, &a->roots);
-	for (size_t i = 0; rc == RF_OK && i + 1 < state_kind_count; i++)
-		rc = apply_kind(a, &state_kinds[i], json_object_get(a->doc, state_kinds[i].section), NULL);
+	for (size_t i = 0; rc == RF_OK && i < state_kind_count; i++)
+		if (!state_kinds[i].in_zone)
+			rc = apply_kind(a, &state_kinds[i], json_object_get(a->doc, state_kinds[i].section), NULL);
 	if (rc == RF_OK)
 		rc = apply_rules(a, json_object_get(a->doc, "rules"), NULL, "account");
 	if (rc == RF_OK && a->prune)

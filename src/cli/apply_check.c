@@ -61,9 +61,11 @@ static int check_zones(struct cli *c, const json_t *zones)
 	int rc = RF_OK;
 	json_array_foreach(zones, i, zone) {
 		char at[64];
-		snprintf(at, sizeof at, "/zones/%zu/apps", i);
-		if (rc == RF_OK)
-			rc = check_objects(c, &state_kinds[state_kind_count - 1], json_object_get(zone, "apps"), at);
+		for (size_t k = 0; k < state_kind_count && rc == RF_OK; k++) {
+			snprintf(at, sizeof at, "/zones/%zu/%s", i, state_kinds[k].section);
+			if (state_kinds[k].in_zone)
+				rc = check_objects(c, &state_kinds[k], json_object_get(zone, state_kinds[k].section), at);
+		}
 		snprintf(at, sizeof at, "/zones/%zu/rules", i);
 		if (rc == RF_OK)
 			rc = check_rules(c, json_object_get(zone, "rules"), at);
@@ -88,10 +90,11 @@ int cli_apply_check(struct cli *c, const json_t *doc)
 				     near ? near : "", near ? "\"?" : "");
 		}
 	}
-	for (size_t i = 0; rc == RF_OK && i + 1 < state_kind_count; i++) {
+	for (size_t i = 0; rc == RF_OK && i < state_kind_count; i++) {
 		char at[32];
 		snprintf(at, sizeof at, "/%s", state_kinds[i].section);
-		rc = check_objects(c, &state_kinds[i], json_object_get(doc, state_kinds[i].section), at);
+		if (!state_kinds[i].in_zone)
+			rc = check_objects(c, &state_kinds[i], json_object_get(doc, state_kinds[i].section), at);
 	}
 	if (rc == RF_OK)
 		rc = check_zones(c, json_object_get(doc, "zones"));

@@ -11,6 +11,7 @@
 #define D1 "22222222222222222222222222222222"
 #define Z1 "33333333333333333333333333333333"
 #define L1 "44444444444444444444444444444444"
+#define P2 "88888888888888888888888888888888"
 #define P1 "55555555555555555555555555555555"
 #define S1 "66666666666666666666666666666666"
 #define I1 "77777777777777777777777777777777"
@@ -35,6 +36,9 @@ static const struct canned state[] = {
 	{ "GET", V4 "/zones/" Z1 "/apps?*", 200,
 	  MANY("[{\"id\":\"" P1 "\",\"zone_id\":\"" Z1 "\",\"name\":\"api\",\"hosts\":[\"api.example.com\"],"
 	       "\"origins\":[{\"url\":\"http://127.0.0.1:9000\",\"verify\":true,\"weight\":1}],\"client_auth\":\"enforce\"}]") },
+	{ "GET", V4 "/zones/" Z1 "/spectrum/apps?*", 200,
+	  MANY("[{\"id\":\"" P2 "\",\"name\":\"ssh.example.com/tcp/22\",\"protocol\":\"tcp/22\",\"dns\":{\"type\":\"ADDRESS\",\"name\":\"ssh.example.com\"},"
+	       "\"origin_direct\":[\"tcp://192.0.2.1:22\"],\"tls\":\"off\",\"guard\":\"ssh\",\"edge_ips\":{\"type\":\"dynamic\",\"connectivity\":\"all\"}}]") },
 	{ "GET", V4 "/zones/" Z1 "/rulesets?*", 200, MANY("[]") },
 	{ "GET", AC "/rulesets?*", 200, MANY("[{\"id\":\"" S1 "\",\"phase\":\"http_request\",\"kind\":\"root\"}]") },
 	{ "GET", AC "/rulesets/" S1, 200, OK("{\"id\":\"" S1 "\",\"phase\":\"http_request\",\"rules\":[" RULE "]}") },
@@ -111,6 +115,8 @@ static const char fleet[] =
 	"classes:\n- name: lamps\n  max_connections: 8\n- name: pumps\n"
 	"devices:\n- name: pump-1\n  class: pumps\n  credentials:\n  - {kind: ski, value: CD}\n"
 	"zones:\n- name: example.com\n  apps:\n  - name: api\n    hosts: [api.example.com]\n    origins: [{url: 'http://127.0.0.1:9001'}]\n"
+	"  ports:\n  - {name: ssh.example.com/tcp/22, guard: none}\n  - name: coap\n    protocol: udp/5683\n    dns: {name: coap.example.com}\n"
+	"    origin_direct: ['udp://192.0.2.1:5683']\n"
 	"rules:\n  http_request:\n  - {ref: stop, expression: 'http.request.uri.path contains \"/x\"', action: block}\n"
 	"  - {ref: office, expression: 'not ip.src in $office', action: log}\n"
 	"tests:\n- {name: x is stopped, request: {host: api.example.com, path: /x}, expect: {action: block, rule: stop}}\n";
@@ -126,7 +132,7 @@ static void applies_what_differs(void **s)
 	assert_int_equal(r.status, 0);
 	assert_string_equal(r.out,
 		"~ list office: 1 entries more, 0 fewer\n~ class lamps: max_connections\n+ class pumps\n+ device pump-1\n"
-		"~ app api: origins\n+ rule of account, http_request, office\n6 changes made\n");
+		"~ app api: origins\n~ port ssh.example.com/tcp/22: guard\n+ port coap\n+ rule of account, http_request, office\n8 changes made\n");
 	assert_int_equal(writes(&d), 1); /* all in one */
 	const char *batch = asked(&d, "POST", AC "/batch")->body;
 	has(batch, "\"revision\":5");
@@ -140,7 +146,7 @@ static void applies_what_differs(void **s)
 	double_start(&d, state);
 	r = RUN(&d, "apply", "-f", path, "--dry-run", "--prune");
 	has(r.out, "- device lamp-1\n");
-	has(r.out, "7 changes would be made\n");
+	has(r.out, "9 changes would be made\n");
 	assert_int_equal(writes(&d), 1);
 	asked(&d, "POST", AC "/batch?dry_run=true");
 	ran_free(&r);

@@ -131,6 +131,8 @@ void cli_escape(struct rf_buf *to, const char *text);
 int cli_account(struct cli *c);
 /* The zone that --zone names, or the only one. Fills c->zone_id. */
 int cli_zone(struct cli *c);
+/* The zone of --zone, or the one that covers the host; made where there is none. */
+int cli_zone_for(struct cli *c, const char *host);
 /* The id of the object of a kind ("device", "class", "app", ...) by id or name; for what lives in zones, c->zone_id too. */
 int cli_resolve(struct cli *c, const char *kind, const char *name, char ret_id[33]);
 /* The path with {account} and {zone} filled and, where id is not NULL, {kind}. */
@@ -174,6 +176,7 @@ int cli_run_device_add(struct cli *c);
 int cli_run_device_bind(struct cli *c);
 int cli_run_app_list(struct cli *c);
 int cli_run_app_add(struct cli *c);
+int cli_run_port_put(struct cli *c);
 int cli_run_zone_pause(struct cli *c);
 int cli_run_origin_list(struct cli *c);
 int cli_run_origin_add(struct cli *c);

@@ -190,6 +190,49 @@ static void makes_the_zone_of_an_app(void **state)
 	double_stop(&d);
 }
 
+static void opens_and_changes_ports(void **state)
+{
+	(void)state;
+	static const struct canned answers[] = {
+		ACCOUNTS, ZONES,
+		{ "POST", V4 "/zones/" Z1 "/spectrum/apps", 200, OK("{\"id\":\"" P1 "\",\"name\":\"ssh.example.com/tcp/22\"}") },
+		{ "GET", V4 "/zones/" Z1 "/spectrum/apps?*", 200,
+		  MANY("[{\"id\":\"" P1 "\",\"name\":\"ssh.example.com/tcp/22\",\"protocol\":\"tcp/22\",\"origin_direct\":[\"tcp://192.0.2.1:22\"]}]", "1", "1") },
+		{ "PATCH", V4 "/zones/" Z1 "/spectrum/apps/" P1, 200, OK("{\"id\":\"" P1 "\",\"name\":\"ssh.example.com/tcp/22\"}") },
+		{ "DELETE", V4 "/zones/" Z1 "/spectrum/apps/" P1, 200, OK("{\"id\":\"" P1 "\"}") },
+		END,
+	};
+	static const char wanted[] = "{\"dns\":{\"name\":\"ssh.example.com\"},\"origin_direct\":[\"tcp://192.0.2.1:22\"],\"protocol\":\"tcp/22\"}";
+	struct api_double d;
+	double_start(&d, answers);
+	struct ran r = RUN(&d, "port", "add", "ssh.example.com", "--protocol", "tcp/22", "--origin", "tcp://192.0.2.1:22");
+	assert_int_equal(r.status, 0);
+	has(r.out, "port ssh.example.com/tcp/22 opened");
+	assert_string_equal(d.asked[d.count - 1].body, wanted);
+	ran_free(&r);
+	r = RUN(&d, "app", "add", "ssh.example.com", "--protocol", "tcp/22", "--origin", "tcp://192.0.2.1:22");
+	assert_int_equal(r.status, 0);
+	assert_string_equal(d.asked[d.count - 1].body, wanted);
+	ran_free(&r);
+	r = RUN(&d, "app", "add", "ssh", "--origin", "tcp://192.0.2.1:22");
+	assert_int_equal(r.status, 2);
+	has(r.err, "--protocol");
+	ran_free(&r);
+	r = RUN(&d, "port", "list");
+	assert_int_equal(r.status, 0);
+	has(r.out, "tcp://192.0.2.1:22");
+	ran_free(&r);
+	r = RUN(&d, "port", "edit", "ssh.example.com/tcp/22", "--guard", "ssh", "--origin-name", "o.test", "--address", "192.0.2.9");
+	assert_int_equal(r.status, 0);
+	assert_string_equal(d.asked[d.count - 1].body, "{\"guard\":\"ssh\",\"origin_dns\":{\"name\":\"o.test\"},"
+		"\"edge_ips\":{\"type\":\"static\",\"ips\":[\"192.0.2.9\"]}}");
+	ran_free(&r);
+	r = RUN(&d, "port", "delete", "ssh.example.com/tcp/22");
+	assert_int_equal(r.status, 0);
+	ran_free(&r);
+	double_stop(&d);
+}
+
 static const struct canned rules[] = {
 	ACCOUNTS, ZONES,
 	{ "GET", V4 "/accounts/" A "/rulesets?*", 200, MANY("[{\"id\":\"" S1 "\",\"phase\":\"http_request\"}]", "1", "1") },
@@ -469,7 +512,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_all_pages), cmocka_unit_test(resolves_names_exactly), cmocka_unit_test(tells_what_the_api_refuses),
-		cmocka_unit_test(writes_a_bundle), cmocka_unit_test(makes_the_zone_of_an_app), cmocka_unit_test(changes_rules),
+		cmocka_unit_test(writes_a_bundle), cmocka_unit_test(makes_the_zone_of_an_app), cmocka_unit_test(opens_and_changes_ports), cmocka_unit_test(changes_rules),
 		cmocka_unit_test(follows_records), cmocka_unit_test(refuses_wrong_words), cmocka_unit_test(help_fits_a_screen),
 		cmocka_unit_test(examples_are_right), cmocka_unit_test(completes), cmocka_unit_test(pushes_a_file_as_one_change), cmocka_unit_test(reads_requests_and_times),
 	};

@@ -27,6 +27,7 @@ const struct cli_noun cli_nouns[] = {
 	{ "class", "what devices of a kind share: limits, binding" },
 	{ "app", "hosts at the edge" },
 	{ "origin", "the servers behind an app" },
+	{ "port", "TCP and UDP ports of the edge, and ranges of them" },
 	{ "zone", "domains whose hosts the edge serves" },
 	{ "cert", "server certificates of a zone's hosts" },
 	{ "rule", "expressions and what happens where they match" },
@@ -72,6 +73,17 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	OPT("origin-ca", "FILE", CLI_FILE, "origin_ca", "roots to verify origins with"), \
 	SWITCH("refuse-handshake", CLI_TRUE, "refuse_handshake", "of enforce: refuse in the TLS handshake"), \
 	SWITCH("forward-certificate", CLI_TRUE, "forward_certificate", "send the client certificate to the origin")
+#define PORT_BODY \
+	OPTS_MANY("origin", "URL", CLI_LOCAL, NULL, "tcp://host:port or udp://host:port; may be repeated"), \
+	OPT("origin-name", "HOST", CLI_TEXT, "origin_dns/name", "instead: origins by this name"), \
+	OPT("origin-type", "TYPE", CLI_TEXT, "origin_dns/type", "its records: A, AAAA or SRV; A and AAAA where absent"), \
+	OPT("origin-port", "PORT", CLI_TEXT, "origin_port", "and their port, or range of ports"), \
+	OPTS_MANY("address", "IP", CLI_LOCAL, NULL, "only at this address of the edge; may be repeated"), \
+	OPT("tls", "MODE", CLI_TEXT, "tls", "off (default), flexible, full or strict"), \
+	OPT("proxy-protocol", "V", CLI_TEXT, "proxy_protocol", "tell the origin who it is: v1, v2; of UDP simple"), \
+	OPT("guard", "PROTOCOL", CLI_TEXT, "guard", "clients must speak ssh, mqtt, modbus, dns or tls"), \
+	OPT("client-auth", "MODE", CLI_TEXT, "client_auth", "of TLS: enforce, report or off (default)"), \
+	OPT("max-connections", "N", CLI_INT, "max_connections", "at once, or sessions of UDP")
 #define RULE_BODY \
 	OPT("action", "ACTION", CLI_TEXT, "action", "block, log, allow, ...: ringfence-rules(5)"), \
 	OPT("description", "TEXT", CLI_TEXT, "description", "shown in records"), \
@@ -180,7 +192,8 @@ const struct cli_command cli_commands[] = {
 	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ZONE), "ringfence app show api" },
 	{ "app", "add", "Make an app; its zone too, where there is none", cli_run_app_add, "POST", "/zones/{zone}/apps", NULL, "app %s added",
 	  OPTS(ARG("NAME", CLI_TEXT, "name", "its name"),
-	       OPTS_REQ("host", "HOST", CLI_EACH, "hosts", "api.example.com or *.example.com; may be repeated"),
+	       OPTS_MANY("host", "HOST", CLI_EACH, "hosts", "api.example.com or *.example.com; may be repeated"),
+	       OPT("protocol", "PROTOCOL", CLI_LOCAL, NULL, "instead of hosts: tcp/22, udp/5000-5999, as of port add"),
 	       OPTS_REQ("origin", "URL", CLI_LOCAL, NULL, "http://host:port or https://host:port; repeatable"), ZONE, APP_BODY,
 	       SWITCH("disabled", CLI_FALSE, "enabled", "serve nothing yet"), DRY),
 	  "ringfence app add api --host api.example.com --origin http://127.0.0.1:9000" },
@@ -191,6 +204,24 @@ const struct cli_command cli_commands[] = {
 	  "ringfence app edit api --client-auth report" },
 	{ "app", "delete", "Delete an app", cli_run_generic, "DELETE", "/zones/{zone}/apps/{app}", NULL, "app %s deleted",
 	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ZONE, DRY), "ringfence app delete api" },
+
+	{ "port", "list", "List ports of all zones", cli_run_app_list, "GET", "/zones/{zone}/spectrum/apps",
+	  "name protocol tls proxy_protocol=header origin_direct=origins origin_dns.name=origin_name enabled id", NULL, OPTS(ZONE), "ringfence port list" },
+	{ "port", "show", "Show a port", cli_run_generic, "GET", "/zones/{zone}/spectrum/apps/{port}", NULL, NULL,
+	  OPTS(ARG("PORT", CLI_OBJECT, "port", "id or name"), ZONE), "ringfence port show ssh.example.com/tcp/22" },
+	{ "port", "add", "Open a port or a range; its zone too, where there is none", cli_run_port_put, "POST", "/zones/{zone}/spectrum/apps", NULL,
+	  "port %s opened",
+	  OPTS(ARG("NAME", CLI_LOCAL, NULL, "what it is published under: ssh.example.com"),
+	       OPT_REQ("protocol", "PROTOCOL", CLI_LOCAL, NULL, "tcp/22, tcp/1000-2000, udp/5683"), ZONE, PORT_BODY,
+	       SWITCH("disabled", CLI_FALSE, "enabled", "serve nothing yet"), DRY),
+	  "ringfence port add ssh.example.com --protocol tcp/22 --origin tcp://10.0.0.5\n"
+	  "ringfence port add c.example.com --protocol udp/5683 --origin udp://10.0.0.5" },
+	{ "port", "edit", "Change a port", cli_run_port_put, "PATCH", "/zones/{zone}/spectrum/apps/{port}", NULL, "port %s changed",
+	  OPTS(ARG("PORT", CLI_OBJECT, "port", "id or name"), OPT("protocol", "PROTOCOL", CLI_LOCAL, NULL, "another port or range"), ZONE, PORT_BODY, SWITCH("enable", CLI_TRUE, "enabled", "serve it"),
+	       SWITCH("disable", CLI_FALSE, "enabled", "serve it no more"), DRY),
+	  "ringfence port edit ssh.example.com/tcp/22 --guard ssh --max-connections 100" },
+	{ "port", "delete", "Close a port; it ends what is live", cli_run_generic, "DELETE", "/zones/{zone}/spectrum/apps/{port}", NULL, "port %s closed",
+	  OPTS(ARG("PORT", CLI_OBJECT, "port", "id or name"), ZONE, DRY), "ringfence port delete ssh.example.com/tcp/22" },
 
 	{ "origin", "list", "List the origins of an app", cli_run_origin_list, "GET", "/zones/{zone}/apps/{app}", "url weight backup verify tls_name", NULL,
 	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ZONE), "ringfence origin list api" },

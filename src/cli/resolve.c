@@ -14,6 +14,7 @@ static const struct kind {
 	{ "class", "/accounts/{account}/classes", NULL, { "name" } },
 	{ "zone", "/zones", "name", { "name" } },
 	{ "app", "/zones/{zone}/apps", NULL, { "name" } },
+	{ "port", "/zones/{zone}/spectrum/apps", NULL, { "name" } },
 	{ "list", "/accounts/{account}/rules/lists", NULL, { "name" } },
 	{ "patch", "/accounts/{account}/patches", "search", { "name" } },
 	{ "pack", "/accounts/{account}/packs", "name", { "name" } },

@@ -16,10 +16,19 @@ const struct state_kind state_kinds[] = {
 	{ "classes", "class", "CLASS", AC "/classes", "PATCH", { NULL }, false },
 	{ "devices", "device", "DEVICE", AC "/devices", "PATCH", { "credentials" }, false },
 	{ "patches", "patch", "PATCH", AC "/patches", "PATCH", { NULL }, false },
-	{ "zones", "zone", "ZONE", "/zones", "PATCH", { "apps", "rules" }, false },
+	{ "zones", "zone", "ZONE", "/zones", "PATCH", { "apps", "ports", "rules" }, false },
 	{ "apps", "app", "APP", "/zones/{zone}/apps", "PATCH", { NULL }, true },
+	{ "ports", "port", "PORT", "/zones/{zone}/spectrum/apps", "PATCH", { NULL }, true },
 };
 const size_t state_kind_count = sizeof state_kinds / sizeof *state_kinds;
+
+const struct state_kind *state_kind(const char *kind)
+{
+	size_t i = 0;
+	while (strcmp(state_kinds[i].kind, kind) != 0)
+		i++;
+	return &state_kinds[i];
+}
 
 int state_objects(struct cli *c, const struct state_kind *k, const char *zone_id, json_t **ret)
 {
@@ -166,7 +175,10 @@ static int read_kind(struct cli *c, const struct state_kind *k, const char *zone
 static int read_zone(struct cli *c, json_t *zone, const char *id, const json_t *roots)
 {
 	json_t *rules = NULL;
-	int rc = read_kind(c, &state_kinds[state_kind_count - 1], id, roots, zone);
+	int rc = RF_OK;
+	for (size_t i = 0; i < state_kind_count && rc == RF_OK; i++)
+		if (state_kinds[i].in_zone)
+			rc = read_kind(c, &state_kinds[i], id, roots, zone);
 	if (rc == RF_OK)
 		rc = state_rules(c, id, &rules);
 	strip_rules(rules);

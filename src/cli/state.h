@@ -14,6 +14,7 @@ struct state_kind {
 };
 extern const struct state_kind state_kinds[];
 extern const size_t state_kind_count;
+const struct state_kind *state_kind(const char *kind);
 
 /* Current objects of a kind as the API shows them; in zones, of zone `zone_id`. The caller owns *ret. */
 int state_objects(struct cli *c, const struct state_kind *k, const char *zone_id, json_t **ret);

@@ -1,0 +1,344 @@
+"""Ports: TCP and UDP apps by one API call, while the edge runs; in network namespaces, by the kernel's steering and without it."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from edge import Refused, until
+from test_access import Net, ip
+
+ECHO = """
+import asyncio, sys
+host, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+async def serve(r, w):
+    try:
+        w.write(b'%d\\n' % w.get_extra_info('sockname')[1])
+        while data := await r.read(4096):
+            w.write(data)
+            await w.drain()
+    except OSError:
+        pass
+    w.close()
+class Datagrams(asyncio.DatagramProtocol):
+    def connection_made(self, t): self.t = t
+    def datagram_received(self, data, who): self.t.sendto(b'%d ' % self.t.get_extra_info('sockname')[1] + data, who)
+async def main():
+    for port in range(first, last + 1):
+        await asyncio.start_server(serve, host, port)
+        await asyncio.get_running_loop().create_datagram_endpoint(Datagrams, (host, port))
+    print('up', flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+# Commands on standard input, one a line; the answer is a line.
+CLIENT = """
+import socket, sys
+kept = {}
+def family(host): return socket.AF_INET6 if ':' in host else socket.AF_INET
+def talk(s, text):
+    first = s.recv(64).split(b'\\n')[0]
+    s.sendall(text)
+    got = b''
+    while len(got) < len(text):
+        if not (part := s.recv(4096)):
+            break
+        got += part
+    return first.decode() if got == text else 'cut'
+def connect(host, port): return socket.create_connection((host, port), 5)
+for line in sys.stdin:
+    word, host, *more = line.split()
+    try:
+        if word == 'tcp':
+            with connect(host, int(more[0])) as s:
+                print(talk(s, b'hello'), flush=True)
+        elif word == 'many':
+            low, high, offset = map(int, more)
+            wrong = []
+            for port in range(low, high + 1):
+                with connect(host, port) as s:
+                    if talk(s, b'x') != str(port + offset):
+                        wrong.append(port)
+            print(len(wrong), flush=True)
+        elif word == 'open':
+            s = kept[more[0]] = connect(host, int(more[0]))
+            print(talk(s, b'hello'), flush=True)
+        elif word == 'ended':
+            kept[more[0]].settimeout(5)
+            print('ended' if not kept[more[0]].recv(10) else 'alive', flush=True)
+        elif word == 'churn':
+            failed = done = 0
+            port, count = map(int, more)
+            for i in range(count):
+                try:
+                    with connect(host, port) as s:
+                        s.settimeout(10)
+                        try: done += talk(s, b'x') != 'cut'
+                        except OSError: pass
+                except OSError: failed += 1
+            print(failed, done, flush=True)
+        elif word == 'udp':
+            with socket.socket(family(host), socket.SOCK_DGRAM) as s:
+                s.settimeout(3)
+                s.connect((host, int(more[0])))
+                s.send(b'hello')
+                print(s.recv(100).decode(), flush=True)
+    except Exception as e:
+        print(type(e).__name__, flush=True)
+"""
+
+
+class Wire(Net):
+    """A net with a second address of the edge, IPv6, and origins behind it."""
+
+    def plug(self):
+        super().plug()
+        ip("-n", self.edge, "addr", "add", "10.77.0.9/24", "dev", "edge0")
+        for ns, dev, last in ((self.edge, "edge0", 1), (self.clients, "dev0", 2)):
+            ip("-n", ns, "addr", "add", f"fd77::{last}/64", "dev", dev, "nodad")
+        ip("-n", self.clients, "route", "add", "default", "via", "10.77.0.1")
+        self.children = []
+        self.talker = None
+
+    def origin(self, host, first, last=None):
+        child = subprocess.Popen(self.inside(self.edge, "/usr/bin/python3", "-c", ECHO, host, str(first), str(last or first)), stdout=subprocess.PIPE)
+        self.children.append(child)
+        assert child.stdout.readline() == b"up\n"
+
+    def client(self):
+        child = subprocess.Popen(self.inside(self.clients, "/usr/bin/python3", "-uc", CLIENT), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.children.append(child)
+        return child
+
+    def ask(self, *words, child=None):
+        if not child:
+            child = self.talker = self.talker or self.client()
+        child.stdin.write(" ".join(map(str, words)) + "\n")
+        child.stdin.flush()
+        return child.stdout.readline().strip()
+
+    def close(self):
+        for child in self.children:
+            child.kill()
+            child.wait()
+        super().close()
+
+
+@pytest.fixture
+def wire():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    w = Wire()
+    yield w
+    w.close()
+
+
+@pytest.fixture
+def edge_of(wire, make_edge):
+    """Edges in the namespace, with listeners of ports at two addresses."""
+    pins = f"/sys/fs/bpf/rfports{os.getpid()}"
+
+    def make(*listeners, **boot):
+        e = make_edge(shield={"pins": pins}, timeouts={"connect": "2s"}, **boot)
+        e.boot["listeners"][0]["address"] = f"10.77.0.1:{e.port}"
+        e.boot["api"]["listen"] = f"10.77.0.1:{e.api_port}"
+        e.boot["listeners"] += list(listeners) or [{"name": "ports", "address": "10.77.0.1:0", "protocol": "ports"},
+                                                   {"name": "ports6", "address": "[fd77::1]:0", "protocol": "ports"}]
+        e.start(wrapper=wire.inside(wire.edge))
+        e.apps = f"/zones/{e.zone()}/spectrum/apps"
+        return e
+    yield make
+    for f in os.listdir(pins) if os.path.isdir(pins) else []:
+        os.unlink(os.path.join(pins, f))
+    if os.path.isdir(pins):
+        os.rmdir(pins)
+
+
+def app(e, protocol, *origins, name="p.edge.test", **more):
+    return e.api("POST", e.apps, {"protocol": protocol, "dns": {"type": "ADDRESS", "name": name}, "origin_direct": list(origins), **more})
+
+
+def refused(answer):
+    return answer in ("ConnectionRefusedError", "ConnectionResetError")
+
+
+def ports_of(e):
+    return e.api("GET", "/accounts/{account}/status")["ports"]
+
+
+def test_an_app_is_there_by_one_call_of_curl_and_gone_by_another(wire, edge_of):
+    wire.origin("127.0.0.1", 2222)
+    e = edge_of()
+    assert refused(wire.ask("tcp", "10.77.0.1", 22))
+    url = f"https://10.77.0.1:{e.api_port}/client/v4{e.apps}"
+    token = e.api("POST", "/user/tokens", {"name": "ports", "policies": [{"effect": "allow", "permission_groups": [{"id": "apps:write"}],
+                                                                       "resources": {"com.cloudflare.api.account.*": "*"}}]})["value"]
+    curl = wire.inside(wire.clients, "curl", "-sk", "-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json")
+    made = json.loads(subprocess.run([*curl, url, "-d", json.dumps({
+        "protocol": "tcp/22", "dns": {"type": "CNAME", "name": "ssh.edge.test"}, "origin_direct": ["tcp://127.0.0.1:2222"],
+        "tls": "off", "ip_firewall": True, "proxy_protocol": "off", "traffic_type": "direct"})], capture_output=True, check=True).stdout)
+    assert made["success"], made
+    assert wire.ask("tcp", "10.77.0.1", 22) == "2222", "no reload, no wait"
+    assert refused(wire.ask("tcp", "10.77.0.1", 23))
+    assert ports_of(e)["way"] == "steered"
+    assert wire.ask("open", "10.77.0.1", 22) == "2222"
+    subprocess.run([*curl, "-X", "DELETE", f"{url}/{made['result']['id']}"], capture_output=True, check=True)
+    assert refused(wire.ask("tcp", "10.77.0.1", 22))
+    assert wire.ask("ended", "x", 22) in ("ended", "ConnectionResetError"), "what was live there ends"
+
+
+def test_a_range_is_mapped_at_the_same_offset(wire, edge_of):
+    wire.origin("127.0.0.1", 21000, 21400)
+    e = edge_of()
+    app(e, "tcp/1000-1400", "tcp://127.0.0.1:21000-21400")
+    assert wire.ask("many", "10.77.0.1", 1000, 1400, 20000) == "0"
+    assert refused(wire.ask("tcp", "10.77.0.1", 999)) and refused(wire.ask("tcp", "10.77.0.1", 1401))
+
+
+def test_all_ports_of_an_address_have_one_socket(wire, edge_of):
+    e = edge_of({"name": "whole", "address": "10.77.0.9:0", "protocol": "ports"})
+    wire.origin("127.0.0.9", 1, 20)
+    wire.origin("127.0.0.9", 40000, 40020)
+    wire.origin("127.0.0.9", 65530, 65535)
+    before = int(subprocess.run(["sh", "-c", f"ls /proc/{e.engine()}/fd | wc -l"], capture_output=True, text=True, check=True).stdout)
+    app(e, "tcp/1-65535", "tcp://127.0.0.9")
+    app(e, "udp/1-65535", "udp://127.0.0.9")
+    after = int(subprocess.run(["sh", "-c", f"ls /proc/{e.engine()}/fd | wc -l"], capture_output=True, text=True, check=True).stdout)
+    assert after - before < 4, "no port costs a descriptor"
+    for low, high in ((1, 20), (40000, 40020), (65530, 65535)):
+        assert wire.ask("many", "10.77.0.9", low, high, 0) == "0"
+    assert wire.ask("udp", "10.77.0.9", 40003) == "40003 hello"
+    assert wire.reaches(e.api_port, "10.77.0.2"), "and the address beside it is as it was"
+    assert ports_of(e)["ports"] == 2 * 65535
+
+
+def test_datagrams_are_answered_from_where_they_were_sent_to(wire, edge_of):
+    wire.origin("127.0.0.1", 5683)
+    e = edge_of()
+    app(e, "udp/1005", "udp://127.0.0.1:5683")
+    for host in ("10.77.0.1", "fd77::1"):
+        assert wire.ask("udp", host, 1005) == "5683 hello", "a connected socket hears nobody else"
+    assert wire.ask("udp", "10.77.0.1", 1006) != "5683 hello"
+
+
+def test_ipv6_and_one_family_alone(wire, edge_of):
+    wire.origin("127.0.0.1", 2222, 2223)
+    e = edge_of()
+    app(e, "tcp/22", "tcp://127.0.0.1:2222")
+    six = app(e, "tcp/22", "tcp://127.0.0.1:2223", name="six.edge.test", edge_ips={"type": "dynamic", "connectivity": "ipv6"})
+    assert wire.ask("tcp", "fd77::1", 22) == "2223"
+    assert wire.ask("tcp", "10.77.0.1", 22) == "2222"
+    e.api("DELETE", f"{e.apps}/{six['id']}")
+    assert wire.ask("tcp", "fd77::1", 22) == "2222"
+
+
+def test_a_killed_engine_refuses_no_connection(wire, edge_of):
+    wire.origin("127.0.0.1", 2222)
+    e = edge_of()
+    app(e, "tcp/22", "tcp://127.0.0.1:2222")
+    talkers = [wire.client() for _ in range(2)]
+    answers = []
+    threads = [threading.Thread(target=lambda t=t: answers.append(wire.ask("churn", "10.77.0.1", 22, 400, child=t))) for t in talkers]
+    for t in threads:
+        t.start()
+    engine = e.engine()
+    for _ in range(2):
+        os.kill(engine, signal.SIGKILL)
+        engine = until(lambda old=engine: e.engine() not in (None, old) and e.engine(), 20)
+    for t in threads:
+        t.join()
+    for answer in answers:
+        failed, done = map(int, answer.split())
+        assert failed == 0, "every attempt was taken"
+        assert done >= 390, "and all but those that were under way at a kill had their answer"
+
+
+def test_sockets_of_single_ports_where_the_kernel_does_not_steer(wire, edge_of):
+    wire.origin("127.0.0.1", 2222)
+    e = edge_of(ports={"steer": False, "allowed": "20-30:1005"})
+    made = app(e, "tcp/22", "tcp://127.0.0.1:2222")
+    app(e, "udp/1005", "udp://127.0.0.1:2222")
+    app(e, "tcp/99", "tcp://127.0.0.1:2222", name="forbidden.edge.test")
+    until(lambda: wire.ask("tcp", "10.77.0.1", 22) == "2222")
+    assert wire.ask("tcp", "fd77::1", 22) == "2222"
+    assert wire.ask("udp", "10.77.0.1", 1005) == "2222 hello"
+    assert refused(wire.ask("tcp", "10.77.0.1", 99)), "the boot file does not allow it"
+    status = ports_of(e)
+    assert status["way"] == "bound" and "tcp/99" in status["failed"]
+    engine = e.engine()
+    os.kill(engine, signal.SIGKILL)
+    assert wire.ask("churn", "10.77.0.1", 22, 20) == "0 20", "the monitor keeps them"
+    e.wait()
+    e.api("DELETE", f"{e.apps}/{made['id']}")
+    until(lambda: refused(wire.ask("tcp", "10.77.0.1", 22)))
+
+
+def test_a_reload_brings_and_takes_addresses(wire, edge_of):
+    wire.origin("127.0.0.1", 2222)
+    e = edge_of()
+    app(e, "tcp/22", "tcp://127.0.0.1:2222")
+    assert refused(wire.ask("tcp", "10.77.0.9", 22))
+    e.boot["listeners"].insert(0, {"name": "more", "address": "10.77.0.9:0", "protocol": "ports"})
+    reload_of(e)
+    assert wire.ask("tcp", "10.77.0.9", 22) == "2222" and wire.ask("tcp", "10.77.0.1", 22) == "2222"
+    e.boot["listeners"] = [one for one in e.boot["listeners"] if one["name"] != "ports"]
+    reload_of(e)
+    assert refused(wire.ask("tcp", "10.77.0.1", 22))
+    assert wire.ask("tcp", "10.77.0.9", 22) == "2222"
+
+
+def reload_of(e):
+    e.write()
+    mark = len(e.logged())
+    e.signal(signal.SIGHUP)
+    e.wait_log("rules are in force", start=mark)
+
+
+def test_what_is_routed_through_comes_to_a_transparent_listener(wire, edge_of):
+    wire.origin("127.0.0.1", 2222)
+    run = lambda *words: subprocess.run(wire.inside(wire.edge, *words), check=True, capture_output=True)
+    rules = ("table ip rf { chain pre { type filter hook prerouting priority mangle; "
+             "meta l4proto tcp socket transparent 1 meta mark set 1 accept; "
+             "iifname edge0 ip daddr 203.0.113.0/24 meta l4proto { tcp, udp } tproxy to :9000 meta mark set 1 accept; }; }")
+    run("nft", rules)
+    run("ip", "rule", "add", "fwmark", "1", "lookup", "100")
+    run("ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "100")
+    e = edge_of({"name": "through", "address": "0.0.0.0:9000", "protocol": "ports", "transparent": True})
+    app(e, "tcp/22", "tcp://127.0.0.1:2222")
+    app(e, "udp/1005", "udp://127.0.0.1:2222")
+    assert wire.ask("tcp", "203.0.113.7", 22) == "2222", "a server elsewhere, as the client thinks"
+    assert wire.ask("udp", "203.0.113.8", 1005) == "2222 hello", "and the answer comes from there"
+    assert wire.ask("tcp", "203.0.113.7", 23) != "2222"
+
+
+def test_the_edges_own_listener_is_not_taken_away(wire, edge_of):
+    e = edge_of()
+    with pytest.raises(Refused) as answer:
+        app(e, f"tcp/{e.port}", "tcp://127.0.0.1:2222")
+    assert answer.value.status == 409 and answer.value.errors[0]["source"]["pointer"] == "/protocol"
+    assert "tls" in answer.value.errors[0]["message"]
+
+
+def test_the_command_line_opens_lists_changes_and_closes(wire, edge_of):
+    wire.origin("127.0.0.1", 2222)
+    e = edge_of()
+    done = e.cli("app", "add", "ssh.edge.test", "--protocol", "tcp/22", "--origin", "tcp://127.0.0.1:2222", check=0)
+    assert "ssh.edge.test/tcp/22" in done.stdout
+    assert wire.ask("tcp", "10.77.0.1", 22) == "2222"
+    assert "tcp://127.0.0.1:2222" in e.cli("port", "list", check=0).stdout
+    e.cli("port", "edit", "ssh.edge.test/tcp/22", "--protocol", "tcp/2022", check=0)
+    assert wire.ask("tcp", "10.77.0.1", 2022) == "2222" and refused(wire.ask("tcp", "10.77.0.1", 22))
+    exported = e.cli("export", check=0).stdout
+    assert "tcp/2022" in exported
+    path = os.path.join(e.dir, "state.yaml")
+    with open(path, "w") as f:
+        f.write(exported)
+    assert "0 changes" in e.cli("apply", "-f", path, check=0).stdout
+    e.cli("port", "delete", "ssh.edge.test/tcp/2022", check=0)
+    assert refused(wire.ask("tcp", "10.77.0.1", 2022))
+    assert "1 changes\nmade" in e.cli("apply", "-f", path, check=0).stdout.replace("1 change made", "1 changes\nmade")
+    assert wire.ask("tcp", "10.77.0.1", 2022) == "2222"
