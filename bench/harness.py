@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 SERVER_CPU, LOAD_CPU = 0, 1
 TICK = 1 / os.sysconf("SC_CLK_TCK")
-PACKAGES = "nginx haproxy nftables valgrind strace"
+PACKAGES = "nginx libnginx-mod-stream haproxy nftables valgrind strace"
 
 
 class Failed(Exception):

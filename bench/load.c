@@ -1,11 +1,14 @@
 /* bench/load: devices that call an edge on 127.0.0.1, and check every answer.
  *
- * usage: load MODE --port P [--devices FILE --chain FILE --first N --count N] [--conns N]
+ * usage: load MODE --port P [--devices FILE --chain FILE --first N --count N | --tls off] [--conns N]
  *
  *   full    each unit: TCP connect, full mTLS handshake, one request, close
  *   resume  the same, resuming the newest session of the device (a device's first unit is full)
  *   keep    each unit: one request on one of --conns keepalive mTLS connections
+ *   bulk    the same, with an answer of BULK_LEN bytes
  *   flood   each unit: TCP connect, ClientHello, wait for the first byte of the answer, reset
+ *
+ * With `--tls off` full makes a connection for each unit, keep and bulk keep theirs.
  *
  * Commands come on stdin, one a line; each is answered by one line of JSON on stdout:
  *
@@ -51,7 +54,7 @@
 #define STALL_NS 5000000000ull /* a closed loop without progress for so long is broken */
 #define FLOOD_WAIT_NS 500000000ull
 
-enum mode { FULL, RESUME, KEEP, FLOOD };
+enum mode { FULL, RESUME, KEEP, FLOOD, BULK };
 enum state { FREE, CONNECT, HANDSHAKE, SEND, RECEIVE };
 
 struct conn {
@@ -60,7 +63,7 @@ struct conn {
 	enum state state;
 	struct device *device;
 	uint64_t due; /* when the unit should have begun, ns */
-	size_t have;
+	size_t have, left; /* bytes of the answer in `in`; of a bulk body still to come */
 	char in[ANSWER_MAX + 1];
 };
 
@@ -70,7 +73,8 @@ struct tally {
 };
 
 static enum mode mode;
-static const char *const mode_names[] = {"full", "resume", "keep", "flood"};
+static const char *const mode_names[] = {"full", "resume", "keep", "flood", "bulk"};
+static bool plain;
 static uint16_t port;
 static size_t slots = 8;
 static unsigned status_expected = 200;
@@ -179,6 +183,11 @@ static void shut(struct conn *c)
 	c->fd = -1;
 }
 
+static bool keeps(void)
+{
+	return mode == KEEP || mode == BULK;
+}
+
 /* End the unit of `c`, well when `error` is NULL. The connection of a good keepalive unit stays. */
 static void finish(struct conn *c, const char *error)
 {
@@ -191,9 +200,9 @@ static void finish(struct conn *c, const char *error)
 	ERR_clear_error();
 	if (!error)
 		c->state = FREE;
-	if (!error && c->ssl && mode != KEEP)
+	if (!error && c->ssl && !keeps())
 		tally.reused += SSL_session_reused(c->ssl);
-	if (error || mode != KEEP)
+	if (error || !keeps())
 		shut(c);
 	c->state = FREE;
 	idle_push(c);
@@ -210,6 +219,10 @@ static int check_answer(struct conn *c)
 	if (strncmp(c->in, "HTTP/1.1 ", 9) || strtoul(c->in + 9, NULL, 10) != status_expected || !length)
 		return -1;
 	size_t body = c->in + c->have - (head_end + 4), want = strtoul(length + 17, NULL, 10);
+	if (mode == BULK && want == BULK_LEN && body <= want) {
+		c->left = want - body;
+		return !c->left;
+	}
 	if (body != want)
 		return body < want && c->have < ANSWER_MAX ? 0 : -1;
 	if (status_expected != 200)
@@ -217,10 +230,22 @@ static int check_answer(struct conn *c)
 	return want == BODY_LEN && !memcmp(head_end + 4, BODY, BODY_LEN) ? 1 : -1;
 }
 
-static bool again(SSL *ssl, int ret)
+static bool again(struct conn *c, int ret)
 {
-	int e = SSL_get_error(ssl, ret);
+	if (!c->ssl)
+		return ret < 0 && errno == EAGAIN;
+	int e = SSL_get_error(c->ssl, ret);
 	return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE;
+}
+
+static int get_bytes(struct conn *c, void *to, size_t n)
+{
+	return c->ssl ? SSL_read(c->ssl, to, n) : (int)recv(c->fd, to, n, 0);
+}
+
+static int put_bytes(struct conn *c, const void *from, size_t n)
+{
+	return c->ssl ? SSL_write(c->ssl, from, n) : (int)send(c->fd, from, n, MSG_NOSIGNAL);
 }
 
 static void step_flood(struct conn *c)
@@ -242,14 +267,35 @@ static void step_flood(struct conn *c)
 	finish(c, n == 1 ? NULL : "flood");
 }
 
+/* The rest of a bulk body: each byte is looked at. False when the unit is over. */
+static bool take_bulk(struct conn *c, const char *p, size_t n)
+{
+	static char want[1 << 16];
+	if (!want[0])
+		memset(want, 'x', sizeof(want));
+	c->left -= n;
+	if (!memcmp(p, want, n) && c->left)
+		return true;
+	finish(c, memcmp(p, want, n) ? "wrong answer" : NULL);
+	return false;
+}
+
 static void receive(struct conn *c)
 {
+	static char bulk[1 << 16];
 	for (;;) {
-		int n = SSL_read(c->ssl, c->in + c->have, ANSWER_MAX - c->have);
+		char *to = c->left ? bulk : c->in + c->have;
+		size_t room = !c->left ? ANSWER_MAX - c->have : c->left < sizeof(bulk) ? c->left : sizeof(bulk);
+		int n = get_bytes(c, to, room);
 		if (n <= 0) {
-			if (!again(c->ssl, n))
+			if (!again(c, n))
 				finish(c, "read");
 			return;
+		}
+		if (c->left) {
+			if (!take_bulk(c, bulk, n))
+				return;
+			continue;
 		}
 		c->have += n;
 		int whole = check_answer(c);
@@ -267,19 +313,21 @@ static void step(struct conn *c)
 		return;
 	}
 	if (c->state == CONNECT)
-		c->state = HANDSHAKE;
+		c->state = c->ssl ? HANDSHAKE : SEND;
 	if (c->state == HANDSHAKE) {
 		int n = SSL_do_handshake(c->ssl);
 		if (n != 1) {
-			if (!again(c->ssl, n))
+			if (!again(c, n))
 				finish(c, "handshake");
 			return;
 		}
 		c->state = SEND;
 	}
 	if (c->state == SEND) {
-		if (SSL_write(c->ssl, request, request_len) != (int)request_len) {
-			finish(c, "write");
+		int n = put_bytes(c, request, request_len);
+		if (n != (int)request_len) {
+			if (c->ssl || (n != -1 || (errno != EAGAIN && errno != ENOTCONN)))
+				finish(c, "write");
 			return;
 		}
 		c->state = RECEIVE;
@@ -295,7 +343,7 @@ static void connect_to(struct conn *c)
 	if (c->fd < 0)
 		die("out of descriptors");
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (mode != FLOOD)
+	if (mode != FLOOD && !plain)
 		set_up_tls(c);
 	c->state = CONNECT;
 	connect(c->fd, (struct sockaddr *)&a, sizeof(a));
@@ -307,7 +355,7 @@ static void launch(struct conn *c, uint64_t due)
 {
 	tally.launched++;
 	c->due = due;
-	c->have = 0;
+	c->have = c->left = 0;
 	if (c->fd < 0) {
 		connect_to(c);
 		return;
@@ -468,14 +516,15 @@ static enum mode parse_mode(const char *name)
 	for (size_t i = 0; name && i < sizeof(mode_names) / sizeof(*mode_names); i++)
 		if (!strcmp(name, mode_names[i]))
 			return i;
-	die("usage: load full|resume|keep|flood --port P ...");
+	die("usage: load full|resume|keep|bulk|flood --port P ...");
 	return FULL;
 }
 
 static void parse(int argc, char **argv)
 {
 	static const struct option options[] = {{"port", 1, NULL, 'p'}, {"devices", 1, NULL, 'd'}, {"chain", 1, NULL, 'c'},
-		{"first", 1, NULL, 'f'}, {"count", 1, NULL, 'n'}, {"conns", 1, NULL, 's'}, {0}};
+		{"first", 1, NULL, 'f'}, {"count", 1, NULL, 'n'}, {"conns", 1, NULL, 's'},
+		{"tls", 1, NULL, 't'}, {0}};
 	const char *devices = NULL, *chain = NULL;
 	size_t first = 0, count = 64;
 	int o;
@@ -488,12 +537,13 @@ static void parse(int argc, char **argv)
 		case 'f': first = strtoul(optarg, NULL, 10); break;
 		case 'n': count = strtoul(optarg, NULL, 10); break;
 		case 's': slots = strtoul(optarg, NULL, 10); break;
+		case 't': plain = !strcmp(optarg, "off"); break;
 		default: exit(2);
 		}
 	}
-	if (mode != FLOOD && (!devices || !chain))
+	if (mode != FLOOD && !plain && (!devices || !chain))
 		die("--devices and --chain are needed");
-	if (mode != FLOOD)
+	if (mode != FLOOD && !plain)
 		fleet_load(&fleet, devices, chain, first, count);
 }
 
@@ -506,7 +556,7 @@ int main(int argc, char **argv)
 	prctl(PR_SET_TIMERSLACK, 1);
 	make_context();
 	make_slots();
-	set_path("/v1/readings");
+	set_path(mode == BULK ? BULK_PATH : "/v1/readings");
 	if (mode == FLOOD)
 		make_hello();
 	while (fgets(line, sizeof(line), stdin))

@@ -3,7 +3,7 @@
  * usage: origin PORT
  *
  * One epoll loop on 127.0.0.1. A request is a head that ends in an empty line; the answer is 200 with a
- * fixed body of 128 bytes that bench/load checks. Keeps connections alive, unless the request is HTTP/1.0
+ * fixed body of 128 bytes that bench/load checks, or for BULK_PATH one of BULK_LEN bytes. Keeps connections alive, unless the request is HTTP/1.0
  * or says `Connection: close`. Prints "ready" when it listens.
  *
  * Not here: request bodies, pipelines longer than one buffer, errors of HTTP. The servers under test are
@@ -27,7 +27,7 @@
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 128\r\n\r\n" BODY
 
 struct peer {
-	size_t have;
+	size_t have, owed; /* bytes of a request; of a bulk body */
 	char in[HEAD_MAX + 1];
 };
 
@@ -67,8 +67,33 @@ static void accept_all(int ep, int lfd)
 			continue;
 		}
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		epoll_ctl(ep, EPOLL_CTL_ADD, fd, &(struct epoll_event){.events = EPOLLIN, .data.fd = fd});
+		epoll_ctl(ep, EPOLL_CTL_ADD, fd, &(struct epoll_event){.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.fd = fd});
 	}
+}
+
+/* As much of a bulk body as fits. False when the connection has broken. */
+static bool pour(int fd, struct peer *p)
+{
+	static char x[1 << 16];
+	if (!x[0])
+		memset(x, 'x', sizeof(x));
+	while (p->owed) {
+		ssize_t n = write(fd, x, p->owed < sizeof(x) ? p->owed : sizeof(x));
+		if (n < 0)
+			return errno == EAGAIN;
+		p->owed -= n;
+	}
+	return true;
+}
+
+static bool begin_bulk(int fd, struct peer *p)
+{
+	char head[128];
+	int n = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", BULK_LEN);
+	if (write(fd, head, n) != n)
+		return false;
+	p->owed = BULK_LEN;
+	return pour(fd, p);
 }
 
 /* Answer each whole head in the buffer. False when the connection shall end. */
@@ -78,7 +103,8 @@ static bool answer(int fd, struct peer *p)
 	p->in[p->have] = 0;
 	while ((end = strstr(at, "\r\n\r\n"))) {
 		*end = 0;
-		if (write(fd, ANSWER, sizeof(ANSWER) - 1) != (ssize_t)sizeof(ANSWER) - 1)
+		bool bulk = !strncmp(at, "GET " BULK_PATH " ", sizeof("GET " BULK_PATH " ") - 1);
+		if (bulk ? !begin_bulk(fd, p) : write(fd, ANSWER, sizeof(ANSWER) - 1) != (ssize_t)sizeof(ANSWER) - 1)
 			return false;
 		if (strstr(at, " HTTP/1.0") || strcasestr(at, "\r\nconnection: close"))
 			return false;
@@ -92,13 +118,21 @@ static bool answer(int fd, struct peer *p)
 static void serve(int fd)
 {
 	struct peer *p = peers[fd];
-	ssize_t n = read(fd, p->in + p->have, HEAD_MAX - p->have);
-	if (n < 0 && errno == EAGAIN)
-		return;
-	if (n > 0)
-		p->have += n;
-	if (n <= 0 || !answer(fd, p))
+	if (!pour(fd, p)) {
 		drop(fd);
+		return;
+	}
+	for (;;) {
+		ssize_t n = read(fd, p->in + p->have, HEAD_MAX - p->have);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n > 0)
+			p->have += n;
+		if (n <= 0 || !answer(fd, p)) {
+			drop(fd);
+			return;
+		}
+	}
 }
 
 int main(int argc, char **argv)

@@ -8,5 +8,6 @@
 from .haproxy import Haproxy
 from .nginx import Nginx
 from .ringfence import Ringfence
+from .stream import HaproxyTcp, NginxStream, RingfencePort
 
-__all__ = ["Haproxy", "Nginx", "Ringfence"]
+__all__ = ["Haproxy", "HaproxyTcp", "Nginx", "NginxStream", "Ringfence", "RingfencePort"]
