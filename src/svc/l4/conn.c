@@ -236,9 +236,9 @@ static bool who_may(struct conn *n)
 		rf_client_refuse(c, reason, against);
 		return false;
 	}
-	n->would = against;
-	if (against)
+	if (against && !n->would) /* once a connection, however often it is looked at */
 		rf_count_refused(reason, true);
+	n->would = against;
 	return true;
 }
 
