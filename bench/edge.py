@@ -9,6 +9,8 @@ built, the peers' lines alone appear.
 A pass runs every server once, and every second pass runs them backwards (A B B A). Passes during which
 others used the servers' CPU, or time was stolen, are replaced by new ones while there is time.
 """
+import os
+import signal
 import statistics
 import time
 
@@ -227,8 +229,38 @@ def show_flood(seen):
               f"{sent:.1f} times its capacity: {slowdown:.1f} times")
 
 
+def revived(run, kind):
+    """ms from the SIGKILL of the process that serves, with requests under way, to the next request answered on a new connection."""
+    server = kind(True) if kind is Nginx else kind()
+    server.start(run.lab)
+    busy, load = Load(run.lab, "keep", server.port, conns=64), Load(run.lab, "full", server.port, first=SEEN, count=1, conns=1)
+    busy.ask("open 64")
+    load.ask("get /v1/readings 200")
+    busy.begin("run 1000000")
+    time.sleep(0.3)
+    begin = time.perf_counter()
+    os.kill(server.pids()[-1], signal.SIGKILL)
+    load.ask("get /v1/readings 200")
+    took = (time.perf_counter() - begin) * 1e3
+    busy.child.kill()
+    for each in (busy, load):
+        each.stop()
+    server.stop()
+    return took
+
+
+def restart(run):
+    rounds = 3 if run.quick else 10
+    kinds = ([Ringfence] if Ringfence.available(run.lab) else []) + [Nginx]
+    times = {kind.kind: [] for kind in kinds}
+    for _ in range(rounds):
+        for kind in kinds:
+            times[kind.kind].append(revived(run, kind))
+    show("restart", times, "ms", "SIGKILL of the process that serves, under load, to the first answer; no request was refused in between")
+
+
 GOALS = {"G1": full_seen, "G1b": full_new, "G2": resumed, "G3": keepalive, "G11": memory, "G13": pushes,
-         "G15": flood}
+         "G15": flood, "restart": restart}
 
 
 def main(options):
