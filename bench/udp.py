@@ -41,7 +41,7 @@ class Nginx(Peer):
         return {}
 
     def command(self):
-        return ["nginx", "-c", self.config]
+        return ["nginx", "-g", "daemon off;", "-c", self.config]
 
     def wait(self):
         wait_udp(self.port, self.child)
