@@ -160,7 +160,10 @@ static void srv_gives_tiers_weights_and_ports(void **state)
 	assert_int_equal(v[1].weight, 3 * v[0].weight);
 	assert_true(v[2].weight >= 1 && v[2].weight < v[0].weight);
 	assert_string_equal(v[3].host, "late.test");
-	assert_true(v[3].backup);
+	assert_int_equal(v[3].backup, 1);
+	static const struct srv three[] = { { 30, 1, 3, "c.test" }, { 10, 1, 1, "a.test" }, { 20, 1, 2, "b.test" } };
+	assert_int_equal(read_srv(three, 3, v), 3);
+	assert_true(v[0].backup == 0 && v[1].backup == 1 && v[2].backup == 2 && v[2].port == 3);
 	static const struct srv wide[] = { { 1, 65535, 1, "a.test" }, { 1, 1, 1, "b.test" } };
 	assert_int_equal(read_srv(wide, 2, v), 2);
 	assert_int_equal(v[0].weight, 1000);

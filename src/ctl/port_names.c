@@ -90,15 +90,18 @@ static void scale(struct rf_port_named *v, size_t n)
 static size_t take_srv(struct ares_srv_reply **sorted, size_t count, struct rf_port_named *ret)
 {
 	size_t n = 0, tier = 0;
+	unsigned rank = 0, priority = 0;
 	for (size_t i = 0; i < count && n < RF_PORT_NAME_ORIGINS; i++) {
 		const struct ares_srv_reply *r = sorted[i];
 		if (!r->host[0] || strcmp(r->host, ".") == 0 || !r->port || strlen(r->host) >= RF_PORT_NAME_TEXT)
 			continue;
-		if (i && r->priority != sorted[i - 1]->priority) {
+		if (n > tier && r->priority != priority) {
 			scale(ret + tier, n - tier);
 			tier = n;
+			rank++;
 		}
-		ret[n] = (struct rf_port_named){ .port = r->port, .weight = r->weight, .backup = r->priority != sorted[0]->priority };
+		priority = r->priority;
+		ret[n] = (struct rf_port_named){ .port = r->port, .weight = r->weight, .backup = rank };
 		memcpy(ret[n].host, r->host, strlen(r->host) + 1);
 		n++;
 	}

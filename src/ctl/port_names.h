@@ -19,7 +19,7 @@ struct rf_port_named {
 	char host[RF_PORT_NAME_TEXT]; /* an address, or the target of SRV */
 	uint16_t port;                /* of SRV; else 0 */
 	unsigned weight;              /* 1..1000 */
-	bool backup;                  /* a later priority */
+	unsigned backup;              /* 0: of the first priority, 1: of the next ... */
 };
 
 /* `servers` NULL: those of resolv.conf. */

@@ -65,6 +65,27 @@ static void test_weights(void **state)
 	rf_origin_group_put(g);
 }
 
+static void test_backups_in_order(void **state)
+{
+	(void)state;
+	struct rf_origin_spec v[] = {
+		{ .host = RF_STR("10.0.0.3"), .port = 1, .weight = 1, .backup = 2 }, { .host = RF_STR("10.0.0.1"), .port = 1, .weight = 1 },
+		{ .host = RF_STR("10.0.0.2"), .port = 1, .weight = 1, .backup = 1 },
+	};
+	struct rf_origin_group_spec spec = { .origins = v, .count = 3, .passive_fails = 1, .passive_hold_ns = 10, .health = { .fall = 1 } };
+	struct rf_origin_group *g = NULL;
+	struct rf_err e;
+	assert_int_equal(rf_origin_group_new(&spec, NULL, &g, &e), RF_OK);
+	assert_int_equal(rf_origin_choose(g, 0, 0, 0)->index, 1);
+	assert_int_equal(rf_origin_choose(g, 0, 0, 1u << 1)->index, 2);
+	atomic_store(&g->origins[1].live->down, true);
+	assert_int_equal(rf_origin_choose(g, 0, 0, 0)->index, 2);
+	assert_true(rf_origin_report(&g->origins[2], false, 0));
+	assert_int_equal(rf_origin_choose(g, 0, 5, 0)->index, 0);
+	assert_int_equal(rf_origin_choose(g, 0, 5, 1u << 0)->index, 2); /* held, and the last */
+	rf_origin_group_put(g);
+}
+
 static void test_by_device(void **state)
 {
 	(void)state;
@@ -201,7 +222,7 @@ static void test_open(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_texts), cmocka_unit_test(test_weights), cmocka_unit_test(test_by_device),
+		cmocka_unit_test(test_texts), cmocka_unit_test(test_weights), cmocka_unit_test(test_backups_in_order), cmocka_unit_test(test_by_device),
 		cmocka_unit_test(test_passive), cmocka_unit_test(test_checks),
 		cmocka_unit_test(test_open),
 	};

@@ -1,7 +1,7 @@
 /* egress/group: groups of endpoints and the choice between them.
  *
  * Choice: of the endpoints with a weight that checks do not hold for down and that were not tried yet,
- * take those that are not held by passive health; primaries before backups. Where that leaves nobody,
+ * take those that are not held by passive health; primaries before backups, and backups in their order. Where that leaves nobody,
  * those that are held (a request is then the probe). Among what is left, by the way of the group:
  * weighted round robin, least load for its weight, or rendezvous hashing of the device, which moves
  * only the devices of an endpoint that goes.
@@ -165,16 +165,21 @@ bool rf_origin_usable(const struct rf_origin *o, uint64_t now)
 	return !atomic_load_explicit(&o->live->down, memory_order_relaxed) && !held(o, now);
 }
 
-/* The set of endpoints that are candidates in this round: 0 good primaries, 1 good backups, 2 held ones. */
-static uint64_t candidates(const struct rf_origin_group *g, uint64_t now, uint64_t tried, int round)
+/* The endpoints that are candidates: the good ones of the lowest backup number, or those that are held. */
+static uint64_t candidates(const struct rf_origin_group *g, uint64_t now, uint64_t tried, bool of_held)
 {
 	uint64_t set = 0;
+	unsigned least = 0;
 	for (size_t i = 0; i < g->spec.count; i++) {
 		const struct rf_origin *o = &g->origins[i];
-		if (!o->spec.weight || tried >> i & 1 || atomic_load_explicit(&o->live->down, memory_order_relaxed))
+		unsigned tier = of_held ? 0 : o->spec.backup;
+		if (!o->spec.weight || tried >> i & 1 || atomic_load_explicit(&o->live->down, memory_order_relaxed) || held(o, now) != of_held)
 			continue;
-		bool h = held(o, now);
-		if (round == 2 ? h : !h && o->spec.backup == (round == 1))
+		if (!set || tier < least) {
+			least = tier;
+			set = 0;
+		}
+		if (tier == least)
 			set |= 1ull << i;
 	}
 	return set;
@@ -233,9 +238,9 @@ static size_t by_key(const struct rf_origin_group *g, uint64_t set, uint64_t key
 
 const struct rf_origin *rf_origin_choose(struct rf_origin_group *g, uint64_t key, uint64_t now, uint64_t tried)
 {
-	uint64_t set = 0;
-	for (int round = 0; round < 3 && !set; round++)
-		set = candidates(g, now, tried, round);
+	uint64_t set = candidates(g, now, tried, false);
+	if (!set)
+		set = candidates(g, now, tried, true);
 	if (!set)
 		return NULL;
 	if (!(set & (set - 1)))

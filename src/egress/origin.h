@@ -21,7 +21,7 @@ struct rf_origin_spec {   /* one endpoint, as configured: "http://127.0.0.1:9000
 	enum rf_origin_tls tls;
 	struct rf_str tls_name; /* SNI and verified name; "" : host */
 	unsigned weight;        /* 1..1000, 0: draining */
-	bool backup;            /* used only when no other is healthy */
+	unsigned backup;        /* 0: used first; else when none of a lower number is healthy */
 };
 
 struct rf_health_spec {  /* active checks; interval_ns 0: none */
