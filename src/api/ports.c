@@ -28,6 +28,22 @@ static bool is(const struct ports *p, const char *member, const char *word)
 	return strcmp(rf_json_text(p->doc, member), word) == 0;
 }
 
+/* A port of the HTTP edge: one port of TCP, whose origins speak HTTP. */
+static int check_http(const struct ports *p)
+{
+	struct rf_api_call *c = p->c;
+	bool tls = is(p, "traffic_type", "https");
+	if (p->udp || length(p->at) > 1)
+		return rf_api_fail(c, RF_E_INVALID, "/traffic_type", "HTTP has one port of TCP; ranges and UDP have direct");
+	if (!tls && !is(p, "tls", "off"))
+		return rf_api_fail(c, RF_E_INVALID, "/tls", "traffic_type http is clear text on both sides; https has TLS");
+	if (!tls && !is(p, "client_auth", "off"))
+		return rf_api_fail(c, RF_E_INVALID, "/client_auth", "certificates are asked for in TLS; traffic_type http has none");
+	if (!is(p, "proxy_protocol", "off"))
+		return rf_api_fail(c, RF_E_INVALID, "/proxy_protocol", "origins of HTTP are told by headers");
+	return is(p, "guard", "none") ? RF_OK : rf_api_fail(c, RF_E_INVALID, "/guard", "HTTP is read as such");
+}
+
 /* What one of the two transports only has. */
 static int check_transport(const struct ports *p)
 {
@@ -47,8 +63,7 @@ static int check_transport(const struct ports *p)
 	if (p->udp && json_object_get(p->doc, "health"))
 		return rf_api_fail(c, RF_E_INVALID, "/health", "origins are checked by connecting; UDP has no connections");
 	if (!is(p, "traffic_type", "direct"))
-		return rf_api_fail(c, RF_E_UNSUPPORTED, "/traffic_type", "ports pass bytes on; for HTTP make an app of the host (zones/.../apps), "
-			"and a listener of protocol %s in the boot file", rf_json_text(p->doc, "traffic_type"));
+		return check_http(p);
 	if (is(p, "tls", "off") && !is(p, "client_auth", "off"))
 		return rf_api_fail(c, RF_E_INVALID, "/client_auth", "certificates are asked for where TLS ends; with tls off it does not end here");
 	if (is(p, "tls", "off") || !is(p, "guard", "tls"))

@@ -193,7 +193,12 @@ static void what_contradicts_itself_is_refused_where_it_stands(void **state)
 		{ "'protocol':'tcp/22','origin_direct':['tcp://a:1'],'tls':'on'", "/tls" },
 		{ "'protocol':'tcp/22','origin_direct':['tcp://a:1'],'tls':'strict','guard':'tls'", "/guard" },
 		{ "'protocol':'tcp/22','origin_direct':['tcp://a:1'],'client_auth':'enforce'", "/client_auth" },
-		{ "'protocol':'tcp/80','origin_direct':['tcp://a:1'],'traffic_type':'http'", "/traffic_type" },
+		{ "'protocol':'tcp/80-81','origin_direct':['tcp://a:1-2'],'traffic_type':'http'", "/traffic_type" },
+		{ "'protocol':'udp/80','origin_direct':['udp://a:1'],'traffic_type':'http'", "/traffic_type" },
+		{ "'protocol':'tcp/80','origin_direct':['tcp://a:1'],'traffic_type':'http','tls':'full'", "/tls" },
+		{ "'protocol':'tcp/80','origin_direct':['tcp://a:1'],'traffic_type':'http','client_auth':'enforce'", "/client_auth" },
+		{ "'protocol':'tcp/80','origin_direct':['tcp://a:1'],'traffic_type':'https','proxy_protocol':'v2'", "/proxy_protocol" },
+		{ "'protocol':'tcp/80','origin_direct':['tcp://a:1'],'traffic_type':'https','guard':'tls'", "/guard" },
 		{ "'protocol':'tcp/80','origin_direct':['tcp://a:1'],'traffic_type':'worker'", "/traffic_type" },
 		{ "'protocol':'tcp/22','origin_direct':['tcp://a:1'],'edge_ips':{'type':'static'}", "/edge_ips/ips" },
 		{ "'protocol':'tcp/22','origin_direct':['tcp://a:1'],'edge_ips':{'type':'static','ips':['x']}", "/edge_ips/ips/0" },
@@ -247,6 +252,25 @@ static void the_edges_own_listeners_keep_their_ports(void **state)
 	assert_int_equal(post("{'protocol':'tcp/1','dns':{'name':'a.example.com'},'origin_direct':['tcp://192.0.2.1']}"), 200); /* that one is at 127.0.0.1 */
 }
 
+static void http_is_an_app_of_the_name(void **state)
+{
+	(void)state;
+	assert_int_equal(post("{'protocol':'tcp/8080','dns':{'name':'web.example.com'},'origin_direct':['tcp://192.0.2.1:80'],'traffic_type':'http'}"), 200);
+	const struct rf_app *a = rf_snap_app(rf_snap_now(), RF_STR("web.example.com"));
+	assert_non_null(a);
+	assert_int_equal(a->auth, RF_AUTH_OFF);
+	assert_true(rf_str_eq(a->origins->origins[0].url, RF_STR("http://192.0.2.1")));
+	assert_int_equal(port_at(RF_TRANSPORT_TCP, "192.0.2.9", 8080)->traffic, RF_PORT_HTTP);
+	assert_int_equal(post("{'protocol':'tcp/8443','dns':{'name':'web.example.com'},'origin_direct':['tcp://192.0.2.1:80'],'traffic_type':'https'}"), 409);
+	assert_string_equal(pointer(), "/dns/name");
+	assert_int_equal(post("{'protocol':'tcp/8443','dns':{'name':'tls.example.com'},'origin_direct':['tcp://192.0.2.1:80'],'traffic_type':'https',"
+			      "'client_auth':'enforce'}"), 200);
+	a = rf_snap_app(rf_snap_now(), RF_STR("tls.example.com"));
+	assert_int_equal(a->auth, RF_AUTH_ENFORCE);
+	assert_int_not_equal(a->own_cert, 0);
+	assert_true(a->roots != 0);
+}
+
 static void names_follow_what_is_named(void **state)
 {
 	(void)state;
@@ -276,7 +300,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(the_documented_shape_goes_in_and_comes_out), T(changes_are_whole_and_conditional), T(a_dry_run_checks_and_changes_nothing),
 		T(what_contradicts_itself_is_refused_where_it_stands), T(two_at_one_port_are_refused_with_both_names),
-		T(the_edges_own_listeners_keep_their_ports), T(names_follow_what_is_named),
+		T(the_edges_own_listeners_keep_their_ports), T(names_follow_what_is_named), T(http_is_an_app_of_the_name),
 		T(unknown_members_of_the_documented_shape_are_dropped_and_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,9 @@
 
 #define GUARD_FIRST_NS (10 * RF_NS_S)
 #define UDP_IDLE_NS (60 * RF_NS_S)
+#define HTTP_IDLE_NS (60 * RF_NS_S) /* of connections to origins, as apps of hosts have it by default */
+
+enum { HTTP_IDLE_CONNECTIONS = 64 };
 
 struct endpoints {
 	struct rf_origin_spec v[RF_ORIGINS_MAX];
@@ -132,12 +135,14 @@ static int origins(struct making *m, const json_t *doc, struct rf_port *p, const
 	int rc = p->tls == RF_PORT_TLS_STRICT ? rf_making_trust(m, doc, &trust) : RF_OK;
 	if (rc != RF_OK)
 		return rc;
+	bool http = p->traffic != RF_PORT_DIRECT;
 	struct rf_origin_group_spec g = {
-		.scheme = p->transport == RF_TRANSPORT_UDP ? "udp" : "tcp", .origins = all.v, .count = all.n, .trust = trust, .keypair = rf_making_origin_keypair(m, doc),
+		.scheme = http ? NULL : p->transport == RF_TRANSPORT_UDP ? "udp" : "tcp", .origins = all.v, .count = all.n, .trust = trust, .keypair = rf_making_origin_keypair(m, doc),
 		.balance = rf_making_balance(doc), .health = health(json_object_get(doc, "health")),
 		.passive_fails = (unsigned)doc_int(doc, "passive_fails", 5), .passive_hold_ns = ms_or(doc, "passive_hold_ms", 10 * RF_NS_S),
-		.connect_timeout_ns = ms_or(doc, "connect_timeout_ms", boot->timeout_connect), .idle_timeout_ns = p->idle_ns,
-		.max_connections = (unsigned)boot->limits_origin_connections, .max_queue = (unsigned)boot->limits_origin_queue,
+		.connect_timeout_ns = ms_or(doc, "connect_timeout_ms", boot->timeout_connect),
+		.idle_timeout_ns = http ? HTTP_IDLE_NS : p->idle_ns,
+		.max_idle = http ? HTTP_IDLE_CONNECTIONS : 0, .max_connections = (unsigned)boot->limits_origin_connections, .max_queue = (unsigned)boot->limits_origin_queue,
 	};
 	memcpy(g.id, p->id, sizeof g.id);
 	rc = rf_origin_group_new(&g, was ? was->origins : NULL, &p->origins, m->e);
@@ -163,9 +168,13 @@ static int addresses(struct making *m, const json_t *edge, struct rf_port *p)
 
 static void settings(const struct making *m, const json_t *doc, struct rf_port *p)
 {
+	static const char *const traffic[] = { "direct", "http", "https", NULL };
 	static const char *const tls[] = { "off", "flexible", "full", "strict", NULL }, *const headers[] = { "off", "v1", "v2", "simple", NULL },
 				 *const guards[] = { "none", "ssh", "mqtt", "modbus", "dns", "tls", "coap", "dtls", NULL }, *const auths[] = { "off", "report", "enforce", NULL };
+	p->traffic = (enum rf_port_traffic)word(doc, "traffic_type", traffic);
 	p->tls = (enum rf_port_tls)word(doc, "tls", tls);
+	if (p->traffic == RF_PORT_HTTPS && p->tls == RF_PORT_TLS_OFF)
+		p->tls = RF_PORT_TLS_FLEXIBLE;
 	p->header = (enum rf_port_header)word(doc, "proxy_protocol", headers);
 	p->guard = (enum rf_port_guard)word(doc, "guard", guards);
 	p->auth = word(doc, "client_auth", auths);
@@ -191,6 +200,28 @@ static int certificates(struct making *m, const json_t *doc, struct rf_port *p, 
 	return rc;
 }
 
+/* For the HTTP edge it is an app of the host that it is published as. */
+static int as_app(struct making *m, const struct rf_object *o, const struct rf_port *p)
+{
+	struct rf_app *a;
+	int rc = rf_making_app(m, p->id, rf_str_z(o->name), &a);
+	if (rc != RF_OK)
+		return rc;
+	rf_making_settings(m, o->doc, a);
+	a->roots = p->roots ? p->roots : a->roots;
+	a->idle_timeout_ns = 0;
+	a->own_cert = p->own_cert;
+	a->origins = rf_origin_group_get(p->origins);
+	for (int i = 0; i < 2; i++)
+		a->keypair[i] = p->keypair[i] ? rf_keypair_get(p->keypair[i]) : NULL;
+	if (!a->keypair[0] && !a->keypair[1])
+		a->keypair[0] = rf_keypair_get(m->site->fallback); /* clear text: never shown */
+	m->site->ports_http = true;
+	rc = rf_site_host(m->site, p->name, a);
+	return rc == RF_E_EXISTS ? rf_fail_ptr(m->e, rc, "/dns/name", "an app serves the host %.*s already", RF_ARG(p->name)) :
+		rc == RF_OK ? RF_OK : rf_making_no_memory(m);
+}
+
 int rf_making_port(const struct rf_object *o, void *making)
 {
 	struct making *m = making;
@@ -214,7 +245,9 @@ int rf_making_port(const struct rf_object *o, void *making)
 	int rc = addresses(m, json_object_get(o->doc, "edge_ips"), p);
 	if (rc == RF_OK)
 		rc = certificates(m, o->doc, p, was);
-	return rc == RF_OK ? origins(m, o->doc, p, was) : rc;
+	if (rc == RF_OK)
+		rc = origins(m, o->doc, p, was);
+	return rc == RF_OK && p->traffic != RF_PORT_DIRECT ? as_app(m, o, p) : rc;
 }
 
 /* --- what the edge itself listens on --- */

@@ -358,7 +358,7 @@ static bool forwards(const struct making *m, const json_t *doc)
 	return doc_bool(doc, "forward_certificate", false);
 }
 
-static void app_settings(struct making *m, const json_t *doc, struct rf_app *a)
+void rf_making_settings(struct making *m, const json_t *doc, struct rf_app *a)
 {
 	a->auth = doc_is(doc, "client_auth", "off") ? RF_AUTH_OFF
 		  : doc_is(doc, "client_auth", "report") ? RF_AUTH_REPORT : RF_AUTH_ENFORCE;
@@ -452,20 +452,30 @@ static int hosts(struct making *m, const struct rf_object *o, struct rf_app *a)
 	return rf_making_keypairs(m, list, was ? was->keypair : NULL, was ? was->own_cert : 0, a->keypair, &a->own_cert);
 }
 
-static int each_app(const struct rf_object *o, void *arg)
+int rf_making_app(struct making *m, const char *id, struct rf_str name, struct rf_app **ret)
 {
-	struct making *m = arg;
-	if (!doc_bool(o->doc, "enabled", true))
-		return RF_OK;
 	struct rf_app *a = RF_ARENA_NEW(&m->site->arena, struct rf_app);
 	if (!a || !rf_making_grow(&m->site->apps, m->site->app_count, &m->apps_cap))
 		return rf_making_no_memory(m);
 	m->site->apps[m->site->app_count++] = a;
-	memcpy(a->id, o->id, sizeof a->id);
-	a->name = rf_arena_dup(&m->site->arena, rf_str_z(o->name));
+	memcpy(a->id, id, sizeof a->id);
+	a->name = rf_arena_dup(&m->site->arena, name);
 	a->zone = m->zone;
-	app_settings(m, o->doc, a);
-	int rc = headers(m, json_object_get(o->doc, "headers"), a);
+	*ret = a;
+	return RF_OK;
+}
+
+static int each_app(const struct rf_object *o, void *arg)
+{
+	struct making *m = arg;
+	struct rf_app *a;
+	if (!doc_bool(o->doc, "enabled", true))
+		return RF_OK;
+	int rc = rf_making_app(m, o->id, rf_str_z(o->name), &a);
+	if (rc != RF_OK)
+		return rc;
+	rf_making_settings(m, o->doc, a);
+	rc = headers(m, json_object_get(o->doc, "headers"), a);
 	if (rc == RF_OK)
 		rc = strings(m, json_object_get(o->doc, "idempotent_paths"), &a->idempotent_paths, &a->idempotent_count);
 	if (rc == RF_OK)

@@ -42,6 +42,11 @@ int rf_making_trust(struct making *m, const json_t *doc, struct rf_trust **ret);
 struct rf_keypair *rf_making_origin_keypair(const struct making *m, const json_t *doc);
 enum rf_balance rf_making_balance(const json_t *doc);
 
+/* What a document of an app, or a port's, says of HTTP; what it does not say is as it is by default. */
+void rf_making_settings(struct making *m, const json_t *doc, struct rf_app *a);
+/* A new app of the zone at hand, empty. */
+int rf_making_app(struct making *m, const char *id, struct rf_str name, struct rf_app **ret);
+
 /* build_port: one object into the site, then all of them to be looked up. */
 int rf_making_port(const struct rf_object *o, void *making);
 int rf_making_ports(struct making *m);

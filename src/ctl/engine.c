@@ -316,7 +316,8 @@ static void site_changed(struct rf_ctl *c)
 	for (size_t i = 0; v && i < site->app_count; i++)
 		v[n++] = site->apps[i]->origins;
 	for (size_t i = 0; v && i < site->port_count; i++)
-		v[n++] = site->port[i]->origins;
+		if (site->port[i]->traffic == RF_PORT_DIRECT) /* else an app has them */
+			v[n++] = site->port[i]->origins;
 	if (!v || rf_health_watch(g->health, v, n) != RF_OK)
 		rf_log(RF_LOG_ERROR, "health", "some origins are not checked: no memory");
 	free(v);

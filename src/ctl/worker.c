@@ -415,7 +415,7 @@ static int make_ports(struct rf_worker *w, const struct rf_worker_spec *spec, st
 	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
 		return rf_fail(e, RF_E_IO, "no random numbers");
 	struct rf_worker_ports_spec s = {
-		.loop = w->loop, .front = w->front, .pool = w->pool, .resolver = w->resolver, .emit = spec->ring ? emit : NULL,
+		.loop = w->loop, .front = w->front, .edge = w->edge, .pool = w->pool, .resolver = w->resolver, .emit = spec->ring ? emit : NULL,
 		.barred = barred, .reply_socket = spec->reply_socket ? reply_socket : NULL, .arg = w, .seed = seed,
 	};
 	w->ports = rf_worker_ports_new(&s, w->ctl->boot, w->ctl->worker_count);

@@ -5,8 +5,9 @@
 #include "ctl/worker_ports.h"
 #include <stdlib.h>
 #include <unistd.h>
+#include "net/addr.h"
 #include "net/listener.h"
-#include "records/log.h"
+#include "svc/http/edge.h"
 #include "svc/l4/l4.h"
 #include "svc/l4/udp.h"
 
@@ -23,14 +24,26 @@ struct rf_worker_ports {
 	struct rf_front *front;
 	struct rf_l4 *l4;
 	struct rf_l4_udp *udp;
-	struct rf_front_listener facts;     /* of all TCP sockets; outlives their connections */
+	struct rf_front_listener facts[3];  /* of all TCP sockets, by enum rf_port_traffic; they outlive their connections */
 	struct rf_node gates;
 };
+
+/* Who serves where it was accepted? Asked only where the answer is not always svc/l4. */
+static enum rf_port_traffic traffic_of(int fd)
+{
+	const struct rf_site *site = rf_snap_now()->site;
+	if (!site->ports_http)
+		return RF_PORT_DIRECT;
+	struct rf_addr at = rf_listener_addr(fd);
+	struct rf_ip ip = rf_addr_ip(&at);
+	const struct rf_port *p = rf_ports_find(site->ports, RF_TRANSPORT_TCP, &ip, rf_addr_port(&at));
+	return p ? p->traffic : RF_PORT_DIRECT;
+}
 
 static void on_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
 {
 	struct rf_worker_ports *p = RF_CONTAINER(l, struct gate, listener)->ports;
-	rf_front_accept(p->front, &p->facts, fd, peer);
+	rf_front_accept(p->front, &p->facts[traffic_of(fd)], fd, peer);
 }
 
 static void gate_free(struct gate *g)
@@ -125,7 +138,9 @@ struct rf_worker_ports *rf_worker_ports_new(const struct rf_worker_ports_spec *s
 	p->front = s->front;
 	p->l4 = rf_l4_new(s->front, s->pool, NULL);
 	p->udp = rf_l4_udp_new(&udp);
-	p->facts = (struct rf_front_listener){ .service = &rf_l4_service, .service_arg = p->l4, .any = true };
+	p->facts[RF_PORT_DIRECT] = (struct rf_front_listener){ .service = &rf_l4_service, .service_arg = p->l4, .any = true };
+	p->facts[RF_PORT_HTTP] = (struct rf_front_listener){ .service = &rf_http_service, .service_arg = s->edge, .any = true };
+	p->facts[RF_PORT_HTTPS] = (struct rf_front_listener){ .service = &rf_http_service, .service_arg = s->edge, .any = true, .tls = true };
 	if (p->l4 && p->udp)
 		return p;
 	rf_worker_ports_free(p);

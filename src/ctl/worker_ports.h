@@ -11,6 +11,7 @@ struct rf_worker_ports;
 struct rf_worker_ports_spec {
 	struct rf_loop *loop;
 	struct rf_front *front;
+	struct rf_http_edge *edge; /* of ports whose traffic is HTTP */
 	struct rf_pool *pool;
 	struct rf_resolver *resolver;
 	void (*emit)(void *arg, const struct rf_record *rec); /* NULL: no records */

@@ -32,6 +32,9 @@ enum rf_port_guard {
 	RF_PORT_GUARD_COAP, RF_PORT_GUARD_DTLS, /* of UDP, as is DNS too */
 };
 
+/* Who serves it: svc/l4, or the HTTP edge as an app of the port's name, over clear text or TLS. */
+enum rf_port_traffic { RF_PORT_DIRECT, RF_PORT_HTTP, RF_PORT_HTTPS };
+
 /* What all workers count of a port, shared by the snapshots that have a port of this id. */
 struct rf_port_use {
 	_Atomic uint32_t refs;
@@ -43,6 +46,7 @@ struct rf_port {
 	struct rf_str name;              /* for records: the DNS name that it is published under */
 	const struct rf_zone *zone;
 	enum rf_transport transport;
+	enum rf_port_traffic traffic;
 	uint16_t low, high, origin_low;
 	const struct rf_ip *addresses;   /* of the edge; an unspecified one (0.0.0.0, ::) is all of its family */
 	size_t address_count;            /* 0: any */

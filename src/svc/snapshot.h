@@ -92,6 +92,7 @@ struct rf_site {
 	struct rf_port **port;
 	size_t port_count;
 	struct rf_ports *ports;            /* the same, to be looked up; NULL: none */
+	bool ports_http;                   /* one of them has traffic other than RF_PORT_DIRECT */
 	struct rf_geo *geo;                /* of addresses; NULL: none */
 	struct rf_tokens *tokens;          /* NULL: none */
 	struct rf_str place_name, place_region;

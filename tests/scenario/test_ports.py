@@ -315,6 +315,36 @@ def test_what_is_routed_through_comes_to_a_transparent_listener(wire, edge_of):
     assert wire.ask("tcp", "203.0.113.7", 23) != "2222"
 
 
+WEB = """
+import http.server, sys
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        body = ('%s %s' % (self.headers['Host'], self.headers.get('Client-Cert', '-')[:1])).encode()
+        self.send_response(200); self.send_header('Content-Length', str(len(body))); self.end_headers(); self.wfile.write(body)
+    def log_message(self, *a): pass
+s = http.server.ThreadingHTTPServer(('127.0.0.1', 8000), H); print('up', flush=True); s.serve_forever()
+"""
+
+
+def test_http_at_a_port_of_its_own_is_an_app_of_the_host(wire, edge_of):
+    child = subprocess.Popen(wire.inside(wire.edge, "/usr/bin/python3", "-c", WEB), stdout=subprocess.PIPE)
+    wire.children.append(child)
+    assert child.stdout.readline() == b"up\n"
+    e = edge_of()
+    app(e, "tcp/8080", "tcp://127.0.0.1:8000", name="web.edge.test", traffic_type="http")
+    app(e, "tcp/8443", "tcp://127.0.0.1:8000", name="tls.edge.test", traffic_type="https", client_auth="enforce")
+    e.klass()
+    device = e.device("lamp")
+    curl = lambda *words: subprocess.run(wire.inside(wire.clients, "curl", "-sk", "--max-time", "5", "-w", " %{http_code}", *words), capture_output=True, text=True).stdout
+    assert curl("http://web.edge.test:8080/", "--resolve", "web.edge.test:8080:10.77.0.1") == "web.edge.test:8080 - 200"
+    there = ("https://tls.edge.test:8443/", "--resolve", "tls.edge.test:8443:10.77.0.1")
+    assert curl(*there).endswith(" 403")
+    assert curl(*there, "--cert", device.cert, "--key", device.key) == "tls.edge.test:8443 : 200"
+    e.add_rule('http.host eq "web.edge.test"')
+    assert curl("http://web.edge.test:8080/", "--resolve", "web.edge.test:8080:10.77.0.1").endswith(" 403")
+
+
 def test_the_edges_own_listener_is_not_taken_away(wire, edge_of):
     e = edge_of()
     with pytest.raises(Refused) as answer:
@@ -342,3 +372,41 @@ def test_the_command_line_opens_lists_changes_and_closes(wire, edge_of):
     assert refused(wire.ask("tcp", "10.77.0.1", 2022))
     assert "1 changes\nmade" in e.cli("apply", "-f", path, check=0).stdout.replace("1 change made", "1 changes\nmade")
     assert wire.ask("tcp", "10.77.0.1", 2022) == "2222"
+
+
+def test_an_upgrade_refuses_no_connection_and_keeps_what_is_open(wire, edge_of):
+    wire.origin("127.0.0.1", 2222)
+    for steer in (True, False):
+        e = edge_of(ports={"steer": steer})
+        app(e, "tcp/22", "tcp://127.0.0.1:2222")
+        app(e, "udp/1005", "udp://127.0.0.1:2222")
+        until(lambda: wire.ask("tcp", "10.77.0.1", 22) == "2222")
+        talker, answers = wire.client(), []
+        thread = threading.Thread(target=lambda t=talker: answers.append(wire.ask("churn", "10.77.0.1", 22, 600, child=t)))
+        thread.start()
+        engine = e.engine()
+        e.signal(signal.SIGUSR2)
+        until(lambda old=engine: e.engine() not in (None, old), 20)
+        thread.join()
+        failed, done = map(int, answers[0].split())
+        assert failed == 0 and done == 600, answers
+        assert wire.ask("udp", "10.77.0.1", 1005) == "2222 hello"
+        assert ports_of(e)["way"] == ("steered" if steer else "bound")
+        e.stop()
+
+
+def test_after_a_stop_ports_go_their_usual_way(wire, edge_of):
+    e = edge_of()
+    app(e, "tcp/22", "tcp://127.0.0.1:2222")
+    pins = e.boot["shield"]["pins"]
+    assert os.path.exists(f"{pins}/steer_link")
+    e.kill()
+    assert refused(wire.ask("tcp", "10.77.0.1", 22)), "the program stands, its sockets are gone"
+    e.close_api()
+    wire.origin("127.0.0.1", 2222)
+    e.start(wrapper=wire.inside(wire.edge))
+    assert wire.ask("tcp", "10.77.0.1", 22) == "2222", "what is pinned was taken over"
+    e.stop()
+    assert not os.path.exists(f"{pins}/steer_link")
+    wire.origin("10.77.0.1", 22)
+    assert wire.ask("tcp", "10.77.0.1", 22) == "22", "another program's socket"
