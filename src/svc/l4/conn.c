@@ -106,6 +106,7 @@ static enum step step_relay(struct conn *n)
 	if (n->judged)
 		n->up.to = &n->upstream->stream;
 	for (int i = 0; i < 2; i++) {
+		both[i]->last = both[!i]->done;
 		int r = both[i]->done ? RF_OK : relay_pump(both[i]);
 		if (r && r != RF_E_AGAIN)
 			return l4_broken(n, both[i], r);

@@ -53,8 +53,8 @@ static int flush(struct relay *d)
  * protocols that need to know where a message ends say so themselves. */
 static bool ended(struct relay *d, ssize_t r)
 {
-	d->cut = r == RF_E_RESET && d->from->layer && d->from->ended;
-	d->eof = r == RF_E_EOF || d->cut;
+	bool cut = r == RF_E_RESET && d->from->layer && d->from->ended;
+	d->eof = r == RF_E_EOF || cut;
 	return d->eof;
 }
 
@@ -112,7 +112,7 @@ static int carry(struct relay *d)
 
 static int finish(struct relay *d)
 {
-	int r = rf_stream_shutdown(d->to);
+	int r = d->last && !d->to->layer ? RF_OK : rf_stream_shutdown(d->to);
 	if (r)
 		return broke(d, RELAY_TO, r);
 	relay_fini(d); /* the beginning of a frame that never came whole */

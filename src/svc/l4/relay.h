@@ -31,7 +31,7 @@ struct relay {
 	bool eof, done;              /* `from` has ended; `to` was told, behind all bytes */
 	bool more;                   /* it stopped only to let others run: pump again soon */
 	bool stuck;                  /* bytes wait for `to` */
-	bool cut;                    /* `from` ended TLS without a farewell */
+	bool last;                   /* the other direction is done: `to` is closed next, which tells it as well */
 	enum relay_side broken;      /* after an error */
 	uint64_t read, passed, spliced; /* bytes; the last are among those passed */
 };
