@@ -15,6 +15,8 @@ static void read_turn(struct rf_datagram *s)
 {
 	struct rf_datagram_use *u = s->use;
 	for (int turn = 0; turn < TURN; turn++) {
+		if (u->deaf)
+			return;
 		int n = rf_io_receive(u->loop, &s->io, u->batch, RF_DGRAMS_MAX);
 		if (n == RF_E_AGAIN)
 			return;

@@ -18,6 +18,7 @@ struct rf_datagram_use {
 	void (*message)(struct rf_datagram *s, const struct rf_dgram *m);
 	/* Somebody says that the peer of a connected socket cannot be reached (RF_E_RESET), or the socket fails. The same. */
 	void (*error)(struct rf_datagram *s, int error);
+	bool deaf; /* nothing is read: it is left to another process that has the same sockets */
 	/* set by rf_datagram_use_init */
 	struct rf_dgram batch[RF_DGRAMS_MAX];
 	char *rooms;

@@ -1,5 +1,6 @@
 """UDP ports: sessions between real clients and origins, through sockets of single ports and through steering."""
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -308,6 +309,26 @@ def test_rules_of_the_connection(edge, opened, echo):
         assert record["Status"] == 403 and record["Layer"] == "rule"
         assert good.ask(b"1") == b"re:1"
         edge.ruleset([], phase="connection")
+
+
+@pytest.mark.parametrize("how", ["upgrade", "kill"])
+def test_devices_are_served_over_a_new_engine(edge, opened, echo, how):
+    port = opened(echo)
+    with Device(port) as d:
+        assert d.ask(b"before") == b"re:before"
+        old = edge.engine()
+        if how == "upgrade":
+            edge.signal(signal.SIGUSR2)
+        else:
+            os.kill(old, signal.SIGKILL)
+        answered, end = 0, time.monotonic() + 20
+        while edge.engine() in (None, old) and time.monotonic() < end:
+            answered += d.ask(b"meanwhile", 0.3) is not None
+        assert edge.engine() not in (None, old)
+        assert until(lambda: d.ask(b"after", 0.5)) is not None
+        if how == "upgrade":
+            assert answered > 0, "no gap"
+        edge.wait()
 
 
 # --- steered, in namespaces ---

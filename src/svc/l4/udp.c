@@ -77,20 +77,6 @@ static size_t end_where(struct rf_l4_udp *u, enum end why, bool (*which)(const s
 	return n;
 }
 
-struct severed { const struct rf_prefix *src; const char *app_id; };
-
-static bool is_severed(const struct session *s, const void *what)
-{
-	const struct severed *v = what;
-	struct rf_ip client = client_of(s);
-	return (!v->src || rf_prefix_has(v->src, &client)) && (!v->app_id || strcmp(v->app_id, s->app->id) == 0);
-}
-
-size_t rf_l4_udp_sever(struct rf_l4_udp *u, const struct rf_prefix *src, const char *app_id)
-{
-	return end_where(u, END_SEVERED, is_severed, &(struct severed){ src, app_id });
-}
-
 /* --- drain --- */
 
 static bool is_quiet(const struct session *s, const void *what)
@@ -112,7 +98,7 @@ static void drain_step(struct rf_timer *t)
 
 void rf_l4_udp_drain(struct rf_l4_udp *u, uint64_t bound_ns, void (*done)(void *arg), void *arg)
 {
-	u->draining = true;
+	u->clients.deaf = true;
 	u->drain_until = now_of(u) + bound_ns;
 	u->drained = done;
 	u->drained_arg = arg;

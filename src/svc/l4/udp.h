@@ -64,9 +64,8 @@ void rf_l4_udp_reply(struct rf_l4_udp *u, const struct rf_ip *at, uint16_t port,
 /* After apps, rules or bars have changed: end the sessions whose app is gone, whose source is barred or which a rule now blocks.
  * Those with traffic see to it themselves with their next datagram; this finds the others, over the next turns. */
 void rf_l4_udp_recheck(struct rf_l4_udp *u);
-/* End the sessions of this source, or of an app; NULL: of any. The number ended. */
-size_t rf_l4_udp_sever(struct rf_l4_udp *u, const struct rf_prefix *src, const char *app_id);
-/* Begin no session, end each once it is quiet; `done` is called when none is left or `bound_ns` has passed (the rest is ended then). */
+/* Leave what clients send to the engine that comes after, which has the same sockets; pass on what origins answer, and end each session
+ * once it is quiet. `done` is called when none is left or `bound_ns` has passed (the rest is ended then). */
 void rf_l4_udp_drain(struct rf_l4_udp *u, uint64_t bound_ns, void (*done)(void *arg), void *arg);
 
 struct rf_l4_udp_stats { /* now, and since the start */

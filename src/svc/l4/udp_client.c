@@ -46,7 +46,7 @@ static bool welcome(struct rf_l4_udp *u, const struct rf_snap *snap, const struc
 		report_refused(u, p, k, END_BARRED, NULL);
 		return false;
 	}
-	if (u->draining || !in_rate(u))
+	if (!in_rate(u))
 		return false;
 	if (rules_pass(u, snap, p, k, &rule))
 		return true;

@@ -117,7 +117,6 @@ struct rf_l4_udp {
 	uint64_t drain_until;
 	void (*drained)(void *arg);
 	void *drained_arg;
-	bool draining;
 	uint64_t begun, made_room;
 	struct rf_facts facts;
 	struct rf_verdict verdict;
@@ -125,7 +124,7 @@ struct rf_l4_udp {
 
 /* Why a session ended, or was refused (udp_report.c has status and words). */
 enum end {
-	END_IDLE, END_ROOM, END_SEVERED, END_APP_GONE, END_BARRED, END_RULE, END_ORIGIN_REFUSED, END_ORIGIN_NONE, END_NO_REPLY,
+	END_IDLE, END_ROOM, END_APP_GONE, END_BARRED, END_RULE, END_ORIGIN_REFUSED, END_ORIGIN_NONE, END_NO_REPLY,
 	END_MEMORY, END_DRAIN, END_CLOSED,
 };
 

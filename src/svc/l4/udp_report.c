@@ -11,7 +11,6 @@ enum { ORIGIN_TEXT = 300 };
 static const struct { enum l4_status status; const char *layer, *words; } endings[] = {
 	[END_IDLE] = { L4_NORMAL, "", "idle" },
 	[END_ROOM] = { L4_INTERNAL, "limit", "made room for another session" },
-	[END_SEVERED] = { L4_INTERNAL, "net", "ended by the operator" },
 	[END_APP_GONE] = { L4_NORMAL, "", "its app is no longer there" },
 	[END_BARRED] = { L4_FILTERED, "net", "an access rule blocks the client's address" },
 	[END_RULE] = { L4_FILTERED, "rule", "a rule blocked the connection" },

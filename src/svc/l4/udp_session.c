@@ -191,6 +191,7 @@ void session_touch(struct session *s, bool by_client)
 	if (by_client && s->answered && !s->settled) {
 		s->settled = true;
 		u->established++;
+		rf_count(RF_C_UDP_ESTABLISHED);
 	}
 	rf_list_del(&s->age);
 	rf_list_push(s->settled ? &u->settled : &u->fresh, &s->age);
