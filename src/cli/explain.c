@@ -266,10 +266,29 @@ static void print_crls(struct cli *c, const json_t *crls)
 	}
 }
 
+/* "3 apps with 1003 ports, steered by the kernel at ports, ports6; not open: tcp/99" */
+static void ports_text(const json_t *ports, struct rf_buf *to)
+{
+	const char *way = json_string_value(json_object_get(ports, "way")), *how = !way ? "" : strcmp(way, "steered") == 0 ? "steered by the kernel"
+		: strcmp(way, "bound") == 0 ? "with sockets of their own" : "no listener of protocol ports";
+	json_int_t missed = json_integer_value(json_object_get(ports, "missed"));
+	const json_t *v;
+	size_t i;
+	rf_buf_printf(to, "%" JSON_INTEGER_FORMAT " apps with %" JSON_INTEGER_FORMAT " ports, %s", json_integer_value(json_object_get(ports, "apps")),
+		      json_integer_value(json_object_get(ports, "ports")), how);
+	json_array_foreach(json_object_get(ports, "listeners"), i, v)
+		rf_buf_printf(to, "%s%s", i ? ", " : " at ", json_string_value(v));
+	json_array_foreach(json_object_get(ports, "failed"), i, v)
+		rf_buf_printf(to, "%s%s", i ? ", " : "; not open: ", json_string_value(v));
+	if (missed)
+		rf_buf_printf(to, "; %" JSON_INTEGER_FORMAT " more have no room", missed);
+}
+
 /* Numbers of objects on one line, those that there are none of left out; zones and revocation lists a line each. */
 static int print_status(struct cli *c, json_t *status)
 {
 	RF_BUF_AUTO line = { 0 };
+	RF_BUF_AUTO ports = { 0 };
 	json_t *counts = json_object_get(status, "counts"), *zones = json_object_get(status, "zones"), *v;
 	const char *name;
 	size_t i;
@@ -280,6 +299,9 @@ static int print_status(struct cli *c, json_t *status)
 	json_object_del(rest, "zones");
 	json_object_del(rest, "crls");
 	json_object_set_new(rest, "counts", json_string(rf_buf_z(&line)));
+	ports_text(json_object_get(status, "ports"), &ports);
+	if (json_object_get(rest, "ports"))
+		json_object_set_new(rest, "ports", json_string(rf_buf_z(&ports)));
 	int rc = cli_print_object(c, rest);
 	json_decref(rest);
 	json_array_foreach(zones, i, v)

@@ -115,11 +115,17 @@ static struct rf_health_spec health(const json_t *doc)
 	};
 }
 
-static const struct rf_port *port_before(const struct making *m, const char *id)
+/* Both sites have their ports in the same order, so the place of the last one found is where to go on. */
+static const struct rf_port *port_before(struct making *m, const char *id)
 {
-	for (size_t i = 0; m->old && i < m->old->port_count; i++)
-		if (strcmp(m->old->port[i]->id, id) == 0)
-			return m->old->port[i];
+	size_t n = m->old ? m->old->port_count : 0;
+	for (size_t i = 0; i < n; i++) {
+		size_t at = (m->port_at + i) % n;
+		if (strcmp(m->old->port[at]->id, id) == 0) {
+			m->port_at = at + 1;
+			return m->old->port[at];
+		}
+	}
 	return NULL;
 }
 

@@ -19,6 +19,7 @@ struct making {
 	struct rf_err *e;
 	struct rf_trust *origin_trust; /* of the boot file; NULL: the system's CAs */
 	size_t zones_cap, apps_cap, ports_cap;
+	size_t port_at;     /* in the old site, behind the last port that was found there */
 	/* of the zone at hand */
 	struct rf_zone *zone;
 	struct server_cert *certs;

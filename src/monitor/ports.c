@@ -97,6 +97,12 @@ static void set(int fd, int level, int name)
 	setsockopt(fd, level, name, &on, sizeof on);
 }
 
+static void set_transparent(int fd, bool v6, bool on)
+{
+	int value = on;
+	setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &value, sizeof value);
+}
+
 static int new_socket(const struct want *w)
 {
 	union address a;
@@ -113,7 +119,7 @@ static int new_socket(const struct want *w)
 		set(fd, IPPROTO_IPV6, IPV6_V6ONLY);
 	set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND);
 	if (w->transparent)
-		set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT);
+		set_transparent(fd, v6, true);
 	if (bind(fd, &a.sa, n) == 0 && (w->udp || listen(fd, BACKLOG) == 0))
 		return fd;
 	int error = errno;
@@ -168,6 +174,8 @@ int rf_port_sockets_steered(struct rf_port_sockets *s, unsigned workers, bool tr
 		struct want w = { .ip = loopback[group / 2], .udp = group & 1, .transparent = transparent };
 		int fds[RF_PLAN_SOCKETS_MAX];
 		size_t have = rf_port_sockets_group(s, group, fds);
+		for (size_t i = 0; i < have; i++) /* a reload may have changed it */
+			set_transparent(fds[i], group >= 2, transparent);
 		if (have >= workers)
 			continue;
 		int rc = open_many(s, group, &w, workers - (unsigned)have, e);
@@ -299,7 +307,6 @@ int rf_port_reply(const struct rf_plan *p, struct rf_port_name n, const struct r
 {
 	const struct rf_plan_listener *l = listener_of(p, n.listener);
 	union address a;
-	int on = 1;
 	bool v6 = at->family == 6;
 	if (!l || !n.udp || !n.port || (!l->port && !rf_port_allowed(p, n)) || l->ip.family != at->family ||
 	    (!unspecified(&l->ip) && !rf_ip_eq(&l->ip, at)))
@@ -314,7 +321,7 @@ int rf_port_reply(const struct rf_plan *p, struct rf_port_name n, const struct r
 	if (v6)
 		set(fd, IPPROTO_IPV6, IPV6_V6ONLY);
 	if (l->transparent)
-		setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &on, sizeof on);
+		set_transparent(fd, v6, true);
 	if (bind(fd, &a.sa, size) != 0) {
 		int error = errno;
 		close(fd);

@@ -140,10 +140,10 @@ def wire():
 @pytest.fixture
 def edge_of(wire, make_edge):
     """Edges in the namespace, with listeners of ports at two addresses."""
-    pins = f"/sys/fs/bpf/rfports{os.getpid()}"
+    pins = mine = f"/sys/fs/bpf/rfports{os.getpid()}"
 
-    def make(*listeners, **boot):
-        e = make_edge(shield={"pins": pins}, timeouts={"connect": "2s"}, **boot)
+    def make(*listeners, pins=mine, **boot):
+        e = make_edge(shield={"pins": pins or mine}, timeouts={"connect": "2s"}, **boot)
         e.boot["listeners"][0]["address"] = f"10.77.0.1:{e.port}"
         e.boot["api"]["listen"] = f"10.77.0.1:{e.api_port}"
         e.boot["listeners"] += list(listeners) or [{"name": "ports", "address": "10.77.0.1:0", "protocol": "ports"},
@@ -257,9 +257,12 @@ def test_a_killed_engine_refuses_no_connection(wire, edge_of):
         assert done >= 390, "and all but those that were under way at a kill had their answer"
 
 
-def test_sockets_of_single_ports_where_the_kernel_does_not_steer(wire, edge_of):
+@pytest.mark.parametrize("why", ["the operator", "no bpf file system"])
+def test_sockets_of_single_ports_where_the_kernel_does_not_steer(wire, edge_of, why):
     wire.origin("127.0.0.1", 2222)
-    e = edge_of(ports={"steer": False, "allowed": "20-30:1005"})
+    e = edge_of(ports={"steer": why != "the operator", "allowed": "20-30:1005"}, pins="/tmp/rf-no-bpf/pins" if why != "the operator" else None)
+    if why != "the operator":
+        e.wait_log("not on a bpf file system.*each port gets sockets of its own")
     made = app(e, "tcp/22", "tcp://127.0.0.1:2222")
     app(e, "udp/1005", "udp://127.0.0.1:2222")
     app(e, "tcp/99", "tcp://127.0.0.1:2222", name="forbidden.edge.test")
@@ -298,16 +301,22 @@ def reload_of(e):
     e.wait_log("rules are in force", start=mark)
 
 
-def test_what_is_routed_through_comes_to_a_transparent_listener(wire, edge_of):
+TPROXY = ("table ip rf { chain pre { type filter hook prerouting priority mangle; "
+          "meta l4proto tcp socket transparent 1 meta mark set 1 accept; "
+          "iifname edge0 ip daddr 203.0.113.0/24 meta l4proto { tcp, udp } tproxy to :9000 meta mark set 1 accept; }; }")
+
+
+@pytest.mark.parametrize("port, way", [(9000, "nftables"), (0, "steering")])
+def test_what_is_routed_through_comes_to_a_transparent_listener(wire, edge_of, port, way):
     wire.origin("127.0.0.1", 2222)
     run = lambda *words: subprocess.run(wire.inside(wire.edge, *words), check=True, capture_output=True)
-    rules = ("table ip rf { chain pre { type filter hook prerouting priority mangle; "
-             "meta l4proto tcp socket transparent 1 meta mark set 1 accept; "
-             "iifname edge0 ip daddr 203.0.113.0/24 meta l4proto { tcp, udp } tproxy to :9000 meta mark set 1 accept; }; }")
-    run("nft", rules)
-    run("ip", "rule", "add", "fwmark", "1", "lookup", "100")
+    if way == "nftables":
+        run("nft", TPROXY)
+        run("ip", "rule", "add", "fwmark", "1", "lookup", "100")
+    else:
+        run("ip", "rule", "add", "iif", "edge0", "lookup", "100")
     run("ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "100")
-    e = edge_of({"name": "through", "address": "0.0.0.0:9000", "protocol": "ports", "transparent": True})
+    e = edge_of({"name": "through", "address": f"0.0.0.0:{port}", "protocol": "ports", "transparent": True})
     app(e, "tcp/22", "tcp://127.0.0.1:2222")
     app(e, "udp/1005", "udp://127.0.0.1:2222")
     assert wire.ask("tcp", "203.0.113.7", 22) == "2222", "a server elsewhere, as the client thinks"
@@ -362,6 +371,7 @@ def test_the_command_line_opens_lists_changes_and_closes(wire, edge_of):
     assert "tcp://127.0.0.1:2222" in e.cli("port", "list", check=0).stdout
     e.cli("port", "edit", "ssh.edge.test/tcp/22", "--protocol", "tcp/2022", check=0)
     assert wire.ask("tcp", "10.77.0.1", 2022) == "2222" and refused(wire.ask("tcp", "10.77.0.1", 22))
+    assert "1 apps with 1 ports, steered by the kernel at ports, ports6" in e.cli("status", check=0).stdout
     exported = e.cli("export", check=0).stdout
     assert "tcp/2022" in exported
     path = os.path.join(e.dir, "state.yaml")
