@@ -96,11 +96,8 @@ size_t rf_worker_ports_recheck(struct rf_worker_ports *p)
 
 void rf_worker_ports_drain(struct rf_worker_ports *p, uint64_t bound_ns, void (*done)(void *arg), void *arg)
 {
-	RF_LIST_EACH(it, &p->gates) {
-		struct gate *g = RF_CONTAINER(it, struct gate, node);
-		if (!g->datagrams)
-			gate_free(g);
-	}
+	RF_LIST_EACH(it, &p->gates) /* datagrams too: who takes over has the same sockets, and what is read here is lost there */
+		gate_free(RF_CONTAINER(it, struct gate, node));
 	rf_l4_udp_drain(p->udp, bound_ns, done, arg);
 }
 

@@ -81,6 +81,17 @@ for line in sys.stdin:
                         except OSError: pass
                 except OSError: failed += 1
             print(failed, done, flush=True)
+        elif word == 'pings':
+            lost, (port, count) = 0, map(int, more)
+            with socket.socket(family(host), socket.SOCK_DGRAM) as s:
+                s.settimeout(0.5)
+                s.connect((host, port))
+                for i in range(count):
+                    try:
+                        s.send(b'%d' % i)
+                        while not s.recv(100).endswith(b' %d' % i): pass
+                    except OSError: lost += 1
+            print(lost, flush=True)
         elif word == 'udp':
             with socket.socket(family(host), socket.SOCK_DGRAM) as s:
                 s.settimeout(3)
@@ -393,12 +404,17 @@ def test_an_upgrade_refuses_no_connection_and_keeps_what_is_open(wire, edge_of):
         until(lambda: wire.ask("tcp", "10.77.0.1", 22) == "2222")
         talker, answers = wire.client(), []
         thread = threading.Thread(target=lambda t=talker: answers.append(wire.ask("churn", "10.77.0.1", 22, 600, child=t)))
+        pinger, lost = wire.client(), []
+        pings = threading.Thread(target=lambda t=pinger: lost.append(int(wire.ask("pings", "10.77.0.1", 1005, 2000, child=t))))
         thread.start()
+        pings.start()
         engine = e.engine()
         e.signal(signal.SIGUSR2)
         until(lambda old=engine: e.engine() not in (None, old), 20)
         thread.join()
+        pings.join()
         failed, done = map(int, answers[0].split())
+        assert lost[0] <= 3, "a client that goes on has another session"
         assert failed == 0 and done == 600, answers
         assert wire.ask("udp", "10.77.0.1", 1005) == "2222 hello"
         assert ports_of(e)["way"] == ("steered" if steer else "bound")
