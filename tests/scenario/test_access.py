@@ -171,6 +171,14 @@ class Net:
             ip("netns", "del", n, check=False)
 
 
+def unpin(pins):
+    """What a daemon leaves in the kernel goes."""
+    if os.path.isdir(pins):
+        for f in os.listdir(pins):
+            os.unlink(os.path.join(pins, f))
+        os.rmdir(pins)
+
+
 @pytest.fixture
 def net():
     if os.geteuid() != 0:
@@ -188,10 +196,7 @@ def walled(net, make_edge):
     e.boot["listeners"][0]["address"] = f"10.77.0.1:{e.port}"
     e.boot["api"]["listen"] = f"10.77.0.1:{e.api_port}"
     yield e
-    for f in os.listdir(pins) if os.path.isdir(pins) else []:
-        os.unlink(os.path.join(pins, f))
-    if os.path.isdir(pins):
-        os.rmdir(pins)
+    unpin(pins)
 
 
 def started(e, net):

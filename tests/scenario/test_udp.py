@@ -10,7 +10,7 @@ import time
 import pytest
 
 from edge import until
-from test_access import Net
+from test_access import net, unpin  # noqa: F401
 
 SPP = struct.Struct("!H16s16sHH")
 
@@ -207,11 +207,15 @@ def test_the_simple_header(opened):
 @pytest.fixture
 def resolver(tmp_path):
     """dnsmasq that knows one name, and a long one."""
-    port = free_udp()
-    child = subprocess.Popen(["dnsmasq", "--no-daemon", "--no-resolv", "--no-hosts", f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces",
-                              "--address=/lamp.test/192.0.2.7", "--txt-record=long.test," + "x" * 200, f"--pid-file={tmp_path}/pid"],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: listens(port))
+    def started():
+        """It wants the same port of TCP, which somebody may have."""
+        port = free_udp()
+        child = subprocess.Popen(["dnsmasq", "--no-daemon", "--no-resolv", "--no-hosts", f"--port={port}", "--listen-address=127.0.0.1",
+                                  "--bind-interfaces", "--address=/lamp.test/192.0.2.7", "--txt-record=long.test," + "x" * 200,
+                                  f"--pid-file={tmp_path}/pid"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: listens(port) or child.poll() is not None, 20)
+        return child.poll() is None and (port, child)
+    port, child = until(started, 20)
     yield port
     child.terminate()
     child.wait()
@@ -319,15 +323,13 @@ def test_devices_are_served_over_a_new_engine(edge, opened, echo, how):
         old = edge.engine()
         if how == "upgrade":
             edge.signal(signal.SIGUSR2)
+            end = time.monotonic() + 20
+            while edge.engine() in (None, old) and time.monotonic() < end:
+                assert d.ask(b"meanwhile") or d.ask(b"meanwhile"), "there is no gap"
         else:
             os.kill(old, signal.SIGKILL)
-        answered, end = 0, time.monotonic() + 20
-        while edge.engine() in (None, old) and time.monotonic() < end:
-            answered += d.ask(b"meanwhile", 0.3) is not None
-        assert edge.engine() not in (None, old)
+        until(lambda: edge.engine() not in (None, old), 20)
         assert until(lambda: d.ask(b"after", 0.5)) is not None
-        if how == "upgrade":
-            assert answered > 0, "no gap"
         edge.wait()
 
 
@@ -370,15 +372,6 @@ print(good, ask.getsockname()[1])
 
 
 @pytest.fixture
-def net():
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    n = Net()
-    yield n
-    n.close()
-
-
-@pytest.fixture
 def steered(net, make_edge):
     pins = f"/sys/fs/bpf/rfudp{os.getpid()}"
     e = make_edge(shield={"pins": pins}, limits={"udp_sessions": 1000, "udp_session_rate": 0, "udp_sessions_per_address": 0}, workers=1)
@@ -387,10 +380,7 @@ def steered(net, make_edge):
     subprocess.run(["ip", "-n", net.edge, "route", "add", "10.78.0.0/16", "via", "10.77.0.2"], check=True)
     e.start(wrapper=net.inside(net.edge))
     yield e
-    for f in os.listdir(pins) if os.path.isdir(pins) else []:
-        os.unlink(os.path.join(pins, f))
-    if os.path.isdir(pins):
-        os.rmdir(pins)
+    unpin(pins)
 
 
 def test_a_flood_of_false_sources_leaves_the_established_alone(net, steered):
