@@ -40,6 +40,7 @@ struct conn {
 	bool queued;                     /* waits for a place at the origin */
 	bool paused;                     /* the client sends no more first bytes for now */
 	bool opened;                     /* to an origin, and recorded so */
+	bool named;                      /* `text` says to which */
 	bool up_last;                    /* the last bytes went to the origin */
 	bool ended;                      /* `status` says how */
 	enum l4_status status;
@@ -49,7 +50,7 @@ struct conn {
 	struct rf_upstream *upstream;
 	struct rf_pool_wait queue;
 	uint64_t tried;                  /* endpoints of the group, a bit each */
-	struct rf_buf text;              /* the PROXY header until the origin is open; then where the origin is */
+	struct rf_buf text;              /* the PROXY header until the origin is open; then, of a range, where the origin is */
 	/* Times; 0: none. */
 	uint64_t first_until, pause_until, queue_until, progress_at, armed, moved_at;
 	uint64_t seen, seen_down;        /* bytes moved, in all and to the client, when that was last looked at */

@@ -19,7 +19,7 @@ static void what(const struct conn *n, enum l4_status status, enum l4_event even
 	r->event = rf_str_z(l4_events[event]);
 	r->status = l4_statuses[status].code;
 	if (n->opened)
-		r->origin = rf_buf_str(&n->text);
+		r->origin = n->named ? rf_buf_str(&n->text) : n->origin->url;
 	bytes(n, r);
 }
 
@@ -43,14 +43,21 @@ static void emit(struct conn *n, enum l4_event event)
 	f->emit(f->arg, &r);
 }
 
-void l4_tell_open(struct conn *n)
+/* Where it was opened to, of a range: the endpoint's own URL has the first port. */
+static void name_origin(struct conn *n)
 {
 	const struct rf_origin *o = n->origin;
-	const struct rf_port *p = n->port;
 	bool v6 = rf_str_find(o->spec.host, ':') < o->spec.host.n;
 	rf_buf_clear(&n->text); /* the header has been sent */
 	rf_buf_printf(&n->text, v6 ? "tcp://[%.*s]:%u" : "tcp://%.*s:%u", RF_ARG(o->spec.host),
-		      p->low == p->high ? o->spec.port : rf_port_origin(p, n->client.dst_port));
+		      rf_port_origin(n->port, n->client.dst_port));
+	n->named = true;
+}
+
+void l4_tell_open(struct conn *n)
+{
+	if (n->port->low != n->port->high && n->client.front->emit)
+		name_origin(n);
 	rf_count(RF_C_L4_OPENED);
 	emit(n, L4_EVENT_CONNECT);
 }
