@@ -1,11 +1,12 @@
 """bench/run counts: what a unit of work costs, free of noise, against the figures kept in figures.json.
 
-    KIND.instructions   of the worker process under callgrind
+    KIND.instructions   of the worker's thread under callgrind
     KIND.syscalls       of all processes under strace
     idle.bytes          PSS of an idle connection
 
 The first two are the cost of N2 units less that of N1 units, divided by N2 - N1, over one connection at a
-time; "rules" is a keepalive request with RULES rules loaded. `--check` fails where a figure rose by more than
+time; "rules" is a keepalive request with RULES rules loaded, "relay" a small request and its answer through an app of a TCP port
+without TLS, "relay-new" a connection with one. `--check` fails where a figure rose by more than
 RISE, `--update` writes the file.
 """
 import json
@@ -14,50 +15,57 @@ import re
 import signal
 import statistics
 import subprocess
+import tempfile
 import time
 
 import harness
 import pki
 import push
 from harness import Failed, Lab, Load
-from servers import Ringfence
+from servers import Ringfence, RingfencePort
 
 FIGURES = os.path.join(harness.HERE, "figures.json")
 RISE = 1.05
 RULES = 1000
 DEVICES = 16
-IDLE = range(1000, 9000, 1000)  # connections at which memory is looked at
+IDLE = range(4000, 9000, 1000)  # connections at which memory is looked at; the first fill what is kept of requests
 # Calls whose number is the work's, not the scheduler's: a wait more or less says nothing.
 IO_CALLS = {"accept4", "recvfrom", "sendto", "sendmsg", "connect", "socket", "setsockopt", "close", "epoll_ctl"}
 KINDS = {"full": ("full", 20, 60), "resumed": ("resume", 20, 60), "keepalive": ("keep", 200, 1000)}
+RELAYED = {"relay": ("keep", 200, 1000), "relay-new": ("full", 50, 250)}
 
 
 class Callgrind:
-    """The instructions that a process under callgrind has executed, by the dumps it writes when asked."""
+    """The instructions that a thread of a process under callgrind has executed, by the dumps it writes when asked."""
 
     def __init__(self, directory):
         self.dir = directory
         self.prefix = f"--vgdb-prefix={directory}/vgdb"
-        self.wrapper = ["valgrind", "--tool=callgrind", "--quiet", "--trace-children=yes", self.prefix,
+        self.wrapper = ["valgrind", "--tool=callgrind", "--quiet", "--trace-children=yes", "--separate-threads=yes", self.prefix,
                         f"--callgrind-out-file={directory}/out.%p"]
 
     def count(self, pid, work):
-        """Instructions that `pid` executes while `work()` runs."""
+        """Instructions while `work()` runs, of the thread of `pid` that executes most: the only worker. What the others do at
+        their times is not the work's."""
         self.dump(pid)
         work()
-        with open(self.dump(pid)) as f:
-            found = re.search(r"^totals: (\d+)", f.read(), re.MULTILINE)
-        if not found:
-            raise Failed("callgrind wrote no totals")
-        return int(found.group(1))
+        return max(total(dump) for dump in self.dump(pid))
 
     def dump(self, pid):
+        """The dumps of all threads."""
         before = set(os.listdir(self.dir))
         subprocess.run(["callgrind_control", self.prefix, "--dump", str(pid)], check=True, capture_output=True)
-        new = [f for f in set(os.listdir(self.dir)) - before if f.startswith(f"out.{pid}.")]
-        if len(new) != 1:
-            raise Failed(f"callgrind wrote {len(new)} dumps of process {pid}")
-        return os.path.join(self.dir, new[0])
+        new = [f for f in set(os.listdir(self.dir)) - before if re.match(rf"out\.{pid}\.\d+-\d+$", f)]
+        if not new:
+            raise Failed(f"callgrind wrote no dumps of process {pid}")
+        return [os.path.join(self.dir, name) for name in new]
+
+
+def total(dump):
+    """The instructions in a dump."""
+    with open(dump) as f:
+        found = re.search(r"^totals: (\d+)", f.read(), re.MULTILINE)
+    return int(found.group(1)) if found else 0
 
 
 class Strace:
@@ -100,45 +108,55 @@ def traced(pid):
     return True
 
 
-def per_unit(lab, server, kind, count):
+def per_unit(lab, server, how, count, tls="on"):
     """The cost of one unit by `count(work)`, which gives the cost of what work() does."""
-    mode, few, many = KINDS[kind]
-    load = Load(lab, mode, server.port, count=DEVICES, conns=1)
+    mode, few, many = how
+    load = Load(lab, mode, server.port, count=DEVICES, conns=1, tls=tls)
     load.ask(f"run {2 * DEVICES}")
     costs = [count(lambda: load.ask(f"run {units}")) for units in (few, many)]
     load.stop()
     return (costs[1] - costs[0]) / (many - few)
 
 
-def instructions(lab, make):
-    """The figures under callgrind of a server that `make()` makes."""
-    directory = os.path.join(lab.dir, "callgrind")
-    os.makedirs(directory)
+def started_under_callgrind(lab, server):
+    """The function that counts the instructions of `server`, which it starts."""
+    directory = tempfile.mkdtemp(prefix="callgrind-", dir=lab.dir)
     os.chmod(directory, 0o777)
-    callgrind, server = Callgrind(directory), make()
+    callgrind = Callgrind(directory)
     server.start(lab, wrapper=callgrind.wrapper)
+    return lambda work: callgrind.count(server.pids()[-1], work)  # the youngest is the one that serves
 
-    def count(work):
-        return callgrind.count(server.pids()[-1], work)  # the youngest is the one that serves
 
-    figures = {f"{kind}.instructions": per_unit(lab, server, kind, count) for kind in KINDS}
+def instructions(lab):
+    """The figures under callgrind."""
+    server, relay = Ringfence(), RingfencePort(tls=False)
+    count = started_under_callgrind(lab, server)
+    figures = {f"{kind}.instructions": per_unit(lab, server, how, count) for kind, how in KINDS.items()}
     server.replace_rules(server.rules_body(push.paths(0, RULES)))
-    figures["rules.instructions"] = per_unit(lab, server, "keepalive", count)
+    figures["rules.instructions"] = per_unit(lab, server, KINDS["keepalive"], count)
     server.stop()
+    count = started_under_callgrind(lab, relay)
+    figures.update({f"{kind}.instructions": per_unit(lab, relay, how, count, "off") for kind, how in RELAYED.items()})
+    relay.stop()
     return figures
 
 
-def system_calls(lab, make):
-    server, strace = make(), Strace(lab)
+def calls_of(lab, server, kinds, tls):
+    """The system calls of the kinds of units that `server` does."""
+    strace = Strace(lab)
     server.start(lab)
-    figures = {f"{kind}.syscalls": per_unit(lab, server, kind, lambda work: strace.count(server.pids(), work))
-               for kind in KINDS}
+    figures = {f"{kind}.syscalls": per_unit(lab, server, how, lambda work: strace.count(server.pids(), work), tls)
+               for kind, how in kinds.items()}
     server.stop()
     return figures
 
 
-def idle_bytes(lab, make):
-    server = make()
+def system_calls(lab):
+    return calls_of(lab, Ringfence(), KINDS, "on") | calls_of(lab, RingfencePort(tls=False), RELAYED, "off")
+
+
+def idle_bytes(lab):
+    server = Ringfence()
     server.start(lab)
     load = Load(lab, "keep", server.port, conns=max(IDLE))
     marks = []
@@ -152,12 +170,12 @@ def idle_bytes(lab, make):
     return {"idle.bytes": statistics.median(b - a for a, b in zip(marks, marks[1:])) / IDLE.step}
 
 
-def measure(lab, make):
+def measure(lab):
     pki.make(lab.pki, 64)
     lab.start_origin()
     figures = {}
     for part in (instructions, system_calls, idle_bytes):
-        figures.update(part(lab, make))
+        figures.update(part(lab))
     return {name: round(value, 1) for name, value in figures.items()}
 
 
@@ -177,7 +195,7 @@ def main(options):
     with Lab(options.build) as lab:
         if not Ringfence.available(lab):
             raise Failed(f"no edge in {options.build}")
-        now = measure(lab, Ringfence)
+        now = measure(lab)
     kept = {}
     if os.path.exists(FIGURES):
         with open(FIGURES) as f:
