@@ -4,6 +4,7 @@
  * address, and whether the edge itself listens there, the build of the snapshot finds out (ctl/build_port).
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include "api/apps.h"
 #include "api/classes.h"
 #include "api/roots.h"
@@ -217,10 +218,81 @@ static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old
 
 static const struct rf_api_crud resource = { .kind = RF_KIND_PORT, .shape = RF_RES_PORT, .in_zone = true, .prepare = prepare };
 
+/* --- a list in another order than that of creation --- */
+
+static const struct { const char *name, *object, *member; } orders[] = {
+	{ "created_on", NULL, NULL }, { "modified_on", NULL, "modified_on" }, { "app_id", NULL, "id" }, { "protocol", NULL, "protocol" },
+	{ "dns", "dns", "name" },
+};
+enum { ORDERS = sizeof orders / sizeof *orders };
+
+struct row { const char *key; json_t *shown; };
+
+struct sorting {
+	struct rf_api_call *c;
+	size_t order, n;
+	struct row *v;
+};
+
+static int take_row(const struct rf_object *o, void *arg)
+{
+	struct sorting *s = arg;
+	json_t *j = rf_api_plain(RF_RES_PORT, o);
+	struct row *v = j ? realloc(s->v, (s->n + 1) * sizeof *v) : NULL;
+	if (!v) {
+		json_decref(j);
+		return rf_fail(&s->c->err, RF_E_NOMEM, "memory is exhausted");
+	}
+	s->v = v;
+	const json_t *of = orders[s->order].object ? json_object_get(j, orders[s->order].object) : j;
+	v[s->n++] = (struct row){ rf_json_text(of, orders[s->order].member), j };
+	return RF_OK;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strverscmp(((const struct row *)a)->key, ((const struct row *)b)->key); /* tcp/22 before tcp/1000 */
+}
+
+static int sorted(struct rf_api_call *c, struct sorting *s)
+{
+	struct rf_store_query all = { .parent = c->zone.id };
+	const char *direction = rf_api_param(c, "direction");
+	bool down = direction && strcmp(direction, "desc") == 0;
+	size_t page, per;
+	int rc = rf_api_page(c, RF_API_PER_PAGE, &page, &per);
+	if (rc == RF_OK)
+		rc = rf_store_list(c->store, RF_KIND_PORT, &all, take_row, s, NULL, &c->err);
+	if (rc != RF_OK)
+		return rc;
+	json_t *array = json_array();
+	if (s->n)
+		qsort(s->v, s->n, sizeof *s->v, by_key);
+	for (size_t i = (page - 1) * per; i < s->n && i < page * per; i++)
+		json_array_append(array, s->v[down ? s->n - 1 - i : i].shown);
+	rc = rf_api_info(c, page, per, json_array_size(array), s->n);
+	if (rc == RF_OK)
+		return rf_api_result(c, array, 0);
+	json_decref(array);
+	return rc;
+}
+
 int rf_api_ports_list(struct rf_api_call *c)
 {
 	struct rf_store_query q = { 0 };
-	return rf_crud_list(c, &resource, &q, RF_API_PER_PAGE);
+	struct sorting s = { .c = c };
+	const char *order = rf_api_param(c, "order");
+	while (order && s.order < ORDERS && strcmp(orders[s.order].name, order) != 0)
+		s.order++;
+	if (s.order == ORDERS)
+		return rf_fail(&c->err, RF_E_INVALID, "order is created_on, modified_on, app_id, protocol or dns");
+	if (!orders[s.order].member)
+		return rf_crud_list(c, &resource, &q, RF_API_PER_PAGE);
+	int rc = sorted(c, &s);
+	for (size_t i = 0; i < s.n; i++)
+		json_decref(s.v[i].shown);
+	free(s.v);
+	return rc;
 }
 
 int rf_api_ports_create(struct rf_api_call *c) { return rf_crud_create(c, &resource); }

@@ -271,6 +271,34 @@ static void http_is_an_app_of_the_name(void **state)
 	assert_true(a->roots != 0);
 }
 
+static const char *nth(size_t i)
+{
+	const json_t *one = json_array_get(json_object_get(body, "result"), i);
+	const char *z = json_string_value(json_object_get(one, "protocol"));
+	return z ? z : "";
+}
+
+static void lists_come_in_the_order_that_is_asked_for(void **state)
+{
+	(void)state;
+	static const char *const made[] = { "tcp/1000", "tcp/22", "udp/53" };
+	for (size_t i = 0; i < 3; i++) {
+		char one[256];
+		snprintf(one, sizeof one, "{'protocol':'%s','dns':{'name':'%c.example.com'},'origin_direct':['%.3s://192.0.2.1']}", made[i],
+			 (char)('b' + (i + 1) % 3), made[i]);
+		assert_int_equal(post(one), 200);
+	}
+	assert_int_equal(ask(RF_HTTP_GET, "?order=protocol", ""), 200);
+	assert_true(strcmp(nth(0), "tcp/22") == 0 && strcmp(nth(1), "tcp/1000") == 0 && strcmp(nth(2), "udp/53") == 0);
+	assert_int_equal(ask(RF_HTTP_GET, "?order=dns&direction=desc&per_page=2", ""), 200);
+	assert_true(strcmp(nth(0), "tcp/22") == 0 && strcmp(nth(1), "tcp/1000") == 0 && !*nth(2));
+	assert_int_equal(ask(RF_HTTP_GET, "?order=dns&direction=desc&per_page=2&page=2", ""), 200);
+	assert_string_equal(nth(0), "udp/53");
+	assert_int_equal(ask(RF_HTTP_GET, "?order=app_id", ""), 200);
+	assert_int_equal(json_array_size(json_object_get(body, "result")), 3);
+	assert_int_equal(ask(RF_HTTP_GET, "?order=size", ""), 400);
+}
+
 static void names_follow_what_is_named(void **state)
 {
 	(void)state;
@@ -300,7 +328,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(the_documented_shape_goes_in_and_comes_out), T(changes_are_whole_and_conditional), T(a_dry_run_checks_and_changes_nothing),
 		T(what_contradicts_itself_is_refused_where_it_stands), T(two_at_one_port_are_refused_with_both_names),
-		T(the_edges_own_listeners_keep_their_ports), T(names_follow_what_is_named), T(http_is_an_app_of_the_name),
+		T(the_edges_own_listeners_keep_their_ports), T(names_follow_what_is_named), T(lists_come_in_the_order_that_is_asked_for), T(http_is_an_app_of_the_name),
 		T(unknown_members_of_the_documented_shape_are_dropped_and_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

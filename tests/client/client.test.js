@@ -367,6 +367,8 @@ describe('ports', () => {
     await apps().create({ zone_id, protocol: 'udp/5683', dns: { type: 'ADDRESS', name: `coap.${zone}` },
       origin_direct: ['udp://192.0.2.1:5683'], traffic_type: 'direct', proxy_protocol: 'simple' });
     assert.equal((await all(apps().list({ zone_id, per_page: 2 }))).length, 3);
+    const sorted = await all(apps().list({ zone_id, order: 'protocol', direction: 'desc', per_page: 2 }));
+    assert.deepEqual(sorted.map((a) => a.protocol), ['udp/5683', 'tcp/1000-2000', 'tcp/22']);
     assert.equal((await apps().get(range.id, { zone_id })).protocol, 'tcp/1000-2000');
     const put = await apps().update(made.id, { zone_id, ...body, protocol: 'tcp/23', origin_direct: ['tcp://192.0.2.2:23'] });
     assert.equal(put.protocol, 'tcp/23');
