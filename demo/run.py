@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-from exploits import EXPLOITS
+from exploits import EXPLOITS, LATEST
 from fleet import Connection, Device
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -35,6 +36,8 @@ api:
   listen: 127.0.0.1:{api}
 records:
   stdout: human
+  samples: {dir}/data/samples.jsonl
+  samples_rate: 600
 log:
   file: {dir}/data/ringfenced.log
 shutdown:
@@ -42,6 +45,9 @@ shutdown:
 listeners:
   - name: edge
     address: 127.0.0.1:{port}
+  - name: any
+    address: 127.0.0.1:0
+    protocol: ports
 """
 COLOURS = {"allow": "32", "BLOCK": "1;31", "ERROR": "1;33", "log": "36", "title": "1", "dim": "2", "good": "32", "bad": "1;31"}
 
@@ -268,6 +274,10 @@ class Demo:
         self.exploit_and_rule()
         self.wait(self.pause)
         self.more_exploits()
+        self.wait(self.pause)
+        self.careful_patch()
+        self.wait(self.pause)
+        self.old_protocol()
         self.try_it()
         self.watch()
 
@@ -338,6 +348,47 @@ class Demo:
         good = sum(1 for d in self.fleet.values() if d.last == 200)
         self.screen.expect(good == len(self.fleet), f"{good} of {len(self.fleet)} devices go on as if nothing had been")
 
+    def careful_patch(self):
+        name = LATEST.cve.lower()
+        self.screen.title(f"6  A flaw becomes known: {LATEST.name}. Its patch is tried on the past, counts, then stops.")
+        self.attack(LATEST)
+        self.ringfence("patch", "new", "--cve", LATEST.cve, "--title", LATEST.name, "--class", "cameras", "--expr", LATEST.rule, show=True)
+        self.wait(1)
+        past = self.ringfence("patch", "replay", name, show=True)
+        self.screen.expect("would have stopped 1 of" in past, "over the samples that were kept: it would have stopped the attack, and nothing else")
+        self.ringfence("patch", "report", name, show=True)
+        counted = self.attack(LATEST)
+        self.ringfence("patch", "canary", name, "--percent", "50", show=True)
+        self.ringfence("patch", "enforce", name, show=True)
+        stopped = self.attack(LATEST)
+        self.screen.expect((counted, stopped) == (200, 403), f"in report it counts ({counted}), in force it bites ({stopped})")
+        self.ringfence("patch", "exposure", show=True)
+
+    def old_protocol(self):
+        self.screen.title("7  A meter speaks an old protocol over plain TCP. One command puts its port behind TLS and certificates.")
+        meter = self.spawn([sys.executable, "-B", os.path.join(ROOT, "demo", "meter.py")], stdout=subprocess.PIPE)
+        self.meter = free_port(5555)
+        self.ringfence("port", "add", f"meters.{HOST}", "--protocol", f"tcp/{self.meter}", "--origin",
+                       f"tcp://127.0.0.1:{int(meter.stdout.readline())}", "--tls", "flexible", "--client-auth", "enforce",
+                       "--proxy-protocol", "v2", "--zone", ZONE, show=True)
+        told = self.line_of("lock-1")
+        self.screen.expect(told.endswith("of lock-1"), f"lock-1 sends a line over TLS; the service answers: {told or 'nothing'}")
+        told = self.line_of(None)
+        self.screen.expect(not told, f"somebody without a certificate: {told or 'refused, and the service never hears of it'}")
+
+    def line_of(self, name):
+        """What the old service answers to a line of this device; '' where it is refused."""
+        context = ssl.create_default_context(cafile=os.path.join(self.dir, "ca.crt"))
+        if name:
+            context.load_cert_chain(os.path.join(self.dir, name + ".crt"), os.path.join(self.dir, name + ".key"))
+        try:
+            with socket.create_connection(("127.0.0.1", self.meter), 5) as plain, \
+                    context.wrap_socket(plain, server_hostname=f"meters.{HOST}") as sock:
+                sock.sendall(b"celsius 21.5\n")
+                return sock.makefile().readline().strip()
+        except OSError:
+            return ""
+
     def try_it(self):
         tool, curl = self.tool, f"curl --cacert {self.dir}/ca.crt"
         mine = f"{curl} --cert {self.dir}/lock-9.crt --key {self.dir}/lock-9.key"
@@ -349,6 +400,8 @@ class Demo:
             ("write a rule", f"{tool} rule add 'http.request.uri.path contains \"/admin\"' --action block --description 'no admin pages' --zone {ZONE}"),
             ("see it bite", f"{mine} {at}/admin"),
             ("ask why", f"{tool} explain lock-9 'GET {at}/admin'"),
+            ("send a line to the old service", f"(echo celsius 20; sleep 1) | openssl s_client -quiet -no_ign_eof -verify_quiet -connect 127.0.0.1:{self.meter} "
+             f"-servername meters.{HOST} -CAfile {self.dir}/ca.crt -cert {self.dir}/lock-9.crt -key {self.dir}/lock-9.key"),
             (f"revoke the broken {COMPROMISED}; its connection ends at once", f"{tool} device revoke {COMPROMISED} --reason 'broken into'"),
             ("see who is there, and what is refused", f"{tool} device list"),
             ("", f"{tool} record list --action block"),

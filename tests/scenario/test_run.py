@@ -67,13 +67,16 @@ def test_the_demonstration(running):
     run.wait("Below:")
     assert "NOT AS TOLD" not in run.text
     assert "it bites (403)" in run.text
-    enrol, call, without, rule, bite, why, revoke, devices, records = run.commands()
+    assert "in force it bites (403)" in run.text
+    assert "of lock-1" in run.text
+    enrol, call, without, rule, bite, why, line, revoke, devices, records = run.commands()
     assert pasted(enrol).returncode == 0
     assert pasted(call).stdout.endswith("200")
     assert pasted(without).stdout.endswith("403")
     assert pasted(rule).returncode == 0
     assert pasted(bite).stdout.endswith("403")
     assert "no admin pages" in pasted(why).stdout
+    assert pasted(line).stdout == "kept 10 bytes of lock-9\n"
     assert pasted(revoke).returncode == 0
     assert "camera-3" in pasted(devices).stdout
     assert "Shellshock" in pasted(records).stdout
