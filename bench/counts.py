@@ -28,7 +28,8 @@ FIGURES = os.path.join(harness.HERE, "figures.json")
 RISE = 1.05
 RULES = 1000
 DEVICES = 16
-IDLE = range(4000, 9000, 1000)  # connections at which memory is looked at; the first fill what is kept of requests
+IDLE = range(1000, 9000, 1000)  # connections at which memory is looked at
+WARM = "rate 1000 12"  # fills what the detection of floods keeps of requests
 # Calls whose number is the work's, not the scheduler's: a wait more or less says nothing.
 IO_CALLS = {"accept4", "recvfrom", "sendto", "sendmsg", "connect", "socket", "setsockopt", "close", "epoll_ctl"}
 KINDS = {"full": ("full", 20, 60), "resumed": ("resume", 20, 60), "keepalive": ("keep", 200, 1000)}
@@ -158,6 +159,9 @@ def system_calls(lab):
 def idle_bytes(lab):
     server = Ringfence()
     server.start(lab)
+    warm = Load(lab, "keep", server.port, conns=16)
+    warm.ask(WARM)
+    warm.stop()
     load = Load(lab, "keep", server.port, conns=max(IDLE))
     marks = []
     for opened in IDLE:
