@@ -2,7 +2,8 @@
  *
  * bpf/filter: the XDP program: what the edge would refuse anyway is dropped before it costs anything.
  *
- *   parse -> source allowed? denied? -> reflection -> [rules of the operator: rules.h -> rf_after] -> rates of source, prefix, destination -> pass
+ *   parse -> source allowed? denied? -> reflection -> [rules of the operator: rules.h -> rf_after] -> rates of source and prefix ->
+ *     SYN cookies -> rate of destination -> pass
  *
  * Policy comes by maps that the user side writes into (filter.h). Allowed sources pass before any rate, so that the
  * operator is never shut out. Without policy (all zero) every well-formed frame passes.
@@ -10,25 +11,18 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "facts.h"
+#include "maps.h"
 #include "parse.h"
 
-#define ARRAY(name, count, what) \
-	struct { \
-		__uint(type, BPF_MAP_TYPE_ARRAY); \
-		__uint(map_flags, BPF_F_MMAPABLE); \
-		__uint(max_entries, count); \
-		__type(key, __u32); \
-		__type(value, what); \
-	} name SEC(".maps")
-
-ARRAY(rf_conf, 1, struct rf_filter_conf);
-ARRAY(rf_dir_first, RF_DIR_CHUNKS, struct rf_dir_chunk);
-ARRAY(rf_exact, RF_EXACT_BUCKETS, struct rf_bucket);
-ARRAY(rf_six_root, 1, struct rf_six_root);
-ARRAY(rf_rates, RF_RATE_ROWS * RF_RATE_PLACES, __u64);
-ARRAY(rf_counts, RF_FILTER_CPUS, struct rf_filter_counts);
-ARRAY(rf_rule_counts, RF_FILTER_CPUS, struct rf_rule_counts);
-ARRAY(rf_rule_ids, 1, struct rf_rule_ids); /* nothing here reads it */
+RF_ARRAY(rf_conf, 1, struct rf_filter_conf);
+RF_ARRAY(rf_dir_first, RF_DIR_CHUNKS, struct rf_dir_chunk);
+RF_ARRAY(rf_exact, RF_EXACT_BUCKETS, struct rf_bucket);
+RF_ARRAY(rf_six_root, 1, struct rf_six_root);
+RF_ARRAY(rf_rates, RF_RATE_ROWS * RF_RATE_PLACES, __u64);
+RF_ARRAY(rf_counts, RF_FILTER_CPUS, struct rf_filter_counts);
+RF_ARRAY(rf_rule_counts, RF_FILTER_CPUS, struct rf_rule_counts);
+RF_ARRAY(rf_rule_ids, 1, struct rf_rule_ids); /* nothing here reads it */
+RF_ARRAY(rf_syn, RF_SYN_PLACES, __u64);
 
 #define RF_OF
 #define RF_IN
@@ -38,6 +32,7 @@ RF_INLINE const struct rf_bucket *rf_at_bucket(__u32 i) { return bpf_map_lookup_
 RF_INLINE const struct rf_six_root *rf_at_root(__u32 i) { return bpf_map_lookup_elem(&rf_six_root, &i); }
 
 #include "look.h"
+#include "answer.h"
 #include "rules.h"
 
 struct {
@@ -79,22 +74,55 @@ RF_INLINE int over(const struct rf_rate_conf *rate, __u64 key, __u64 secret, __u
 	return 0;
 }
 
-RF_INLINE enum rf_drop rates(const struct rf_filter_conf *k, const struct rf_frame *f)
+RF_INLINE enum rf_drop source_rates(const struct rf_filter_conf *k, const struct rf_frame *f, __u64 now)
 {
-	if (!(k->source.cost_ns | k->prefix.cost_ns | k->target.cost_ns))
-		return RF_DROP_PASS;
-	__u64 now = bpf_ktime_get_coarse_ns();
 	__u64 s = (__u64)f->src[0] << 32 | f->src[1], s_low = (__u64)f->src[2] << 32 | f->src[3];
-	__u64 d = (__u64)f->dst[0] << 32 | f->dst[1], d_low = (__u64)f->dst[2] << 32 | f->dst[3];
 	__u64 net = f->family == 4 ? f->src[0] & NET24 : s & NET48;
 	if (over(&k->source, rf_mix(s) ^ s_low ^ 1, k->secret, now))
 		return RF_DROP_RATE_SOURCE;
-	if (over(&k->prefix, rf_mix(net) ^ 2, k->secret, now))
-		return RF_DROP_RATE_PREFIX;
+	return over(&k->prefix, rf_mix(net) ^ 2, k->secret, now) ? RF_DROP_RATE_PREFIX : RF_DROP_PASS;
+}
+
+RF_INLINE int over_target(const struct rf_rate_conf *rate, const struct rf_filter_conf *k, const struct rf_frame *f, __u64 salt, __u64 now)
+{
+	__u64 d = (__u64)f->dst[0] << 32 | f->dst[1], d_low = (__u64)f->dst[2] << 32 | f->dst[3];
 	__u64 port = f->part ? 0 : (__u64)f->proto << 16 | f->dport;
-	if (over(&k->target, rf_mix(d) ^ rf_mix(d_low ^ port) ^ 3, k->secret, now))
-		return RF_DROP_RATE_TARGET;
-	return RF_DROP_PASS;
+	return over(rate, rf_mix(d) ^ rf_mix(d_low ^ port) ^ salt, k->secret, now);
+}
+
+/* TCP frames that begin a connection, or may end a handshake by cookie. Global: the verifier looks at it once, by itself. */
+__attribute__((noinline)) int rf_handshake(struct xdp_md *ctx, const struct rf_filter_conf *k, const struct rf_frame *f, __u64 now)
+{
+	if (!rf_can_answer || !k || !f)
+		return RF_DROP_PASS;
+	__u32 place = rf_syn_place(f, k->secret);
+	__u64 *until = bpf_map_lookup_elem(&rf_syn, &place);
+	int always = k->cookies == RF_COOKIES_ALWAYS;
+	if (!until)
+		return RF_DROP_PASS;
+	if (f->tcp_flags & RF_TCP_SYN) {
+		if (f->tcp_flags & RF_TCP_ACK)
+			return RF_DROP_PASS;
+		if (over_target(&k->syn, k, f, 4, now))
+			*until = now + RF_SYN_FLOOD_NS;
+		return always || *until > now ? answer_syn(ctx, f, k->secret) : RF_DROP_PASS;
+	}
+	if (f->tcp_flags & RF_TCP_RST || !(always || *until + RF_SYN_VALID_NS > now))
+		return RF_DROP_PASS;
+	return check_ack(ctx, f);
+}
+
+RF_INLINE enum rf_drop rates(struct xdp_md *ctx, const struct rf_filter_conf *k, const struct rf_frame *f)
+{
+	if (!(k->source.cost_ns | k->prefix.cost_ns | k->target.cost_ns | k->cookies))
+		return RF_DROP_PASS;
+	__u64 now = bpf_ktime_get_coarse_ns();
+	enum rf_drop why = source_rates(k, f, now);
+	if (why == RF_DROP_PASS && rf_can_answer && k->cookies && f->proto == RF_PROTO_TCP && !f->part)
+		why = (enum rf_drop)rf_handshake(ctx, k, f, now);
+	if (why != RF_DROP_PASS)
+		return why;
+	return over_target(&k->target, k, f, 3, now) ? RF_DROP_RATE_TARGET : RF_DROP_PASS;
 }
 
 /* The way of the operator: neither a rule nor a flood from elsewhere may shut it. */
@@ -131,16 +159,18 @@ RF_INLINE enum rf_drop decide(struct xdp_md *ctx, const struct rf_filter_conf *k
 		return RF_DROP_REFLECTION;
 	if (k->rules)
 		ask_rules(ctx, f, size);
-	return rates(k, f);
+	return rates(ctx, k, f);
 }
 
 RF_INLINE int finish(struct rf_filter_counts *counts, enum rf_drop why, __u32 size)
 {
-	if (why >= RF_DROP_COUNT) /* never; the verifier wants to see it */
+	__u32 i = why;
+	asm volatile("" : "+r"(i)); /* one register, so that the verifier knows its bound below */
+	if (i >= RF_DROP_COUNT)
 		return XDP_DROP;
-	counts->frames[why]++;
-	counts->bytes[why] += size;
-	return why <= RF_DROP_LAST_PASS ? XDP_PASS : XDP_DROP;
+	counts->frames[i]++;
+	counts->bytes[i] += size;
+	return i <= RF_DROP_LAST_PASS ? XDP_PASS : i == RF_DROP_COOKIE ? XDP_TX : XDP_DROP;
 }
 
 SEC("xdp")
@@ -169,7 +199,7 @@ int rf_after(struct xdp_md *ctx)
 	const struct rf_asked *a = bpf_map_lookup_elem(&rf_facts, &zero);
 	if (!k || !counts || !a)
 		return XDP_DROP;
-	return finish(counts, a->facts.verdict == RF_RULES_BLOCK ? RF_DROP_RULE : rates(k, &a->frame), a->facts.size);
+	return finish(counts, a->facts.verdict == RF_RULES_BLOCK ? RF_DROP_RULE : rates(ctx, k, &a->frame), a->facts.size);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

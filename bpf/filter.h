@@ -29,7 +29,7 @@ enum rf_drop {
 	RF_DROP_COUNT
 };
 
-enum { RF_DROP_LAST_PASS = RF_DROP_NOT_IP };
+enum { RF_DROP_LAST_PASS = RF_DROP_COOKIE_GOOD };
 enum { RF_PROTO_ICMP = 1, RF_PROTO_TCP = 6, RF_PROTO_UDP = 17, RF_PROTO_ICMP6 = 58 };
 enum { RF_TCP_FIN = 1, RF_TCP_SYN = 2, RF_TCP_RST = 4, RF_TCP_PSH = 8, RF_TCP_ACK = 16, RF_TCP_URG = 32 };
 
@@ -64,15 +64,24 @@ struct rf_rate_conf { __u64 cost_ns, burst_ns; }; /* cost 0: no bound */
 
 enum { RF_REFLECT_WORDS = 1024 }; /* a bit a UDP source port */
 
+/* SYN cookies: whether, and for each destination (by hash; two in one place share it) until when. Cookies that went out are taken
+ * for a while longer. */
+enum rf_cookies { RF_COOKIES_OFF, RF_COOKIES_FLOOD, RF_COOKIES_ALWAYS };
+enum { RF_SYN_PLACES = 4096 };
+#define RF_SYN_FLOOD_NS 10000000000ull
+#define RF_SYN_VALID_NS 120000000000ull
+
 struct rf_filter_conf {
 	__u64 secret;                  /* of hashes */
 	struct rf_rate_conf source, prefix, target;
+	struct rf_rate_conf syn;       /* of SYNs to a destination, before cookies begin */
 	__u32 six_all;                 /* tag of ::/0 */
 	__u32 four_longer;             /* bit n: an IPv4 prefix of 32 - n bits is in use, n up to 7 */
 	__u16 spare_port;              /* TCP frames to it pass whatever stands at their source; 0: none */
 	__u8 spare_family;             /* 4 or 6: only to `spare`; 0: to any address */
 	__u8 rules;                    /* there are rules of the phase packet */
-	__u8 unused[4];
+	__u8 cookies;                  /* enum rf_cookies */
+	__u8 unused[3];
 	__u32 spare[4];                /* in network order */
 	__u64 reflect[RF_REFLECT_WORDS];
 };
@@ -82,7 +91,7 @@ enum { RF_FILTER_CPUS = 256 };
 struct rf_filter_counts { __u64 frames[RF_DROP_COUNT], bytes[RF_DROP_COUNT]; };
 
 /* The maps by name, in the order in which their descriptors are handed over. */
-#define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts) X(rule_counts) X(rule_ids)
+#define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts) X(rule_counts) X(rule_ids) X(syn)
 enum {
 #define X(name) RF_FILTER_MAP_##name,
 	RF_FILTER_MAPS(X)

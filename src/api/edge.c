@@ -18,6 +18,7 @@
 #include "ctl/record_find.h"
 #include "ctl/port_gate.h"
 #include "ctl/private.h"
+#include "ctl/wall.h"
 #include "records/format.h"
 #include "records/metrics.h"
 #include "records/recent.h"
@@ -221,9 +222,11 @@ static json_t *shield(void *ctx)
 		json_object_set_new(frames, drop_words[i], json_integer((json_int_t)n.frames[i]));
 		json_object_set_new(bytes, drop_words[i], json_integer((json_int_t)n.bytes[i]));
 	}
-	return json_pack("{s:b, s:s, s:I, s:o, s:o, s:o}", "in_kernel", rf_shield_in_kernel(c->shield), "interfaces",
-		c->boot->shield_interfaces, "access_rules", (json_int_t)rf_access_count(c->priv->access), "frames", frames, "bytes", bytes,
-		"packet_rules", rf_packets_status(c));
+	char gate[RF_WALL_TEXT];
+	rf_wall_gate(c, gate);
+	return json_pack("{s:b, s:s, s:s, s:I, s:o, s:o, s:o}", "in_kernel", rf_shield_in_kernel(c->shield), "interfaces",
+		c->boot->shield_interfaces, "gate", gate, "access_rules", (json_int_t)rf_access_count(c->priv->access), "frames", frames,
+		"bytes", bytes, "packet_rules", rf_packets_status(c));
 }
 
 static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
@@ -236,7 +239,7 @@ static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
 			"# TYPE ringfence_shield_%s_total counter\n", unit, unit);
 		for (int i = 0; i < RF_DROP_COUNT; i++)
 			rf_buf_printf(to, "ringfence_shield_%s_total{action=\"%s\",reason=\"%s\"} %llu\n", unit,
-				i <= RF_DROP_LAST_PASS ? "pass" : "drop", drop_words[i],
+				i <= RF_DROP_LAST_PASS ? "pass" : i == RF_DROP_COOKIE ? "answer" : "drop", drop_words[i],
 				(unsigned long long)(what ? n.bytes[i] : n.frames[i]));
 	}
 	rf_api_edge_packet_metrics(c, to);

@@ -101,7 +101,7 @@ int cli_run_shield_status(struct cli *c)
 	const json_t *packets = json_object_get(shield, "packet_rules");
 	const char *why = json_string_value(json_object_get(packets, "reason"));
 	fprintf(c->out, "access rules  %lld\nkernel filter %s\n", (long long)json_integer_value(json_object_get(shield, "access_rules")),
-		in_kernel ? json_string_value(json_object_get(shield, "interfaces")) : "none: sources are refused when they connect (shield.interfaces)");
+		in_kernel ? json_string_value(json_object_get(shield, "gate")) : "none: sources are refused when they connect (shield.interfaces)");
 	fprintf(c->out, "packet rules  %lld%s%s\n", (long long)json_integer_value(json_object_get(packets, "rules")),
 		why && why[0] ? ", not in force: " : "", why ? why : "");
 	table = rows(shield);

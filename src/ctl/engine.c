@@ -159,9 +159,10 @@ static int filter_up(struct engine *g, struct rf_err *e)
 	int fds[RF_FILTER_MAP_COUNT];
 	char where[RF_REQUEST_TEXT];
 	size_t count = 0;
-	int rc = rf_monitor_filter(g->monitor_fd, fds, RF_FILTER_MAP_COUNT, &count, where, sizeof where, e);
+	bool cookies = false;
+	int rc = rf_monitor_filter(g->monitor_fd, fds, RF_FILTER_MAP_COUNT, &count, &cookies, where, sizeof where, e);
 	if (rc == RF_OK && count)
-		rc = rf_shield_enter(g->ctl.shield, fds, count, e);
+		rc = rf_shield_enter(g->ctl.shield, fds, count, cookies, e);
 	if (rc == RF_OK)
 		rf_ctl_keep_packets(&g->ctl);
 	if (rc != RF_OK || !count)

@@ -115,6 +115,8 @@ static void interfaces(struct making *k, const struct rf_boot *b)
 {
 	struct rf_str rest = rf_str_z(b->shield_interfaces), part;
 	k->p->filter_dir = keep(k, b->shield_pins);
+	k->p->gate = (enum rf_gate_want)b->shield_mode;
+	k->p->cookies = b->shield_cookies != 0;
 	while (rf_str_split(&rest, ':', &part)) {
 		if (!part.n)
 			continue;

@@ -1,5 +1,7 @@
 /* ctl/wall: see wall.h. */
 #include "ctl/wall.h"
+#include "ctl/private.h"
+#include "monitor/client.h"
 #include "shield/shield.h"
 
 static void spare_operator(const struct rf_ctl *c)
@@ -15,9 +17,18 @@ static void spare_operator(const struct rf_ctl *c)
 void rf_wall_follow(struct rf_ctl *c)
 {
 	const struct rf_boot *b = c->boot;
-	struct rf_shield_limits l = { .source = b->shield_source, .prefix = b->shield_prefix, .target = b->shield_target };
+	struct rf_shield_limits l = { .source = b->shield_source, .prefix = b->shield_prefix, .target = b->shield_target,
+		.syn = b->shield_syn, .cookies = (enum rf_shield_cookies)b->shield_cookies };
 	struct rf_str bad;
 	rf_boot_reflection(b, l.reflect, &bad);
 	rf_shield_limit(c->shield, &l);
 	spare_operator(c);
+}
+
+void rf_wall_gate(const struct rf_ctl *c, char to[RF_WALL_TEXT])
+{
+	struct rf_err unused;
+	to[0] = 0;
+	if (c->priv->monitor_fd >= 0)
+		rf_monitor_gate(c->priv->monitor_fd, to, RF_WALL_TEXT, &unused);
 }

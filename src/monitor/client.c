@@ -100,7 +100,7 @@ int rf_monitor_open(int fd, unsigned index, const char *path, int *ret_fd, struc
 	return r;
 }
 
-int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, char *where, size_t size, struct rf_err *e)
+int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, bool *ret_cookies, char *where, size_t size, struct rf_err *e)
 {
 	struct rf_request answer;
 	int got[RF_PLAN_SOCKETS_MAX];
@@ -114,6 +114,18 @@ int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, char *wh
 	}
 	memcpy(fds, got, count * sizeof *got);
 	*ret_count = count;
+	*ret_cookies = answer.arg != 0;
+	answer.text[sizeof answer.text - 1] = 0;
+	snprintf(where, size, "%s", answer.text);
+	return RF_OK;
+}
+
+int rf_monitor_gate(int fd, char *where, size_t size, struct rf_err *e)
+{
+	struct rf_request answer;
+	int r = call(fd, RF_REQUEST_GATE, 0, "", &answer, NULL, NULL, e);
+	if (r != RF_OK)
+		return r;
 	answer.text[sizeof answer.text - 1] = 0;
 	snprintf(where, size, "%s", answer.text);
 	return RF_OK;

@@ -9,13 +9,18 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "bpf/facts.h"
 #include "bpf/filter.skel.h"
+#include "monitor/cookies.h"
 #include "monitor/pins.h"
 #include "monitor/rules.h"
 
@@ -23,6 +28,8 @@ enum { PATH = 256 };
 
 struct rf_filter {
 	struct rf_filter_bpf *bpf;
+	struct rf_cookie_prog *cookies;  /* NULL: the kernel has not what they need */
+	char why_not[160];           /* it has not */
 	char dir[PATH - 64];
 };
 
@@ -53,10 +60,20 @@ static int load(struct rf_filter *f)
 		if (rc)
 			return rc;
 	}
+	struct rf_err e = { 0 };
+	f->bpf->rodata->rf_can_answer = rf_cookies_probe(&e) == RF_OK;
+	snprintf(f->why_not, sizeof f->why_not, "%.*s", (int)sizeof f->why_not - 1, e.text);
 	int rc = rf_filter_bpf__load(f->bpf);
 	__u32 after = RF_PROGRAM_AFTER;
 	int program = rc ? -1 : bpf_program__fd(f->bpf->progs.rf_after);
 	return rc ? rc : bpf_map_update_elem(bpf_map__fd(f->bpf->maps.rf_programs), &after, &program, BPF_ANY);
+}
+
+static void load_cookies(struct rf_filter *f)
+{
+	struct rf_err e = { 0 };
+	if (f->bpf->rodata->rf_can_answer && rf_cookies_open(f->dir, &f->cookies, &e) != RF_OK)
+		snprintf(f->why_not, sizeof f->why_not, "%.*s", (int)sizeof f->why_not - 1, e.text);
 }
 
 static void unload(struct rf_filter *f)
@@ -97,6 +114,7 @@ int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, str
 		free(f);
 		return rf_fail(e, RF_E_UNSUPPORTED, "the kernel does not take the filter: %s%s", strerror(-rc), rf_pins_complaint());
 	}
+	load_cookies(f);
 	*ret = f;
 	*ret_fresh = fresh;
 	return RF_OK;
@@ -106,8 +124,15 @@ void rf_filter_close(struct rf_filter *f)
 {
 	if (!f)
 		return;
+	rf_cookies_close(f->cookies);
 	unload(f);
 	free(f);
+}
+
+bool rf_filter_cookies(const struct rf_filter *f, const char **ret_why_not)
+{
+	*ret_why_not = f->why_not;
+	return f->cookies != NULL;
 }
 
 static void link_path(const struct rf_filter *f, const char *interface, char to[PATH])
@@ -145,12 +170,13 @@ static enum rf_filter_mode mode_of(unsigned index)
 	return bpf_xdp_query((int)index, 0, &q) == 0 && q.attach_mode == XDP_ATTACHED_SKB ? RF_FILTER_GENERIC : RF_FILTER_NATIVE;
 }
 
-static int new_link(const struct rf_filter *f, unsigned index)
+static int new_link(const struct rf_filter *f, unsigned index, enum rf_gate_want want)
 {
-	static const __u32 modes[] = { XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE };
 	int fd = -1;
-	for (size_t i = 0; i < 2 && fd < 0; i++) {
-		LIBBPF_OPTS(bpf_link_create_opts, o, .flags = modes[i]);
+	for (enum rf_filter_mode mode = RF_FILTER_NATIVE; mode <= RF_FILTER_GENERIC && fd < 0; mode++) {
+		LIBBPF_OPTS(bpf_link_create_opts, o, .flags = mode == RF_FILTER_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
+		if (mode == RF_FILTER_NATIVE ? want == RF_GATE_GENERIC : want == RF_GATE_NATIVE)
+			continue;
 		fd = bpf_link_create(rf_filter_program(f), (int)index, BPF_XDP, &o);
 		if (fd == -EBUSY || fd == -EEXIST)
 			break;
@@ -158,45 +184,97 @@ static int new_link(const struct rf_filter *f, unsigned index)
 	return fd;
 }
 
-int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_filter_mode *ret, struct rf_err *e)
+/* A virtual cable loses what a native program sends back unless one stands at its other end too. */
+static bool is_cable(const char *interface)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq r = { .ifr_data = (void *)&info };
+	snprintf(r.ifr_name, sizeof r.ifr_name, "%s", interface);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is = fd >= 0 && ioctl(fd, SIOCETHTOOL, &r) == 0 && strcmp(info.driver, "veth") == 0;
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+/* The link that is there already, with this program. RF_E_NOT_FOUND: none, or one of another mode, which goes. */
+static int renew(struct rf_filter *f, const char *interface, unsigned index, enum rf_gate_want want, struct rf_err *e)
 {
 	char path[PATH];
-	unsigned index = if_nametoindex(interface);
-	if (!index)
-		return rf_fail(e, RF_E_NOT_FOUND, "there is no network interface %s", interface);
-	link_path(f, interface, path);
 	__u32 stands = 0;
+	link_path(f, interface, path);
 	int fd = pinned_link(path, index, &stands);
-	if (fd >= 0) {
-		int rc = stands == own_program(f) ? 0 : bpf_link_update(fd, rf_filter_program(f), NULL);
+	if (fd < 0)
+		return RF_E_NOT_FOUND;
+	bool native = mode_of(index) == RF_FILTER_NATIVE;
+	if (native ? want == RF_GATE_GENERIC : want == RF_GATE_NATIVE) {
+		bpf_link_detach(fd);
 		close(fd);
-		if (rc)
-			return rf_fail(e, RF_E_IO, "the filter on %s cannot be replaced: %s", interface, strerror(-rc));
-		*ret = mode_of(index);
-		return RF_OK;
+		unlink(path);
+		return RF_E_NOT_FOUND;
 	}
-	fd = new_link(f, index);
+	int rc = stands == own_program(f) ? 0 : bpf_link_update(fd, rf_filter_program(f), NULL);
+	close(fd);
+	return rc ? rf_fail(e, RF_E_IO, "the filter on %s cannot be replaced: %s", interface, strerror(-rc)) : RF_OK;
+}
+
+static int attach_new(struct rf_filter *f, const char *interface, unsigned index, enum rf_gate_want want, struct rf_err *e)
+{
+	char path[PATH];
+	int fd = new_link(f, index, want);
 	if (fd < 0)
 		return rf_fail(e, fd == -EBUSY || fd == -EEXIST ? RF_E_EXISTS : RF_E_UNSUPPORTED, "the filter cannot be attached to %s: %s",
 			interface, fd == -EBUSY || fd == -EEXIST ? "another XDP program is there (ip link shows it)" : strerror(-fd));
+	link_path(f, interface, path);
 	int rc = bpf_obj_pin(fd, path);
 	close(fd);
-	if (rc)
-		return rf_fail(e, RF_E_IO, "the filter on %s cannot be pinned at %s: %s", interface, path, strerror(-rc));
-	*ret = mode_of(index);
-	return RF_OK;
+	return rc ? rf_fail(e, RF_E_IO, "the filter on %s cannot be pinned at %s: %s", interface, path, strerror(-rc)) : RF_OK;
+}
+
+/* Without its program at TC a cookie would lead nowhere, so that then there are none on any interface. */
+static bool cookies_attached(struct rf_filter *f, unsigned index)
+{
+	struct rf_err e = { 0 };
+	if (rf_cookies_attach(f->cookies, index, &e) == RF_OK)
+		return true;
+	snprintf(f->why_not, sizeof f->why_not, "%.*s", (int)sizeof f->why_not - 1, e.text);
+	rf_cookies_close(f->cookies);
+	f->cookies = NULL;
+	return false;
+}
+
+int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_gate_want want, bool cookies, enum rf_filter_mode *ret,
+		     struct rf_err *e)
+{
+	unsigned index = if_nametoindex(interface);
+	if (!index)
+		return rf_fail(e, RF_E_NOT_FOUND, "there is no network interface %s", interface);
+	cookies = cookies && f->cookies;
+	if (want == RF_GATE_BEST && cookies && is_cable(interface))
+		want = RF_GATE_GENERIC;
+	int rc = renew(f, interface, index, want, e);
+	if (rc == RF_E_NOT_FOUND)
+		rc = attach_new(f, interface, index, want, e);
+	if (rc == RF_OK && (!cookies || !cookies_attached(f, index)))
+		rf_cookies_detach(index);
+	if (rc == RF_OK)
+		*ret = mode_of(index);
+	return rc;
 }
 
 void rf_filter_detach(struct rf_filter *f, const char *interface)
 {
 	char path[PATH];
 	link_path(f, interface, path);
+	unsigned index = if_nametoindex(interface);
 	int fd = bpf_obj_get(path);
-	if (fd < 0)
-		return;
-	bpf_link_detach(fd); /* now, not when the kernel gets round to free it */
-	close(fd);
-	unlink(path);
+	if (fd >= 0) {
+		bpf_link_detach(fd); /* now, not when the kernel gets round to free it */
+		close(fd);
+		unlink(path);
+	}
+	if (index)
+		rf_cookies_detach(index);
 }
 
 static int put_rules(struct rf_filter *f, int program, struct rf_err *e)

@@ -8,6 +8,7 @@
 #pragma once
 #include "base/err.h"
 #include "bpf/filter.h"
+#include "monitor/plan.h"
 
 struct rf_filter;
 
@@ -19,9 +20,13 @@ int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, str
 /* Forget it; what is attached stays so. NULL is harmless. */
 void rf_filter_close(struct rf_filter *f);
 
-/* Attach to an interface, or replace an older program of ours there. RF_E_NOT_FOUND: no such interface now. RF_E_EXISTS: a program that is
- * not ours is there. */
-int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_filter_mode *ret, struct rf_err *e);
+/* Whether SYN cookies work with this kernel; else what is missing, borrowed. */
+bool rf_filter_cookies(const struct rf_filter *f, const char **ret_why_not);
+
+/* Attach to an interface, or replace an older program of ours there; with SYN cookies where they are wanted and work. RF_E_NOT_FOUND: no
+ * such interface now. RF_E_EXISTS: a program that is not ours is there. */
+int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_gate_want want, bool cookies, enum rf_filter_mode *ret,
+		     struct rf_err *e);
 /* Let everything through that interface again; harmless where nothing is attached. */
 void rf_filter_detach(struct rf_filter *f, const char *interface);
 

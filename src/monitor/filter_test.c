@@ -159,7 +159,7 @@ static enum rf_drop run(const struct frame *f)
 	assert_int_equal(bpf_prog_test_run_opts(rf_filter_program(filter), &o), 0);
 	for (int i = 0; i < RF_DROP_COUNT; i++)
 		if (total((enum rf_drop)i) == before[i] + 1) {
-			assert_int_equal(o.retval, i <= RF_DROP_LAST_PASS ? 2 : 1); /* XDP_PASS, XDP_DROP */
+			assert_int_equal(o.retval, i <= RF_DROP_LAST_PASS ? 2 : i == RF_DROP_COOKIE ? 3 : 1); /* XDP_PASS, XDP_TX, XDP_DROP */
 			return (enum rf_drop)i;
 		}
 	fail_msg("no counter moved");
@@ -293,17 +293,17 @@ static void the_gate_outlives_the_process(void **state)
 	assert_true(rf_prefix_parse(RF_STR("203.0.113.0/24"), true, &at));
 	assert_int_equal(rf_prefixes_set(p, &at, 3, &e), RF_OK);
 	rf_prefixes_free(p);
-	assert_int_equal(rf_filter_attach(filter, "nothere0", &mode, &e), RF_E_NOT_FOUND);
-	if (rf_filter_attach(filter, "lo", &mode, &e) != RF_OK)
+	assert_int_equal(rf_filter_attach(filter, "nothere0", RF_GATE_BEST, true, &mode, &e), RF_E_NOT_FOUND);
+	if (rf_filter_attach(filter, "lo", RF_GATE_BEST, true, &mode, &e) != RF_OK)
 		fail_msg("%s", e.text);
 	assert_int_equal(mode, RF_FILTER_GENERIC);
 	close_filter();
 	open_filter(false);
 	struct frame f = udp4("203.0.113.6", 1024, 8);
 	assert_int_equal(run(&f), RF_DROP_DENIED);
-	assert_int_equal(rf_filter_attach(filter, "lo", &mode, &e), RF_OK);
+	assert_int_equal(rf_filter_attach(filter, "lo", RF_GATE_BEST, true, &mode, &e), RF_OK);
 	rf_filter_detach(filter, "lo");
-	assert_int_equal(rf_filter_attach(filter, "lo", &mode, &e), RF_OK);
+	assert_int_equal(rf_filter_attach(filter, "lo", RF_GATE_BEST, true, &mode, &e), RF_OK);
 	rf_filter_detach(filter, "lo");
 }
 

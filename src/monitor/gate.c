@@ -5,6 +5,8 @@
  * An interface that is absent is no error: a watch on the kernel's links tells when it comes. Where the kernel takes no filter, that
  * is said once, and the edge serves without: its workers ask the same tables.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -18,7 +20,7 @@ static enum gate_state attach(struct monitor *m, struct gate *g)
 {
 	enum rf_filter_mode mode;
 	struct rf_err e = { 0 };
-	int rc = rf_filter_attach(m->filter, g->name, &mode, &e);
+	int rc = rf_filter_attach(m->filter, g->name, m->gate_want, m->gate_cookies, &mode, &e);
 	enum gate_state now = rc == RF_OK ? mode == RF_FILTER_NATIVE ? GATE_NATIVE : GATE_GENERIC : rc == RF_E_NOT_FOUND ? GATE_ABSENT : GATE_FAILED;
 	if (now == g->state && g->said)
 		return now;
@@ -69,10 +71,36 @@ void rf_mon_gate_follow(struct monitor *m, const struct rf_plan *plan)
 		else
 			rf_filter_detach(m->filter, m->gates[i].name);
 	m->gate_count = kept;
+	m->gate_want = plan->gate;
+	m->gate_cookies = plan->cookies;
 	for (size_t i = 0; i < plan->interface_count; i++)
 		if (!known(m, plan->interfaces[i]))
 			add(m, plan->interfaces[i]);
 	rf_mon_gate_ensure(m);
+}
+
+/* Where the filter answers no SYN with a cookie, the kernel does when a listener's queue is full, if it may. */
+static void allow_cookies(struct monitor *m)
+{
+	static const char path[] = "/proc/sys/net/ipv4/tcp_syncookies";
+	char now = '0';
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || pread(fd, &now, 1, 0) != 1 || (now == '0' && pwrite(fd, "1", 1, 0) != 1))
+		rf_mon_say(m, 'w', "no SYN cookies: %s cannot be set: %s", path, strerror(errno));
+	else if (now == '0')
+		rf_mon_say(m, 'i', "%s was 0 and is 1 now, for SYN cookies", path);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void say_cookies(struct monitor *m)
+{
+	const char *why;
+	if (!m->gate_cookies)
+		return;
+	allow_cookies(m);
+	if (!rf_filter_cookies(m->filter, &why))
+		rf_mon_say(m, 'w', "SYN cookies only by the kernel's own means, when a listener's queue is full: %s", why);
 }
 
 /* Told whenever a link comes, goes or changes; what it says is not read. */
@@ -107,6 +135,7 @@ void rf_mon_gate_begin(struct monitor *m)
 	}
 	m->links = watch_links();
 	rf_mon_gate_follow(m, m->plan);
+	say_cookies(m);
 }
 
 /* What is attached stays: a stop must not open the gate. */
@@ -123,4 +152,7 @@ void rf_mon_gate_text(const struct monitor *m, char *to, size_t room)
 	to[0] = 0;
 	for (size_t i = 0; i < m->gate_count && n < room; i++)
 		n += (size_t)snprintf(to + n, room - n, "%s%s %s", i ? ", " : "", m->gates[i].name, words[m->gates[i].state]);
+	const char *why;
+	if (n && n < room && m->gate_cookies)
+		snprintf(to + n, room - n, "; SYN cookies: %s", rf_filter_cookies(m->filter, &why) ? "filter" : "kernel");
 }

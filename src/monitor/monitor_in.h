@@ -35,6 +35,8 @@ struct monitor {
 	struct rf_port_sockets ports;
 	struct rf_steer *steer;      /* NULL: the kernel steers no ports */
 	struct rf_ip places[RF_STEER_PLACES]; /* addresses at which it does; family 0: a free one */
+	enum rf_gate_want gate_want;
+	bool gate_cookies;
 	int links;                   /* tells of interfaces that come and go; -1 */
 	struct engine now, old;      /* old: drains after an upgrade, or serves until the new one is ready */
 	int signals;

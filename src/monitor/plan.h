@@ -10,6 +10,9 @@
 enum { RF_PLAN_INTERFACES_MAX = 16 };
 enum { RF_PLAN_LISTENERS_MAX = 80, RF_PLAN_FILES_MAX = 256, RF_PLAN_PATHS_MAX = 48, RF_PLAN_SOCKETS_MAX = 128 };
 
+/* How frames are filtered; the order of the words of shield.mode. BEST: the first of the others that works. */
+enum rf_gate_want { RF_GATE_BEST, RF_GATE_NATIVE, RF_GATE_GENERIC };
+
 struct rf_plan_listener {
 	const char *name;
 	const char *path;  /* of a Unix socket; NULL: ip and port */
@@ -36,6 +39,8 @@ struct rf_plan {
 	size_t readable_count;
 	const char *interfaces[RF_PLAN_INTERFACES_MAX]; /* on which the kernel filter stands */
 	size_t interface_count;
+	enum rf_gate_want gate;               /* how */
+	bool cookies;                         /* SYN cookies are wanted */
 	const char *filter_dir;               /* of bpffs: where it and the steering of ports are pinned */
 	uint64_t ports_allowed[65536 / 64];   /* what listeners of ports may have */
 	bool steer;                           /* ports by the kernel, where it can */

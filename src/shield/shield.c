@@ -18,7 +18,7 @@ struct rf_shield {
 	struct rf_prefixes *prefixes;
 	struct rf_filter_counts *counts; /* NULL without a kernel filter */
 	struct rf_numbers numbers;       /* the same */
-	bool mapped;
+	bool mapped, cookies;
 };
 
 static void *memory(size_t n, int fd)
@@ -82,7 +82,7 @@ void rf_shield_free(struct rf_shield *s)
 	free(s);
 }
 
-int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, struct rf_err *e)
+int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cookies, struct rf_err *e)
 {
 	struct rf_tables kernel = { 0 };
 	int rc = count == RF_FILTER_MAP_COUNT ? tables_init(&kernel, fds) : RF_E_INVALID;
@@ -103,6 +103,7 @@ int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, struct rf
 	tables_fini(&s->t);
 	s->t = kernel;
 	s->mapped = true;
+	s->cookies = cookies;
 	return RF_OK;
 }
 
@@ -127,6 +128,8 @@ void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l)
 	k->source = rate(l->source);
 	k->prefix = rate(l->prefix);
 	k->target = rate(l->target);
+	k->syn = rate(l->syn);
+	k->cookies = s->cookies ? (__u8)l->cookies : RF_COOKIES_OFF;
 	for (size_t i = 0; i < RF_REFLECT_WORDS; i++)
 		__atomic_store_n(&k->reflect[i], l->reflect[i], __ATOMIC_RELEASE);
 }

@@ -20,8 +20,9 @@ enum rf_shield_mode { RF_SHIELD_NONE, RF_SHIELD_ALLOW, RF_SHIELD_DENY };
 /* Without a kernel filter. `secret` spreads the hash tables. NULL without memory. */
 struct rf_shield *rf_shield_new(uint64_t secret);
 /* Go over to the maps of a kernel filter, in the order of RF_FILTER_MAPS; the descriptors are taken over. What they hold from before
- * and is not in the policy goes, what is new comes, and what is in both stays without a gap. Before workers run. */
-int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, struct rf_err *e);
+ * and is not in the policy goes, what is new comes, and what is in both stays without a gap. `cookies`: it can answer SYNs with
+ * them. Before workers run. */
+int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cookies, struct rf_err *e);
 void rf_shield_free(struct rf_shield *s); /* NULL is harmless */
 
 /* Frames to this address (family 0: to any) and TCP port pass whatever stands at their source, and any rate: the way of the
@@ -32,6 +33,8 @@ void rf_shield_spare(struct rf_shield *s, const struct rf_ip *ip, uint16_t port)
  * word) from which nobody is answered. */
 struct rf_shield_limits {
 	uint64_t source, prefix, target; /* of an address, of its /24 or /48, to an address and port */
+	uint64_t syn;                    /* SYNs to an address and port, before they are answered with cookies */
+	enum rf_shield_cookies { RF_SHIELD_COOKIES_OFF, RF_SHIELD_COOKIES_FLOOD, RF_SHIELD_COOKIES_ALWAYS } cookies;
 	uint64_t reflect[1024];
 };
 void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l);

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from client import Client, Gone
+import flood
 from edge import Refused, until
 
 RULES = "/user/firewall/access_rules/rules"
@@ -147,8 +148,10 @@ class Net:
         ip("link", "add", "edge0", "netns", self.edge, "type", "veth", "peer", "name", "dev0", "netns", self.clients)
         ip("-n", self.edge, "addr", "add", "10.77.0.1/24", "dev", "edge0")
         ip("-n", self.edge, "link", "set", "edge0", "up")
+        ip("-n", self.edge, "addr", "add", "fd77::1/64", "dev", "edge0", "nodad")
         for last in (2, 3):
             ip("-n", self.clients, "addr", "add", f"10.77.0.{last}/24", "dev", "dev0")
+        ip("-n", self.clients, "addr", "add", "fd77::2/64", "dev", "dev0", "nodad")
         ip("-n", self.clients, "link", "set", "dev0", "up")
 
     def unplug(self):
@@ -199,9 +202,9 @@ def walled(net, make_edge):
     unpin(pins)
 
 
-def started(e, net):
+def started(e, net, mode="generic"):
     e.start(wrapper=net.inside(net.edge))
-    assert "native" in e.wait_log("kernel filter follows the access rules: (.*)").group(1)
+    assert f"edge0 {mode}" in e.wait_log("kernel filter follows the access rules: (.*)").group(1)
     return e
 
 
@@ -303,3 +306,115 @@ def test_rates_and_reflection_hold_in_the_kernel_and_follow_a_reload(net, walled
     assert echo.answers("10.77.0.3", 3, 1900) == 3
     assert 55 <= echo.answers("10.77.0.2", 100) + echo.answers("10.77.0.3", 100) <= 150, "all sources share the rate of a destination"
     assert e.api("GET", "/accounts/{account}/shield")["frames"]["rate_target"] > 0
+
+
+# --- SYN cookies ---
+
+def mac(net):
+    shown = ip("-n", net.edge, "-o", "link", "show", "edge0").stdout
+    return bytes.fromhex(shown.split("link/ether ")[1].split()[0].replace(":", ""))
+
+
+class Flood:
+    """SYNs from random sources to one address and port, until the end of the block."""
+
+    def __init__(self, net, target, port):
+        self.child = subprocess.Popen(net.inside(net.clients, "/usr/bin/python3", flood.__file__, "dev0", mac(net).hex(), target, str(port)))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.child.kill()
+        self.child.wait()
+
+
+def native_peer(net, directory):
+    """A program at the other end of the cable, without which a native one sends nothing back."""
+    source, program = os.path.join(directory, "pass.c"), os.path.join(directory, "pass.o")
+    with open(source, "w") as f:
+        f.write('__attribute__((section("xdp"), used)) int pass(void *c) { return 2; }\n')
+    subprocess.run(["clang", "-O2", "-g", "-target", "bpf", "-c", source, "-o", program], check=True)
+    ip("-n", net.clients, "link", "set", "dev0", "xdp", "object", program, "section", "xdp")
+
+
+SERVE = """
+import socket, threading
+s = socket.create_server(('', 7), family=socket.AF_INET6, dualstack_ipv6=True)
+print('up', flush=True)
+def back(c):
+    while d := c.recv(65536):
+        c.sendall(d)
+    c.close()
+while True:
+    threading.Thread(target=back, args=(s.accept()[0],), daemon=True).start()
+"""
+
+TALK = """
+import socket, sys, threading
+s = socket.create_connection((sys.argv[1], 7), 20)
+i = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+data = bytes(range(256)) * 12000
+threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR))).start()
+got = b''
+while d := s.recv(65536):
+    got += d
+print(i[5] & 7, i[6] & 15, i[6] >> 4, got == data)
+"""
+
+
+@pytest.fixture
+def serve(net):
+    """A TCP service in the edge's namespace that gives back what it gets."""
+    child = subprocess.Popen(net.inside(net.edge, "/usr/bin/python3", "-c", SERVE), stdout=subprocess.PIPE)
+    child.stdout.readline()
+    yield child
+    child.kill()
+    child.wait()
+
+
+def talk(net, address):
+    """Three megabytes there and back: the connection's options (SACK 2, timestamps 1, scales 4), both scales, and whether all came."""
+    done = subprocess.run(net.inside(net.clients, "/usr/bin/python3", "-c", TALK, address), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def counted(e, why):
+    return e.api("GET", "/accounts/{account}/shield")["frames"][why]
+
+
+@pytest.mark.parametrize("mode", ["generic", "native"])
+@pytest.mark.parametrize("address", ["10.77.0.1", "fd77::1"])
+def test_syn_cookies_let_clients_in_during_a_flood(net, walled, serve, mode, address):
+    e = walled
+    e.boot["shield"].update(mode=mode, syn_rate=50)
+    if mode == "native":
+        native_peer(net, e.dir)
+    started(e, net, mode)
+    assert "SYN cookies: filter" in e.cli("shield", "status", check=0).stdout
+    plain = talk(net, address)
+    assert plain[3] == "True" and counted(e, "cookie") == 0
+    with Flood(net, address, 7):
+        until(lambda: counted(e, "cookie") > 2000)
+        for _ in range(3):
+            assert talk(net, address) == ["7", "7", plain[2], "True"], "all options of a usual client"
+    assert counted(e, "cookie_good") >= 3
+
+
+def test_syn_cookies_take_clients_without_options_and_no_forged_numbers(net, walled, serve):
+    e = walled
+    e.boot["shield"].update(syn_cookies="always")
+    started(e, net)
+    for option, left in (("timestamps", "0"), ("sack", "5"), ("window_scaling", "3")):
+        subprocess.run(net.inside(net.clients, "sysctl", "-qw", f"net.ipv4.tcp_{option}=0"), check=True)
+        assert talk(net, "10.77.0.1")[::3] == [left, "True"], option
+        subprocess.run(net.inside(net.clients, "sysctl", "-qw", f"net.ipv4.tcp_{option}=1"), check=True)
+    assert counted(e, "cookie_good") >= 3
+    assert net.connects(9, "10.77.0.2") == "ConnectionRefusedError", "closed ports stay closed"
+    before = counted(e, "cookie_bad")
+    subprocess.run(net.inside(net.clients, "/usr/bin/python3", flood.__file__, "dev0", mac(net).hex(), "10.77.0.1", "7", "ack", "500"), check=True)
+    assert counted(e, "cookie_bad") >= before + 500
+    reloaded(e, syn_cookies="off")
+    before = counted(e, "cookie")
+    assert talk(net, "10.77.0.1")[3] == "True" and counted(e, "cookie") == before
