@@ -1,4 +1,4 @@
-/* bpf/mix: hashes and byte order, the same for kernel and host. */
+/* bpf/mix: a hash, the same for kernel and host. */
 #pragma once
 #include "filter.h"
 
@@ -7,13 +7,4 @@ RF_INLINE __u64 rf_mix(__u64 z) /* the finisher of splitmix64 */
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
 	return z ^ z >> 31;
-}
-
-RF_INLINE __u32 rf_host32(__u32 network)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return __builtin_bswap32(network);
-#else
-	return network;
-#endif
 }

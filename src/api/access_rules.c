@@ -1,11 +1,13 @@
-/* api/access_rules: sources that may never, or always, reach the edge: addresses and prefixes, by the documented shape.
+/* api/access_rules: sources that may never, or always, reach the edge: addresses, prefixes, autonomous systems and countries, by the
+ * documented shape.
  *
- * The name of the object is its prefix in canonical text, so that one prefix has one rule. What is written here is in force
+ * The name of the object is its prefix, autonomous system or country in canonical text, so that each has one rule. What is written here is in force
  * (ctl/access) when the answer goes out.
  */
 #include <stdio.h>
 #include "api/call.h"
 #include "base/ip.h"
+#include "policy/geo.h"
 #include "shield/shield.h"
 
 enum { V4_LEAST = 8, V6_LEAST = 16, V6_STEP = 4, V6_MOST = 64 };
@@ -32,13 +34,30 @@ static bool length_fits(const struct rf_prefix *p)
 	return p->bits == 128 || (p->bits >= V6_LEAST && p->bits <= V6_MOST && p->bits % V6_STEP == 0);
 }
 
-static int read_target(struct rf_api_call *c, const json_t *configuration, struct rf_prefix *ret)
+/* "AS64496" or "64496". */
+static int read_asn(struct rf_api_call *c, const char *value, char *name, size_t room)
 {
-	const char *target = rf_json_text(configuration, "target"), *value = rf_json_text(configuration, "value");
+	struct rf_str s = rf_str_z(value);
+	uint64_t number;
+	if (rf_str_starts(s, RF_STR("AS")))
+		s = rf_str_skip(s, 2);
+	if (!rf_str_u64(s, &number) || number < 1 || number > UINT32_MAX)
+		return rf_api_fail(c, RF_E_INVALID, "/configuration/value", "\"%s\" is not the number of an autonomous system, such as AS64496", value);
+	snprintf(name, room, "AS%llu", (unsigned long long)number);
+	return RF_OK;
+}
+
+static int read_country(struct rf_api_call *c, const char *value, char *name, size_t room)
+{
+	if (!rf_geo_country(rf_str_z(value)))
+		return rf_api_fail(c, RF_E_INVALID, "/configuration/value", "\"%s\" is not a country: two capital letters of ISO 3166-1", value);
+	snprintf(name, room, "%s", value);
+	return RF_OK;
+}
+
+static int read_prefix(struct rf_api_call *c, const char *target, const char *value, struct rf_prefix *ret)
+{
 	bool range = strcmp(target, "ip_range") == 0;
-	if (strcmp(target, "asn") == 0 || strcmp(target, "country") == 0)
-		return rf_api_fail(c, RF_E_UNSUPPORTED, "/configuration/target", "access rules of %s are not taken; write a rule of phase "
-			"connection with ip.src.%s", target, target[0] == 'a' ? "asnum" : "country");
 	if (!rf_prefix_parse(rf_str_z(value), true, ret))
 		return rf_api_fail(c, RF_E_INVALID, "/configuration/value", "\"%s\" is not %s", value,
 			range ? "a prefix such as 192.0.2.0/24 (without bits beyond its length)" : "an address");
@@ -54,17 +73,28 @@ static int read_target(struct rf_api_call *c, const json_t *configuration, struc
 	return RF_OK;
 }
 
-static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old)
+static int read_target(struct rf_api_call *c, const json_t *configuration, char *name, size_t room)
 {
+	const char *target = rf_json_text(configuration, "target"), *value = rf_json_text(configuration, "value");
 	struct rf_prefix p;
 	char text[RF_IP_TEXT];
+	if (strcmp(target, "asn") == 0)
+		return read_asn(c, value, name, room);
+	if (strcmp(target, "country") == 0)
+		return read_country(c, value, name, room);
+	int rc = read_prefix(c, target, value, &p);
+	if (rc == RF_OK)
+		snprintf(name, room, "%s", rf_prefix_str(&p, text));
+	return rc;
+}
+
+static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old)
+{
 	size_t count = 0;
 	struct rf_store_query all = { .parent = c->account.id };
 	if (strcmp(rf_json_text(o->doc, "mode"), "allow") == 0)
 		json_object_set_new(o->doc, "mode", json_string("whitelist"));
-	int rc = read_target(c, json_object_get(o->doc, "configuration"), &p);
-	if (rc == RF_OK)
-		snprintf(o->name, sizeof o->name, "%s", rf_prefix_str(&p, text));
+	int rc = read_target(c, json_object_get(o->doc, "configuration"), o->name, sizeof o->name);
 	if (rc == RF_OK && !old)
 		rc = rf_store_count(c->store, RF_KIND_ACCESS_RULE, &all, &count, &c->err);
 	if (rc == RF_OK && count >= RF_SHIELD_RULES_MAX)

@@ -1,7 +1,8 @@
 /* cli/access: sources that may never, or always, reach the edge, and the kernel filter.
  *
- * A source is an address or a prefix; which of the documented targets it is follows from it.
+ * A source is an address, a prefix, an autonomous system or a country; which of the documented targets it is follows from it.
  */
+#include <ctype.h>
 #include "cli/cli.h"
 #include "base/ip.h"
 
@@ -9,9 +10,11 @@ static json_t *rule(struct cli *c, const char *value)
 {
 	struct rf_prefix p;
 	const char *notes = cli_get(c, "notes"), *mode = strcmp(c->command->verb, "allow") == 0 ? "whitelist" : "block";
-	bool six = rf_prefix_parse(rf_str_z(value), false, &p) && p.ip.family == 6;
+	bool source = rf_prefix_parse(rf_str_z(value), false, &p), letters = isalpha((unsigned char)value[0]) && isalpha((unsigned char)value[1]);
+	const char *other = strncmp(value, "AS", 2) == 0 && isdigit((unsigned char)value[2]) ? "asn" : letters && !value[2] ? "country" : "ip";
+	const char *target = strchr(value, '/') ? "ip_range" : source && p.ip.family == 6 ? "ip6" : other;
 	return json_pack("{s:s, s:{s:s, s:s}, s:s}", "mode", mode, "configuration", "target",
-		strchr(value, '/') ? "ip_range" : six ? "ip6" : "ip", "value", value, "notes", notes ? notes : "");
+		target, "value", value, "notes", notes ? notes : "");
 }
 
 int cli_run_access_put(struct cli *c)

@@ -91,13 +91,13 @@ int rf_ctl_init(struct rf_ctl *c, int monitor_fd, const struct rf_plan *plan, st
 		return rf_fail(e, RF_E_NOMEM, "no memory for the control thread");
 	int rc = ensure_account(c, e);
 	if (rc == RF_OK)
+		rc = rf_ctl_load_geo(c, e);
+	if (rc == RF_OK)
 		rc = rf_access_load(c, &c->priv->access, e);
 	if (rc == RF_OK)
 		rc = rf_devices_load(c, e);
 	if (rc == RF_OK)
 		rc = load_fallback(c, e);
-	if (rc == RF_OK)
-		rc = rf_ctl_load_geo(c, e);
 	if (rc == RF_OK)
 		rc = rf_ctl_load_tokens(c, e);
 	rf_ctl_own_tidy(c);
@@ -248,7 +248,7 @@ static int follow_access(struct rf_ctl *c, struct rf_err *e)
 	for (size_t i = 0; i < p->touched_count && rc == RF_OK; i++)
 		if (p->touched[i].kind == RF_KIND_ACCESS_RULE)
 			rc = rf_access_follow(c, p->access, p->touched[i].id, e);
-	return rc;
+	return rc == RF_OK ? rf_access_settle(c, p->access, e) : rc;
 }
 
 static void undo_access(struct rf_ctl *c)
@@ -312,6 +312,13 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 	return RF_OK;
 }
 
+static void access_as_before(struct rf_ctl *c)
+{
+	struct rf_err e;
+	if (rf_access_refresh(c, c->priv->access, &e) != RF_OK)
+		rf_log(RF_LOG_ERROR, "access", "access rules about countries and autonomous systems hold by the new database: %s", e.text);
+}
+
 int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e)
 {
 	struct rf_keypair *before = rf_keypair_get(c->priv->fallback);
@@ -323,6 +330,8 @@ int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e)
 	if (rc == RF_OK)
 		rc = rf_ctl_load_tokens(c, e);
 	if (rc == RF_OK)
+		rc = rf_access_refresh(c, c->priv->access, e);
+	if (rc == RF_OK)
 		rc = rf_ctl_rebuild(c, RF_PART_ALL, e);
 	if (rc != RF_OK) {
 		rf_keypair_put(c->priv->fallback);
@@ -331,6 +340,7 @@ int rf_ctl_reload_state(struct rf_ctl *c, struct rf_err *e)
 		c->priv->geo = rf_geo_get(geo);
 		rf_tokens_put(c->priv->tokens);
 		c->priv->tokens = rf_tokens_get(tokens);
+		access_as_before(c);
 	}
 	rf_geo_put(geo);
 	rf_tokens_put(tokens);

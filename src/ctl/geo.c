@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "ctl/access.h"
 #include "ctl/private.h"
 #include "records/log.h"
 
@@ -63,7 +64,8 @@ int rf_ctl_load_geo(struct rf_ctl *c, struct rf_err *e)
 		*e = (struct rf_err){ 0 };
 		return RF_OK;
 	}
-	if (rf_ctl_rules_need(c, rf_geo_have(old) & ~rf_geo_have(now))) {
+	unsigned lost = rf_geo_have(old) & ~rf_geo_have(now);
+	if (rf_access_needs(c->priv->access) & lost || rf_ctl_rules_need(c, lost)) {
 		rf_log(RF_LOG_WARN, "geo", "rules in force need a database of addresses that the boot file no longer names; what was read "
 					   "before stays in force");
 		rf_geo_put(now);

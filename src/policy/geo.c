@@ -171,3 +171,50 @@ bool rf_geo_fact(const struct rf_geo *g, const struct rf_ip *ip, enum rf_field f
 		return false;
 	return (f != RF_F_IP_SUB1 && f != RF_F_IP_SUB2) || region(m, at, a, ret);
 }
+
+uint32_t rf_geo_country(struct rf_str s)
+{
+	bool letters = s.n == 2 && s.p[0] >= 'A' && s.p[0] <= 'Z' && s.p[1] >= 'A' && s.p[1] <= 'Z';
+	return letters ? (uint32_t)(uint8_t)s.p[0] << 8 | (uint8_t)s.p[1] : 0;
+}
+
+enum { WALK_CACHE = 4096 }; /* many networks share their data */
+
+struct geo_walk {
+	const struct rf_mmdb *m;
+	const struct place *p;
+	int (*each)(void *arg, const struct rf_prefix *net, uint32_t value);
+	void *arg;
+	struct { size_t at; uint32_t value; } cache[WALK_CACHE];
+};
+
+static int walked(void *arg, const struct rf_prefix *net, size_t at)
+{
+	struct geo_walk *w = arg;
+	size_t i = (at ^ at >> 12) % WALK_CACHE;
+	if (w->cache[i].at != at + 1) {
+		struct rf_mmdb_value v = { 0 };
+		bool there = look_up(w->m, at, w->p, &v);
+		w->cache[i].at = at + 1;
+		w->cache[i].value = !there ? 0 : v.type == RF_MMDB_TEXT ? rf_geo_country(v.text) : (uint32_t)v.number;
+	}
+	return w->cache[i].value ? w->each(w->arg, net, w->cache[i].value) : RF_OK;
+}
+
+int rf_geo_walk(const struct rf_geo *g, enum rf_geo_file file, int (*each)(void *arg, const struct rf_prefix *net, uint32_t value), void *arg)
+{
+	if (!g || !g->db[file].nodes)
+		return RF_E_MISSING;
+	struct geo_walk *w = calloc(1, sizeof *w);
+	if (!w)
+		return RF_E_NOMEM;
+	w->m = &g->db[file];
+	w->p = places;
+	while (w->p->field != (file == RF_GEO_ASN ? RF_F_IP_ASN : RF_F_IP_COUNTRY))
+		w->p++;
+	w->each = each;
+	w->arg = arg;
+	int rc = rf_mmdb_walk(w->m, walked, w);
+	free(w);
+	return rc;
+}

@@ -22,3 +22,8 @@ unsigned rf_geo_have(const struct rf_geo *g);
 bool rf_geo_fact(const struct rf_geo *g, const struct rf_ip *ip, enum rf_field f, struct rf_arena *a, struct rf_val *ret);
 /* Whether a field is one of the destination's. */
 bool rf_geo_of_dst(enum rf_field f);
+/* A country of two letters as a number; 0: it is none. */
+uint32_t rf_geo_country(struct rf_str s);
+/* Every network of a database with its country (rf_geo_country) or its autonomous system; those without are left out. RF_E_MISSING: there
+ * is no such database; RF_E_INVALID: it is broken; else what `each` gives that is not RF_OK. */
+int rf_geo_walk(const struct rf_geo *g, enum rf_geo_file file, int (*each)(void *arg, const struct rf_prefix *net, uint32_t value), void *arg);

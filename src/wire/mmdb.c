@@ -257,3 +257,63 @@ bool rf_mmdb_find(const struct rf_mmdb *m, const struct rf_ip *ip, size_t *ret)
 	*ret = at - SEPARATOR;
 	return true;
 }
+
+/* --- all networks --- */
+
+struct walk {
+	const struct rf_mmdb *m;
+	int (*each)(void *arg, const struct rf_prefix *net, size_t at);
+	void *arg;
+	uint32_t four;      /* where IPv4 begins in a tree of IPv6 */
+	uint64_t seen;      /* nodes; each is seen once where the tree is one */
+	struct rf_prefix at;
+};
+
+static int leaf(struct walk *w, uint32_t node)
+{
+	struct rf_prefix net = w->at;
+	uint32_t at = node - w->m->nodes;
+	if (at == 0)
+		return RF_OK;
+	if (at < SEPARATOR || at - SEPARATOR >= w->m->data.n)
+		return RF_E_INVALID;
+	if (w->m->six && net.bits >= 96 && memcmp(net.ip.b, (const uint8_t[12]){ 0 }, 12) == 0) {
+		memmove(net.ip.b, net.ip.b + 12, 4);
+		memset(net.ip.b + 4, 0, 12);
+		net.ip.family = 4;
+		net.bits = (uint8_t)(net.bits - 96);
+	} else
+		net.ip.family = w->m->six ? 6 : 4;
+	return w->each(w->arg, &net, at - SEPARATOR);
+}
+
+/* Depth is bounded by the length of an address. The tree of IPv4 may hang at other places too, as ::ffff:0:0/96 and 2002::/16. */
+static int walk(struct walk *w, uint32_t node)
+{
+	unsigned bit = w->at.bits, most = w->m->six ? 128 : 32;
+	bool alias = w->m->six && node == w->four && memcmp(w->at.ip.b, (const uint8_t[16]){ 0 }, 16) != 0;
+	int rc = RF_OK;
+	if (node >= w->m->nodes)
+		return leaf(w, node);
+	if (alias)
+		return RF_OK;
+	if (bit == most || ++w->seen > w->m->nodes)
+		return RF_E_INVALID;
+	w->at.bits++;
+	for (int right = 0; right < 2 && rc == RF_OK; right++) {
+		if (right)
+			w->at.ip.b[bit / 8] |= (uint8_t)(128 >> bit % 8);
+		rc = walk(w, record(w->m, node, right));
+	}
+	w->at.ip.b[bit / 8] &= (uint8_t)~(128 >> bit % 8);
+	w->at.bits--;
+	return rc;
+}
+
+int rf_mmdb_walk(const struct rf_mmdb *m, int (*each)(void *arg, const struct rf_prefix *net, size_t at), void *arg)
+{
+	struct walk w = { .m = m, .each = each, .arg = arg };
+	for (int i = 0; m->six && i < 96 && w.four < m->nodes; i++)
+		w.four = record(m, w.four, false);
+	return walk(&w, 0);
+}

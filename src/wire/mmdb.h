@@ -36,3 +36,6 @@ bool rf_mmdb_find(const struct rf_mmdb *m, const struct rf_ip *ip, size_t *ret);
 /* The value at a path of keys ("country", "iso_code") or indexes ("0") below the data at `at`; path ends with NULL. False
  * where there is none. */
 bool rf_mmdb_get(const struct rf_mmdb *m, size_t at, const char *const *path, struct rf_mmdb_value *ret);
+/* Every network of the tree that has data, IPv4 as IPv4; `at` as rf_mmdb_find gives it. RF_E_INVALID: the tree is broken; else what
+ * `each` gives that is not RF_OK. */
+int rf_mmdb_walk(const struct rf_mmdb *m, int (*each)(void *arg, const struct rf_prefix *net, size_t at), void *arg);

@@ -32,6 +32,18 @@ static void ask(const struct rf_geo *g, const struct rf_mmdb *m)
 	rf_arena_fini(&a);
 }
 
+/* All networks: none is met twice, each has host bits of zero and data in bounds. */
+struct met { const struct rf_mmdb *m; size_t count; };
+
+static int net(void *arg, const struct rf_prefix *p, size_t at)
+{
+	struct met *met = arg;
+	struct rf_prefix masked = rf_ip_mask(&p->ip, p->bits);
+	CHECK(at < met->m->data.n && p->bits <= (p->ip.family == 4 ? 32 : 128) && rf_ip_eq(&masked.ip, &p->ip));
+	CHECK(++met->count <= (size_t)met->m->nodes + 1);
+	return RF_OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rf_mmdb m;
@@ -46,6 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct rf_str bytes[RF_GEO_FILES] = { { copy, size } };
 	(void)rf_geo_make(bytes, &g, &e);
 	ask(g, &m);
+	struct met met = { &m, 0 };
+	rf_mmdb_walk(&m, net, &met);
 	rf_geo_put(g);
 	return 0;
 }

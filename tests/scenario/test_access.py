@@ -2,12 +2,17 @@
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
 from client import Client, Gone
 import flood
+from origin import Origin
 from edge import Refused, until
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+import mmdb  # noqa: E402
 
 RULES = "/user/firewall/access_rules/rules"
 
@@ -20,7 +25,6 @@ def boot():
 @pytest.fixture(scope="module")
 def plain(edge):
     """A listener that is told by its proxy who comes."""
-    from origin import Origin
     o = Origin()
     edge.boot["listeners"].append({"name": "proxied", "address": f"127.0.0.1:{edge.add_plain() + 1}", "protocol": "http",
                                    "proxy_protocol": True, "trusted_proxies": ["127.0.0.0/8"]})
@@ -89,13 +93,57 @@ def test_the_longest_prefix_counts_and_modes_change(edge, plain):
 @pytest.mark.parametrize("target,value,words", [
     ("ip", "192.0.2.300", "is not an address"), ("ip", "2001:db8::1", "target ip6"), ("ip6", "192.0.2.1", "target ip"),
     ("ip", "192.0.2.0/24", "is not one address"), ("ip_range", "192.0.2.1/24", "without bits beyond its length"),
-    ("ip_range", "2001:db8::/33", "steps of 4"), ("ip_range", "10.0.0.0/7", "8 to 32 bits"), ("country", "XX", "ip.src.country"),
+    ("ip_range", "2001:db8::/33", "steps of 4"), ("ip_range", "10.0.0.0/7", "8 to 32 bits"),
+    ("country", "Germany", "two capital letters"), ("asn", "AS0", "such as AS64496"), ("asn", "x", "such as AS64496"),
+    ("country", "DE", "geo.place"), ("asn", "AS64496", "geo.asn"),
 ])
 def test_bad_sources_are_refused_with_their_reason(edge, target, value, words):
     with pytest.raises(Refused) as refused:
         block(edge, value, target)
     error = refused.value.errors[0]
     assert words in error["message"] and error["source"]["pointer"].startswith("/configuration/")
+
+
+def test_countries_and_autonomous_systems_follow_their_databases(make_edge, tmp_path):
+    place, asn = str(tmp_path / "place.mmdb"), str(tmp_path / "asn.mmdb")
+    number = "autonomous_system_number"
+    mmdb.write(place, "GeoLite2-Country", {"192.0.2.0/24": {"country": {"iso_code": "DE"}}, "198.51.100.0/24": {"country": {"iso_code": "CH"}},
+                                           "2001:db8::/33": {"country": {"iso_code": "DE"}}})
+    mmdb.write(asn, "GeoLite2-ASN", {"192.0.2.128/25": {number: 64500}, "203.0.113.0/24": {number: 64501}})
+    e = make_edge(geo={"place": place, "asn": asn}, limits={"connections_per_address": 0})
+    port = e.add_plain(proxy_protocol=True, trusted_proxies=["127.0.0.0/8"])
+    e.start()
+    o = Origin()
+    e.app("open.edge.test", o, client_auth="off")
+    with proxied(port, "192.0.2.7") as c:
+        assert c.request("GET", "/").status == 200
+        made = block(e, "DE", "country")
+        with pytest.raises(Gone):
+            c.request("GET", "/")
+    assert made["configuration"] == {"target": "country", "value": "DE"}
+    assert not answers(port, "192.0.2.200") and answers(port, "198.51.100.7")
+    e.cli("access", "allow", "AS64500", check=0)
+    assert answers(port, "192.0.2.200") and not answers(port, "192.0.2.7"), "an autonomous system is nearer than a country"
+    single = block(e, "192.0.2.201")
+    assert not answers(port, "192.0.2.201") and answers(port, "192.0.2.200")
+    with pytest.raises(Refused) as refused:
+        block(e, "FR", "country")
+    assert "knows no network of FR" in refused.value.errors[0]["message"]
+    mmdb.write(place, "GeoLite2-Country", {"192.0.2.0/24": {"country": {"iso_code": "CH"}}, "198.51.100.0/24": {"country": {"iso_code": "DE"}}})
+    mark = len(e.logged())
+    e.signal(signal.SIGHUP)
+    e.wait_log("rules are in force", start=mark)
+    assert answers(port, "192.0.2.7") and not answers(port, "198.51.100.7")
+    e.boot["geo"] = {"asn": asn}
+    e.write()
+    e.signal(signal.SIGHUP)
+    e.wait_log("needs? a database of addresses|no longer names")
+    assert not answers(port, "198.51.100.7"), "what was read before stays"
+    e.api("DELETE", f"{RULES}/{single['id']}")
+    e.api("DELETE", f"{RULES}/{made['id']}")
+    assert answers(port, "198.51.100.7") and answers(port, "192.0.2.201")
+    e.cli("access", "remove", "AS64500", check=0)
+    o.stop()
 
 
 def test_one_prefix_has_one_rule(edge):
