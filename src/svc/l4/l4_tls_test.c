@@ -1,126 +1,26 @@
 /* Ports where TLS ends at the edge: who is let in, what the origin is told of the device, revocation while connected. */
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
-#include "pki/ca.h"
-#include "pki/pem.h"
 #include "svc/l4/test.h"
+#include "svc/test_tls.h"
 #include "wire/proxy.h"
 
-#define WALL 1795219200 /* where the replay loop's wall clock starts */
-#define DAY 86400
 #define NAME "mqtt.example.com"
-
-static struct {
-	char dir[64];
-	struct rf_ca *ca, *other_ca;
-	struct rf_bundle device, stranger;
-	struct rf_keypair *server;
-	struct rf_trust *trust;
-} k;
-
-struct tls_client {
-	SSL_CTX *ctx;
-	SSL *ssl;
-	struct rf_peer *p;
-	bool up;
-};
-
-static int64_t wall_now(void *ctx) { (void)ctx; return rf_loop_wall(w.loop); }
-static uint64_t mono_now(void *ctx) { (void)ctx; return rf_loop_now(w.loop); }
-static const struct rf_trust *trust(void *arg) { (void)arg; return k.trust; }
-static bool denied(void *arg, const struct rf_tls_peer *p) { (void)arg; return rf_identity_denied(w.registry, p); }
-
-static struct rf_keypair *self_signed(const char *name)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
-	X509_set_version(x, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-	X509_gmtime_adj(X509_getm_notBefore(x), -DAY);
-	X509_gmtime_adj(X509_getm_notAfter(x), 3650L * DAY);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
-	X509_set_issuer_name(x, X509_get_subject_name(x));
-	X509_set_pubkey(x, key);
-	X509_sign(x, key, EVP_sha256());
-	RF_BUF_AUTO cert = { 0 };
-	rf_pem_add(&cert, x);
-	BIO *bio = BIO_new(BIO_s_mem());
-	PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
-	char *p;
-	long n = BIO_get_mem_data(bio, &p);
-	struct rf_keypair *pair = NULL;
-	struct rf_err e;
-	assert_int_equal(rf_keypair_from_pem(rf_buf_str(&cert), (struct rf_str){ p, (size_t)n }, &pair, &e), RF_OK);
-	BIO_free(bio);
-	X509_free(x);
-	EVP_PKEY_free(key);
-	return pair;
-}
-
-static struct rf_ca *make_ca(const char *sub)
-{
-	char path[128];
-	struct rf_ca *ca = NULL;
-	struct rf_err e = { 0 };
-	snprintf(path, sizeof path, "%s/%s", k.dir, sub);
-	if (rf_ca_open(&(struct rf_ca_conf){ .dir = path }, WALL - 30 * DAY, &ca, &e) != RF_OK)
-		fail_msg("%s", e.text);
-	return ca;
-}
-
-static void bundle(struct rf_ca *ca, const char *cn, struct rf_bundle *ret)
-{
-	struct rf_err e;
-	struct rf_issue req = { .days = 10, .cn = rf_str_z(cn) };
-	assert_int_equal(rf_ca_bundle(ca, &req, WALL - DAY, ret, &e), RF_OK);
-}
 
 static int keys_setup(void **state)
 {
 	(void)state;
-	strcpy(k.dir, "/tmp/rf-l4-XXXXXX");
-	assert_non_null(mkdtemp(k.dir));
-	k.ca = make_ca("ours");
-	k.other_ca = make_ca("other");
-	bundle(k.ca, "sensor-1", &k.device);
-	bundle(k.other_ca, "stranger", &k.stranger);
-	k.server = self_signed(NAME);
-	RF_BUF_AUTO pem = { 0 };
-	struct rf_err e;
-	rf_ca_chain_pem(k.ca, &pem);
-	struct rf_trust_root root = { .id = RF_TRUST_OWN, .pem = rf_buf_str(&pem), .crl_mode = RF_CRL_NONE };
-	assert_int_equal(rf_trust_new(&root, 1, &k.trust, &e), RF_OK);
+	keys_make(NAME);
 	return 0;
-}
-
-static int keys_teardown(void **state)
-{
-	(void)state;
-	char cmd[128];
-	rf_bundle_fini(&k.device);
-	rf_bundle_fini(&k.stranger);
-	rf_trust_put(k.trust);
-	rf_keypair_put(k.server);
-	rf_ca_free(k.ca);
-	rf_ca_free(k.other_ca);
-	snprintf(cmd, sizeof cmd, "rm -rf %s", k.dir);
-	return system(cmd);
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	struct rf_err e;
 	world_open();
 	w.port->tls = RF_PORT_TLS_FLEXIBLE;
 	w.port->auth = RF_AUTH_ENFORCE;
 	w.port->header = RF_PORT_HEADER_V2;
 	w.port->keypair[0] = k.server;
-	struct rf_tls_conf conf = { .host = rf_front_tls_host, .trust = trust, .denied = denied, .session_cache = 100,
-				    .chain_cache = 16, .session_timeout_s = 3600, .clock = { mono_now, wall_now, NULL } };
-	w.tls = rf_tls_new(&conf, &e);
-	assert_non_null(w.tls);
+	tls_start(rf_front_tls_host);
 	return 0;
 }
 
@@ -131,84 +31,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A class that takes our root on first sight. */
 static void start(void)
 {
-	uint16_t slot;
 	world_start();
-	struct rf_class *c = RF_ARENA_NEW(&w.site->arena, struct rf_class);
-	memset(c->id, 'c', RF_ID_LEN);
-	c->name = RF_STR("sensors");
-	c->bind = RF_BIND_SKI;
-	c->roots = 1;
-	c->first_sight = true;
-	assert_int_equal(rf_registry_class_slot(w.registry, c->id, &slot), RF_OK);
-	w.site->classes = rf_arena_array(&w.site->arena, slot + 1u, sizeof *w.site->classes);
-	w.site->classes[slot] = c;
-	w.site->class_slots = slot + 1u;
-}
-
-/* Move bytes between libssl's client and the edge until nothing moves. */
-static void pump(struct tls_client *t)
-{
-	static char buf[1 << 16];
-	for (bool moved = true; moved;) {
-		moved = false;
-		run();
-		size_t n = rf_replay_take(t->p, buf, sizeof buf);
-		if (n) {
-			BIO_write(SSL_get_rbio(t->ssl), buf, (int)n);
-			moved = true;
-		}
-		if (!t->up)
-			t->up = SSL_do_handshake(t->ssl) == 1;
-		int out = BIO_read(SSL_get_wbio(t->ssl), buf, sizeof buf);
-		if (out > 0) {
-			rf_replay_send(t->p, (struct rf_str){ buf, (size_t)out });
-			moved = true;
-		}
-	}
-}
-
-static void show(struct tls_client *t, struct rf_bundle *who)
-{
-	BIO *bio = BIO_new_mem_buf(who->cert_pem.p, (int)who->cert_pem.n);
-	X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-	BIO_free(bio);
-	bio = BIO_new_mem_buf(who->key_pem.p, (int)who->key_pem.n);
-	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-	BIO_free(bio);
-	SSL_CTX_use_certificate(t->ctx, x);
-	SSL_CTX_use_PrivateKey(t->ctx, key);
-	X509_free(x);
-	EVP_PKEY_free(key);
-	BIO *more = BIO_new(BIO_s_mem()); /* the intermediate that the device was given with its certificate */
-	RF_BUF_AUTO pem = { 0 };
-	rf_ca_chain_pem(who == &k.stranger ? k.other_ca : k.ca, &pem);
-	BIO_write(more, pem.p, (int)pem.n);
-	while ((x = PEM_read_bio_X509(more, NULL, NULL, NULL)))
-		SSL_CTX_add_extra_chain_cert(t->ctx, x);
-	BIO_free(more);
-}
-
-static void tls_open(struct tls_client *t, struct rf_bundle *who, const char *sni)
-{
-	*t = (struct tls_client){ .ctx = SSL_CTX_new(TLS_client_method()) };
-	if (who)
-		show(t, who);
-	t->ssl = SSL_new(t->ctx);
-	SSL_set_bio(t->ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-	if (sni)
-		SSL_set_tlsext_host_name(t->ssl, sni);
-	SSL_set_connect_state(t->ssl);
-	t->p = rf_replay_connect(w.r, w.fd, NULL);
-	pump(t);
-}
-
-static void tls_say(struct tls_client *t, const char *text)
-{
-	assert_int_equal(SSL_write(t->ssl, text, (int)strlen(text)), (int)strlen(text));
-	pump(t);
+	add_class(true);
 }
 
 static void tls_expect(struct tls_client *t, const char *text)
@@ -218,15 +44,6 @@ static void tls_expect(struct tls_client *t, const char *text)
 	int n = SSL_read(t->ssl, got, sizeof got - 1);
 	assert_int_equal(n, (int)strlen(text));
 	assert_memory_equal(got, text, strlen(text));
-}
-
-static void tls_close(struct tls_client *t)
-{
-	if (!rf_replay_closed(t->p))
-		rf_replay_close(t->p);
-	run();
-	SSL_free(t->ssl);
-	SSL_CTX_free(t->ctx);
 }
 
 /* The header that the origin was told, taken away. */
@@ -261,7 +78,7 @@ static void test_device(void **state)
 	header_of(o, &p, &ski, &device);
 	assert_true(p.checked && p.has_ssl && p.ssl_verify == 0);
 	assert_int_equal(p.ssl_client, RF_PROXY_SSL | RF_PROXY_CERT_CONN | RF_PROXY_CERT_SESS);
-	assert_true(rf_str_eq(p.ssl_cn, RF_STR("sensor-1")) && rf_str_eq(p.ssl_version, RF_STR("TLSv1.3")) && p.ssl_cipher.n);
+	assert_true(rf_str_eq(p.ssl_cn, RF_STR("camera-1")) && rf_str_eq(p.ssl_version, RF_STR("TLSv1.3")) && p.ssl_cipher.n);
 	assert_true(rf_str_eq(p.authority, RF_STR(NAME)));
 	assert_int_equal(ski.n, 40);
 	assert_true(rf_str_eq(device, rf_str_z(last()->device)) && device.n);
