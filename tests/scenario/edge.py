@@ -210,12 +210,14 @@ class Edge:
             raise AssertionError("\n".join(wrong) + "\n" + log[-2000:])
 
     def kill(self):
-        """Everything of it, at once."""
+        """Everything of it, at once; its sockets are gone when this returns."""
+        engine = self.engine()
         try:
             os.killpg(self.child.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
         self.child.wait()
+        until(lambda: not engine or not os.path.exists(f"/proc/{engine}"))
 
     def discard(self):
         """For edges that are meant to die: no questions asked."""

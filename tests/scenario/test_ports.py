@@ -110,7 +110,7 @@ class Wire(Net):
         super().plug()
         ip("-n", self.edge, "addr", "add", "10.77.0.9/24", "dev", "edge0")
         for ns, dev, last in ((self.edge, "edge0", 1), (self.clients, "dev0", 2)):
-            ip("-n", ns, "addr", "add", f"fd77::{last}/64", "dev", dev, "nodad")
+            ip("-n", ns, "addr", "replace", f"fd77::{last}/64", "dev", dev, "nodad")
         ip("-n", self.clients, "route", "add", "default", "via", "10.77.0.1")
         self.children = []
         self.talker = None
