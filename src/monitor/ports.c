@@ -251,6 +251,13 @@ void rf_port_sockets_trim(struct rf_port_sockets *s, const struct rf_plan *p)
 			remove_at(s, i);
 }
 
+void rf_port_sockets_unsteer(struct rf_port_sockets *s)
+{
+	for (size_t i = s->count; i--;)
+		if (s->v[i].group != RF_PORT_BOUND)
+			remove_at(s, i);
+}
+
 void rf_port_sockets_close(struct rf_port_sockets *s)
 {
 	drop_from(s, 0);

@@ -51,6 +51,8 @@ int rf_port_sockets_bind(struct rf_port_sockets *s, const struct rf_plan *p, str
 void rf_port_sockets_unbind(struct rf_port_sockets *s, const struct rf_plan *p, struct rf_port_name n);
 /* Close those of listeners that the plan has no more, or of ports that it no longer allows. */
 void rf_port_sockets_trim(struct rf_port_sockets *s, const struct rf_plan *p);
+/* Close those that are steered to. */
+void rf_port_sockets_unsteer(struct rf_port_sockets *s);
 void rf_port_sockets_close(struct rf_port_sockets *s);
 
 /* Descriptors, borrowed; the number. */

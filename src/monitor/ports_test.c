@@ -352,7 +352,9 @@ static void a_new_monitor_takes_over(void **state)
 	assert_true(reaches("127.0.0.5", 20022)); /* by the program before */
 	stand();
 	assert_true(reaches("127.0.0.5", 20022)); /* by the new one, with the ports of before */
-	rf_port_sockets_close(&sockets);
+	assert_int_equal(rf_port_sockets_bind(&sockets, &plan, udp(1, 25000), &err), RF_OK);
+	rf_port_sockets_unsteer(&sockets);
+	assert_int_equal(sockets.count, WORKERS);
 	assert_false(reaches("127.0.0.5", 20022));
 	rf_steer_detach(steered.s);
 	assert_true(access(dir, F_OK) == 0);

@@ -91,6 +91,7 @@ static void stop(struct monitor *m)
 		rf_steer_detach(m->steer);
 	rf_steer_close(m->steer);
 	m->steer = NULL;
+	rf_port_sockets_unsteer(&m->ports);
 	memset(m->places, 0, sizeof m->places);
 }
 

@@ -296,6 +296,11 @@ def test_a_reload_brings_and_takes_addresses(wire, edge_of):
     e = edge_of()
     app(e, "tcp/22", "tcp://127.0.0.1:2222")
     assert refused(wire.ask("tcp", "10.77.0.9", 22))
+    for steer, way in ((False, "bound"), (True, "steered")):
+        e.boot["ports"] = {"steer": steer}
+        reload_of(e)
+        until(lambda: wire.ask("tcp", "10.77.0.1", 22) == "2222")
+        assert ports_of(e)["way"] == way
     e.boot["listeners"].insert(0, {"name": "more", "address": "10.77.0.9:0", "protocol": "ports"})
     reload_of(e)
     assert wire.ask("tcp", "10.77.0.9", 22) == "2222" and wire.ask("tcp", "10.77.0.1", 22) == "2222"
