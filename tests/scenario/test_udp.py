@@ -222,7 +222,7 @@ def resolver(tmp_path):
 
 
 def dig(port, *words):
-    done = subprocess.run(["dig", "@127.0.0.1", "-p", str(port), "+short", "+tries=1", "+time=2", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(["dig", "@127.0.0.1", "-p", str(port), "+short", "+tries=3", "+time=2", *words], capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
 
