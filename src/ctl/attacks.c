@@ -143,8 +143,6 @@ static void open_rule(struct rf_attacks *a, struct rf_attack *at, struct rf_floo
 
 /* --- what is told --- */
 
-static int keep_within(struct rf_attacks *a, struct rf_err *e);
-
 static int store(struct rf_attacks *a, struct rf_attack *at, struct rf_err *e)
 {
 	RF_OBJECT_AUTO o = { .doc = json_object() };
@@ -158,7 +156,7 @@ static int store(struct rf_attacks *a, struct rf_attack *at, struct rf_err *e)
 	if (rc == RF_OK)
 		rc = rf_store_put(a->c->store, RF_KIND_ATTACK, &o, 0, e);
 	if (rc == RF_OK && !at->id[0])
-		rc = keep_within(a, e);
+		rc = rf_attacks_bound(a->c, e);
 	if (rc == RF_OK)
 		rc = rf_ctl_commit(a->c, false, e);
 	if (rc == RF_OK)
@@ -174,15 +172,15 @@ static int first_id(const struct rf_object *o, void *arg)
 	return 1;
 }
 
-static int keep_within(struct rf_attacks *a, struct rf_err *e)
+int rf_attacks_bound(struct rf_ctl *c, struct rf_err *e)
 {
-	struct rf_store_query all = { .parent = a->c->account_id }, oldest = { .parent = a->c->account_id, .limit = 1 };
+	struct rf_store_query all = { .parent = c->account_id }, oldest = { .parent = c->account_id, .limit = 1 };
 	size_t n = 0;
 	char id[RF_ID_LEN + 1];
-	int rc = rf_store_count(a->c->store, RF_KIND_ATTACK, &all, &n, e);
+	int rc = rf_store_count(c->store, RF_KIND_ATTACK, &all, &n, e);
 	for (; rc == RF_OK && n > RF_ATTACKS_KEPT; n--) {
-		int found = rf_store_list(a->c->store, RF_KIND_ATTACK, &oldest, first_id, id, NULL, e);
-		rc = found == 1 ? rf_store_del(a->c->store, RF_KIND_ATTACK, id, 0, e) : found;
+		int found = rf_store_list(c->store, RF_KIND_ATTACK, &oldest, first_id, id, NULL, e);
+		rc = found == 1 ? rf_store_del(c->store, RF_KIND_ATTACK, id, 0, e) : found;
 	}
 	return rc;
 }

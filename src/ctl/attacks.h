@@ -54,6 +54,9 @@ int rf_attacks_drop(struct rf_attacks *a, const char *id, const char *actor, boo
 /* Take an exception back. */
 int rf_attacks_forget(struct rf_attacks *a, const char *exception, const char *actor, bool dry_run, struct rf_err *e);
 
+/* Within an open transaction: no more than RF_ATTACKS_KEPT. */
+int rf_attacks_bound(struct rf_ctl *c, struct rf_err *e);
+
 /* attack_alert.c: the documented envelope, of its beginning or its end. NULL without memory. */
 json_t *rf_attack_alert(struct rf_ctl *c, const struct rf_attack *a);
 /* attack_doc.c: as it is stored and told, into `object`. `stopped`: by all of its rules. */

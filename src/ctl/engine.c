@@ -23,6 +23,7 @@
 #include "ctl/crl.h"
 #include "ctl/devices.h"
 #include "ctl/engine.h"
+#include "ctl/frame_attacks.h"
 #include "ctl/local.h"
 #include "ctl/pack_fetch.h"
 #include "ctl/patches.h"
@@ -517,13 +518,17 @@ static void alerts_down(struct engine *g)
 static int attacks_up(struct engine *g, struct rf_err *e)
 {
 	unsigned workers = rf_boot_workers(g->ctl.boot);
-	return rf_attacks_new(&g->ctl, workers, rf_writer_ring(g->writer, workers), &g->ctl.priv->attacks, e);
+	struct rf_ring *ring = rf_writer_ring(g->writer, workers);
+	int rc = rf_attacks_new(&g->ctl, workers, ring, &g->ctl.priv->attacks, e);
+	return rc == RF_OK ? rf_frame_attacks_new(&g->ctl, ring, &g->ctl.priv->frame_attacks, e) : rc;
 }
 
 static void attacks_down(struct engine *g)
 {
 	if (!g->ctl.priv)
 		return;
+	rf_frame_attacks_free(g->ctl.priv->frame_attacks);
+	g->ctl.priv->frame_attacks = NULL;
 	rf_attacks_free(g->ctl.priv->attacks);
 	g->ctl.priv->attacks = NULL;
 }

@@ -447,7 +447,12 @@ def test_syn_cookies_let_clients_in_during_a_flood(net, walled, serve, mode, add
         until(lambda: counted(e, "cookie") > 2000)
         for _ in range(3):
             assert talk(net, address) == ["7", "7", plain[2], "True"], "all options of a usual client"
+        attack = until(lambda: [a for a in e.api("GET", "/accounts/{account}/attacks") if a["vector"] == "syn_flood"])[0]
+        assert attack["status"] == "active" and attack["counter"]["name"] == "cookie" and attack["started_at"]
     assert counted(e, "cookie_good") >= 3
+    attack = until(lambda: [a for a in e.api("GET", "/accounts/{account}/attacks?status=ended") if a["vector"] == "syn_flood"], 20)[0]
+    assert attack["packets"] > 2000 and attack["peak_packets_per_second"] >= 1000 and attack["ended_at"]
+    assert e.wait_record(AttackVector="syn_flood", AttackEvent="end")["AttackID"] == attack["id"]
 
 
 def test_syn_cookies_take_clients_without_options_and_no_forged_numbers(net, walled, serve):
