@@ -50,13 +50,14 @@ void report_client(struct rf_client *c)
 	struct rf_record r = { .kind = RF_REC_CONNECTION, .at = rf_loop_wall(f->loop) - (int64_t)took };
 	rf_client_record(c, f->snap(), UINT64_MAX, &r);
 	r.session = rf_front_id_text(c->id, session);
-	r.action = c->refused ? RF_STR("block") : RF_STR("allow");
-	r.layer = rf_str_z(c->refused ? rf_reason_layer(c->end_reason) : "");
+	r.action = c->refused ? RF_STR("block") : c->logged ? RF_STR("log") : RF_STR("allow");
+	r.layer = rf_str_z(c->refused ? rf_reason_layer(c->end_reason) : c->logged ? "rule" : "");
 	r.reason = rf_str_z(c->end ? c->end : "");
 	if (c->rule) {
 		r.rule_id = c->rule->id;
 		r.rule_name = c->rule->description;
 	}
+	r.logged_rules = rf_str_z(c->logged ? c->logged : "");
 	r.bytes_in = c->stream.in;
 	r.bytes_out = c->stream.out;
 	r.duration_us = took / RF_NS_US;

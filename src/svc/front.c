@@ -72,6 +72,7 @@ static void end_now(struct rf_client *c)
 	rf_inbuf_drop(&c->in, f->bufs);
 	rf_stream_close(&c->stream);
 	f->stats.connections--;
+	free(c->logged);
 	free(c);
 	drain_look(f);
 }

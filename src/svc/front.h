@@ -84,6 +84,7 @@ struct rf_client {
 	uint64_t id, began;
 	const char *end;            /* why it ended, for its record; static text */
 	const struct rf_rule *rule; /* of `connection`, which refused it; NULL: none did. As long as what is running now */
+	char *logged;               /* ids of rules of `connection` that only log, comma separated; NULL: none matched */
 	struct rf_ip src, dst;      /* as a trusted PROXY header says, else the socket's */
 	enum rf_reason who_reason, end_reason;
 	uint16_t src_port, dst_port;

@@ -22,7 +22,7 @@ struct raw { /* a connection of the service */
 	bool judged;
 };
 
-struct seen { char action[8], layer[16], reason[80], rule[40]; struct rf_ip src; uint16_t src_port; uint64_t requests; };
+struct seen { char action[8], layer[16], reason[80], rule[40], logged[40]; struct rf_ip src; uint16_t src_port; uint64_t requests; };
 
 static struct {
 	struct rf_replay *r;
@@ -58,6 +58,7 @@ static void emit(void *arg, const struct rf_record *r)
 	text(s->layer, sizeof s->layer, r->layer);
 	text(s->reason, sizeof s->reason, r->reason);
 	text(s->rule, sizeof s->rule, r->rule_id);
+	text(s->logged, sizeof s->logged, r->logged_rules);
 	s->src = r->src;
 	s->src_port = (uint16_t)r->src_port;
 	s->requests = r->requests;
@@ -198,12 +199,12 @@ static struct rf_peer *client(const char *says)
 	return p;
 }
 
-static void rule(const char *expression)
+static void rule(const char *expression, const char *action)
 {
 	struct rf_err e = { 0 };
 	struct rf_rule_env env = { 0 };
 	struct rf_ruleset *set = NULL;
-	json_t *rules = json_pack("[{s:s,s:s,s:s}]", "id", "rule-1", "expression", expression, "action", "block");
+	json_t *rules = json_pack("[{s:s,s:s,s:s}]", "id", "rule-1", "expression", expression, "action", action);
 	if (rf_ruleset_make(&env, RF_PHASE_CONNECTION, RF_STR("set-1"), RF_STR("test"), rules, NULL, &set, &e))
 		fail_msg("%s", e.text);
 	assert_int_equal(rf_phase_set_make(RF_PHASE_CONNECTION, &set, 1, &w.snap->policy.phase[RF_PHASE_CONNECTION]), RF_OK);
@@ -244,7 +245,7 @@ static void test_nothing_there(void **state)
 static void test_first_bytes(void **state)
 {
 	(void)state;
-	rule("tcp.dstport eq 22 and not starts_with(tcp.payload.first, \"SSH-2.0-\")");
+	rule("tcp.dstport eq 22 and not starts_with(tcp.payload.first, \"SSH-2.0-\")", "block");
 	struct rf_peer *good = client("SSH-2.0-x"), *silent = client("");
 	assert_false(rf_replay_closed(good));
 	assert_false(rf_replay_closed(silent)); /* nothing to judge yet */
@@ -259,9 +260,20 @@ static void test_first_bytes(void **state)
 static void test_rules_of_addresses_need_no_bytes(void **state)
 {
 	(void)state;
-	rule("ip.src in {192.0.2.0/24}");
+	rule("ip.src in {192.0.2.0/24}", "block");
 	assert_true(rf_replay_closed(client("")));
 	assert_string_equal(newest()->rule, "rule-1");
+}
+
+static void test_rule_that_logs(void **state)
+{
+	(void)state;
+	rule("ip.src in {192.0.2.0/24}", "log");
+	assert_true(rf_replay_closed(client("bye")));
+	assert_string_equal(newest()->action, "log");
+	assert_string_equal(newest()->layer, "rule");
+	assert_string_equal(newest()->logged, "rule-1");
+	assert_string_equal(newest()->reason, "asked for");
 }
 
 static void test_proxy(void **state)
@@ -365,7 +377,7 @@ static void test_a_drain_ends_in_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_life), TEST(test_nothing_there), TEST(test_first_bytes), TEST(test_rules_of_addresses_need_no_bytes),
+		TEST(test_life), TEST(test_nothing_there), TEST(test_first_bytes), TEST(test_rules_of_addresses_need_no_bytes), TEST(test_rule_that_logs),
 		TEST(test_proxy), TEST(test_bars), TEST(test_bounds), TEST(test_drain), TEST(test_a_drain_ends_in_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

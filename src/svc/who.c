@@ -164,6 +164,19 @@ static bool get(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_va
 	return j->first.n;
 }
 
+/* For its record. Without memory it goes unsaid. */
+static void keep_logged(struct rf_client *c, const struct rf_verdict *v)
+{
+	struct rf_buf ids = { 0 };
+	for (unsigned i = 0; i < v->nhits; i++)
+		if (v->hits[i] != v->rule)
+			rf_buf_printf(&ids, "%s%.*s", ids.n ? "," : "", RF_ARG(v->hits[i]->id));
+	if (ids.n && rf_buf_z(&ids)[0])
+		c->logged = ids.p;
+	else
+		rf_buf_fini(&ids);
+}
+
 int rf_client_judge(struct rf_client *c, struct rf_str first)
 {
 	static const struct rf_facts_ops ops = { get, NULL };
@@ -179,6 +192,7 @@ int rf_client_judge(struct rf_client *c, struct rf_str first)
 	rf_phase_eval(set, &f->facts, &f->verdict, NULL);
 	rf_arena_fini(&a);
 	rf_front_count_hits(&f->verdict);
+	keep_logged(c, &f->verdict);
 	if (f->verdict.outcome != RF_BLOCK)
 		return RF_OK;
 	if (f->verdict.why == RF_WHY_QUARANTINE)
