@@ -43,8 +43,6 @@ void rf_api_free(struct rf_api *a)
 
 size_t rf_api_body_max(const struct rf_api *a) { return a->conf.body_max ? a->conf.body_max : RF_API_BODY_MAX; }
 
-const char *rf_api_openapi(struct rf_api *a) { return a->openapi; }
-
 static int read_query(struct rf_api_call *c, struct rf_str query)
 {
 	struct rf_str part;

@@ -148,8 +148,5 @@ struct rf_api_answer {
 void rf_api_handle(struct rf_api *a, const struct rf_api_request *q, struct rf_api_answer *ret);
 void rf_api_answer_fini(struct rf_api_answer *r);
 
-/* The whole description, as served. Owned by the API. */
-const char *rf_api_openapi(struct rf_api *a);
-
 /* Make a token that may do everything, for the first administrator, in the account: the text is in value. */
 int rf_api_first_token(struct rf_api *a, const char *account_id, const char *name, char value[64], struct rf_err *e);

@@ -4,13 +4,12 @@
 
 static const struct {
 	int code;
-	int exit;
 	int http;
 	const char *name;
 	const char *sentence;
 } table[] = {
-	{ RF_OK, 0, 200, "OK", "it went well" },
-#define RF_ERR(name, exit, http, sentence) { RF_E_##name, exit, http, #name, sentence },
+	{ RF_OK, 200, "OK", "it went well" },
+#define RF_ERR(name, http, sentence) { RF_E_##name, http, #name, sentence },
 #include "tbl/errors.def"
 #undef RF_ERR
 };
@@ -25,7 +24,6 @@ static size_t row(int code)
 
 const char *rf_code_name(int code) { return table[row(code)].name; }
 const char *rf_code_sentence(int code) { return table[row(code)].sentence; }
-int rf_code_exit(int code) { return table[row(code)].exit; }
 int rf_code_http(int code) { return table[row(code)].http; }
 
 static int fill(struct rf_err *e, int code, const char *fmt, va_list ap)

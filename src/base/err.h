@@ -12,7 +12,7 @@
 enum {
 	RF_OK = 0,
 	RF_E_FIRST_ = -1000,
-#define RF_ERR(name, exit, http, sentence) RF_E_##name,
+#define RF_ERR(name, http, sentence) RF_E_##name,
 #include "tbl/errors.def"
 #undef RF_ERR
 };
@@ -42,5 +42,4 @@ char *rf_err_str(const struct rf_err *e, char *buf, size_t size);
 
 const char *rf_code_name(int code);     /* "NOT_FOUND" */
 const char *rf_code_sentence(int code); /* "there is no such object" */
-int rf_code_exit(int code);             /* exit status of the command-line tool */
 int rf_code_http(int code);             /* HTTP status of the API */

@@ -91,7 +91,7 @@ static int unreachable(struct cli *c, CURLcode why)
 		       number ? strerror((int)number) : "");
 }
 
-/* The code whose exit status fits an HTTP status. */
+/* The code that fits an HTTP status. */
 static int code_of(long status)
 {
 	static const struct { long status; int code; } table[] = {

@@ -482,16 +482,6 @@ void rf_watch_json(struct rf_watch *w, const char *id, int64_t now_ns, json_t *o
 	pthread_mutex_unlock(&w->lock);
 }
 
-bool rf_watch_healthy(struct rf_watch *w, const char *device_id, bool *ret_known)
-{
-	pthread_mutex_lock(&w->lock);
-	const struct usual *u = find(&w->devices, key_of(rf_str_z(device_id)));
-	bool good = is_healthy(u);
-	*ret_known = u && u->count >= RF_WATCH_KNOWN;
-	pthread_mutex_unlock(&w->lock);
-	return good;
-}
-
 struct rf_watch *rf_watch_new(size_t devices_max, int64_t now_ns)
 {
 	struct rf_watch *w = calloc(1, sizeof *w);

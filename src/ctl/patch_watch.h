@@ -56,6 +56,3 @@ void rf_watch_judge(struct rf_watch *w, int64_t now_ns, void (*each)(void *arg, 
 /* {matched, stopped, devices, healthy, suffering, classes: [{class, matched, stopped}], since}; nothing where it is not
  * followed. */
 void rf_watch_json(struct rf_watch *w, const char *id, int64_t now_ns, json_t *object);
-
-/* Whether a device (of id) is known, and healthy by its baseline. */
-bool rf_watch_healthy(struct rf_watch *w, const char *device_id, bool *ret_known);

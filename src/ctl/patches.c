@@ -210,8 +210,6 @@ void rf_patches_changed(struct rf_patches *p)
 	free(v);
 }
 
-struct rf_watch *rf_patches_watch(struct rf_patches *p) { return p->watch; }
-
 int rf_patches_start(struct rf_ctl *c, struct rf_watch *watch, struct rf_ring *ring, struct rf_patches **ret, struct rf_err *e)
 {
 	struct rf_patches *p = calloc(1, sizeof *p);

@@ -17,7 +17,6 @@ int rf_patches_start(struct rf_ctl *c, struct rf_watch *watch, struct rf_ring *r
 void rf_patches_stop(struct rf_patches *p);
 /* Patches have changed: watch those that are in force now. */
 void rf_patches_changed(struct rf_patches *p);
-struct rf_watch *rf_patches_watch(struct rf_patches *p);
 
 /* Look now: patches under which healthy devices suffer go back to report. The timer does it every RF_PATCHES_LOOK_S. */
 void rf_patches_look(struct rf_patches *p);

@@ -160,11 +160,6 @@ static bool held(const struct rf_origin *o, uint64_t now)
 	return atomic_load_explicit(&o->live->held_until, memory_order_relaxed) > now;
 }
 
-bool rf_origin_usable(const struct rf_origin *o, uint64_t now)
-{
-	return !atomic_load_explicit(&o->live->down, memory_order_relaxed) && !held(o, now);
-}
-
 /* The endpoints that are candidates: the good ones of the lowest backup number, or those that are held. */
 static uint64_t candidates(const struct rf_origin_group *g, uint64_t now, uint64_t tried, bool of_held)
 {

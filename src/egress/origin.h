@@ -95,7 +95,6 @@ const struct rf_origin *rf_origin_choose(struct rf_origin_group *g, uint64_t key
 bool rf_origin_report(const struct rf_origin *o, bool ok, uint64_t now);
 /* Tell how an active check fared. True when the endpoint changed between up and down. */
 bool rf_origin_checked(const struct rf_origin *o, bool ok);
-bool rf_origin_usable(const struct rf_origin *o, uint64_t now);
 
 struct rf_origin_live *rf_origin_live_get(struct rf_origin_live *l);
 void rf_origin_live_put(struct rf_origin_live *l);

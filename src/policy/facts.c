@@ -53,10 +53,3 @@ struct rf_val rf_fact_key(struct rf_facts *f, enum rf_field field, struct rf_str
 		f->kept[f->kept_count++] = (struct rf_kept){ .tag = (uint32_t)field, .key = key, .val = v };
 	return v;
 }
-
-void rf_fact_forget(struct rf_facts *f, enum rf_field field)
-{
-	f->known[field >> 6] &= ~(1ull << (field & 63));
-	f->kept_count = 0;
-	f->memo.slot = NULL;
-}

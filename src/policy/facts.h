@@ -67,6 +67,3 @@ static inline const struct rf_val *rf_fact(struct rf_facts *f, enum rf_field fie
 }
 /* The entry of a map field; missing where there is none. */
 struct rf_val rf_fact_key(struct rf_facts *f, enum rf_field field, struct rf_str key);
-
-/* Forget what is known about a field after the caller has changed it (a rewritten path). */
-void rf_fact_forget(struct rf_facts *f, enum rf_field field);

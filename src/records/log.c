@@ -54,12 +54,6 @@ void rf_log_line_text(struct rf_buf *out, const struct rf_log_line *l)
 {
 	char at[RF_RFC3339_SIZE];
 	rf_buf_printf(out, "%s %-5s %s: %s", rf_rfc3339(l->at, 0, at), words[l->level], l->subsystem, l->text);
-	for (const char *f = l->fields; *f;) {
-		const char *value = f + strlen(f) + 1;
-		rf_buf_printf(out, " %s=", f);
-		rf_json_quote(out, rf_str_z(value));
-		f = value + strlen(value) + 1;
-	}
 }
 
 void rf_log_line_json(struct rf_buf *out, const struct rf_log_line *l)
@@ -71,18 +65,11 @@ void rf_log_line_json(struct rf_buf *out, const struct rf_log_line *l)
 	rf_jw_str(&w, "Level", rf_str_z(words[l->level]));
 	rf_jw_str(&w, "Subsystem", rf_str_z(l->subsystem));
 	rf_jw_str(&w, "Message", rf_str_z(l->text));
-	for (const char *f = l->fields; *f;) {
-		const char *value = f + strlen(f) + 1;
-		rf_jw_str(&w, f, rf_str_z(value));
-		f = value + strlen(value) + 1;
-	}
 	rf_jw_close(&w, '}');
 }
 
-static void fill(struct rf_log_line *l, enum rf_log_level level, const char *subsystem, const char *const *fields, const char *fmt,
-		 va_list ap)
+static void fill(struct rf_log_line *l, enum rf_log_level level, const char *subsystem, const char *fmt, va_list ap)
 {
-	size_t used = 0;
 	l->at = rf_clock_system.wall(NULL);
 	l->level = level;
 	l->subsystem = subsystem;
@@ -90,15 +77,6 @@ static void fill(struct rf_log_line *l, enum rf_log_level level, const char *sub
 	for (char *p = l->text; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = ' ';
-	for (; fields && fields[0] && fields[1]; fields += 2) {
-		size_t name = strlen(fields[0]) + 1, value = strlen(fields[1]) + 1;
-		if (used + name + value + 1 > sizeof l->fields)
-			break;
-		memcpy(l->fields + used, fields[0], name);
-		memcpy(l->fields + used + name, fields[1], value);
-		used += name + value;
-	}
-	l->fields[used] = 0;
 }
 
 static void at_once(const struct rf_log_line *l)
@@ -110,18 +88,18 @@ static void at_once(const struct rf_log_line *l)
 	(void)n; /* there is nobody left to tell */
 }
 
-static void put(enum rf_log_level level, const char *subsystem, const char *const *fields, const char *fmt, va_list ap)
+static void put(enum rf_log_level level, const char *subsystem, const char *fmt, va_list ap)
 {
 	uint64_t one = 1;
 	pthread_mutex_lock(&lock);
 	if (!waker) {
 		static struct rf_log_line now;
-		fill(&now, level, subsystem, fields, fmt, ap);
+		fill(&now, level, subsystem, fmt, ap);
 		at_once(&now);
 	} else if (count == RF_LOG_QUEUE_MAX)
 		rf_count(RF_C_LOG_DROPPED);
 	else {
-		fill(&queue[(first + count++) % RF_LOG_QUEUE_MAX], level, subsystem, fields, fmt, ap);
+		fill(&queue[(first + count++) % RF_LOG_QUEUE_MAX], level, subsystem, fmt, ap);
 		if (atomic_exchange(&waker->asleep, false) && write(waker->fd, &one, sizeof one) < 0)
 			atomic_store(&waker->asleep, true);
 	}
@@ -134,17 +112,7 @@ void rf_log(enum rf_log_level level, const char *subsystem, const char *fmt, ...
 	if (!rf_log_on(level, subsystem))
 		return;
 	va_start(ap, fmt);
-	put(level, subsystem, NULL, fmt, ap);
-	va_end(ap);
-}
-
-void rf_log_with(enum rf_log_level level, const char *subsystem, const char *const *fields, const char *fmt, ...)
-{
-	va_list ap;
-	if (!rf_log_on(level, subsystem))
-		return;
-	va_start(ap, fmt);
-	put(level, subsystem, fields, fmt, ap);
+	put(level, subsystem, fmt, ap);
 	va_end(ap);
 }
 

@@ -15,10 +15,6 @@ enum { RF_LOG_LINE_MAX = 1024, RF_LOG_QUEUE_MAX = 1024 };
 void rf_log(enum rf_log_level level, const char *subsystem, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* With fields: names and values in turn, ended by NULL: rf_log_with(RF_LOG_WARN, "crl", (const char *[]){ "root", id, NULL }, "..."). */
-void rf_log_with(enum rf_log_level level, const char *subsystem, const char *const *fields, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
 /* Least level that is shown; of one subsystem, or of all that have none of their own (NULL). At most 32 subsystems. */
 void rf_log_level(const char *subsystem, enum rf_log_level level);
 bool rf_log_on(enum rf_log_level level, const char *subsystem);

@@ -8,8 +8,7 @@ struct rf_log_line {
 	int64_t at; /* wall clock, ns */
 	enum rf_log_level level;
 	const char *subsystem;
-	char text[RF_LOG_LINE_MAX];   /* cut */
-	char fields[RF_LOG_LINE_MAX]; /* name NUL value NUL ... NUL */
+	char text[RF_LOG_LINE_MAX]; /* cut */
 };
 
 /* From now on lines are queued for a writer that `wake` wakes; NULL: to standard error again. */

@@ -5,15 +5,6 @@
 #include "records/counters.h"
 #include <inttypes.h>
 
-struct gauge {
-	const char *name, *labels, *help;
-	double (*read)(void *arg);
-	void *arg;
-};
-
-static struct gauge gauges[RF_GAUGES_MAX];
-static size_t gauge_count;
-
 static const struct {
 	const char *name, *labels, *help;
 } histograms[RF_H_COUNT] = {
@@ -21,14 +12,6 @@ static const struct {
 #include "tbl/counters.def"
 #undef RF_HISTOGRAM
 };
-
-int rf_metrics_gauge(const char *name, const char *labels, const char *help, double (*read)(void *arg), void *arg)
-{
-	if (gauge_count == RF_GAUGES_MAX)
-		return RF_E_FULL;
-	gauges[gauge_count++] = (struct gauge){ name, labels, help, read, arg };
-	return RF_OK;
-}
 
 static void head(struct rf_buf *out, const char *last, const char *name, const char *type, const char *help)
 {
@@ -75,10 +58,5 @@ void rf_metrics_write(struct rf_buf *out)
 	for (unsigned h = 0; h < RF_H_COUNT; h++) {
 		head(out, h ? histograms[h - 1].name : NULL, histograms[h].name, "histogram", histograms[h].help);
 		histogram(out, h);
-	}
-	for (size_t i = 0; i < gauge_count; i++) {
-		head(out, i ? gauges[i - 1].name : NULL, gauges[i].name, "gauge", gauges[i].help);
-		series(out, gauges[i].name, gauges[i].labels);
-		rf_buf_printf(out, "%.17g\n", gauges[i].read(gauges[i].arg));
 	}
 }

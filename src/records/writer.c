@@ -31,8 +31,6 @@ struct rf_writer {
 	_Atomic bool end, reopen;
 	bool running;
 	pthread_t thread;
-	void (*added)(void *arg);
-	void *added_arg;
 	void (*tap)(void *arg, const struct rf_record *rec);
 	void *tap_arg;
 	struct rf_log_line line;
@@ -150,8 +148,6 @@ size_t rf_writer_turn(struct rf_writer *w)
 	rf_sink_flush(&w->file, now);
 	rf_sink_flush(&w->out, now);
 	rf_sink_flush(&w->log, now);
-	if (n && w->added)
-		w->added(w->added_arg);
 	return n + lines;
 }
 
@@ -235,12 +231,6 @@ bool rf_writer_wanted(const struct rf_writer *w)
 }
 
 void rf_writer_reopen(struct rf_writer *w) { atomic_store(&w->reopen, true); }
-
-void rf_writer_notify(struct rf_writer *w, void (*added)(void *arg), void *arg)
-{
-	w->added = added;
-	w->added_arg = arg;
-}
 
 void rf_writer_tap(struct rf_writer *w, void (*tap)(void *arg, const struct rf_record *rec), void *arg)
 {

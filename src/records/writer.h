@@ -41,8 +41,6 @@ struct rf_recent *rf_writer_recent(struct rf_writer *w);
 bool rf_writer_wanted(const struct rf_writer *w);
 /* Any thread: close and open the files again, for logrotate. */
 void rf_writer_reopen(struct rf_writer *w);
-/* Called on the writer's thread after records were added to the recent ones: post a message, do not work there. Set before rf_writer_start. */
-void rf_writer_notify(struct rf_writer *w, void (*added)(void *arg), void *arg);
 /* Called on the writer's thread with every record, before the sinks have it. Set before rf_writer_start. */
 void rf_writer_tap(struct rf_writer *w, void (*tap)(void *arg, const struct rf_record *rec), void *arg);
 /* One pass without waiting, for tests and for the thread itself: the number of records taken. */

@@ -5,7 +5,3 @@
 #define RF_HTTP_DATE_SIZE 30
 /* "Sun, 06 Nov 1994 08:49:37 GMT" with a NUL, for seconds since 1970 (0 to the year 9999; others are clamped). */
 char *rf_http_date(int64_t seconds, char to[RF_HTTP_DATE_SIZE]);
-
-/* An IMF-fixdate, or one of the two obsolete forms that recipients must read; years of two digits
- * are taken as 1970 to 2069. False when s is none of them. */
-bool rf_http_date_parse(struct rf_str s, int64_t *ret_seconds);
