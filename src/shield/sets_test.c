@@ -55,7 +55,8 @@ static void fill(enum rf_set_layer layer, const struct rf_network *v, size_t n)
 	struct rf_err e;
 	struct rf_network *copy = calloc(n + 1, sizeof *copy);
 	assert_non_null(copy);
-	memcpy(copy, v, n * sizeof *v);
+	if (n)
+		memcpy(copy, v, n * sizeof *v);
 	assert_int_equal(rf_sets_fill(sets, layer, copy, n, &e), RF_OK);
 }
 
