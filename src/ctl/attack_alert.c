@@ -10,7 +10,7 @@ static const char *mitigation(const struct rf_attack *a, const json_t *last)
 {
 	if (a->flood->inaction)
 		return a->flood->inaction;
-	return doc_is(last, "state", "blocks") || a->stopped ? "block" : "log";
+	return a->measure || doc_is(last, "state", "blocks") || a->stopped ? "block" : "log";
 }
 
 static json_t *data_of(const struct rf_attack *a)
@@ -24,8 +24,13 @@ static json_t *data_of(const struct rf_attack *a)
 		doc_str(last, "id").n ? doc_str(last, "id").p : "", "rule_description", doc_str(last, "expression").n ? doc_str(last, "expression").p : "",
 		"mitigation", mitigation(a, last), "start_time", rf_rfc3339(f->began_ns, 0, began), "end_time",
 		a->ended ? rf_rfc3339(f->ended_ns, 0, ended) : "");
-	json_object_set_new(j, "target_hostname", json_string(f->host));
-	json_object_set_new(j, "target_zone_id", json_string(a->zone));
+	if (a->port) {
+		json_object_set_new(j, "protocol", json_string("TCP"));
+		json_object_set_new(j, "target_port", json_integer(a->port));
+	} else {
+		json_object_set_new(j, "target_hostname", json_string(f->host));
+		json_object_set_new(j, "target_zone_id", json_string(a->zone));
+	}
 	return j;
 }
 
@@ -36,6 +41,6 @@ json_t *rf_attack_alert(struct rf_ctl *c, const struct rf_attack *a)
 		      a->flood->peak, a->flood->usual);
 	return json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s, s:s}", "name", "Ringfence attack", "text", rf_buf_z(&text), "data", data_of(a),
 		"ts", (json_int_t)(c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S), "account_id", c->account_id, "policy_id", "", "policy_name", "floods",
-		"alert_type", "advanced_ddos_attack_l7_alert", "alert_correlation_id", a->id, "alert_event",
+		"alert_type", a->port ? "advanced_ddos_attack_l4_alert" : "advanced_ddos_attack_l7_alert", "alert_correlation_id", a->id, "alert_event",
 		a->ended ? "ALERT_STATE_EVENT_END" : "ALERT_STATE_EVENT_START");
 }

@@ -160,7 +160,7 @@ void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object)
 		{ "vector", json_string(a->vector) }, { "status", json_string(a->ended ? "ended" : "active") },
 		{ "host", json_string(f->host) }, { "zone_id", json_string(a->zone) },
 		{ "started_at", time_of(f->began_ns) }, { "ended_at", time_of(a->ended ? f->ended_ns : 0) },
-		{ "counter", json_pack("{s:s, s:I, s:I, s:I}", "name", "requests_per_second", "value", (json_int_t)f->peak, "threshold",
+		{ "counter", json_pack("{s:s, s:I, s:I, s:I}", "name", a->counter, "value", (json_int_t)f->peak, "threshold",
 				       (json_int_t)f->threshold, "usual", (json_int_t)f->usual) },
 		{ "requests_per_second", json_integer(a->ended ? 0 : f->rate) }, { "peak_requests_per_second", json_integer(f->peak) },
 		{ "megabits_per_second", json_real(a->ended ? 0 : (double)f->bandwidth * 8 / 1e6) },
@@ -172,7 +172,7 @@ void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object)
 		{ "addresses", json_pack("{s:I, s:i}", "estimate", (json_int_t)rf_hll_count(f->addresses, RF_HLL), "error_percent", 3) },
 		{ "top_sources", top_sources(f) }, { "top_asns", top(f->asn, false) }, { "top_countries", top(f->country, true) },
 		{ "signatures", json_incref(a->rules) }, { "inaction", f->inaction ? json_string(f->inaction) : json_null() },
-		{ "samples", samples(f) },
+		{ "measure", a->measure ? json_string(a->measure) : json_null() }, { "samples", samples(f) },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		json_object_set_new(object, rows[i].name, rows[i].value);

@@ -40,6 +40,7 @@ struct rf_attacks {
 	struct rf_detect_stats stats;
 	struct rf_arena arena;
 	struct rf_timer timer;
+	struct rf_attack_hellos *hellos;
 	bool dropping;            /* an exception is being made: rules that go now are dropped */
 	bool stale;               /* rules have come or gone since the last build */
 };
@@ -185,35 +186,39 @@ int rf_attacks_bound(struct rf_ctl *c, struct rf_err *e)
 	return rc;
 }
 
-static void tell(struct rf_attacks *a, struct rf_attack *at, const char *what)
-{
-	struct rf_err e;
-	const json_t *last = json_array_get(at->rules, json_array_size(at->rules) - 1);
-	struct rf_record r = { .kind = RF_REC_ATTACK, .at = wall(a), .action = RF_STR("log"), .layer = RF_STR("http"), .host = rf_str_z(at->flood->host),
-			       .attack_event = rf_str_z(what), .attack_vector = rf_str_z(at->vector), .attack_rate = at->ended ? 0 : at->flood->rate,
-			       .attack_peak = at->flood->peak, .requests = at->flood->requests, .rule_id = doc_str(last, "id"),
-			       .reason = rf_str_z(at->flood->inaction ? at->flood->inaction : json_string_value(json_object_get(last, "expression"))) };
-	if (last && doc_is(last, "state", "blocks"))
-		r.action = RF_STR("block");
-	if (store(a, at, &e) != RF_OK)
-		rf_log(RF_LOG_ERROR, "floods", "the attack on %s cannot be stored: %s", at->flood->host, e.text);
-	r.attack_id = rf_str_z(at->id);
-	rf_log(RF_LOG_WARN, "floods", "attack %s on %s: %s: %u requests a second, usually %u%s%.*s", at->id, at->flood->host, what, at->flood->rate,
-	       at->flood->usual, r.reason.n ? ": " : "", RF_ARG(r.reason));
-	if (a->ring)
-		rf_record_emit(a->ring, &r);
-}
-
 /* Once it is known what is done about it, and at its end. */
 static void alert(struct rf_attacks *a, struct rf_attack *at, enum rf_flood_event what)
 {
-	bool begins = !at->alerted && (what == RF_FLOOD_SIGNATURE || (what == RF_FLOOD_START && at->flood->inaction));
+	bool begins = !at->alerted && (what == RF_FLOOD_SIGNATURE || (what == RF_FLOOD_START && (at->flood->inaction || at->measure)));
 	if (!begins && !(at->alerted && what == RF_FLOOD_END))
 		return;
 	json_t *j = rf_attack_alert(a->c, at);
 	rf_alerts_post(a->c->priv->alerts, j);
 	json_decref(j);
 	at->alerted = true;
+}
+
+void rf_attack_tell(struct rf_attacks *a, struct rf_attack *at, enum rf_flood_event what)
+{
+	static const char *const words[] = { [RF_FLOOD_START] = "start", [RF_FLOOD_SIGNATURE] = "signature", [RF_FLOOD_EXPIRED] = "expired",
+					     [RF_FLOOD_UPDATE] = "update", [RF_FLOOD_END] = "end" };
+	struct rf_err e;
+	const json_t *last = json_array_get(at->rules, json_array_size(at->rules) - 1);
+	const char *reason = at->flood->inaction ? at->flood->inaction : at->measure ? at->measure : json_string_value(json_object_get(last, "expression"));
+	struct rf_record r = { .kind = RF_REC_ATTACK, .at = wall(a), .action = RF_STR("log"), .layer = at->port ? RF_STR("tls") : RF_STR("http"), .host = rf_str_z(at->flood->host),
+			       .attack_event = rf_str_z(words[what]), .attack_vector = rf_str_z(at->vector), .attack_rate = at->ended ? 0 : at->flood->rate,
+			       .attack_peak = at->flood->peak, .requests = at->flood->requests, .rule_id = doc_str(last, "id"),
+			       .reason = rf_str_z(reason) };
+	if (at->measure || (last && doc_is(last, "state", "blocks")))
+		r.action = RF_STR("block");
+	if (store(a, at, &e) != RF_OK)
+		rf_log(RF_LOG_ERROR, "floods", "the attack on %s cannot be stored: %s", at->flood->host, e.text);
+	r.attack_id = rf_str_z(at->id);
+	rf_log(RF_LOG_WARN, "floods", "attack %s on %s: %s: %u a second, usually %u%s%.*s", at->id, at->flood->host, words[what], at->flood->rate,
+	       at->flood->usual, r.reason.n ? ": " : "", RF_ARG(r.reason));
+	if (a->ring)
+		rf_record_emit(a->ring, &r);
+	alert(a, at, what);
 }
 
 /* --- events of the detector --- */
@@ -225,7 +230,7 @@ static struct rf_attack *begin(struct rf_attacks *a, struct rf_flood *f)
 		struct rf_attack *at = &a->attacks[i];
 		if (at->flood)
 			continue;
-		*at = (struct rf_attack){ .vector = "http_flood", .flood = f, .rules = json_array() };
+		*at = (struct rf_attack){ .vector = "http_flood", .counter = "requests_per_second", .flood = f, .rules = json_array() };
 		if (h)
 			memcpy(at->zone, h->app->zone->id, sizeof at->zone);
 		f->owner = at;
@@ -237,8 +242,6 @@ static struct rf_attack *begin(struct rf_attacks *a, struct rf_flood *f)
 
 static void on_event(void *arg, enum rf_flood_event what, struct rf_flood *f, struct rf_flood_rule *r)
 {
-	static const char *const words[] = { [RF_FLOOD_START] = "start", [RF_FLOOD_SIGNATURE] = "signature", [RF_FLOOD_EXPIRED] = "expired",
-					     [RF_FLOOD_UPDATE] = "update", [RF_FLOOD_END] = "end" };
 	struct rf_attacks *a = arg;
 	struct rf_attack *at = what == RF_FLOOD_START ? begin(a, f) : f->owner;
 	if (!at)
@@ -248,8 +251,7 @@ static void on_event(void *arg, enum rf_flood_event what, struct rf_flood *f, st
 	if (what == RF_FLOOD_EXPIRED)
 		close_rule(a, at, r, a->dropping ? "dropped" : "expired");
 	at->ended = what == RF_FLOOD_END;
-	tell(a, at, words[what]);
-	alert(a, at, what);
+	rf_attack_tell(a, at, what);
 	if (what != RF_FLOOD_END)
 		return;
 	json_decref(at->rules);
@@ -281,28 +283,23 @@ static uint64_t since(_Atomic uint64_t *now, uint64_t *seen)
 
 static void take_host(struct rf_attacks *a, struct rf_feed_host *h, struct rf_detect_counts *seen)
 {
-	uint64_t hash = atomic_load_explicit(&h->hash, memory_order_acquire);
+	uint64_t hash = h->hash;
 	uint8_t registers[RF_HLL];
-	if (!hash)
-		return;
 	struct rf_detect_counts n = { since(&h->requests, &seen->requests), since(&h->bytes_in, &seen->bytes_in),
 				      since(&h->bytes_out, &seen->bytes_out), { 0 } };
 	for (int i = 0; i < 6; i++)
 		n.status[i] = since(&h->status[i], &seen->status[i]);
 	rf_detect_count(a->detect, hash, rf_str_z(h->name), &n);
-	uint32_t flood = (uint32_t)rf_detect_flood(a->detect, hash), asked = atomic_load_explicit(&h->asked, memory_order_relaxed);
-	atomic_store_explicit(&h->asked, flood, memory_order_relaxed);
-	if (!flood || flood != asked)
-		return; /* the registers are of another flood until the worker has seen the number */
-	for (unsigned i = 0; i < RF_HLL; i++)
-		registers[i] = atomic_load_explicit(&h->registers[i], memory_order_relaxed);
-	rf_detect_addresses(a->detect, hash, registers);
+	atomic_store_explicit(&h->wanted, rf_detect_wanted(a->detect, hash), memory_order_relaxed);
+	if (rf_feed_ask(&h->addresses, (uint32_t)rf_detect_flood(a->detect, hash), registers))
+		rf_detect_addresses(a->detect, hash, registers);
 }
 
 static void take(struct rf_attacks *a, struct source *s)
 {
 	const struct rf_sample *one;
-	for (unsigned i = 0; i < RF_FEED_HOSTS; i++)
+	uint32_t n = atomic_load_explicit(&s->feed.count, memory_order_acquire);
+	for (uint32_t i = 0; i < n; i++)
 		take_host(a, &s->feed.hosts[i], &s->seen[i]);
 	while ((one = rf_feed_peek(&s->feed))) {
 		rf_detect_sample(a->detect, one);
@@ -360,6 +357,7 @@ static void on_time(struct rf_timer *t)
 		take(a, &a->sources[i]);
 	give_hits(a);
 	rf_detect_tick(a->detect, a->c->clock.mono(a->c->clock.ctx), wall(a));
+	rf_attack_hellos_tick(a->hellos, &conf);
 	put_in_force(a);
 	count(a);
 	rf_timer_set(a->c->loop, &a->timer, rf_loop_now(a->c->loop) + RF_FLOOD_TICK_NS);
@@ -372,7 +370,7 @@ const struct rf_attack_rule *rf_attacks_rules(const struct rf_attacks *a) { retu
 
 unsigned rf_attacks_active(const struct rf_attacks *a)
 {
-	unsigned n = 0;
+	unsigned n = a ? rf_attack_hellos_active(a->hellos) : 0;
 	for (unsigned i = 0; a && i < RF_FLOODS; i++)
 		n += a->attacks[i].flood != NULL;
 	return n;
@@ -383,7 +381,7 @@ static struct rf_attack *active(struct rf_attacks *a, const char *id)
 	for (unsigned i = 0; i < RF_FLOODS; i++)
 		if (a->attacks[i].flood && strcmp(a->attacks[i].id, id) == 0)
 			return &a->attacks[i];
-	return NULL;
+	return rf_attack_hellos_find(a->hellos, id);
 }
 
 void rf_attacks_live(struct rf_attacks *a, const char *id, json_t *object)
@@ -508,7 +506,8 @@ static int prepare(struct rf_attacks *a, struct rf_err *e)
 	uint64_t random[2];
 	if (getrandom(random, sizeof random, 0) != sizeof random)
 		return rf_fail(e, RF_E_IO, "no random numbers");
-	if (!a->sources || !(a->detect = rf_detect_new(&conf, &ops, random[0] | 1)))
+	a->hellos = rf_attack_hellos_new(a->c, a, a->workers);
+	if (!a->sources || !a->hellos || !(a->detect = rf_detect_new(&conf, &ops, random[0] | 1)))
 		return rf_fail(e, RF_E_NOMEM, "no memory to look for floods");
 	for (unsigned i = 0; i < a->workers; i++)
 		if (!rf_feed_init(&a->sources[i].feed, (random[1] + i) | 1))
@@ -547,6 +546,7 @@ void rf_attacks_free(struct rf_attacks *a)
 	for (unsigned i = 0; a->sources && i < a->workers; i++)
 		rf_feed_fini(&a->sources[i].feed);
 	free(a->sources);
+	rf_attack_hellos_free(a->hellos);
 	rf_detect_free(a->detect);
 	rf_arena_fini(&a->arena);
 	free(a);

@@ -9,6 +9,8 @@
  * An exception (a signature that was dropped) is an object too, and so outlives a restart. A flood that was on when the edge ended is
  * found anew.
  *
+ * Floods of TLS handshakes are looked for beside them, port by port (attack_hellos.c).
+ *
  * Not here: what an attack looks like as JSON (attack_doc.c).
  */
 #pragma once
@@ -30,7 +32,9 @@ struct rf_attack_rule {
 
 struct rf_attack {
 	char id[RF_ID_LEN + 1], zone[RF_ID_LEN + 1];
-	const char *vector;
+	const char *vector, *counter; /* counter: that fired */
+	const char *measure;      /* what is done besides rules; NULL: nothing */
+	uint16_t port;            /* of a flood of handshakes; 0: of requests */
 	struct rf_flood *flood;
 	json_t *rules;            /* all that it had, as they are told */
 	uint64_t stopped;         /* by rules that are gone */
@@ -56,6 +60,18 @@ int rf_attacks_forget(struct rf_attacks *a, const char *exception, const char *a
 
 /* Within an open transaction: no more than RF_ATTACKS_KEPT. */
 int rf_attacks_bound(struct rf_ctl *c, struct rf_err *e);
+
+/* Store it, write a record and a line of the log, post an alert: `what` has happened. */
+void rf_attack_tell(struct rf_attacks *a, struct rf_attack *at, enum rf_flood_event what);
+
+/* attack_hellos.c: floods of TLS handshakes. NULL without memory; NULL is harmless to free. */
+struct rf_attack_hellos;
+struct rf_attack_hellos *rf_attack_hellos_new(struct rf_ctl *c, struct rf_attacks *a, unsigned workers);
+void rf_attack_hellos_free(struct rf_attack_hellos *h);
+void rf_attack_hellos_tick(struct rf_attack_hellos *h, const struct rf_detect_conf *conf);
+/* The one with this id, while it is on; NULL: none. */
+struct rf_attack *rf_attack_hellos_find(struct rf_attack_hellos *h, const char *id);
+unsigned rf_attack_hellos_active(const struct rf_attack_hellos *h);
 
 /* attack_alert.c: the documented envelope, of its beginning or its end. NULL without memory. */
 json_t *rf_attack_alert(struct rf_ctl *c, const struct rf_attack *a);

@@ -3,7 +3,6 @@
  *   tick: every host: rate of the last second ─► above its threshold twice ─► flood ─► search ─► events
  *         then: samples that are LAG ticks old become usual, where no flood is on and the rate is not above the threshold
  *
- * What is usual of a host's rate: mean and mean deviation, over all seconds until it has learned, over the last minutes from then on.
  * Samples wait in one ring of all hosts; a reservoir takes so many of them that it is full soon, and from then on one every two
  * seconds, so that it shows the last quarter of an hour.
  *
@@ -11,7 +10,6 @@
  * RF_FLOOD_RULES. The texts of a signature come from a sample that it matches.
  */
 #include "shield/detect.h"
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
@@ -29,7 +27,6 @@ enum {
 	RECENT = 2048,            /* samples of a search */
 	SEARCH_LEAST = 50,
 	FILL = 32,                /* samples a tick that a reservoir takes until it has learned */
-	SLOW_S = 300,             /* of the mean, once learned */
 	IDLE = 4 * 600,           /* ticks after which a host may make room */
 };
 
@@ -48,11 +45,10 @@ struct watched {
 	struct rf_detect_counts now; /* of this tick */
 	uint32_t ticks[SECOND];   /* requests */
 	uint32_t samples, samples_before; /* of this tick and the one before */
-	double mean, deviation;   /* requests a second */
-	uint32_t seconds;         /* that were learned from */
+	struct rf_usual rate;
 	unsigned above, calm, age;
 	bool hot;                 /* above the threshold now */
-	struct usual *usual[2];
+	struct usual *usual[2];   /* of known devices, of others */
 	struct rf_flood *flood;
 };
 
@@ -149,34 +145,10 @@ void rf_detect_count(struct rf_detect *d, uint64_t host, struct rf_str name, con
 
 /* --- what is usual --- */
 
-static bool has_learned(const struct rf_detect *d, const struct watched *w)
-{
-	return (uint64_t)w->seconds * RF_NS_S >= d->conf.learn_ns;
-}
-
-static uint32_t threshold(const struct rf_detect *d, const struct watched *w)
-{
-	static const double factors[] = { [RF_FLOOD_HIGH] = 3, [RF_FLOOD_MEDIUM] = 5, [RF_FLOOD_LOW] = 10, [RF_FLOOD_OFF] = 10 };
-	double factor = factors[d->conf.sense], t = w->mean * factor;
-	if (t < w->mean + 2 * factor * w->deviation)
-		t = w->mean + 2 * factor * w->deviation;
-	return t < d->conf.floor ? d->conf.floor : t < UINT32_MAX ? (uint32_t)t : UINT32_MAX;
-}
-
-static void learn_rate(const struct rf_detect *d, struct watched *w, uint32_t rate)
-{
-	double part = has_learned(d, w) ? 1.0 / SLOW_S : 1.0 / (w->seconds + 1);
-	part = part < 1.0 / SLOW_S ? 1.0 / SLOW_S : part;
-	double off = fabs(rate - w->mean);
-	w->mean += (rate - w->mean) * part;
-	w->deviation += (off - w->deviation) * part;
-	w->seconds += w->seconds < UINT32_MAX;
-}
-
 static void learn_sample(struct rf_detect *d, struct watched *w, const struct kept *k)
 {
 	int which = !k->raw.known;
-	double most = has_learned(d, w) && w->usual[which] && w->usual[which]->n == RF_DETECT_BASE ? REFRESH : FILL;
+	double most = rf_usual_learned(&w->rate, &d->conf) && w->usual[which] && w->usual[which]->n == RF_DETECT_BASE ? REFRESH : FILL;
 	double chance = w->samples_before > most ? most / w->samples_before : 1;
 	if (!w->usual[which] && !(w->usual[which] = calloc(1, sizeof(struct usual))))
 		return;
@@ -270,6 +242,12 @@ uint64_t rf_detect_flood(const struct rf_detect *d, uint64_t host)
 {
 	const struct watched *w = find(d, host);
 	return w && w->flood ? w->flood->number : 0;
+}
+
+uint32_t rf_detect_wanted(const struct rf_detect *d, uint64_t host)
+{
+	const struct watched *w = find(d, host);
+	return w && (w->flood || w->hot) ? RF_FEED_WANTED : 0;
 }
 
 /* --- searching --- */
@@ -410,8 +388,8 @@ static void look(struct rf_detect *d, struct watched *w, uint32_t rate)
 		gathered_fini(&g);
 		return;
 	}
-	double excess = 1 - w->mean / open;
-	if (!has_learned(d, w) || usual_count(w) < RF_DETECT_BASE_LEAST)
+	double excess = 1 - w->rate.mean / open;
+	if (!rf_usual_learned(&w->rate, &d->conf) || usual_count(w) < RF_DETECT_BASE_LEAST)
 		f->inaction = "it is not known yet what is usual for this host";
 	else if (!to)
 		f->inaction = "it takes more signatures than one flood may have";
@@ -435,12 +413,12 @@ static void begin(struct rf_detect *d, struct watched *w, uint32_t rate)
 {
 	struct gathered g = { 0 };
 	struct rf_flood *f = NULL;
-	bool open = gather(d, w, &g) && rate * g.open > threshold(d, w);
+	bool open = gather(d, w, &g) && rate * g.open > rf_usual_threshold(&w->rate, &d->conf);
 	for (unsigned i = 0; open && i < RF_FLOODS && !f; i++)
 		f = d->floods[i].on ? NULL : &d->floods[i];
 	d->stats.floods_lost += open && !f;
 	if (f) {
-		*f = (struct rf_flood){ .number = ++d->number, .on = true, .usual = (uint32_t)(w->mean + 0.5), .threshold = threshold(d, w),
+		*f = (struct rf_flood){ .number = ++d->number, .on = true, .usual = (uint32_t)(w->rate.mean + 0.5), .threshold = rf_usual_threshold(&w->rate, &d->conf),
 					.began_ns = d->wall_ns - (int64_t)(w->above * RF_FLOOD_TICK_NS) };
 		memcpy(f->host, w->name, sizeof f->host);
 		w->flood = f;
@@ -519,7 +497,7 @@ static void tick_host(struct rf_detect *d, struct watched *w)
 	w->ticks[d->tick % SECOND] = w->now.requests < UINT32_MAX ? (uint32_t)w->now.requests : UINT32_MAX;
 	for (int i = 0; i < SECOND; i++)
 		rate += w->ticks[i];
-	w->hot = rate > threshold(d, w) && w->seconds > 1;
+	w->hot = rate > rf_usual_threshold(&w->rate, &d->conf) && w->rate.seconds > 1;
 	w->above = w->hot ? w->above + 1 : 0;
 	if (!w->flood && w->above >= ABOVE && d->conf.sense != RF_FLOOD_OFF)
 		begin(d, w, rate);
@@ -527,7 +505,7 @@ static void tick_host(struct rf_detect *d, struct watched *w)
 		go_on(d, w, rate);
 	/* A flood that is stopped teaches nothing; one that only looks like growth becomes what is usual in time. */
 	if ((d->tick - w->first) % SECOND == SECOND - 1 && !(w->flood && acts(w->flood)) && !(w->hot && w->above < PATIENCE))
-		learn_rate(d, w, rate);
+		rf_usual_learn(&w->rate, &d->conf, rate);
 	w->now = (struct rf_detect_counts){ 0 };
 	w->samples_before = w->samples;
 	w->samples = 0;
@@ -604,8 +582,10 @@ struct rf_detect *rf_detect_new(const struct rf_detect_conf *conf, const struct 
 	d->random = random | 1;
 	d->tick = LAG; /* no sample is older than the start */
 	d->hosts = calloc(RF_DETECT_HOSTS, sizeof *d->hosts);
-	d->ring = calloc(RF_DETECT_WINDOW, sizeof *d->ring);
+	d->ring = malloc(RF_DETECT_WINDOW * sizeof *d->ring);
 	d->floods = calloc(RF_FLOODS, sizeof *d->floods);
+	if (d->ring)
+		memset(d->ring, 0, RF_DETECT_WINDOW * sizeof *d->ring); /* its pages are there before a flood is */
 	if (d->hosts && d->ring && d->floods)
 		return d;
 	rf_detect_free(d);
@@ -636,6 +616,6 @@ void rf_detect_stats(const struct rf_detect *d, struct rf_detect_stats *ret)
 	ret->hosts = ret->learned = 0;
 	for (unsigned i = 0; i < RF_DETECT_HOSTS; i++) {
 		ret->hosts += d->hosts[i].hash != 0;
-		ret->learned += d->hosts[i].hash && has_learned(d, &d->hosts[i]) && usual_count(&d->hosts[i]) >= RF_DETECT_BASE_LEAST;
+		ret->learned += d->hosts[i].hash && rf_usual_learned(&d->hosts[i].rate, &d->conf) && usual_count(&d->hosts[i]) >= RF_DETECT_BASE_LEAST;
 	}
 }

@@ -13,8 +13,7 @@
 #pragma once
 #include "shield/sketch.h"
 #include "shield/trait.h"
-
-enum rf_flood_sense { RF_FLOOD_HIGH, RF_FLOOD_MEDIUM, RF_FLOOD_LOW, RF_FLOOD_OFF };
+#include "shield/usual.h"
 
 enum {
 	RF_DETECT_HOSTS = 256,    /* hosts that are watched at once; past it the longest idle one makes room, or `hosts_lost` */
@@ -27,13 +26,6 @@ enum {
 	RF_FLOOD_TOP = 16,        /* sources, networks, countries that are told */
 	RF_FLOOD_KEPT = 16,       /* samples of what it consists of */
 	RF_DETECT_DROPPED = 10000, /* signatures that are never raised again */
-};
-
-struct rf_detect_conf {
-	enum rf_flood_sense sense;
-	uint32_t floor;           /* requests a second below which nothing is a flood */
-	uint64_t learn_ns;        /* a host is watched so long before anything is stopped there */
-	uint64_t ttl_ns;          /* a signature that nothing matches for so long expires */
 };
 
 /* One signature of a flood. */
@@ -97,6 +89,8 @@ void rf_detect_sample(struct rf_detect *d, const struct rf_sample *s);
 void rf_detect_addresses(struct rf_detect *d, uint64_t host, const uint8_t registers[RF_HLL]);
 /* Is a flood on there? Its number; 0: none. */
 uint64_t rf_detect_flood(const struct rf_detect *d, uint64_t host);
+/* Samples that should be made of it a tick; 0: a few. */
+uint32_t rf_detect_wanted(const struct rf_detect *d, uint64_t host);
 /* Every RF_FLOOD_TICK_NS, after counts, samples, and hits of rules (in rule->hits). */
 void rf_detect_tick(struct rf_detect *d, uint64_t mono_ns, int64_t wall_ns);
 

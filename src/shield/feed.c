@@ -1,15 +1,15 @@
 /* shield/feed: see feed.h.
  *
- * Invariants: a row is never given back; its name is written before its hash, and does not change after. A sample is made for each
- * request while a host has fewer than TARGET in a tick; then the interval doubles with every STEP samples, so that a
- * flood of any rate leaves some hundred samples a tick. The next one is drawn at random around the interval, so that no regular
+ * Invariants: a row is never given back; it is complete before it counts. The interval between samples follows from the tick before, so that
+ * FEW are made, or as many as are wanted; within a tick it doubles with every STEP samples, so that the first moments of a flood of
+ * any rate leave some hundred. The next one is drawn at random around the interval, so that no regular
  * sender hides between samples.
  */
 #include "shield/feed.h"
 #include <stdlib.h>
 #include "base/hash.h"
 
-enum { TARGET = 128, STEP = 64, INTERVAL_MOST = 1 << 20, PROBES = 16 };
+enum { FEW = 8, STEP = 32, INTERVAL_MOST = 1 << 20, PROBES = 16 };
 
 static const uint16_t most[RF_PIECES] = {
 #define RF_PIECE(id, n) n,
@@ -21,9 +21,11 @@ bool rf_feed_init(struct rf_feed *f, uint64_t random)
 {
 	*f = (struct rf_feed){ .random = random };
 	f->hosts = calloc(RF_FEED_HOSTS, sizeof *f->hosts);
-	f->ring = calloc(RF_FEED_SAMPLES, sizeof *f->ring);
-	if (f->hosts && f->ring)
+	f->ring = malloc(RF_FEED_SAMPLES * sizeof *f->ring);
+	if (f->hosts && f->ring) {
+		memset(f->ring, 0, RF_FEED_SAMPLES * sizeof *f->ring); /* its pages are there before a flood is */
 		return true;
+	}
 	rf_feed_fini(f);
 	return false;
 }
@@ -36,34 +38,51 @@ void rf_feed_fini(struct rf_feed *f)
 	f->ring = NULL;
 }
 
+static struct rf_feed_host *new_row(struct rf_feed *f, uint64_t hash, struct rf_str name)
+{
+	uint32_t n = atomic_load_explicit(&f->count, memory_order_relaxed);
+	struct rf_feed_host *h = &f->hosts[n];
+	if (n == RF_FEED_HOSTS || name.n >= sizeof h->name)
+		return NULL;
+	memcpy(h->name, name.p, name.n);
+	h->name[name.n] = '\0';
+	h->hash = hash;
+	atomic_store_explicit(&f->count, n + 1, memory_order_release);
+	return h;
+}
+
 struct rf_feed_host *rf_feed_host(struct rf_feed *f, uint64_t hash, struct rf_str name)
 {
+	enum { SLOTS = sizeof f->index / sizeof *f->index };
 	hash |= !hash;
 	for (unsigned i = 0; i < PROBES; i++) {
-		struct rf_feed_host *h = &f->hosts[(hash + i) % RF_FEED_HOSTS];
-		uint64_t there = atomic_load_explicit(&h->hash, memory_order_relaxed);
-		if (there == hash)
-			return h;
-		if (there || name.n >= sizeof h->name)
+		uint16_t *slot = &f->index[(hash + i) % SLOTS];
+		if (*slot && f->hosts[*slot - 1].hash == hash)
+			return &f->hosts[*slot - 1];
+		struct rf_feed_host *h = *slot ? NULL : new_row(f, hash, name);
+		if (*slot)
 			continue;
-		memcpy(h->name, name.p, name.n);
-		h->name[name.n] = '\0';
-		atomic_store_explicit(&h->hash, hash, memory_order_release);
+		if (!h)
+			break;
+		*slot = (uint16_t)(h - f->hosts + 1);
 		return h;
 	}
 	rf_feed_add(&f->hosts_lost, 1);
 	return NULL;
 }
 
-static void count_address(struct rf_feed_host *h, uint32_t asked, const struct rf_ip *src)
+static void count_address(struct rf_feed_addresses *a, const struct rf_ip *src)
 {
-	if (h->epoch != asked) {
+	uint32_t asked = atomic_load_explicit(&a->asked, memory_order_relaxed);
+	if (!asked)
+		return;
+	if (a->epoch != asked) {
 		for (unsigned i = 0; i < RF_HLL; i++)
-			atomic_store_explicit(&h->registers[i], 0, memory_order_relaxed);
-		h->epoch = asked;
+			atomic_store_explicit(&a->registers[i], 0, memory_order_relaxed);
+		a->epoch = asked;
 	}
 	uint64_t hash = rf_hash((struct rf_str){ (const char *)src->b, sizeof src->b });
-	_Atomic uint8_t *at = &h->registers[hash % RF_HLL];
+	_Atomic uint8_t *at = &a->registers[hash % RF_HLL];
 	uint8_t rank = (uint8_t)(__builtin_ctzll(hash / RF_HLL | 1ull << 53) + 1);
 	if (atomic_load_explicit(at, memory_order_relaxed) < rank)
 		atomic_store_explicit(at, rank, memory_order_relaxed);
@@ -79,9 +98,9 @@ static uint64_t draw(struct rf_feed *f)
 
 static void next_tick(struct rf_feed_host *h, uint64_t tick)
 {
-	uint32_t last = tick == h->tick + 1 ? h->in_tick : 0;
+	uint32_t last = tick == h->tick + 1 ? h->in_tick : 0, wanted = atomic_load_explicit(&h->wanted, memory_order_relaxed);
 	h->interval = 1;
-	while (h->interval < last / TARGET)
+	while (h->interval < last / (wanted ? wanted : FEW))
 		h->interval *= 2;
 	h->left = h->left < 2 * h->interval ? h->left : h->interval;
 	h->tick = tick;
@@ -91,13 +110,11 @@ static void next_tick(struct rf_feed_host *h, uint64_t tick)
 uint32_t rf_feed_count(struct rf_feed *f, struct rf_feed_host *h, uint64_t now_ns, const struct rf_ip *src)
 {
 	uint64_t tick = now_ns / RF_FLOOD_TICK_NS;
-	uint32_t asked = atomic_load_explicit(&h->asked, memory_order_relaxed);
 	rf_feed_add(&h->requests, 1);
 	if (tick != h->tick || !h->interval)
 		next_tick(h, tick);
 	h->in_tick++;
-	if (asked)
-		count_address(h, asked, src);
+	count_address(&h->addresses, src);
 	if (h->left > 1) {
 		h->left--;
 		return 0;
@@ -117,7 +134,7 @@ struct rf_sample *rf_feed_slot(struct rf_feed *f, const struct rf_feed_host *h, 
 		return NULL;
 	}
 	struct rf_sample *s = &f->ring[head % RF_FEED_SAMPLES];
-	s->host = atomic_load_explicit(&h->hash, memory_order_relaxed);
+	s->host = h->hash;
 	s->weight = weight;
 	s->cut = s->used = 0;
 	s->known = false;
@@ -143,6 +160,22 @@ struct rf_feed_port *rf_feed_port(struct rf_feed *f, uint16_t port)
 			return p;
 	}
 	return NULL;
+}
+
+uint32_t rf_feed_hello(struct rf_feed_port *p, const struct rf_ip *src)
+{
+	rf_feed_add(&p->begun, 1);
+	count_address(&p->addresses, src);
+	return atomic_load_explicit(&p->bound, memory_order_relaxed);
+}
+
+bool rf_feed_ask(struct rf_feed_addresses *a, uint32_t number, uint8_t ret[RF_HLL])
+{
+	if (atomic_exchange_explicit(&a->asked, number, memory_order_relaxed) != number || !number)
+		return false; /* until the worker has seen the number, the registers may be another one's */
+	for (unsigned i = 0; i < RF_HLL; i++)
+		ret[i] = atomic_load_explicit(&a->registers[i], memory_order_relaxed);
+	return true;
 }
 
 void rf_sample_put(struct rf_sample *s, enum rf_piece p, struct rf_str v)

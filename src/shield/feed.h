@@ -2,8 +2,8 @@
  *
  *   a request -> its host's row: counted -> one of so many becomes a sample -> ring -> control thread (shield/detect)
  *
- * One thread writes (the worker), one reads (the control thread); neither waits. Of a quiet host each request is a sample; the
- * busier it is, the fewer of its requests are, and each says for how many it stands.
+ * One thread writes (the worker), one reads (the control thread); neither waits. A few requests of each host and tick become
+ * samples, more while the control thread wants them or their number grows; each says for how many it stands.
  */
 #pragma once
 #include <stdatomic.h>
@@ -21,6 +21,7 @@ enum rf_piece {
 enum {
 	RF_FEED_HOSTS = 2048,     /* rows of a worker; a host beyond it is counted in `hosts_lost`, and not watched */
 	RF_FEED_SAMPLES = 512,    /* slots of the ring, a power of two; past it samples are counted in `lost` */
+	RF_FEED_WANTED = 96,      /* samples a tick of a host where something is up */
 	RF_FEED_PORTS = 32,       /* listeners with TLS; those beyond it are not watched */
 	RF_FEED_NAME = 256,
 	RF_SAMPLE_TEXT = 768,
@@ -41,14 +42,20 @@ struct rf_sample {
 	char text[RF_SAMPLE_TEXT];
 };
 
-/* One host of the configuration on one worker. The worker writes, the control thread reads; but `asked`. */
-struct rf_feed_host {
-	_Atomic uint64_t hash;    /* 0: free; set last */
-	char name[RF_FEED_NAME];
-	_Atomic uint64_t requests, bytes_in, bytes_out, status[6]; /* status[0]: no answer */
-	_Atomic uint32_t asked;   /* the control thread wants addresses counted: another number each time; 0: no */
+/* How many addresses, while the control thread wants to know. */
+struct rf_feed_addresses {
+	_Atomic uint32_t asked;   /* the control thread's: another number each time; 0: not now */
 	uint32_t epoch;           /* for which registers are counted */
 	_Atomic uint8_t registers[RF_HLL];
+};
+
+/* One host of the configuration on one worker. The worker writes, the control thread reads; but `addresses.asked` and `wanted`. */
+struct rf_feed_host {
+	uint64_t hash;
+	char name[RF_FEED_NAME];
+	_Atomic uint64_t requests, bytes_in, bytes_out, status[6]; /* status[0]: no answer */
+	struct rf_feed_addresses addresses;
+	_Atomic uint32_t wanted;  /* the control thread's: samples a tick; 0: a few */
 	uint64_t tick;
 	uint32_t in_tick, taken, interval, left;
 };
@@ -56,13 +63,15 @@ struct rf_feed_host {
 /* TLS handshakes on one port. */
 struct rf_feed_port {
 	_Atomic uint32_t port;    /* 0: free; set last */
-	_Atomic uint64_t begun, done; /* done: completed; what is neither yet is under way, or has failed */
-	_Atomic uint64_t bytes;
+	_Atomic uint64_t begun, done; /* done: completed; the others are under way, or have failed */
+	struct rf_feed_addresses addresses;
 	_Atomic uint32_t bound;   /* the control thread's: handshakes of one address at once; 0: as configured */
 };
 
 struct rf_feed {
 	struct rf_feed_host *hosts;
+	_Atomic uint32_t count;   /* of hosts; grows when a row is complete */
+	uint16_t index[2 * RF_FEED_HOSTS]; /* 1 + row, by hash */
 	struct rf_feed_port ports[RF_FEED_PORTS];
 	struct rf_sample *ring;
 	_Atomic uint32_t head, tail; /* of the ring: head is the writer's */
@@ -85,6 +94,8 @@ struct rf_sample *rf_feed_slot(struct rf_feed *f, const struct rf_feed_host *h, 
 void rf_feed_give(struct rf_feed *f);
 /* The row of a port; NULL: there is no room. */
 struct rf_feed_port *rf_feed_port(struct rf_feed *f, uint16_t port);
+/* A handshake begins there. Returns how many of one address there may be at once, as the control thread wants it; 0: as configured. */
+uint32_t rf_feed_hello(struct rf_feed_port *p, const struct rf_ip *src);
 
 static inline void rf_feed_add(_Atomic uint64_t *to, uint64_t n)
 {
@@ -103,6 +114,9 @@ static inline struct rf_str rf_sample_piece(const struct rf_sample *s, enum rf_p
 }
 
 /* --- the control thread's --- */
+
+/* Ask for addresses to be counted under a number that is not 0, or for 0 not to be. True: *ret has them, for this number. */
+bool rf_feed_ask(struct rf_feed_addresses *a, uint32_t number, uint8_t ret[RF_HLL]);
 
 /* The oldest sample, NULL: none. It is the reader's until rf_feed_done. */
 const struct rf_sample *rf_feed_peek(struct rf_feed *f);
