@@ -68,7 +68,7 @@ static void begin(struct rf_attack_hellos *h, struct port *p)
 	struct rf_flood *f = calloc(1, sizeof *f);
 	if (!f)
 		return; /* the next tick says no START: it goes unreported, and unbounded, as it would without memory for its bound */
-	snprintf(f->host, sizeof f->host, "port %u", p->port);
+	snprintf(f->host, sizeof f->host, "port:%u", p->port);
 	f->began_ns = h->c->clock.wall(h->c->clock.ctx);
 	f->usual = p->hellos.was;
 	f->threshold = p->hellos.threshold;

@@ -151,7 +151,7 @@ void rf_feed_give(struct rf_feed *f)
 
 struct rf_feed_port *rf_feed_port(struct rf_feed *f, uint16_t port)
 {
-	for (unsigned i = 0; i < RF_FEED_PORTS; i++) {
+	for (unsigned i = 0; port && i < RF_FEED_PORTS; i++) {
 		struct rf_feed_port *p = &f->ports[i];
 		uint32_t there = atomic_load_explicit(&p->port, memory_order_relaxed);
 		if (!there)

@@ -25,6 +25,7 @@
 #include "records/record.h"
 #include "svc/identity.h"
 
+struct rf_feed;
 struct rf_front;
 struct rf_client;
 
@@ -130,6 +131,7 @@ struct rf_front {
 	void (*emit)(void *arg, const struct rf_record *rec); /* to the worker's ring; NULL: no records */
 	bool (*barred)(void *arg, const struct rf_ip *src);   /* may nobody connect from there? NULL: anybody may */
 	void *arg;
+	struct rf_feed *feed;              /* to the detection of floods; NULL: none */
 	struct rf_facts facts;             /* of what is being judged */
 	struct rf_verdict verdict;
 	struct rf_front_stats stats;
@@ -159,6 +161,7 @@ struct rf_front_spec {
 	void (*emit)(void *arg, const struct rf_record *rec);
 	bool (*barred)(void *arg, const struct rf_ip *src);
 	void *arg;
+	struct rf_feed *feed;              /* what is told of handshakes to the detection of floods; NULL: nothing */
 	uint64_t seed;                     /* of ids: different for every worker and start */
 };
 

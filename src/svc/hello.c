@@ -12,6 +12,7 @@
  * that ends a connection is the last to touch it.
  */
 #include "net/addr.h"
+#include "shield/feed.h"
 #include "svc/front_own.h"
 #include "wire/proxy.h"
 
@@ -63,6 +64,9 @@ static void handshake(struct rf_client *c)
 	const struct rf_tls_info *info = rf_tls_info(&c->stream);
 	rf_count(info->resumed ? RF_C_HS_RESUMED : RF_C_HS_FULL);
 	rf_observe(RF_H_HANDSHAKE, info->handshake_ns);
+	struct rf_feed_port *p = c->front->feed ? rf_feed_port(c->front->feed, c->listener->port) : NULL;
+	if (p)
+		rf_feed_add(&p->done, 1);
 	c->handshaken = true;
 	welcome(c);
 }
@@ -152,6 +156,15 @@ static int tally(struct rf_client *c, struct rf_tally *t, uint32_t most, struct 
 	return rf_tally_get(t, (struct rf_str){ (const char *)c->src.b, sizeof c->src.b }, most, ret);
 }
 
+/* Handshakes of one address at once: as configured, or fewer while there is a flood of them. */
+static uint32_t most_hellos(const struct rf_client *c)
+{
+	const struct rf_front *f = c->front;
+	struct rf_feed_port *p = f->feed ? rf_feed_port(f->feed, c->listener->port) : NULL;
+	uint32_t most = f->conf.handshakes_per_address, fewer = p ? rf_feed_hello(p, &c->src) : 0;
+	return fewer && (!most || fewer < most) ? fewer : most;
+}
+
 static int tally_both(struct rf_client *c)
 {
 	struct rf_front *f = c->front;
@@ -160,7 +173,7 @@ static int tally_both(struct rf_client *c)
 		rf_count(RF_C_LIMIT_CONN_ADDRESS);
 		return r;
 	}
-	if (c->tls && (r = tally(c, &f->hs_by_address, f->conf.handshakes_per_address, &c->tally_hs)))
+	if (c->tls && (r = tally(c, &f->hs_by_address, most_hellos(c), &c->tally_hs)))
 		rf_count(RF_C_LIMIT_HANDSHAKES_ADDRESS);
 	return r;
 }

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import socket
 import subprocess
 import threading
 import time
@@ -125,6 +126,25 @@ def attacks(edge, host):
     return edge.api("GET", f"/accounts/{{account}}/attacks?host={host}")
 
 
+def closed(s):
+    s.setblocking(False)
+    try:
+        return s.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def comes_in(edge, device):
+    """A new connection of a device; where handshakes come faster than the edge can look at them, it may need another try."""
+    try:
+        with edge.client(COOKIE, device) as c:
+            return c.request("GET", "/").status == 200
+    except (Gone, OSError):
+        return False
+
+
 def only_welcome(threads):
     """Nobody of the ordinary traffic was stopped."""
     for t in threads:
@@ -194,6 +214,48 @@ def test_the_webhook_is_told_of_beginning_and_end(edge, traffic):
     assert start["data"]["attack_id"] == attack["id"] and start["data"]["target_hostname"] == COOKIE
     assert start["data"]["mitigation"] == "block" and start["data"]["rule_id"] == attack["signatures"][0]["id"]
     assert edge.metric("ringfence_alerts_total", result="ok") >= 4 and edge.metric("ringfence_alerts_total", result="failed") == 1
+
+
+def test_handshakes_that_are_never_completed(edge, traffic):
+    """Nonsense from a thousand addresses: an attack on the port, and few handshakes of one address at once; devices go on."""
+    over = threading.Event()
+
+    def nonsense(first):
+        for n in itertools.count():
+            if over.is_set():
+                break
+            with socket.socket() as s:
+                s.bind((f"127.{first}.{n // 200 % 5}.{1 + n % 200}", 0))
+                try:
+                    s.connect(("127.0.0.1", edge.port))
+                    s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                except OSError:
+                    pass
+    threads = [threading.Thread(target=nonsense, args=(40 + i,), daemon=True) for i in range(2)]
+    for t in threads:
+        t.start()
+    try:
+        found = until(lambda: attacks(edge, f"port:{edge.port}"), 5)[0]
+        assert found["vector"] == "tls_handshake_flood" and found["status"] == "active" and found["measure"]
+        assert found["counter"]["name"] == "incomplete_handshakes_per_second"
+        assert found["counter"]["value"] > found["counter"]["threshold"]
+        time.sleep(0.6)
+        held = [socket.create_connection(("127.0.0.1", edge.port), 5, source_address=("127.60.0.1", 0)) for _ in range(7)]
+        time.sleep(0.5)
+        ends = [s for s in held if closed(s)]
+        assert len(ends) == 3, len(ends)
+        for s in held:
+            s.close()
+        until(lambda: comes_in(edge, traffic[COOKIE][0].device), 5)
+    finally:
+        over.set()
+        for t in threads:
+            t.join()
+    only_welcome(traffic[COOKIE] + traffic[BODY])
+    until(lambda: attacks(edge, f"port:{edge.port}")[0]["status"] == "ended", 20)
+    last = attacks(edge, f"port:{edge.port}")[0]
+    assert last["addresses"]["estimate"] > 100 and last["stopped"] >= 3
+    assert edge.metric("ringfence_attacks_total", vector="tls_handshake_flood") == 1
 
 
 def test_a_dropped_signature_is_never_raised_again(edge, traffic):
