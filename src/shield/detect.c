@@ -24,6 +24,7 @@ enum {
 	PATIENCE = 20,            /* ticks after which a flood without a signature is told */
 	CALM = 20,                /* ticks below the threshold, without a live rule, end it */
 	UPDATE = 40,
+	WHERE = 1024,
 	RECENT = 2048,            /* samples of a search */
 	SEARCH_LEAST = 50,
 	FILL = 32,                /* samples a tick that a reservoir takes until it has learned */
@@ -37,6 +38,8 @@ struct usual {
 	uint32_t source[RF_DETECT_BASE];
 	unsigned n;
 };
+
+_Static_assert(RF_DETECT_HOSTS <= 256, "a row of hosts is a byte in `where`");
 
 struct watched {
 	uint64_t hash;            /* 0: free */
@@ -70,6 +73,7 @@ struct rf_detect {
 	uint64_t random, tick, mono_ns, number;
 	int64_t wall_ns;
 	struct watched *hosts;
+	uint8_t *where;           /* a host by its hash, where it was found last */
 	struct kept *ring;
 	uint64_t in, learned;     /* of the ring: written; looked at by learning */
 	struct rf_flood *floods;
@@ -91,9 +95,14 @@ static double draw(struct rf_detect *d)
 
 static struct watched *find(const struct rf_detect *d, uint64_t hash)
 {
+	uint8_t *at = &d->where[hash % WHERE];
+	if (d->hosts[*at].hash == hash)
+		return &d->hosts[*at];
 	for (unsigned i = 0; i < RF_DETECT_HOSTS; i++)
-		if (d->hosts[i].hash == hash)
+		if (d->hosts[i].hash == hash) {
+			*at = (uint8_t)i;
 			return &d->hosts[i];
+		}
 	return NULL;
 }
 
@@ -582,11 +591,12 @@ struct rf_detect *rf_detect_new(const struct rf_detect_conf *conf, const struct 
 	d->random = random | 1;
 	d->tick = LAG; /* no sample is older than the start */
 	d->hosts = calloc(RF_DETECT_HOSTS, sizeof *d->hosts);
+	d->where = calloc(WHERE, sizeof *d->where);
 	d->ring = malloc(RF_DETECT_WINDOW * sizeof *d->ring);
 	d->floods = calloc(RF_FLOODS, sizeof *d->floods);
 	if (d->ring)
 		memset(d->ring, 0, RF_DETECT_WINDOW * sizeof *d->ring); /* its pages are there before a flood is */
-	if (d->hosts && d->ring && d->floods)
+	if (d->hosts && d->where && d->ring && d->floods)
 		return d;
 	rf_detect_free(d);
 	return NULL;
@@ -601,6 +611,7 @@ void rf_detect_free(struct rf_detect *d)
 		free(d->hosts[i].usual[1]);
 	}
 	free(d->hosts);
+	free(d->where);
 	free(d->ring);
 	free(d->floods);
 	free(d->dropped);

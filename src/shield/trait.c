@@ -27,12 +27,19 @@ static bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 
 static bool digit(char c) { return c >= '0' && c <= '9'; }
 static bool hex(char c) { return digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
+static void escaped(struct rf_buf *to, char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char v[4] = { '\\', 'x', digits[(unsigned char)c >> 4], digits[c & 15] };
+	rf_buf_add(to, (struct rf_str){ v, sizeof v });
+}
+
 static void literal(struct rf_buf *to, char c)
 {
 	if (letter(c) || digit(c) || c == '/' || c == '-' || c == '_')
 		rf_buf_addc(to, c);
 	else
-		rf_buf_printf(to, "\\x%02x", (unsigned char)c);
+		escaped(to, c);
 }
 
 /* Digits, long hexadecimal with digits, or a long word with digits: what differs from one thing to the next. */
@@ -111,7 +118,9 @@ static bool body_start(struct rf_str body, struct rf_buf *to)
 
 static bool digits_of(struct rf_str length, struct rf_buf *to)
 {
-	rf_buf_printf(to, "%zu", length.n);
+	if (length.n >= 10)
+		rf_buf_addc(to, (char)('0' + length.n / 10));
+	rf_buf_addc(to, (char)('0' + length.n % 10));
 	return length.n > 0;
 }
 
@@ -229,7 +238,7 @@ static void quote(struct rf_buf *to, struct rf_str v, bool pattern)
 	for (size_t i = 0; i < v.n; i++) {
 		unsigned char c = (unsigned char)v.p[i];
 		if (!pattern && (c < 0x20 || c > 0x7e || c == '"' || c == '\\'))
-			rf_buf_printf(to, "\\x%02x", c);
+			escaped(to, v.p[i]);
 		else
 			rf_buf_addc(to, (char)c);
 	}
