@@ -156,6 +156,7 @@ static json_t *statuses(const struct rf_flood *f)
 void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object)
 {
 	const struct rf_flood *f = a->flood;
+	uint64_t requests = f->requests > stopped ? f->requests : stopped; /* those are told each tick, these at once */
 	const struct { const char *name; json_t *value; } rows[] = {
 		{ "vector", json_string(a->vector) }, { "status", json_string(a->ended ? "ended" : "active") },
 		{ "host", json_string(f->host) }, { "zone_id", json_string(a->zone) },
@@ -165,8 +166,8 @@ void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object)
 		{ "requests_per_second", json_integer(a->ended ? 0 : f->rate) }, { "peak_requests_per_second", json_integer(f->peak) },
 		{ "megabits_per_second", json_real(a->ended ? 0 : (double)f->bandwidth * 8 / 1e6) },
 		{ "peak_megabits_per_second", json_real((double)f->peak_bandwidth * 8 / 1e6) },
-		{ "requests", json_integer((json_int_t)f->requests) }, { "stopped", json_integer((json_int_t)stopped) },
-		{ "passed", json_integer((json_int_t)(f->requests > stopped ? f->requests - stopped : 0)) },
+		{ "requests", json_integer((json_int_t)requests) }, { "stopped", json_integer((json_int_t)stopped) },
+		{ "passed", json_integer((json_int_t)(requests - stopped)) },
 		{ "bytes_in", json_integer((json_int_t)f->bytes_in) }, { "bytes_out", json_integer((json_int_t)f->bytes_out) },
 		{ "statuses", statuses(f) },
 		{ "addresses", json_pack("{s:I, s:i}", "estimate", (json_int_t)rf_hll_count(f->addresses, RF_HLL), "error_percent", 3) },
