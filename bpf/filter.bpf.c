@@ -34,6 +34,7 @@ RF_INLINE const struct rf_six_root *rf_at_root(__u32 i) { return bpf_map_lookup_
 #include "look.h"
 #include "answer.h"
 #include "rules.h"
+#include "sample.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -162,7 +163,8 @@ RF_INLINE enum rf_drop decide(struct xdp_md *ctx, const struct rf_filter_conf *k
 	return rates(ctx, k, f);
 }
 
-RF_INLINE int finish(struct rf_filter_counts *counts, enum rf_drop why, __u32 size)
+RF_INLINE int finish(struct xdp_md *ctx, const struct rf_filter_conf *k, struct rf_filter_counts *counts, enum rf_drop why, __u32 size,
+	const struct rf_packet_facts *asked)
 {
 	__u32 i = why;
 	asm volatile("" : "+r"(i)); /* one register, so that the verifier knows its bound below */
@@ -170,6 +172,7 @@ RF_INLINE int finish(struct rf_filter_counts *counts, enum rf_drop why, __u32 si
 		return XDP_DROP;
 	counts->frames[i]++;
 	counts->bytes[i] += size;
+	rf_show(ctx, k, counts, (enum rf_drop)i, size, asked ? asked->rule : 0, asked ? asked->log : 0);
 	return i <= RF_DROP_LAST_PASS ? XDP_PASS : i == RF_DROP_COOKIE ? XDP_TX : XDP_DROP;
 }
 
@@ -186,7 +189,7 @@ int rf_filter(struct xdp_md *ctx)
 	enum rf_drop why = rf_parse_frame(p, end, &f);
 	if (why == RF_DROP_PASS)
 		why = decide(ctx, k, &f, size);
-	return finish(counts, why, size);
+	return finish(ctx, k, counts, why, size, (void *)0);
 }
 
 /* Where rules go on to: what they answered, then what comes after them. */
@@ -199,7 +202,8 @@ int rf_after(struct xdp_md *ctx)
 	const struct rf_asked *a = bpf_map_lookup_elem(&rf_facts, &zero);
 	if (!k || !counts || !a)
 		return XDP_DROP;
-	return finish(counts, a->facts.verdict == RF_RULES_BLOCK ? RF_DROP_RULE : rates(ctx, k, &a->frame), a->facts.size);
+	enum rf_drop why = a->facts.verdict == RF_RULES_BLOCK ? RF_DROP_RULE : rates(ctx, k, &a->frame);
+	return finish(ctx, k, counts, why, a->facts.size, &a->facts);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

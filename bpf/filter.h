@@ -81,17 +81,32 @@ struct rf_filter_conf {
 	__u8 spare_family;             /* 4 or 6: only to `spare`; 0: to any address */
 	__u8 rules;                    /* there are rules of the phase packet */
 	__u8 cookies;                  /* enum rf_cookies */
-	__u8 unused[3];
+	__u8 unused[5];
+	__u16 samples;                 /* of dropped frames: so many a second for each reason and processor */
+	__u16 capture_rule;            /* all frames whose last match is this number less one; 0: none */
+	__u64 capture_why;             /* a bit for each reason: all its frames */
 	__u32 spare[4];                /* in network order */
 	__u64 reflect[RF_REFLECT_WORDS];
 };
 
 /* A line for each processor, so that none waits for another. */
 enum { RF_FILTER_CPUS = 256 };
-struct rf_filter_counts { __u64 frames[RF_DROP_COUNT], bytes[RF_DROP_COUNT]; };
+struct rf_filter_counts { __u64 frames[RF_DROP_COUNT], bytes[RF_DROP_COUNT], unshown; }; /* frames that found no room in `samples` */
+
+/* Frames that are shown: some of those dropped or recorded by a rule, with their first bytes; and those that somebody asked for, as long
+ * as there is room. */
+enum { RF_SAMPLES_SIZE = 1 << 20, RF_SAMPLE_HEAD = 128, RF_SAMPLE_BYTES = 2048 };
+enum { RF_SAMPLE_RECORD = 1, RF_SAMPLE_CAPTURE = 2 };
+struct rf_shown {
+	__u64 at_ns;                   /* CLOCK_MONOTONIC */
+	__u32 size, n;                 /* of the frame; of its bytes here */
+	__u16 rule;                    /* the number of the rule that matched last, and one more; 0: none */
+	__u8 why, kind;                /* enum rf_drop; RF_SAMPLE_* */
+	__u8 bytes[RF_SAMPLE_BYTES];
+};
 
 /* The maps by name, in the order in which their descriptors are handed over. */
-#define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts) X(rule_counts) X(rule_ids) X(syn)
+#define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts) X(rule_counts) X(rule_ids) X(syn) X(samples)
 enum {
 #define X(name) RF_FILTER_MAP_##name,
 	RF_FILTER_MAPS(X)
@@ -99,4 +114,4 @@ enum {
 	RF_FILTER_MAP_COUNT
 };
 /* Those that are pinned and stay with the monitor. */
-#define RF_FILTER_KEPT(X) X(facts) X(programs)
+#define RF_FILTER_KEPT(X) X(facts) X(programs) X(budgets)

@@ -80,6 +80,12 @@ struct rf_api_attack_hooks {
 struct rf_api_packet_hooks {
 	/* Rules of the phase packet in order, with what they have counted. NULL without memory. */
 	json_t *(*rules)(void *ctx);
+	/* ctl/captures: all captures; begin one; show one, or end it; its frames from the `from`th on; all of them as a file. */
+	json_t *(*captures)(void *ctx);
+	int (*capture)(void *ctx, const json_t *body, json_t **ret, struct rf_err *e);
+	int (*captured)(void *ctx, const char *id, bool stop, json_t **ret, struct rf_err *e);
+	int (*frames)(void *ctx, const char *id, size_t from, json_t **ret, struct rf_err *e);
+	int (*file)(void *ctx, const char *id, struct rf_buf *to, struct rf_err *e);
 };
 
 /* What the running edge says of a virtual patch (ctl/patches). `doc` is its document, `id` "" while it is new. */

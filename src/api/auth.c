@@ -15,8 +15,8 @@
 #include "base/list.h"
 
 static const char *const nouns[] = {
-	"accounts", "access", "apps", "audit", "classes", "client_certificates", "custom_certificates", "devices", "lists",
-	"mtls_certificates", "patches", "provisioning_tokens", "records", "rules", "status", "system", "tokens", "zones",
+	"accounts", "access", "apps", "audit", "classes", "client_certificates", "custom_certificates", "devices", "firewall", "lists",
+	"mtls_certificates", "patches", "pcaps", "provisioning_tokens", "records", "rules", "status", "system", "tokens", "zones",
 };
 
 const char *const *rf_auth_nouns(size_t *ret_count)

@@ -242,6 +242,8 @@ static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
 				i <= RF_DROP_LAST_PASS ? "pass" : i == RF_DROP_COOKIE ? "answer" : "drop", drop_words[i],
 				(unsigned long long)(what ? n.bytes[i] : n.frames[i]));
 	}
+	rf_buf_printf(to, "# HELP ringfence_shield_unshown_total Frames for records and captures that found no room\n"
+		"# TYPE ringfence_shield_unshown_total counter\nringfence_shield_unshown_total %llu\n", (unsigned long long)n.unshown);
 	rf_api_edge_packet_metrics(c, to);
 }
 
@@ -306,7 +308,7 @@ static struct rf_str *text_filter(struct rf_recent_filter *f, const char *name)
 static int one_filter(struct filtering *g, const char *name, const char *value, struct rf_err *e)
 {
 	static const char *const kinds[] = { [RF_REC_CONNECTION] = "connection", [RF_REC_REQUEST] = "request", [RF_REC_EVENT] = "event",
-		[RF_REC_ATTACK] = "attack" };
+		[RF_REC_ATTACK] = "attack", [RF_REC_PACKET] = "packet" };
 	static const char *const actions[] = { "allow", "block", "log", "error" };
 	struct rf_str *to = text_filter(&g->f, name);
 	char pointer[64];
@@ -334,7 +336,7 @@ static int one_filter(struct filtering *g, const char *name, const char *value, 
 			return RF_OK;
 		}
 	if (kind)
-		return rf_fail_ptr(e, RF_E_INVALID, pointer, "should be connection, request, event or attack");
+		return rf_fail_ptr(e, RF_E_INVALID, pointer, "should be connection, request, event, attack or packet");
 	const char *near = rf_near(rf_str_z(name), filter_names, sizeof filter_names / sizeof *filter_names);
 	return rf_fail_ptr(e, RF_E_UNKNOWN, pointer, near ? "records cannot be filtered by this; did you mean %s?"
 			   : "records cannot be filtered by this", near);

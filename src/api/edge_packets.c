@@ -1,5 +1,6 @@
 /* api/edge_packets: rules of the phase packet as the kernel has them: what each has counted. */
 #include "api/edge.h"
+#include "ctl/captures.h"
 #include "ctl/packets.h"
 #include "ctl/private.h"
 #include "shield/numbers.h"
@@ -55,4 +56,42 @@ void rf_api_edge_packet_metrics(const struct rf_ctl *c, struct rf_buf *to)
 	}
 }
 
-const struct rf_api_packet_hooks rf_api_edge_packets = { .rules = rules };
+/* --- captures --- */
+
+static struct rf_captures *captures_of(void *ctx) { return ((struct rf_api_edge *)ctx)->ctl->priv->captures; }
+
+static int ready(void *ctx, struct rf_err *e)
+{
+	return captures_of(ctx) ? RF_OK : rf_fail(e, RF_E_UNSUPPORTED, "the edge is not up yet");
+}
+
+static json_t *captures(void *ctx) { return captures_of(ctx) ? rf_captures_list(captures_of(ctx)) : json_array(); }
+
+static int capture(void *ctx, const json_t *body, json_t **ret, struct rf_err *e)
+{
+	int rc = ready(ctx, e);
+	return rc == RF_OK ? rf_captures_start(captures_of(ctx), body, ret, e) : rc;
+}
+
+static int captured(void *ctx, const char *id, bool stop, json_t **ret, struct rf_err *e)
+{
+	int rc = ready(ctx, e);
+	if (rc != RF_OK)
+		return rc;
+	return stop ? rf_captures_stop(captures_of(ctx), id, ret, e) : rf_captures_get(captures_of(ctx), id, ret, e);
+}
+
+static int frames(void *ctx, const char *id, size_t from, json_t **ret, struct rf_err *e)
+{
+	int rc = ready(ctx, e);
+	return rc == RF_OK ? rf_captures_frames(captures_of(ctx), id, from, ret, e) : rc;
+}
+
+static int file(void *ctx, const char *id, struct rf_buf *to, struct rf_err *e)
+{
+	int rc = ready(ctx, e);
+	return rc == RF_OK ? rf_captures_file(captures_of(ctx), id, to, e) : rc;
+}
+
+const struct rf_api_packet_hooks rf_api_edge_packets = { .rules = rules, .captures = captures, .capture = capture, .captured = captured,
+	.frames = frames, .file = file };

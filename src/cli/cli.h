@@ -193,6 +193,7 @@ int cli_run_apply(struct cli *c);
 int cli_run_export(struct cli *c);
 int cli_run_access_put(struct cli *c);
 int cli_run_access_remove(struct cli *c);
+int cli_run_shield_pcap(struct cli *c);
 int cli_run_shield_status(struct cli *c);
 int cli_run_list_items(struct cli *c);
 int cli_run_list_put(struct cli *c);

@@ -125,7 +125,7 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	OPT("action", "ACTION", CLI_LOCAL, "Action", "allow, block, log or error"), \
 	OPT("host", "HOST", CLI_LOCAL, "Host", "host of the request"), \
 	OPT("rule", "RULE", CLI_LOCAL, "PolicyID", "id of the rule that decided"), \
-	OPT("kind", "KIND", CLI_LOCAL, "Type", "request, connection or event")
+	OPT("kind", "KIND", CLI_LOCAL, "Type", "request, connection, event, attack, packet")
 
 const struct cli_command cli_commands[] = {
 	{ "status", "", "What runs here", cli_run_status, "GET", AC "/status", NULL, NULL, NULL,
@@ -410,6 +410,12 @@ const struct cli_command cli_commands[] = {
 	  OPTS(ARG("EXCEPTION", CLI_OBJECT, "exception", "id, or host where it has one")), "ringfence attack forget 0123456789abcdef0123456789abcdef" },
 	{ "shield", "status", "What the kernel filter passed and dropped", cli_run_shield_status, "GET", AC "/shield", "reason frames bytes", NULL, NULL,
 	  "ringfence shield status" },
+	{ "shield", "pcap", "Capture what a rule of packets, or a reason, hits", cli_run_shield_pcap, "POST", AC "/pcaps", NULL, NULL,
+	  OPTS(OPT("rule", "RULE", CLI_LOCAL, NULL, "id or ref of a rule of packets"),
+	       OPT("reason", "NAME", CLI_LOCAL, NULL, "as of shield status; without both: rule"),
+	       OPT("count", "N", CLI_LOCAL, NULL, "end after so many frames; 100"), OPT("seconds", "N", CLI_LOCAL, NULL, "or so long; 60"),
+	       OPT("write", "FILE", CLI_LOCAL, NULL, "pcapng; the output where not given")),
+	  "ringfence shield pcap --reason denied --write denied.pcapng\nringfence shield pcap --rule no-telnet | tcpdump -n -r -" },
 	{ "shield", "rules", "Rules of packets, with what each has matched", cli_run_generic, "GET", AC "/shield/rules",
 	  "action in_force frames bytes ref=name expression id", NULL, NULL, "ringfence shield rules" },
 

@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "ctl/alerts.h"
 #include "ctl/attacks.h"
+#include "ctl/captures.h"
 #include "ctl/crl.h"
 #include "ctl/devices.h"
 #include "ctl/engine.h"
@@ -520,13 +521,19 @@ static int attacks_up(struct engine *g, struct rf_err *e)
 	unsigned workers = rf_boot_workers(g->ctl.boot);
 	struct rf_ring *ring = rf_writer_ring(g->writer, workers);
 	int rc = rf_attacks_new(&g->ctl, workers, ring, &g->ctl.priv->attacks, e);
-	return rc == RF_OK ? rf_frame_attacks_new(&g->ctl, ring, &g->ctl.priv->frame_attacks, e) : rc;
+	if (rc == RF_OK)
+		rc = rf_frame_attacks_new(&g->ctl, ring, &g->ctl.priv->frame_attacks, e);
+	if (rc == RF_OK && !(g->ctl.priv->captures = rf_captures_new(&g->ctl, ring)))
+		rc = rf_fail(e, RF_E_NOMEM, "no memory for captures");
+	return rc;
 }
 
 static void attacks_down(struct engine *g)
 {
 	if (!g->ctl.priv)
 		return;
+	rf_captures_free(g->ctl.priv->captures);
+	g->ctl.priv->captures = NULL;
 	rf_frame_attacks_free(g->ctl.priv->frame_attacks);
 	g->ctl.priv->frame_attacks = NULL;
 	rf_attacks_free(g->ctl.priv->attacks);

@@ -272,7 +272,8 @@ static void take(struct rf_watch *w, const struct rf_record *r)
 
 void rf_watch_record(struct rf_watch *w, const struct rf_record *rec)
 {
-	if (rec->kind == RF_REC_EVENT || rec->kind == RF_REC_ATTACK || (rec->kind == RF_REC_CONNECTION && !rec->rule_id.n && !rec->logged_rules.n))
+	if (rec->kind == RF_REC_EVENT || rec->kind == RF_REC_ATTACK || rec->kind == RF_REC_PACKET ||
+	    (rec->kind == RF_REC_CONNECTION && !rec->rule_id.n && !rec->logged_rules.n))
 		return;
 	pthread_mutex_lock(&w->lock);
 	take(w, rec);

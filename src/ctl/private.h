@@ -14,6 +14,7 @@ struct touch {
 struct rf_access;
 struct rf_alerts;
 struct rf_attacks;
+struct rf_captures;
 struct rf_frame_attacks;
 struct rf_devices;
 struct rf_packets;
@@ -41,6 +42,7 @@ struct rf_ctl_private {
 	struct rf_alerts *alerts;   /* NULL until they can be posted */
 	struct rf_attacks *attacks; /* NULL until floods are looked for */
 	struct rf_frame_attacks *frame_attacks; /* the same */
+	struct rf_captures *captures; /* the same */
 	struct rf_crl_fetcher *crl; /* NULL until it runs */
 	struct rf_pack_fetcher *packs; /* NULL until it runs */
 	struct rf_port_names *port_names; /* NULL until it runs */

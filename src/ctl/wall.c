@@ -18,7 +18,8 @@ void rf_wall_follow(struct rf_ctl *c)
 {
 	const struct rf_boot *b = c->boot;
 	struct rf_shield_limits l = { .source = b->shield_source, .prefix = b->shield_prefix, .target = b->shield_target,
-		.syn = b->shield_syn, .cookies = (enum rf_shield_cookies)b->shield_cookies };
+		.syn = b->shield_syn, .cookies = (enum rf_shield_cookies)b->shield_cookies,
+		.samples = (unsigned)b->shield_samples };
 	struct rf_str bad;
 	rf_boot_reflection(b, l.reflect, &bad);
 	rf_shield_limit(c->shield, &l);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include "bpf/parse.h"
 #include "monitor/filter.h"
+#include "shield/frames.h"
 #include "shield/tables.h"
 
 static struct rf_filter *filter;
@@ -281,6 +282,68 @@ static void kernel_and_host_read_frames_alike(void **state)
 			fail_msg("no mutant was refused for reason %d", all[i]);
 }
 
+static struct { unsigned n, size, bytes, why, kind; uint8_t last; } shown;
+
+static void note(void *ctx, const struct rf_shown *s)
+{
+	(void)ctx;
+	shown.n++;
+	shown.size = s->size;
+	shown.bytes = s->n;
+	shown.why = s->why;
+	shown.kind = s->kind;
+	shown.last = s->n ? s->bytes[s->n - 1] : 0;
+}
+
+static unsigned take(struct rf_frames *frames)
+{
+	memset(&shown, 0, sizeof shown);
+	return rf_frames_take(frames, 10000, note, NULL);
+}
+
+static void frames_are_shown_as_wanted(void **state)
+{
+	struct rf_err e = { 0 };
+	struct rf_frames frames;
+	struct rf_prefix at;
+	(void)state;
+	assert_int_equal(rf_frames_init(&frames, rf_filter_map(filter, RF_FILTER_MAP_samples)), RF_OK);
+	struct rf_prefixes *p = rf_prefixes_new(&maps);
+	assert_true(rf_prefix_parse(RF_STR("203.0.113.0/24"), true, &at));
+	assert_int_equal(rf_prefixes_set(p, &at, 3, &e), RF_OK);
+	struct frame bad = udp4("203.0.113.6", 1024, 600), good = udp4("192.0.2.6", 1024, 8);
+	bad.b[bad.n - 1] = 0x5a;
+	assert_int_equal(run(&bad), RF_DROP_DENIED);
+	assert_int_equal(take(&frames), 0); /* nobody wants any */
+	maps.conf->samples = 3;
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(run(&bad), RF_DROP_DENIED);
+	assert_int_equal(run(&good), RF_DROP_PASS);
+	unsigned n = take(&frames); /* of one second, or of two */
+	assert_true(n >= 3 && n <= 6 * (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
+	assert_true(shown.size == bad.n && shown.bytes == RF_SAMPLE_HEAD && shown.why == RF_DROP_DENIED && shown.kind == RF_SAMPLE_RECORD);
+	maps.conf->samples = 0;
+	maps.conf->capture_why = 1ull << RF_DROP_DENIED | 1ull << RF_DROP_PASS;
+	assert_int_equal(run(&bad), RF_DROP_DENIED);
+	assert_int_equal(take(&frames), 1);
+	assert_true(shown.size == bad.n && shown.bytes == bad.n && shown.last == 0x5a && shown.kind == RF_SAMPLE_CAPTURE);
+	assert_int_equal(run(&good), RF_DROP_PASS);
+	assert_int_equal(take(&frames), 1);
+	assert_int_equal(shown.why, RF_DROP_PASS);
+	for (unsigned i = 0; i < RF_SAMPLES_SIZE / RF_SAMPLE_BYTES; i++) /* more than there is room for: told, and it goes on */
+		assert_int_equal(run(&good), RF_DROP_PASS);
+	uint64_t unshown = 0;
+	for (unsigned i = 0; i < RF_FILTER_CPUS; i++)
+		unshown += counts[i].unshown;
+	assert_true(unshown > 0);
+	assert_int_equal(take(&frames) + unshown, RF_SAMPLES_SIZE / RF_SAMPLE_BYTES);
+	assert_int_equal(run(&good), RF_DROP_PASS);
+	assert_int_equal(take(&frames), 1);
+	maps.conf->capture_why = 0;
+	rf_prefixes_free(p);
+	rf_frames_fini(&frames);
+}
+
 static void the_gate_outlives_the_process(void **state)
 {
 	struct rf_err e = { 0 };
@@ -313,6 +376,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(prefixes_decide, begin, end),
 		cmocka_unit_test_setup_teardown(reflection_and_rates_decide, begin, end),
 		cmocka_unit_test_setup_teardown(kernel_and_host_read_frames_alike, begin, end),
+		cmocka_unit_test_setup_teardown(frames_are_shown_as_wanted, begin, end),
 		cmocka_unit_test_setup_teardown(the_gate_outlives_the_process, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 #include "base/jw.h"
 
 static const char *const kinds[] = { [RF_REC_CONNECTION] = "connection", [RF_REC_REQUEST] = "request", [RF_REC_EVENT] = "event",
-	[RF_REC_ATTACK] = "attack" };
+	[RF_REC_ATTACK] = "attack", [RF_REC_PACKET] = "packet" };
 
 static void json_ip(struct rf_jw *w, const char *name, const struct rf_ip *ip)
 {

@@ -9,7 +9,7 @@
 #include "base/ip.h"
 #include "base/str.h"
 
-enum rf_record_kind { RF_REC_CONNECTION, RF_REC_REQUEST, RF_REC_EVENT, RF_REC_ATTACK };
+enum rf_record_kind { RF_REC_CONNECTION, RF_REC_REQUEST, RF_REC_EVENT, RF_REC_ATTACK, RF_REC_PACKET };
 
 struct rf_record {
 	enum rf_record_kind kind;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "shield/frames.h"
 #include "shield/numbers.h"
 #include "shield/tables.h"
 
@@ -18,6 +19,7 @@ struct rf_shield {
 	struct rf_prefixes *prefixes;
 	struct rf_filter_counts *counts; /* NULL without a kernel filter */
 	struct rf_numbers numbers;       /* the same */
+	struct rf_frames frames;
 	bool mapped, cookies;
 };
 
@@ -79,6 +81,7 @@ void rf_shield_free(struct rf_shield *s)
 	if (s->counts)
 		munmap(s->counts, COUNTS_SIZE);
 	rf_numbers_fini(&s->numbers);
+	rf_frames_fini(&s->frames);
 	free(s);
 }
 
@@ -90,6 +93,8 @@ int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cook
 		rc = RF_E_NOMEM;
 	if (rc == RF_OK)
 		rc = rf_numbers_init(&s->numbers, fds[RF_FILTER_MAP_rule_ids], fds[RF_FILTER_MAP_rule_counts]);
+	if (rc == RF_OK)
+		rc = rf_frames_init(&s->frames, fds[RF_FILTER_MAP_samples]);
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
 	if (rc == RF_OK && !kernel.conf->secret)
@@ -130,6 +135,7 @@ void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l)
 	k->target = rate(l->target);
 	k->syn = rate(l->syn);
 	k->cookies = s->cookies ? (__u8)l->cookies : RF_COOKIES_OFF;
+	k->samples = (__u16)l->samples;
 	for (size_t i = 0; i < RF_REFLECT_WORDS; i++)
 		__atomic_store_n(&k->reflect[i], l->reflect[i], __ATOMIC_RELEASE);
 }
@@ -153,14 +159,24 @@ enum rf_shield_mode rf_shield_judge(const struct rf_shield *s, const struct rf_i
 const struct rf_numbers *rf_shield_numbers(const struct rf_shield *s) { return s->mapped ? &s->numbers : NULL; }
 void rf_shield_ask_rules(struct rf_shield *s, bool on) { __atomic_store_n(&s->t.conf->rules, on, __ATOMIC_RELEASE); }
 
+struct rf_frames *rf_shield_frames(struct rf_shield *s) { return s->mapped ? &s->frames : NULL; }
+
+void rf_shield_capture(struct rf_shield *s, unsigned rule, uint64_t reasons)
+{
+	__atomic_store_n(&s->t.conf->capture_rule, (uint16_t)rule, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->t.conf->capture_why, reasons, __ATOMIC_RELAXED);
+}
+
 bool rf_shield_in_kernel(const struct rf_shield *s) { return s->mapped; }
 
 void rf_shield_counts(const struct rf_shield *s, struct rf_filter_counts *ret)
 {
 	*ret = (struct rf_filter_counts){ 0 };
-	for (int cpu = 0; s->counts && cpu < RF_FILTER_CPUS; cpu++)
+	for (int cpu = 0; s->counts && cpu < RF_FILTER_CPUS; cpu++) {
+		ret->unshown += s->counts[cpu].unshown;
 		for (int i = 0; i < RF_DROP_COUNT; i++) {
 			ret->frames[i] += s->counts[cpu].frames[i];
 			ret->bytes[i] += s->counts[cpu].bytes[i];
 		}
+	}
 }

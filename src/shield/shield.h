@@ -35,6 +35,7 @@ struct rf_shield_limits {
 	uint64_t source, prefix, target; /* of an address, of its /24 or /48, to an address and port */
 	uint64_t syn;                    /* SYNs to an address and port, before they are answered with cookies */
 	enum rf_shield_cookies { RF_SHIELD_COOKIES_OFF, RF_SHIELD_COOKIES_FLOOD, RF_SHIELD_COOKIES_ALWAYS } cookies;
+	unsigned samples;                /* dropped frames that are shown: of each reason, a second and processor */
 	uint64_t reflect[1024];
 };
 void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l);
@@ -49,6 +50,12 @@ struct rf_numbers;
 const struct rf_numbers *rf_shield_numbers(const struct rf_shield *s);
 /* The kernel filter hands frames to the rules, or not. */
 void rf_shield_ask_rules(struct rf_shield *s, bool on);
+
+/* The frames that the kernel filter shows; NULL without one. */
+struct rf_frames;
+struct rf_frames *rf_shield_frames(struct rf_shield *s);
+/* Show all frames that the rule counted under number `rule` - 1 (0: none) matched last, and those of these reasons (a bit each). */
+void rf_shield_capture(struct rf_shield *s, unsigned rule, uint64_t reasons);
 
 bool rf_shield_in_kernel(const struct rf_shield *s);
 /* Frames and bytes by RF_DROP_*, all processors; zero without a kernel filter. */

@@ -2,10 +2,11 @@
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
-from edge import Refused
+from edge import Refused, until
 from test_access import Echo, block, echo, net, started, walled  # noqa: F401 (fixtures)
 
 ENTRY = "/accounts/{account}/rulesets/phases/packet/entrypoint"
@@ -121,6 +122,105 @@ def test_rules_are_in_force_when_nothing_of_the_daemon_lives(net, walled):
     assert counted(e)["ping"] == 4, "counts go on"
     put(e)
     assert pings(net, "10.77.0.2")
+
+
+@pytest.fixture
+def pcap(walled):
+    """The tool that captures, in the background; `until it runs` has been waited for."""
+    running = []
+
+    def begin(*words):
+        p = subprocess.Popen([walled.program("ringfence"), "--socket", os.path.join(walled.run, "api.sock"), "shield", "pcap", *words],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        running.append(p)
+        until(lambda: p.poll() is not None or any(k["status"] == "running" for k in walled.api("GET", PCAPS)))
+        return p
+
+    yield begin
+    for p in running:
+        if p.poll() is None:
+            p.kill()
+        p.communicate()
+
+
+PCAPS = "/accounts/{account}/pcaps"
+
+
+def frames_of(capture, *words):
+    """What tcpdump reads in a capture, a line for each frame."""
+    done = subprocess.run(["tcpdump", "-n", *words, "-r", "-"], input=capture, capture_output=True, check=False, timeout=20)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode().splitlines()
+
+
+def test_a_capture_shows_what_a_rule_hits_and_records_say_so(net, walled, echo, pcap):
+    e = started(walled, net)
+    put(e, {"ref": "udp", "description": "no coap", "expression": "udp.dstport eq 5683 and ip.src eq 10.77.0.2"},
+        {"ref": "ping", "expression": "icmp.type eq 8 and ip.src eq 10.77.0.2"},
+        {"ref": "seen", "expression": "icmp.type eq 8", "action": "log"})
+    p = pcap("--rule", "udp", "--count", "3")
+    assert not pings(net, "10.77.0.2") and echo.answers("10.77.0.2", 3) == 0 and echo.answers("10.77.0.3", 3) == 3
+    out, err = p.communicate(timeout=20)
+    assert p.returncode == 0, err
+    lines = frames_of(out)
+    assert len(lines) == 3 and all("10.77.0.2." in f and "10.77.0.1.5683: UDP" in f for f in lines), lines
+    made = e.api("GET", PCAPS)[0]
+    assert made["status"] == "success" and made["packets"] == 3 and made["packet_limit"] == 3
+    whole = e.raw("GET", f"/client/v4/accounts/{e.account}/pcaps/{made['id']}/download")
+    assert frames_of(whole.body) == lines
+    blocked = e.wait_record(Type="packet", Action="block", DestinationPort=5683)
+    rule = next(r["id"] for r in e.api("GET", "/accounts/{account}/shield/rules") if r["ref"] == "udp")
+    assert blocked["SourceIP"] == "10.77.0.2" and blocked["Protocol"] == "udp" and blocked["PolicyID"] == rule
+    assert blocked["Layer"] == "packet" and blocked["Reason"] == "a rule of the phase packet blocks it" and blocked["PolicyName"] == "no coap"
+    assert pings(net, "10.77.0.3")
+    assert e.wait_record(Type="packet", Action="log")["SourceIP"] == "10.77.0.3"
+
+
+def test_a_capture_by_reason_ends_by_itself_or_when_it_is_stopped(net, walled, echo, pcap, tmp_path):
+    e = started(walled, net)
+    block(e, "10.77.0.3")
+    p = pcap("--reason", "denied", "--seconds", "2", "--write", str(tmp_path / "denied"))
+    assert echo.answers("10.77.0.3", 2) == 0 and echo.answers("10.77.0.2", 2) == 2
+    with pytest.raises(Refused) as refused:
+        e.api("POST", PCAPS, {"reason": "denied"})
+    assert refused.value.status == 409 and "is running" in refused.value.errors[0]["message"]
+    out, err = p.communicate(timeout=20)
+    assert p.returncode == 0 and b"2 frames in" in out, (out, err)
+    assert len(frames_of((tmp_path / "denied").read_bytes(), "src", "10.77.0.3")) == 2
+    p = pcap("--reason", "denied")
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=20)
+    assert frames_of(out) == [] and e.api("GET", PCAPS)[0]["status"] == "success", "an interrupt ends the capture, too"
+    for body, words in (({"reason": "tuesday"}, "is no reason"), ({"rule": "none"}, "there is no rule none"), ({}, "a rule or a reason"),
+                        ({"rule": "a", "reason": "denied"}, "a rule or a reason"), ({"reason": "denied", "packet_limit": 10001}, "10000")):
+        with pytest.raises(Refused) as refused:
+            e.api("POST", PCAPS, body)
+        assert words in refused.value.errors[0]["message"], refused.value.errors
+
+
+def test_samples_are_bounded_and_can_be_off(net, walled, echo):
+    walled.boot["shield"]["samples"] = 1
+    walled.write()
+    e = started(walled, net)
+    put(e, {"ref": "udp", "expression": "udp.dstport eq 5683"})
+    assert echo.answers("10.77.0.2", 60) == 0
+    e.wait_record(Type="packet", DestinationPort=5683)
+    assert len(e.records(Type="packet", DestinationPort=5683)) < 30
+    e.boot["shield"]["samples"] = 0
+    e.write()
+    mark = len(e.logged())
+    e.signal(signal.SIGHUP)
+    e.wait_log("rules are in force", start=mark)
+    before = len(e.records(Type="packet"))
+    assert echo.answers("10.77.0.2", 3) == 0
+    time.sleep(0.5)
+    assert len(e.records(Type="packet")) == before
+
+
+def test_without_a_kernel_filter_nothing_can_be_captured(edge):
+    done = edge.cli("shield", "pcap", "--reason", "denied")
+    assert done.returncode != 0 and "there is no kernel filter here that could capture" in done.stderr
+    assert edge.api("GET", PCAPS) == []
 
 
 def test_without_a_kernel_filter_it_is_said_that_rules_are_not_in_force(edge):
