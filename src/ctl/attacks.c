@@ -290,8 +290,9 @@ static void take_host(struct rf_attacks *a, struct rf_feed_host *h, struct rf_de
 	for (int i = 0; i < 6; i++)
 		n.status[i] = since(&h->status[i], &seen->status[i]);
 	rf_detect_count(a->detect, hash, rf_str_z(h->name), &n);
-	atomic_store_explicit(&h->wanted, rf_detect_wanted(a->detect, hash), memory_order_relaxed);
-	if (rf_feed_ask(&h->addresses, (uint32_t)rf_detect_flood(a->detect, hash), registers))
+	uint32_t wanted = rf_detect_wanted(a->detect, hash);
+	atomic_store_explicit(&h->wanted, wanted, memory_order_relaxed);
+	if (rf_feed_ask(&h->addresses, wanted ? (uint32_t)rf_detect_flood(a->detect, hash) : 0, registers))
 		rf_detect_addresses(a->detect, hash, registers);
 }
 

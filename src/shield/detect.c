@@ -183,9 +183,11 @@ static void learn_samples(struct rf_detect *d)
 	}
 }
 
-static size_t usual_count(const struct watched *w)
+/* Is enough known of what is usual there? */
+static bool knows(const struct rf_detect *d, const struct watched *w)
 {
-	return (w->usual[0] ? w->usual[0]->n : 0) + (w->usual[1] ? w->usual[1]->n : 0);
+	size_t n = (w->usual[0] ? w->usual[0]->n : 0) + (w->usual[1] ? w->usual[1]->n : 0);
+	return n >= RF_DETECT_BASE_LEAST && rf_usual_learned(&w->rate, &d->conf);
 }
 
 /* --- samples --- */
@@ -256,7 +258,7 @@ uint64_t rf_detect_flood(const struct rf_detect *d, uint64_t host)
 uint32_t rf_detect_wanted(const struct rf_detect *d, uint64_t host)
 {
 	const struct watched *w = find(d, host);
-	return w && (w->flood || w->hot) ? RF_FEED_WANTED : 0;
+	return w && (w->flood || w->hot) && knows(d, w) ? RF_FEED_WANTED : 0;
 }
 
 /* --- searching --- */
@@ -393,14 +395,16 @@ static void look(struct rf_detect *d, struct watched *w, uint32_t rate)
 	struct rf_flood *f = w->flood;
 	struct rf_flood_rule found = { .live = true, .last_ns = d->mono_ns }, *to = rule_room(f);
 	double open;
+	if (!knows(d, w)) {
+		f->inaction = "it is not known yet what is usual for this host";
+		return;
+	}
 	if (!gather(d, w, &g) || (open = rate * g.open) <= f->threshold || g.n < SEARCH_LEAST) {
 		gathered_fini(&g);
 		return;
 	}
 	double excess = 1 - w->rate.mean / open;
-	if (!rf_usual_learned(&w->rate, &d->conf) || usual_count(w) < RF_DETECT_BASE_LEAST)
-		f->inaction = "it is not known yet what is usual for this host";
-	else if (!to)
+	if (!to)
 		f->inaction = "it takes more signatures than one flood may have";
 	else if (!search(d, w, &g, excess > 0.1 ? excess : 0.1, &found))
 		f->inaction = "no combination of traits separates it from what is usual";
@@ -627,6 +631,6 @@ void rf_detect_stats(const struct rf_detect *d, struct rf_detect_stats *ret)
 	ret->hosts = ret->learned = 0;
 	for (unsigned i = 0; i < RF_DETECT_HOSTS; i++) {
 		ret->hosts += d->hosts[i].hash != 0;
-		ret->learned += d->hosts[i].hash && rf_usual_learned(&d->hosts[i].rate, &d->conf) && usual_count(&d->hosts[i]) >= RF_DETECT_BASE_LEAST;
+		ret->learned += d->hosts[i].hash && knows(d, &d->hosts[i]);
 	}
 }
