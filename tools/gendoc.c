@@ -279,6 +279,13 @@ static void traits(void)
 #undef RF_TRAIT
 }
 
+static void bots(void)
+{
+#define RF_BOT(bot, piece, text, doc) row(text, bot, doc);
+#include "tbl/bots.def"
+#undef RF_BOT
+}
+
 static void counter(const char *name, const char *labels, const char *help)
 {
 	char line[200];
@@ -298,7 +305,7 @@ static void counters(void)
 static const struct { const char *name; void (*print)(void); } tables[] = {
 	{ "settings", settings }, { "listeners", listeners }, { "fields", fields }, { "functions", functions }, { "actions", actions },
 	{ "phases", phases }, { "routes", routes }, { "api_codes", api_codes }, { "records", records },
-	{ "endings", endings }, { "reasons", reasons }, { "traits", traits }, { "counters", counters },
+	{ "endings", endings }, { "reasons", reasons }, { "traits", traits }, { "bots", bots }, { "counters", counters },
 };
 
 static int table(const char *line)

@@ -62,7 +62,8 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	OPT("max-connections", "N", CLI_INT, "max_connections", "of one device; 0: no bound"), \
 	OPT("max-requests", "N", CLI_INT, "max_requests", "of one device at the same time"), \
 	OPT("rate", "N", CLI_INT, "rate/requests", "requests of one device in each second"), \
-	OPT("burst", "N", CLI_INT, "rate/burst", "and so many at once")
+	OPT("burst", "N", CLI_INT, "rate/burst", "and so many at once"), \
+	SWITCH("flood-exempt", CLI_TRUE, "flood_exempt", "never throttle or quarantine them as attackers")
 #define APP_BODY \
 	OPT("client-auth", "MODE", CLI_TEXT, "client_auth", "enforce (default), report or off"), \
 	OPTS_MANY("root", "ROOT", CLI_ROOTS, "roots", "roots that its hosts accept; device_ca where none"), \

@@ -24,7 +24,9 @@ static json_t *data_of(const struct rf_attack *a)
 		doc_str(last, "id").n ? doc_str(last, "id").p : "", "rule_description", doc_str(last, "expression").n ? doc_str(last, "expression").p : "",
 		"mitigation", mitigation(a, last), "start_time", rf_rfc3339(f->began_ns, 0, began), "end_time",
 		a->ended ? rf_rfc3339(f->ended_ns, 0, ended) : "");
-	if (a->port) {
+	if (a->device[0]) {
+		json_object_set_new(j, "device_id", json_string(a->device));
+	} else if (a->port) {
 		json_object_set_new(j, "protocol", json_string("TCP"));
 		json_object_set_new(j, "target_port", json_integer(a->port));
 	} else {

@@ -41,6 +41,7 @@ struct rf_attacks {
 	struct rf_arena arena;
 	struct rf_timer timer;
 	struct rf_attack_hellos *hellos;
+	struct rf_attack_fleet *fleet;
 	bool dropping;            /* an exception is being made: rules that go now are dropped */
 	bool stale;               /* rules have come or gone since the last build */
 };
@@ -208,7 +209,7 @@ void rf_attack_tell(struct rf_attacks *a, struct rf_attack *at, enum rf_flood_ev
 	struct rf_record r = { .kind = RF_REC_ATTACK, .at = wall(a), .action = RF_STR("log"), .layer = at->port ? RF_STR("tls") : RF_STR("http"), .host = rf_str_z(at->flood->host),
 			       .attack_event = rf_str_z(words[what]), .attack_vector = rf_str_z(at->vector), .attack_rate = at->ended ? 0 : at->flood->rate,
 			       .attack_peak = at->flood->peak, .requests = at->flood->requests, .rule_id = doc_str(last, "id"),
-			       .reason = rf_str_z(reason) };
+			       .device = rf_str_z(at->device), .reason = rf_str_z(reason) };
 	if (at->measure || (last && doc_is(last, "state", "blocks")))
 		r.action = RF_STR("block");
 	if (store(a, at, &e) != RF_OK)
@@ -304,6 +305,7 @@ static void take(struct rf_attacks *a, struct source *s)
 		take_host(a, &s->feed.hosts[i], &s->seen[i]);
 	while ((one = rf_feed_peek(&s->feed))) {
 		rf_detect_sample(a->detect, one);
+		rf_attack_fleet_sample(a->fleet, one);
 		rf_feed_done(&s->feed);
 	}
 	rf_count_n(RF_C_FLOOD_LOST, since(&s->feed.lost, &s->lost));
@@ -359,6 +361,7 @@ static void on_time(struct rf_timer *t)
 	give_hits(a);
 	rf_detect_tick(a->detect, a->c->clock.mono(a->c->clock.ctx), wall(a));
 	rf_attack_hellos_tick(a->hellos, &conf);
+	rf_attack_fleet_tick(a->fleet, &conf);
 	put_in_force(a);
 	count(a);
 	rf_timer_set(a->c->loop, &a->timer, rf_loop_now(a->c->loop) + RF_FLOOD_TICK_NS);
@@ -371,7 +374,7 @@ const struct rf_attack_rule *rf_attacks_rules(const struct rf_attacks *a) { retu
 
 unsigned rf_attacks_active(const struct rf_attacks *a)
 {
-	unsigned n = a ? rf_attack_hellos_active(a->hellos) : 0;
+	unsigned n = a ? rf_attack_hellos_active(a->hellos) + rf_attack_fleet_active(a->fleet) : 0;
 	for (unsigned i = 0; a && i < RF_FLOODS; i++)
 		n += a->attacks[i].flood != NULL;
 	return n;
@@ -382,7 +385,8 @@ static struct rf_attack *active(struct rf_attacks *a, const char *id)
 	for (unsigned i = 0; i < RF_FLOODS; i++)
 		if (a->attacks[i].flood && strcmp(a->attacks[i].id, id) == 0)
 			return &a->attacks[i];
-	return rf_attack_hellos_find(a->hellos, id);
+	struct rf_attack *at = rf_attack_hellos_find(a->hellos, id);
+	return at ? at : rf_attack_fleet_find(a->fleet, id);
 }
 
 void rf_attacks_live(struct rf_attacks *a, const char *id, json_t *object)
@@ -508,7 +512,8 @@ static int prepare(struct rf_attacks *a, struct rf_err *e)
 	if (getrandom(random, sizeof random, 0) != sizeof random)
 		return rf_fail(e, RF_E_IO, "no random numbers");
 	a->hellos = rf_attack_hellos_new(a->c, a, a->workers);
-	if (!a->sources || !a->hellos || !(a->detect = rf_detect_new(&conf, &ops, random[0] | 1)))
+	a->fleet = rf_attack_fleet_new(a->c, a);
+	if (!a->sources || !a->hellos || !a->fleet || !(a->detect = rf_detect_new(&conf, &ops, random[0] | 1)))
 		return rf_fail(e, RF_E_NOMEM, "no memory to look for floods");
 	for (unsigned i = 0; i < a->workers; i++)
 		if (!rf_feed_init(&a->sources[i].feed, (random[1] + i) | 1))
@@ -548,6 +553,7 @@ void rf_attacks_free(struct rf_attacks *a)
 		rf_feed_fini(&a->sources[i].feed);
 	free(a->sources);
 	rf_attack_hellos_free(a->hellos);
+	rf_attack_fleet_free(a->fleet);
 	rf_detect_free(a->detect);
 	rf_arena_fini(&a->arena);
 	free(a);

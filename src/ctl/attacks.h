@@ -9,7 +9,7 @@
  * An exception (a signature that was dropped) is an object too, and so outlives a restart. A flood that was on when the edge ended is
  * found anew.
  *
- * Floods of TLS handshakes are looked for beside them, port by port (attack_hellos.c).
+ * Floods of TLS handshakes are looked for beside them, port by port (attack_hellos.c), and devices of ours that attack (attack_fleet.c).
  *
  * Not here: what an attack looks like as JSON (attack_doc.c).
  */
@@ -35,6 +35,7 @@ struct rf_attack {
 	const char *vector, *counter; /* counter: that fired */
 	const char *measure;      /* what is done besides rules; NULL: nothing */
 	uint16_t port;            /* of a flood of handshakes; 0: of requests */
+	char device[RF_ID_LEN + 1]; /* of ours, that it comes from; "": many sources */
 	struct rf_flood *flood;
 	json_t *rules;            /* all that it had, as they are told */
 	uint64_t stopped;         /* by rules that are gone */
@@ -72,6 +73,15 @@ void rf_attack_hellos_tick(struct rf_attack_hellos *h, const struct rf_detect_co
 /* The one with this id, while it is on; NULL: none. */
 struct rf_attack *rf_attack_hellos_find(struct rf_attack_hellos *h, const char *id);
 unsigned rf_attack_hellos_active(const struct rf_attack_hellos *h);
+
+/* attack_fleet.c: devices of ours that flood or send what bots send. The same. */
+struct rf_attack_fleet;
+struct rf_attack_fleet *rf_attack_fleet_new(struct rf_ctl *c, struct rf_attacks *a);
+void rf_attack_fleet_free(struct rf_attack_fleet *f);
+void rf_attack_fleet_sample(struct rf_attack_fleet *f, const struct rf_sample *s);
+void rf_attack_fleet_tick(struct rf_attack_fleet *f, const struct rf_detect_conf *conf); /* after the samples */
+struct rf_attack *rf_attack_fleet_find(struct rf_attack_fleet *f, const char *id);
+unsigned rf_attack_fleet_active(const struct rf_attack_fleet *f);
 
 /* attack_alert.c: the documented envelope, of its beginning or its end. NULL without memory. */
 json_t *rf_attack_alert(struct rf_ctl *c, const struct rf_attack *a);

@@ -82,6 +82,7 @@ static int each_class(const struct rf_object *o, void *arg)
 	c->max_requests = (uint32_t)doc_int(o->doc, "max_requests", 0);
 	c->class_max_requests = (uint32_t)doc_int(o->doc, "class_max_requests", 0);
 	c->class_max_connections = (uint32_t)doc_int(o->doc, "class_max_connections", 0);
+	c->flood_exempt = doc_bool(o->doc, "flood_exempt", false);
 	class_rate(json_object_get(o->doc, "rate"), c);
 	m->site->classes[slot] = c;
 	return class_bind(m, o->doc, c);

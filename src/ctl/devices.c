@@ -1,8 +1,8 @@
 /* The way of a device seen first, or of the first key under a device's identifier: a worker puts it into the registry and
  * calls rf_devices_event -> the event waits under a lock, one message wakes the control loop -> all that wait become
  * objects in one transaction. What belongs to no device is only listed, in memory, by certificate.
- * A device that a rule moved to quarantine comes the same way, and is kept in a transaction of its own with the rule as
- * actor; then its connections end.
+ * A device that a rule or its own attack moved to quarantine comes the same way, and is kept in a transaction of its own with
+ * that as actor; then its connections end.
  *
  * Invariants: the registry may hold a device that the state does not have yet, never the reverse for longer than a
  * commit takes.
@@ -336,6 +336,8 @@ static void keep_all(struct rf_devices *d, struct rf_node *batch)
 	rf_log(RF_LOG_ERROR, "devices", "devices seen first were not kept and will be forgotten at the next start: %s", e.text);
 }
 
+static const char *by(const struct rf_identity_event *ev) { return ev->attack ? "attack" : "rule"; }
+
 static int quarantine(struct rf_ctl *c, const struct rf_identity_event *ev, bool *ret_new, struct rf_err *e)
 {
 	RF_OBJECT_AUTO o = { 0 };
@@ -343,7 +345,7 @@ static int quarantine(struct rf_ctl *c, const struct rf_identity_event *ev, bool
 	int rc = rf_store_get(c->store, RF_KIND_DEVICE, ev->device, &o, e);
 	if (rc == RF_E_NOT_FOUND || (rc == RF_OK && !doc_is(o.doc, "state", "active")))
 		return RF_OK; /* it has gone, or is no better off already */
-	snprintf(reason, sizeof reason, "rule %s%s%s", ev->rule, ev->subject[0] ? ": " : "", ev->subject);
+	snprintf(reason, sizeof reason, "%s %s%s%s", by(ev), ev->rule, ev->subject[0] ? ": " : "", ev->subject);
 	if (rc == RF_OK && (json_object_set_new(o.doc, "state", json_string("quarantined")) != 0 ||
 			    json_object_set_new(o.doc, "reason", json_string(reason)) != 0))
 		rc = rf_fail(e, RF_E_NOMEM, "memory is exhausted");
@@ -360,18 +362,18 @@ static void keep_quarantine(struct rf_ctl *c, const struct rf_identity_event *ev
 	struct rf_err e = { 0 };
 	char actor[sizeof ev->rule + 8];
 	bool new = false;
-	snprintf(actor, sizeof actor, "rule:%s", ev->rule);
+	snprintf(actor, sizeof actor, "%s:%s", by(ev), ev->rule);
 	int rc = rf_ctl_begin(c, actor, &e);
 	if (rc == RF_OK)
 		rc = quarantine(c, ev, &new, &e);
 	if (rc == RF_OK)
 		rc = rf_ctl_commit(c, false, &e);
 	if (rc == RF_OK && new) {
-		rf_log(RF_LOG_WARN, "devices", "device %s is in quarantine by rule %s", ev->device, ev->rule);
+		rf_log(RF_LOG_WARN, "devices", "device %s is in quarantine by %s %s", ev->device, by(ev), ev->rule);
 	} else if (rc != RF_OK) {
 		rf_ctl_abort(c);
-		rf_log(RF_LOG_ERROR, "devices", "device %s is in quarantine by rule %s only until the next start: %s", ev->device,
-		       ev->rule, e.text);
+		rf_log(RF_LOG_ERROR, "devices", "device %s is in quarantine by %s %s only until the next start: %s", ev->device,
+		       by(ev), ev->rule, e.text);
 	}
 	rf_ctl_sever(c, ev->device);
 }

@@ -13,6 +13,7 @@ struct rf_identity_event {
 	/* One of them: a new device; the first key of a known one (device, bind_value, pin); one that a rule moved to quarantine
 	 * (device, rule, and in subject its description); a certificate of no device. */
 	bool created, pinned, quarantined, unknown;
+	bool attack;               /* of one in quarantine: `rule` is the id of an attack */
 	char device[RF_ID_LEN + 1];
 	char class_id[RF_ID_LEN + 1];
 	char root_id[RF_ID_LEN + 1];

@@ -37,6 +37,7 @@ struct rf_class {
 	uint32_t request_burst;
 	uint32_t class_max_connections; /* all devices of the class together; 0: no bound */
 	uint32_t class_max_requests;  /* the same, in flight */
+	bool flood_exempt;            /* its devices are never met as attackers */
 };
 
 struct rf_zone {

@@ -147,7 +147,8 @@ struct rf_http_edge {
 	struct rf_http_conf conf;
 	struct rf_limiter *limiters;      /* request rates by class slot (limits.c) */
 	size_t limiter_count;
-	struct rf_limiter *address_rate;  /* made at first use */
+	struct rf_limiter *address_rate;  /* made at first use, as is the next */
+	struct rf_limiter *throttled;     /* devices whose use says so */
 	void (*sample)(void *arg, struct rf_str line);
 	uint32_t samples[RF_SAMPLE_CLASSES + 1], sample_minute; /* taken in this minute by class; the last: of no device */
 	void (*local)(void *arg, struct rf_local_request *q);
@@ -231,6 +232,7 @@ void judge_counts(struct rf_http_conn *c); /* the answer is there, or will not b
 
 /* limits.c: RF_OK, or RF_E_RATE and the seconds to wait */
 int limits_rate(struct rf_http_conn *c, const struct rf_class *class, unsigned *ret_wait_s);
+int limits_throttle(struct rf_http_conn *c, unsigned *ret_wait_s);
 int limits_address(struct rf_http_conn *c, unsigned *ret_wait_s);
 bool limits_requests_enter(struct request *q, uint16_t slot, uint32_t max);
 void limits_requests_leave(struct request *q);

@@ -35,14 +35,14 @@ void limits_requests_leave(struct request *q)
 	q->class_counted = false;
 }
 
-static struct rf_limiter *address_limiter(struct rf_http_edge *e)
+/* So many a second and at once; made at first use, and anew when the number has changed. */
+static struct rf_limiter *of_second(struct rf_limiter **at, uint32_t most)
 {
-	uint32_t most = e->conf.requests_per_address;
-	struct rf_limiter *l = e->address_rate;
+	struct rf_limiter *l = *at;
 	struct rf_rate rate;
 	if (l && l->table.entries && l->burst == most)
 		return l;
-	if (!l && !(l = e->address_rate = calloc(1, sizeof *l)))
+	if (!l && !(l = *at = calloc(1, sizeof *l)))
 		return NULL;
 	if (rf_rate_make(most, RF_NS_S, most, &rate))
 		return NULL;
@@ -55,9 +55,23 @@ int limits_address(struct rf_http_conn *c, unsigned *ret_wait_s)
 {
 	if (!c->edge->conf.requests_per_address)
 		return RF_OK;
-	struct rf_limiter *l = address_limiter(c->edge);
+	struct rf_limiter *l = of_second(&c->edge->address_rate, c->edge->conf.requests_per_address);
 	uint64_t wait = RF_NS_S;
 	struct rf_str key = { (const char *)c->client.src.b, sizeof c->client.src.b };
+	int r = l ? rf_rate_take(&l->table, key, conn_now(c), 1, &wait) : RF_E_RATE;
+	if (r)
+		*ret_wait_s = (unsigned)((wait + RF_NS_S - 1) / RF_NS_S);
+	return r;
+}
+
+int limits_throttle(struct rf_http_conn *c, unsigned *ret_wait_s)
+{
+	uint32_t most = c->client.device ? atomic_load_explicit(&rf_device_use(c->client.device)->throttle, memory_order_relaxed) : 0;
+	if (!most)
+		return RF_OK;
+	struct rf_limiter *l = of_second(&c->edge->throttled, most);
+	uint64_t wait = RF_NS_S;
+	struct rf_str key = { (const char *)&c->client.device, sizeof c->client.device };
 	int r = l ? rf_rate_take(&l->table, key, conn_now(c), 1, &wait) : RF_E_RATE;
 	if (r)
 		*ret_wait_s = (unsigned)((wait + RF_NS_S - 1) / RF_NS_S);
@@ -108,8 +122,11 @@ void limits_fini(struct rf_http_edge *e)
 		rf_rate_table_fini(&e->limiters[i].table);
 	if (e->address_rate)
 		rf_rate_table_fini(&e->address_rate->table);
+	if (e->throttled)
+		rf_rate_table_fini(&e->throttled->table);
 	free(e->address_rate);
-	e->address_rate = NULL;
+	free(e->throttled);
+	e->address_rate = e->throttled = NULL;
 	free(e->limiters);
 	e->limiters = NULL;
 	e->limiter_count = 0;

@@ -153,6 +153,10 @@ static enum step check_limits(struct rf_http_conn *c)
 		return refuse(c, 429, RF_REASON_REQUESTS, NULL);
 	if (!limits_requests_enter(q, rf_device_class_slot(c->client.device), q->class ? q->class->class_max_requests : 0))
 		return refuse(c, 429, RF_REASON_REQUESTS, "all devices of the class together have too many requests under way");
+	if (limits_throttle(c, &wait_s)) {
+		q->retry_after = wait_s;
+		return refuse(c, 429, RF_REASON_THROTTLED, NULL);
+	}
 	if (limits_rate(c, q->class, &wait_s)) {
 		q->retry_after = wait_s;
 		return refuse(c, 429, RF_REASON_RATE, NULL);

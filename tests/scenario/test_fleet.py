@@ -1,0 +1,115 @@
+"""Devices of ours that attack: floods and requests of bots are throttled, then quarantined; calm devices and exempt classes are not."""
+import threading
+import time
+
+import pytest
+
+from client import Gone
+from edge import until
+
+LEARN = 3
+WITHIN = 2.5  # seconds until quarantine: two, and how long the API takes to say so on a busy machine
+
+
+@pytest.fixture(scope="module")
+def boot():
+    return {"workers": 2, "floods": {"learn": f"{LEARN}s", "floor": 60}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def learned(edge):
+    time.sleep(LEARN + 1)
+
+
+class Sender(threading.Thread):
+    """One device on one connection, a request every so often, until it is over or let go."""
+
+    def __init__(self, edge, host, device, every=0.0, headers=()):
+        super().__init__(daemon=True)
+        self.edge, self.host, self.device, self.every, self.headers = edge, host, device, every, headers
+        self.statuses, self.over, self.ended_at = [], threading.Event(), None
+        self.start()
+
+    def run(self):
+        try:
+            with self.edge.client(self.host, self.device) as c:
+                while not self.over.wait(self.every):
+                    self.statuses.append(c.get("/", *self.headers).status)
+        except (Gone, OSError):
+            self.ended_at = time.monotonic()
+
+    def stop(self):
+        self.over.set()
+        self.join(10)
+
+
+def state(edge, device):
+    return edge.api("GET", f"/accounts/{{account}}/devices/{device.id}")["state"]
+
+
+def attacks(edge, device):
+    return edge.api("GET", f"/accounts/{{account}}/attacks?host=device:{device.id}")
+
+
+def test_a_flood_of_a_device(edge, app, host):
+    hacked, calm = edge.device("hacked"), edge.device("calm")
+    beside = Sender(edge, host, calm, 0.1)
+    began = time.monotonic()
+    sender = Sender(edge, host, hacked)
+    until(lambda: state(edge, hacked) == "quarantined", 10)
+    assert time.monotonic() - began < WITHIN
+    sender.join(5)
+    assert sender.ended_at, "its connection ends"
+    first = sender.statuses.index(429)
+    assert set(sender.statuses[:first]) == {200} and set(sender.statuses[first:]) <= {200, 429, 403}
+    assert sender.statuses[first:].count(200) <= 10, "five a second are let through"
+    until(lambda: attacks(edge, hacked)[0]["status"] == "ended")
+    attack, = attacks(edge, hacked)
+    assert attack["vector"] == "device_flood" and attack["device_id"] == hacked.id
+    assert attack["counter"]["value"] > attack["counter"]["threshold"] >= 60
+    assert attack["measure"] == "the device was throttled, then quarantined"
+    assert attack["stopped"] > 0 and attack["requests"] >= attack["stopped"]
+    edge.wait_record(AttackVector="device_flood", DeviceID=hacked.id)
+    assert edge.metric("ringfence_attacks_total", vector="device_flood") == 1
+    assert edge.metric("ringfence_refused_total", reason="throttled") > 0
+    assert edge.api("GET", f"/accounts/{{account}}/devices/{hacked.id}")["reason"].startswith(f"attack {attack['id']}: ")
+    beside.stop()
+    assert set(beside.statuses) == {200} and state(edge, calm) == "active"
+
+    assert edge.get(host, "/", hacked).status == 403
+    edge.cli("device", "activate", "hacked", check=0)
+    with edge.client(host, hacked) as c:
+        assert [c.get("/").status for _ in range(12)] == [200] * 12, "neither quarantined nor throttled"
+
+
+def test_requests_of_a_bot(edge, app, host):
+    infected = edge.device("infected")
+    sender = Sender(edge, host, infected, 0.4, [("User-Agent", "Hello, World")])
+    until(lambda: state(edge, infected) == "quarantined", 10)
+    sender.stop()
+    until(lambda: attacks(edge, infected)[0]["status"] == "ended")
+    attack, = attacks(edge, infected)
+    assert attack["vector"] == "device_bot" and attack["measure"] == "the device was throttled, then quarantined"
+    reason = edge.api("GET", f"/accounts/{{account}}/devices/{infected.id}")["reason"]
+    assert reason == f"attack {attack['id']}: requests of the bot mirai"
+
+
+def test_one_that_stops_is_let_go(edge, app, host):
+    hasty = edge.device("hasty")
+    with edge.client(host, hasty) as c:
+        until(lambda: c.get("/").status == 429, 5, 0)
+    until(lambda: attacks(edge, hasty)[0]["status"] == "ended", 20)
+    assert state(edge, hasty) == "active" and attacks(edge, hasty)[0]["measure"] == "the device is throttled"
+    with edge.client(host, hasty) as c:
+        assert [c.get("/").status for _ in range(12)] == [200] * 12
+
+
+def test_an_exempt_class(edge, app, host):
+    edge.klass("meters")
+    edge.cli("class", "edit", "meters", "--flood-exempt", check=0)
+    meter = edge.device("meter", "meters")
+    sender = Sender(edge, host, meter, 0, [("User-Agent", "Hello, World")])
+    time.sleep(3)
+    sender.stop()
+    assert len(sender.statuses) > 200 and set(sender.statuses) == {200}
+    assert state(edge, meter) == "active" and attacks(edge, meter) == []
