@@ -28,10 +28,12 @@ struct rf_packet_facts {
 	__u32 ip_at, l4_at, l4_len;           /* places in the frame; of what follows the headers of IP */
 	__u32 sport, dport, tcp_flags, icmp_type, icmp_code;
 	__u32 cpu, size;                      /* size of the frame */
+	__u32 want;                           /* a rule by its number, and one more; 0: none */
 	/* the answer */
 	__u32 verdict;
 	__u32 rule;                           /* the number of the last rule that matched, and one more; 0: none */
 	__u32 log;                            /* its match is to be recorded */
+	__u32 wanted;                         /* the rule `want` matched */
 };
 
 /* Which rule is counted under which number, so that the next process knows: "" for a number that is free. */

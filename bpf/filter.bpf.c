@@ -136,13 +136,14 @@ RF_INLINE int spared(const struct rf_filter_conf *k, const struct rf_frame *f)
 }
 
 /* Hand the frame to the rules, which go on to rf_after; comes back where there are none. */
-RF_INLINE void ask_rules(struct xdp_md *ctx, const struct rf_frame *f, __u32 size)
+RF_INLINE void ask_rules(struct xdp_md *ctx, const struct rf_filter_conf *k, const struct rf_frame *f, __u32 size)
 {
 	__u32 zero = 0, cpu = bpf_get_smp_processor_id() & (RF_FILTER_CPUS - 1);
 	struct rf_asked *a = bpf_map_lookup_elem(&rf_facts, &zero);
 	if (!a)
 		return;
 	rf_facts_fill(f, cpu, size, &a->facts);
+	a->facts.want = k->capture_rule;
 	a->frame = *f;
 	bpf_tail_call(ctx, &rf_programs, RF_PROGRAM_RULES);
 }
@@ -159,7 +160,7 @@ RF_INLINE enum rf_drop decide(struct xdp_md *ctx, const struct rf_filter_conf *k
 	if (f->proto == RF_PROTO_UDP && !f->part && k->reflect[f->sport >> 6 & (RF_REFLECT_WORDS - 1)] >> (f->sport & 63) & 1)
 		return RF_DROP_REFLECTION;
 	if (k->rules)
-		ask_rules(ctx, f, size);
+		ask_rules(ctx, k, f, size);
 	return rates(ctx, k, f);
 }
 
@@ -172,7 +173,7 @@ RF_INLINE int finish(struct xdp_md *ctx, const struct rf_filter_conf *k, struct 
 		return XDP_DROP;
 	counts->frames[i]++;
 	counts->bytes[i] += size;
-	rf_show(ctx, k, counts, (enum rf_drop)i, size, asked ? asked->rule : 0, asked ? asked->log : 0);
+	rf_show(ctx, k, counts, (enum rf_drop)i, size, asked);
 	return i <= RF_DROP_LAST_PASS ? XDP_PASS : i == RF_DROP_COOKIE ? XDP_TX : XDP_DROP;
 }
 

@@ -83,7 +83,7 @@ struct rf_filter_conf {
 	__u8 cookies;                  /* enum rf_cookies */
 	__u8 unused[5];
 	__u16 samples;                 /* of dropped frames: so many a second for each reason and processor */
-	__u16 capture_rule;            /* all frames whose last match is this number less one; 0: none */
+	__u16 capture_rule;            /* all frames that the rule of this number less one matches; 0: none */
 	__u64 capture_why;             /* a bit for each reason: all its frames */
 	__u32 spare[4];                /* in network order */
 	__u64 reflect[RF_REFLECT_WORDS];

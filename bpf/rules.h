@@ -52,5 +52,5 @@ RF_INLINE void rf_facts_fill(const struct rf_frame *f, __u32 cpu, __u32 size, st
 	to->size = size;
 	to->parity = 0;
 	to->verdict = RF_RULES_PASS;
-	to->rule = to->log = 0;
+	to->want = to->rule = to->log = to->wanted = 0;
 }

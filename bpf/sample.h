@@ -1,5 +1,6 @@
 /* bpf/sample: frames that are shown to the user side: a few of each reason a second, and what somebody captures. */
 #pragma once
+#include "facts.h"
 #include "filter.h"
 
 struct rf_budget { /* of a processor */
@@ -36,12 +37,12 @@ RF_INLINE int rf_afford(const struct rf_filter_conf *k, enum rf_drop why)
 	return 1;
 }
 
-/* `rule`: the number of the last rule that matched, and one more; `log`: its match is to be recorded. */
+/* `asked`: what rules answered; NULL where none were. */
 RF_INLINE void rf_show(struct xdp_md *ctx, const struct rf_filter_conf *k, struct rf_filter_counts *counts, enum rf_drop why, __u32 size,
-	__u32 rule, __u32 log)
+	const struct rf_packet_facts *asked)
 {
-	int drop = why > RF_DROP_COOKIE && (why != RF_DROP_RULE || log);
-	int capture = (k->capture_why >> why & 1) || (rule && rule == k->capture_rule);
+	int log = asked && asked->log, drop = why > RF_DROP_COOKIE && (why != RF_DROP_RULE || log);
+	int capture = (k->capture_why >> why & 1) || (asked && asked->wanted);
 	if (!capture && !(drop || log))
 		return;
 	int record = (drop || log) && k->samples && rf_afford(k, why);
@@ -56,7 +57,7 @@ RF_INLINE void rf_show(struct xdp_md *ctx, const struct rf_filter_conf *k, struc
 	s->at_ns = bpf_ktime_get_ns();
 	s->size = size;
 	s->n = 0;
-	s->rule = (__u16)rule;
+	s->rule = asked ? (__u16)asked->rule : 0;
 	s->why = (__u8)why;
 	s->kind = (__u8)((record ? RF_SAMPLE_RECORD : 0) | (capture ? RF_SAMPLE_CAPTURE : 0));
 	asm volatile("" : "+r"(n)); /* the verifier wants to see the next line */

@@ -62,7 +62,7 @@ static struct rf_captures *captures_of(void *ctx) { return ((struct rf_api_edge 
 
 static int ready(void *ctx, struct rf_err *e)
 {
-	return captures_of(ctx) ? RF_OK : rf_fail(e, RF_E_UNSUPPORTED, "the edge is not up yet");
+	return captures_of(ctx) ? RF_OK : rf_fail(e, RF_E_UNSUPPORTED, "nothing can be captured while the edge comes up or goes down");
 }
 
 static json_t *captures(void *ctx) { return captures_of(ctx) ? rf_captures_list(captures_of(ctx)) : json_array(); }

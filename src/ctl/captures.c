@@ -36,7 +36,7 @@ struct capture {
 	unsigned why;
 	size_t limit, n, bytes;
 	int64_t seconds, began;
-	uint64_t until;
+	uint64_t since, until;
 	bool running;
 	struct kept *v;
 };
@@ -127,8 +127,7 @@ static void end(struct rf_captures *t, struct capture *k)
 static void keep(struct rf_captures *t, struct capture *k, const struct rf_shown *s)
 {
 	struct rf_str rule = rule_of(t, s);
-	bool wanted = k->rule[0] ? rf_str_eq(rule, rf_str_z(k->rule)) : s->why == k->why;
-	if (!k->running || !wanted)
+	if (!k->running || s->at_ns < k->since) /* for one before */
 		return;
 	uint8_t *bytes = malloc(s->n + 1u);
 	if (!bytes || k->n == k->limit || k->bytes + s->n > CAPTURE_BYTES) {
@@ -252,7 +251,8 @@ int rf_captures_start(struct rf_captures *t, const json_t *body, json_t **ret, s
 		capture_fini(&t->v[--t->n]);
 	memmove(t->v + 1, t->v, t->n++ * sizeof *t->v);
 	k.began = t->c->clock.wall(t->c->clock.ctx);
-	k.until = t->c->clock.mono(t->c->clock.ctx) + (uint64_t)k.seconds * RF_NS_S;
+	k.since = t->c->clock.mono(t->c->clock.ctx);
+	k.until = k.since + (uint64_t)k.seconds * RF_NS_S;
 	k.running = true;
 	t->v[0] = k;
 	rf_shield_capture(t->c->shield, k.rule[0] ? number + 1 : 0, k.rule[0] ? 0 : 1ull << k.why);
@@ -278,6 +278,7 @@ json_t *rf_captures_list(struct rf_captures *t)
 
 int rf_captures_get(struct rf_captures *t, const char *id, json_t **ret, struct rf_err *e)
 {
+	look(t);
 	struct capture *k = find(t, id, e);
 	return k ? give(shown(k), ret, e) : RF_E_NOT_FOUND;
 }

@@ -439,11 +439,20 @@ static void ended(struct rf_loop *loop, struct rf_msg *m)
 		rf_loop_stop(loop);
 }
 
+static void captures_down(struct engine *g)
+{
+	if (!g->ctl.priv)
+		return;
+	rf_captures_free(g->ctl.priv->captures);
+	g->ctl.priv->captures = NULL;
+}
+
 static void drain_within(struct engine *g, uint64_t bound_ns)
 {
 	if (g->draining)
 		return;
 	g->draining = true;
+	captures_down(g); /* who takes over reads the frames */
 	for (size_t i = 0; i < g->ctl.worker_count; i++) {
 		g->ends[i] = (struct worker_end){ .msg.run = ended, .engine = g };
 		if (g->ctl.workers[i])
@@ -532,8 +541,7 @@ static void attacks_down(struct engine *g)
 {
 	if (!g->ctl.priv)
 		return;
-	rf_captures_free(g->ctl.priv->captures);
-	g->ctl.priv->captures = NULL;
+	captures_down(g);
 	rf_frame_attacks_free(g->ctl.priv->frame_attacks);
 	g->ctl.priv->frame_attacks = NULL;
 	rf_attacks_free(g->ctl.priv->attacks);

@@ -549,7 +549,12 @@ static void act(struct compiling *c, unsigned number, uint32_t set_end, uint32_t
 {
 	const struct rf_rule *r = c->rule;
 	bool last = r->action == RF_ACT_BLOCK || r->action == RF_ACT_ALLOW;
+	uint32_t unwanted = asm_label(&c->a);
 	count(c, number);
+	asm_load(&c->a, BPF_W, R1, FACTS, FACT(want));
+	asm_if(&c->a, BPF_JNE, R1, number + 1, unwanted);
+	answer(c, FACT(wanted), 1);
+	asm_place(&c->a, unwanted);
 	if (last || r->logging || r->action == RF_ACT_LOG) {
 		answer(c, FACT(rule), number + 1);
 		answer(c, FACT(log), r->logging || r->action == RF_ACT_LOG);

@@ -1,6 +1,7 @@
 /* shield/frames: see frames.h. The kernel's layout [linux/bpf.h, BPF_MAP_TYPE_RINGBUF]: a page with the consumer's position, a page with
  * the producer's, then the ring, mapped twice so that a record never wraps. A record is a header of 8 bytes (length with two
- * flags), and its bytes, rounded up to 8.
+ * flags), and its bytes, rounded up to 8. All of ours are of one size: where another stands, another process has read beside us (two
+ * may for a moment, while one takes over from the other), and reading goes on with what comes next.
  */
 #include "shield/frames.h"
 #include <linux/bpf.h>
@@ -40,15 +41,21 @@ unsigned rf_frames_take(struct rf_frames *f, unsigned most, void (*each)(void *c
 	while (n < most && at < end) {
 		const uint8_t *record = f->made + f->page + (at & (RF_SAMPLES_SIZE - 1));
 		uint32_t length = __atomic_load_n((const uint32_t *)(const void *)record, __ATOMIC_ACQUIRE);
+		size_t size = length & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+		if (size != sizeof(struct rf_shown)) {
+			at = UINT64_MAX;
+			break;
+		}
 		if (length & BPF_RINGBUF_BUSY_BIT) /* it is being written */
 			break;
-		size_t size = length & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
-		if (!(length & BPF_RINGBUF_DISCARD_BIT) && size == sizeof(struct rf_shown)) {
+		if (!(length & BPF_RINGBUF_DISCARD_BIT)) {
 			each(ctx, (const struct rf_shown *)(const void *)(record + HEADER));
 			n++;
 		}
 		at += (size + HEADER + 7) & ~(size_t)7;
 		__atomic_store_n(f->taken, at, __ATOMIC_RELEASE);
 	}
+	if (at > end) /* there is no entry here */
+		__atomic_store_n(f->taken, end, __ATOMIC_RELEASE);
 	return n;
 }

@@ -90,15 +90,31 @@ static void one_that_is_being_written_is_waited_for(void **state)
 	assert_int_equal(seen[2], 3);
 }
 
-static void what_is_discarded_or_of_another_size_is_passed_over(void **state)
+static void what_is_discarded_is_passed_over(void **state)
 {
 	(void)state;
 	put(1, sizeof(struct rf_shown), BPF_RINGBUF_DISCARD_BIT);
-	put(2, 24, 0);
-	put(3, 0, 0);
 	put(4, sizeof(struct rf_shown), 0);
 	assert_int_equal(rf_frames_take(&frames, 9, each, seen), 1);
 	assert_int_equal(seen[0], 4);
+	assert_int_equal(taken, *produced());
+}
+
+static void a_place_that_is_no_entry_is_left_for_what_comes(void **state)
+{
+	static const uint32_t none[] = { 24, 0, 0x3fffffff, BPF_RINGBUF_BUSY_BIT | 24 };
+	(void)state;
+	for (unsigned i = 0; i < sizeof none / sizeof *none; i++) {
+		put(1, 24, 0);
+		memcpy(made + PAGE + (taken & (RF_SAMPLES_SIZE - 1)), &none[i], sizeof none[i]);
+		put(2, sizeof(struct rf_shown), 0);
+		assert_int_equal(rf_frames_take(&frames, 9, each, seen), 0);
+		assert_int_equal(taken, *produced());
+		put(3, sizeof(struct rf_shown), 0);
+		assert_int_equal(rf_frames_take(&frames, 9, each, seen), 1);
+	}
+	taken += 8; /* beyond what was made */
+	assert_int_equal(rf_frames_take(&frames, 9, each, seen), 0);
 	assert_int_equal(taken, *produced());
 }
 
@@ -131,7 +147,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(entries_come_in_order_and_no_more_than_asked_for), T(one_that_is_being_written_is_waited_for),
-		T(what_is_discarded_or_of_another_size_is_passed_over), T(an_entry_over_the_end_of_the_ring_is_whole),
+		T(what_is_discarded_is_passed_over), T(a_place_that_is_no_entry_is_left_for_what_comes), T(an_entry_over_the_end_of_the_ring_is_whole),
 		T(without_a_ring_there_is_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

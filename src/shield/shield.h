@@ -54,7 +54,7 @@ void rf_shield_ask_rules(struct rf_shield *s, bool on);
 /* The frames that the kernel filter shows; NULL without one. */
 struct rf_frames;
 struct rf_frames *rf_shield_frames(struct rf_shield *s);
-/* Show all frames that the rule counted under number `rule` - 1 (0: none) matched last, and those of these reasons (a bit each). */
+/* Show all frames that the rule counted under number `rule` - 1 (0: none) matches, and those of these reasons (a bit each). */
 void rf_shield_capture(struct rf_shield *s, unsigned rule, uint64_t reasons);
 
 bool rf_shield_in_kernel(const struct rf_shield *s);

@@ -171,6 +171,12 @@ def test_scopes(edge):
     assert writer("POST", CLASSES, {"name": "by-writer"}).status in (200, 201)
     assert writer("POST", "/accounts/{account}/devices", {"name": "x", "class": "by-writer"}).status == 403
     assert Tls(edge, token(edge, "*")["value"])("GET", "/accounts/{account}/devices").status == 200
+    wall = Tls(edge, token(edge, "firewall:read")["value"])
+    assert wall("GET", "/accounts/{account}/shield").status == 200
+    assert wall("GET", "/accounts/{account}/pcaps").status == 403, "who sees counters does not see what is in frames"
+    frames = Tls(edge, token(edge, "pcaps:read")["value"])
+    assert frames("GET", "/accounts/{account}/pcaps").status == 200
+    assert frames("POST", "/accounts/{account}/pcaps", {"reason": "denied"}).status == 403
 
 
 def test_no_escalation(edge):

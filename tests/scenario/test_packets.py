@@ -174,6 +174,11 @@ def test_a_capture_shows_what_a_rule_hits_and_records_say_so(net, walled, echo, 
     assert blocked["Layer"] == "packet" and blocked["Reason"] == "a rule of the phase packet blocks it" and blocked["PolicyName"] == "no coap"
     assert pings(net, "10.77.0.3")
     assert e.wait_record(Type="packet", Action="log")["SourceIP"] == "10.77.0.3"
+    put(e, {"ref": "seen", "expression": "udp.dstport ge 5000", "action": "log"}, {"ref": "udp", "expression": "udp.dstport eq 5683"})
+    p = pcap("--rule", "seen", "--count", "2")
+    assert echo.answers("10.77.0.2", 2) == 0
+    out, err = p.communicate(timeout=20)
+    assert p.returncode == 0 and len(frames_of(out)) == 2, "also where another rule decides after it"
 
 
 def test_a_capture_by_reason_ends_by_itself_or_when_it_is_stopped(net, walled, echo, pcap, tmp_path):
