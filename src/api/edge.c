@@ -15,6 +15,7 @@
 #include "ctl/crl.h"
 #include "ctl/devices.h"
 #include "ctl/explain.h"
+#include "ctl/frame_attacks.h"
 #include "ctl/record_find.h"
 #include "ctl/port_gate.h"
 #include "ctl/private.h"
@@ -173,7 +174,7 @@ static double of_lists(size_t (*of)(const struct rf_list *l))
 
 static double g_attacks(struct rf_ctl *c)
 {
-	return rf_attacks_active(c->priv->attacks);
+	return rf_attacks_active(c->priv->attacks) + rf_frame_attacks_active(c->priv->frame_attacks);
 }
 
 static double g_list_entries(struct rf_ctl *c)

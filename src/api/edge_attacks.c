@@ -1,6 +1,7 @@
 /* api/edge_attacks: the API's questions about attacks to ctl/attacks. */
 #include "api/edge.h"
 #include "ctl/attacks.h"
+#include "ctl/frame_attacks.h"
 #include "ctl/private.h"
 
 static struct rf_attacks *attacks(void *ctx) { return ((struct rf_api_edge *)ctx)->ctl->priv->attacks; }
@@ -11,6 +12,7 @@ static void live(void *ctx, const char *id, json_t *object)
 {
 	if (attacks(ctx))
 		rf_attacks_live(attacks(ctx), id, object);
+	rf_frame_attacks_live(((struct rf_api_edge *)ctx)->ctl->priv->frame_attacks, id, object);
 }
 
 static int drop(void *ctx, const char *id, const char *actor, bool dry_run, struct rf_err *e)

@@ -1,5 +1,5 @@
 /* ctl/attack_alert: the documented alert about an attack, for the webhook: advanced_ddos_attack_l7_alert of a flood of requests,
- * advanced_ddos_attack_l4_alert of one of TLS handshakes.
+ * advanced_ddos_attack_l4_alert of one of TLS handshakes or of frames.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,13 +36,18 @@ static json_t *data_of(const struct rf_attack *a)
 	return j;
 }
 
+json_t *rf_attack_envelope(struct rf_ctl *c, const char *id, const char *type, bool ended, struct rf_str text, json_t *data)
+{
+	return json_pack("{s:s, s:s%, s:o, s:I, s:s, s:s, s:s, s:s, s:s, s:s}", "name", "Ringfence attack", "text", text.p, text.n, "data", data,
+		"ts", (json_int_t)(c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S), "account_id", c->account_id, "policy_id", "", "policy_name", "floods",
+		"alert_type", type, "alert_correlation_id", id, "alert_event", ended ? "ALERT_STATE_EVENT_END" : "ALERT_STATE_EVENT_START");
+}
+
 json_t *rf_attack_alert(struct rf_ctl *c, const struct rf_attack *a)
 {
 	RF_BUF_AUTO text = { 0 };
 	rf_buf_printf(&text, "%s on %s %s: up to %u a second, usually %u", a->vector, a->flood->host, a->ended ? "has ended" : "has begun",
 		      a->flood->peak, a->flood->usual);
-	return json_pack("{s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s, s:s}", "name", "Ringfence attack", "text", rf_buf_z(&text), "data", data_of(a),
-		"ts", (json_int_t)(c->clock.wall(c->clock.ctx) / (int64_t)RF_NS_S), "account_id", c->account_id, "policy_id", "", "policy_name", "floods",
-		"alert_type", a->port ? "advanced_ddos_attack_l4_alert" : "advanced_ddos_attack_l7_alert", "alert_correlation_id", a->id, "alert_event",
-		a->ended ? "ALERT_STATE_EVENT_END" : "ALERT_STATE_EVENT_START");
+	return rf_attack_envelope(c, a->id, a->port ? "advanced_ddos_attack_l4_alert" : "advanced_ddos_attack_l7_alert", a->ended,
+		rf_buf_str(&text), data_of(a));
 }

@@ -85,6 +85,8 @@ unsigned rf_attack_fleet_active(const struct rf_attack_fleet *f);
 
 /* attack_alert.c: the documented envelope, of its beginning or its end. NULL without memory. */
 json_t *rf_attack_alert(struct rf_ctl *c, const struct rf_attack *a);
+/* The envelope around any attack's `data`, which it takes. NULL without memory. */
+json_t *rf_attack_envelope(struct rf_ctl *c, const char *id, const char *type, bool ended, struct rf_str text, json_t *data);
 /* attack_doc.c: as it is stored and told, into `object`. `stopped`: by all of its rules. */
 void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object);
 json_t *rf_attack_terms(const struct rf_signature *g);

@@ -1,8 +1,10 @@
 """Access rules: sources that may never, or always, reach the edge; in the workers, and in the kernel filter."""
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -428,6 +430,36 @@ def talk(net, address):
     return done.stdout.split()
 
 
+HOOK = """
+import http.server, sys
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        sys.stdout.write(self.rfile.read(int(self.headers['Content-Length'])).decode().replace('\\n', ' ') + '\\n')
+        sys.stdout.flush()
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+server = http.server.HTTPServer(('127.0.0.1', 8099), Hook)
+print('ready', flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def hook(net):
+    """A webhook in the edge's namespace: a function that gives all that it was told."""
+    told = []
+    child = subprocess.Popen(net.inside(net.edge, "/usr/bin/python3", "-c", HOOK), stdout=subprocess.PIPE, text=True)
+    child.stdout.readline()
+    reader = threading.Thread(target=lambda: told.extend(json.loads(line) for line in iter(child.stdout.readline, "")), daemon=True)
+    reader.start()
+    yield told
+    child.kill()
+    child.wait()
+    reader.join()
+
+
 def counted(e, why):
     return e.api("GET", "/accounts/{account}/shield")["frames"][why]
 
@@ -453,6 +485,33 @@ def test_syn_cookies_let_clients_in_during_a_flood(net, walled, serve, mode, add
     attack = until(lambda: [a for a in e.api("GET", "/accounts/{account}/attacks?status=ended") if a["vector"] == "syn_flood"], 20)[0]
     assert attack["packets"] > 2000 and attack["peak_packets_per_second"] >= 1000 and attack["ended_at"]
     assert e.wait_record(AttackVector="syn_flood", AttackEvent="end")["AttackID"] == attack["id"]
+
+
+def test_a_flood_of_frames_is_reported_as_it_is_and_told_to_the_webhook(net, walled, serve, hook):
+    e = walled
+    e.boot["shield"].update(syn_rate=50)
+    e.boot["alerts"] = {"webhook": "http://127.0.0.1:8099/"}
+    started(e, net, "generic")
+
+    def attack():
+        return [a for a in e.api("GET", "/accounts/{account}/attacks") if a["vector"] == "syn_flood"][0]
+    with Flood(net, "10.77.0.1", 7):
+        until(lambda: counted(e, "cookie") > 2000)
+        first = until(lambda: [a for a in e.api("GET", "/accounts/{account}/attacks") if a["vector"] == "syn_flood"])[0]
+        until(lambda: attack()["packets"] > first["packets"] + 2000)
+        now = attack()
+        assert now["status"] == "active" and now["packets_per_second"] > 0 and now["megabits_per_second"] > 0
+        assert now["counter"]["threshold"] == 1000 and now["counter"]["usual"] == 0
+        until(lambda: hook)
+    until(lambda: len(hook) == 2, 30)
+    assert [h["alert_event"] for h in hook] == ["ALERT_STATE_EVENT_START", "ALERT_STATE_EVENT_END"]
+    for h in hook:
+        assert h["alert_type"] == "advanced_ddos_attack_l4_alert" and h["alert_correlation_id"] == first["id"]
+        d = h["data"]
+        assert d["attack_id"] == first["id"] and d["attack_vector"] == "syn_flood" and d["protocol"] == "TCP" and d["rule_id"] == "cookie"
+        assert d["packets_per_second"] >= 1000 and d["megabits_per_second"] > 0 and d["start_time"] and d["mitigation"] == "block"
+    assert not hook[0]["data"]["end_time"] and hook[1]["data"]["end_time"]
+    assert hook[1]["data"]["packets_per_second"] == attack()["peak_packets_per_second"]
 
 
 def test_syn_cookies_take_clients_without_options_and_no_forged_numbers(net, walled, serve):
