@@ -225,7 +225,7 @@ static json_t *shield(void *ctx)
 	}
 	char gate[RF_WALL_TEXT];
 	rf_wall_gate(c, gate);
-	return json_pack("{s:b, s:s, s:s, s:I, s:o, s:o, s:o}", "in_kernel", rf_shield_in_kernel(c->shield), "interfaces",
+	return json_pack("{s:b, s:s, s:s, s:I, s:o, s:o, s:o}", "in_kernel", c->priv->nft || rf_shield_in_kernel(c->shield), "interfaces",
 		c->boot->shield_interfaces, "gate", gate, "access_rules", (json_int_t)rf_access_count(c->priv->access), "frames", frames,
 		"bytes", bytes, "packet_rules", rf_packets_status(c));
 }

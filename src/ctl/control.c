@@ -7,6 +7,7 @@
 #include "ctl/packets.h"
 #include "ctl/patches.h"
 #include "ctl/private.h"
+#include "ctl/wall.h"
 #include "ctl/worker.h"
 #include "records/counters.h"
 #include "records/log.h"
@@ -248,7 +249,9 @@ static int follow_access(struct rf_ctl *c, struct rf_err *e)
 	for (size_t i = 0; i < p->touched_count && rc == RF_OK; i++)
 		if (p->touched[i].kind == RF_KIND_ACCESS_RULE)
 			rc = rf_access_follow(c, p->access, p->touched[i].id, e);
-	return rc == RF_OK ? rf_access_settle(c, p->access, e) : rc;
+	if (rc == RF_OK)
+		rc = rf_access_settle(c, p->access, e);
+	return rc == RF_OK ? rf_wall_publish(c, e) : rc;
 }
 
 static void undo_access(struct rf_ctl *c)

@@ -161,17 +161,22 @@ static int filter_up(struct engine *g, struct rf_err *e)
 	int fds[RF_FILTER_MAP_COUNT];
 	char where[RF_REQUEST_TEXT];
 	size_t count = 0;
-	bool cookies = false;
-	int rc = rf_monitor_filter(g->monitor_fd, fds, RF_FILTER_MAP_COUNT, &count, &cookies, where, sizeof where, e);
+	uint32_t can = 0;
+	struct rf_ctl *c = &g->ctl;
+	int rc = rf_monitor_filter(g->monitor_fd, fds, RF_FILTER_MAP_COUNT, &count, &can, where, sizeof where, e);
 	if (rc == RF_OK && count)
-		rc = rf_shield_enter(g->ctl.shield, fds, count, cookies, e);
+		rc = rf_shield_enter(c->shield, fds, count, can & RF_FILTER_HAS_COOKIES, e);
 	if (rc == RF_OK)
-		rf_ctl_keep_packets(&g->ctl);
-	if (rc != RF_OK || !count)
+		rf_ctl_keep_packets(c);
+	c->priv->nft = rc == RF_OK && can & RF_FILTER_IS_NFT;
+	if (rc != RF_OK || !(count || c->priv->nft))
 		return rc;
-	rf_wall_follow(&g->ctl);
-	if (rc == RF_OK)
-		rf_log(RF_LOG_INFO, "shield", "the kernel filter follows the access rules: %s", where);
+	rf_wall_follow(c);
+	if (c->priv->nft) {
+		rf_wall_gate(c, where);
+		rf_wall_count(c);
+	}
+	rf_log(RF_LOG_INFO, "shield", "the kernel filter follows the access rules: %s", where);
 	return rc;
 }
 

@@ -7,6 +7,7 @@
 #include "ctl/attacks.h"
 #include "ctl/doc.h"
 #include "ctl/private.h"
+#include "ctl/wall.h"
 #include "records/log.h"
 #include "records/record.h"
 #include "shield/frame_flood.h"
@@ -141,6 +142,7 @@ static void on_time(struct rf_timer *t)
 {
 	struct rf_frame_attacks *a = RF_CONTAINER(t, struct rf_frame_attacks, timer);
 	struct rf_filter_counts now;
+	rf_wall_count(a->c);
 	rf_shield_counts(a->c->shield, &now);
 	for (int i = 0; i < VECTORS; i++) {
 		enum rf_drop c = vectors[i].counter;

@@ -150,7 +150,8 @@ const char *rf_packets_missing(const struct rf_ctl *c)
 {
 	const struct rf_packets *p = c->priv->packets;
 	if (!c->shield || !rf_shield_in_kernel(c->shield))
-		return "there is no kernel filter here (shield.interfaces), so no packet meets this rule";
+		return c->priv->nft ? "nft is in the kernel filter's place, which takes no such rules" :
+			"there is no kernel filter here (shield.interfaces), so no packet meets this rule";
 	return p->why[0] ? p->why : NULL;
 }
 

@@ -49,6 +49,8 @@ struct rf_ctl_private {
 	struct rf_port_gate *port_gate; /* NULL until it runs */
 	uint64_t certificates;      /* changes of client certificates so far: what our own CRL is made of */
 	int monitor_fd;             /* -1 without a monitor (tests) */
+	bool nft;                   /* nft is in the kernel filter's place */
+	uint64_t nft_has;           /* rf_shield_changes of what it was given */
 	const struct rf_plan *plan; /* of the boot file in force */
 	void (*site_changed)(struct rf_ctl *c); /* apps and origins: checks of health follow; NULL */
 };

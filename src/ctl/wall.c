@@ -1,29 +1,133 @@
 /* ctl/wall: see wall.h. */
 #include "ctl/wall.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "bpf/filter.h"
 #include "ctl/private.h"
 #include "monitor/client.h"
+#include "monitor/nft_policy.h"
+#include "records/log.h"
 #include "shield/shield.h"
 
-static void spare_operator(const struct rf_ctl *c)
+static struct rf_ip way_of_operator(const struct rf_ctl *c)
 {
 	const struct rf_boot_address *api = &c->boot->api_listen;
 	static const uint8_t any[16];
 	struct rf_ip ip = api->ip;
 	if (memcmp(ip.b, any, sizeof any) == 0)
 		ip.family = 0;
-	rf_shield_spare(c->shield, &ip, api->port);
+	return ip;
 }
+
+static void limits_of(const struct rf_boot *b, struct rf_shield_limits *ret)
+{
+	struct rf_str bad;
+	*ret = (struct rf_shield_limits){ .source = b->shield_source, .prefix = b->shield_prefix, .target = b->shield_target,
+		.syn = b->shield_syn, .cookies = (enum rf_shield_cookies)b->shield_cookies, .samples = (unsigned)b->shield_samples };
+	rf_boot_reflection(b, ret->reflect, &bad);
+}
+
+/* --- nft --- */
+
+static int add_rule(void *arg, const struct rf_prefix *at, enum rf_shield_mode mode)
+{
+	struct rf_buf *to = arg;
+	struct rf_nft_rule r = { .family = at->ip.family, .bits = at->bits, .mode = mode == RF_SHIELD_DENY ? RF_NFT_DENY : RF_NFT_ALLOW };
+	memcpy(r.address, at->ip.b, sizeof r.address);
+	rf_buf_add(to, (struct rf_str){ (const char *)&r, sizeof r });
+	return to->bad ? RF_E_NOMEM : RF_OK;
+}
+
+static int policy_of(const struct rf_ctl *c, struct rf_buf *to, struct rf_err *e)
+{
+	struct rf_shield_limits l;
+	struct rf_ip way = way_of_operator(c);
+	limits_of(c->boot, &l);
+	struct rf_nft_head h = { .magic = RF_NFT_MAGIC, .source = l.source, .prefix = l.prefix, .target = l.target,
+		.spare_port = c->boot->api_listen.port, .spare_family = way.family };
+	memcpy(h.spare, way.b, sizeof h.spare);
+	memcpy(h.reflect, l.reflect, sizeof h.reflect);
+	rf_buf_add(to, (struct rf_str){ (const char *)&h, sizeof h });
+	int rc = rf_shield_each(c->shield, add_rule, to);
+	if (rc != RF_OK || to->bad)
+		return rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+	size_t n = (to->n - sizeof h) / sizeof(struct rf_nft_rule);
+	if (n > RF_NFT_RULES_MAX)
+		return rf_fail(e, RF_E_FULL, "nft takes at most %d prefixes, and access rules come to %zu", RF_NFT_RULES_MAX, n);
+	h.count = (uint32_t)n;
+	memcpy(to->p, &h, sizeof h);
+	return RF_OK;
+}
+
+static int sealed(struct rf_str text, struct rf_err *e)
+{
+	int fd = memfd_create("policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	ssize_t n = 1;
+	while (fd >= 0 && text.n && (n = write(fd, text.p, text.n)) > 0)
+		text = rf_str_skip(text, (size_t)n);
+	if (fd >= 0 && !text.n && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+	return -1;
+}
+
+static int publish(struct rf_ctl *c, struct rf_err *e)
+{
+	RF_BUF_AUTO policy = { 0 };
+	uint64_t changes = rf_shield_changes(c->shield);
+	int rc = policy_of(c, &policy, e);
+	if (rc != RF_OK)
+		return rc;
+	int fd = sealed(rf_buf_str(&policy), e);
+	if (fd < 0)
+		return e->code;
+	rc = rf_monitor_policy(c->priv->monitor_fd, fd, e);
+	close(fd);
+	if (rc == RF_OK)
+		c->priv->nft_has = changes;
+	return rc;
+}
+
+int rf_wall_publish(struct rf_ctl *c, struct rf_err *e)
+{
+	return c->priv->nft && c->priv->nft_has != rf_shield_changes(c->shield) ? publish(c, e) : RF_OK;
+}
+
+void rf_wall_count(const struct rf_ctl *c)
+{
+	static const int counters[] = {
+#define X(name, word) RF_DROP_##name,
+		RF_NFT_COUNTERS(X)
+#undef X
+	};
+	char text[RF_WALL_TEXT], *at = text, *end = text;
+	struct rf_filter_counts now = { 0 };
+	struct rf_err e;
+	if (!c->priv->nft || rf_monitor_counts(c->priv->monitor_fd, text, sizeof text, &e) != RF_OK || !text[0])
+		return;
+	for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
+		now.frames[counters[i]] = strtoull(at, &end, 10);
+		now.bytes[counters[i]] = strtoull(end, &at, 10);
+	}
+	rf_shield_told(c->shield, &now);
+}
+
+/* --- both --- */
 
 void rf_wall_follow(struct rf_ctl *c)
 {
-	const struct rf_boot *b = c->boot;
-	struct rf_shield_limits l = { .source = b->shield_source, .prefix = b->shield_prefix, .target = b->shield_target,
-		.syn = b->shield_syn, .cookies = (enum rf_shield_cookies)b->shield_cookies,
-		.samples = (unsigned)b->shield_samples };
-	struct rf_str bad;
-	rf_boot_reflection(b, l.reflect, &bad);
+	struct rf_shield_limits l;
+	struct rf_ip way = way_of_operator(c);
+	struct rf_err e;
+	limits_of(c->boot, &l);
 	rf_shield_limit(c->shield, &l);
-	spare_operator(c);
+	rf_shield_spare(c->shield, &way, c->boot->api_listen.port);
+	if (c->priv->nft && publish(c, &e) != RF_OK)
+		rf_log(RF_LOG_ERROR, "shield", "nft has not the policy that it should have; sources are refused when they connect: %s", e.text);
 }
 
 void rf_wall_gate(const struct rf_ctl *c, char to[RF_WALL_TEXT])

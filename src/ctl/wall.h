@@ -3,9 +3,13 @@
 #include "ctl/control.h"
 
 /* Bring c->shield in line with the settings of c->boot: the way of the operator, rates, and ports of reflection. At the start, once
- * the shield has its tables, and after a reload. */
+ * the shield has its tables, and after a reload. What nft refuses is said in the log. */
 void rf_wall_follow(struct rf_ctl *c);
+/* Give nft the rules of c->shield, if it is in use and they have changed. On failure those before are in force. */
+int rf_wall_publish(struct rf_ctl *c, struct rf_err *e);
+/* Ask nft, if it is in use, what it counted, for rf_shield_counts. */
+void rf_wall_count(const struct rf_ctl *c);
 
 enum { RF_WALL_TEXT = 480 };
-/* Where the kernel filter stands now, "eth0 native, eth1 absent; SYN cookies: filter"; empty: nowhere. */
+/* Where the kernel filter stands now, "eth0 native, eth1 absent; SYN cookies: filter", or "eth0 nft (why)"; empty: nowhere. */
 void rf_wall_gate(const struct rf_ctl *c, char to[RF_WALL_TEXT]);

@@ -100,7 +100,7 @@ int rf_monitor_open(int fd, unsigned index, const char *path, int *ret_fd, struc
 	return r;
 }
 
-int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, bool *ret_cookies, char *where, size_t size, struct rf_err *e)
+int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, uint32_t *ret_can, char *where, size_t size, struct rf_err *e)
 {
 	struct rf_request answer;
 	int got[RF_PLAN_SOCKETS_MAX];
@@ -114,21 +114,31 @@ int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, bool *re
 	}
 	memcpy(fds, got, count * sizeof *got);
 	*ret_count = count;
-	*ret_cookies = answer.arg != 0;
+	*ret_can = answer.arg;
 	answer.text[sizeof answer.text - 1] = 0;
 	snprintf(where, size, "%s", answer.text);
 	return RF_OK;
 }
 
-int rf_monitor_gate(int fd, char *where, size_t size, struct rf_err *e)
+static int text_of(int fd, enum rf_request_kind kind, char *to, size_t size, struct rf_err *e)
 {
 	struct rf_request answer;
-	int r = call(fd, RF_REQUEST_GATE, 0, "", &answer, NULL, NULL, e);
+	int r = call(fd, kind, 0, "", &answer, NULL, NULL, e);
 	if (r != RF_OK)
 		return r;
 	answer.text[sizeof answer.text - 1] = 0;
-	snprintf(where, size, "%s", answer.text);
+	snprintf(to, size, "%s", answer.text);
 	return RF_OK;
+}
+
+int rf_monitor_gate(int fd, char *where, size_t size, struct rf_err *e) { return text_of(fd, RF_REQUEST_GATE, where, size, e); }
+int rf_monitor_counts(int fd, char *to, size_t size, struct rf_err *e) { return text_of(fd, RF_REQUEST_COUNTS, to, size, e); }
+
+int rf_monitor_policy(int fd, int policy, struct rf_err *e)
+{
+	struct rf_request q = { .magic = RF_REQUEST_MAGIC, .kind = RF_REQUEST_POLICY }, answer;
+	int r = rf_request_send(fd, &q, &policy, 1);
+	return r == RF_OK ? answer_of(fd, &answer, NULL, NULL, e) : rf_fail(e, r, "the monitor does not answer");
 }
 
 int rf_monitor_rules(int fd, int program, bool in_force, uint32_t *ret_at, struct rf_err *e)

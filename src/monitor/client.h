@@ -20,10 +20,15 @@ int rf_monitor_listen(int fd, unsigned index, const char *name, int *fds, size_t
 int rf_monitor_open(int fd, unsigned index, const char *path, int *ret_fd, struct rf_err *e);
 
 /* The maps of the kernel filter in the order of RF_FILTER_MAPS, *ret_count 0 where there is none, where it stands ("eth0
- * native, eth1 absent"), and whether it can answer SYNs with cookies. The caller owns the descriptors. */
-int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, bool *ret_cookies, char *where, size_t size, struct rf_err *e);
+ * native, eth1 absent"), and what it can do, RF_FILTER_HAS_COOKIES and RF_FILTER_IS_NFT. The caller owns the descriptors. */
+int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, uint32_t *ret_can, char *where, size_t size, struct rf_err *e);
 /* Where the kernel filter stands now; empty: nowhere. */
 int rf_monitor_gate(int fd, char *where, size_t size, struct rf_err *e);
+
+/* Put a policy for nft in force, a sealed file (monitor/nft_policy), whole or not at all. */
+int rf_monitor_policy(int fd, int policy, struct rf_err *e);
+/* What nft counted, frames and bytes in the order of RF_NFT_COUNTERS; empty where it is not in use. */
+int rf_monitor_counts(int fd, char *to, size_t size, struct rf_err *e);
 
 /* Put rules of the phase packet in force (`in_force`), or only have them tried: a program in a sealed file, -1: none. On failure *ret_at is
  * the instruction that the error is about, UINT32_MAX where it is about none. */

@@ -251,7 +251,7 @@ static void on_filter(struct monitor *m, struct engine *g, const struct rf_reque
 	for (unsigned i = 0; m->filter && i < RF_FILTER_MAP_COUNT; i++)
 		a->fds[a->count++] = rf_filter_map(m->filter, i);
 	const char *why;
-	a->r.arg = m->filter && rf_filter_cookies(m->filter, &why);
+	a->r.arg = (m->filter && rf_filter_cookies(m->filter, &why) ? RF_FILTER_HAS_COOKIES : 0) | (m->nft.on ? RF_FILTER_IS_NFT : 0);
 	rf_mon_gate_text(m, a->r.text, sizeof a->r.text);
 }
 
@@ -275,6 +275,25 @@ static void on_rules(struct monitor *m, struct engine *g, const struct rf_reques
 		a->r.code = r;
 		snprintf(a->r.text, sizeof a->r.text, "%.*s", RF_REQUEST_TEXT - 1, e.text);
 	}
+}
+
+static void on_policy(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)q;
+	struct rf_err e = { 0 };
+	int r = g == &m->now ? rf_mon_nft_policy(m, a->given, &e) : rf_fail(&e, RF_E_CONFLICT, "another engine is taking over");
+	if (r != RF_OK)
+		refuse(a, r, e.text);
+	if (g->alive)
+		g->alive = rf_mon_mono(m); /* it waited for us */
+}
+
+static void on_counts(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)g;
+	(void)q;
+	if (m->nft.on)
+		rf_mon_nft_counts(a->r.text, sizeof a->r.text);
 }
 
 static void on_steer(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
@@ -351,8 +370,10 @@ static void on_ready(struct monitor *m, struct engine *g, const struct rf_reques
 	rf_mon_say(m, 'i', "the engine (process %d) serves after %.0f ms", (int)g->pid,
 	    (double)(rf_mon_mono(m) - g->born) / (double)RF_NS_MS);
 	m->served = true;
-	if (g == &m->now)
-		rf_mon_engine_drain(m, &m->old);
+	if (g != &m->now)
+		return;
+	rf_mon_engine_drain(m, &m->old);
+	rf_mon_nft_yield(m);
 }
 
 /* The text of the plan's configuration as a file without a name. */
@@ -413,7 +434,7 @@ static void on_reloaded(struct monitor *m, struct engine *g, const struct rf_req
 		m->next = NULL;
 		rf_sockets_trim(&m->sockets, m->plan);
 		rf_mon_ports_follow(m, m->plan);
-		if (m->filter)
+		if (m->filter || m->nft.on)
 			rf_mon_gate_follow(m, m->plan);
 		rf_mon_say(m, 'i', "reloaded");
 	}
@@ -447,7 +468,7 @@ static void on_violation(struct monitor *m, struct engine *g, const struct rf_re
 
 static void (*const handlers[RF_REQUEST_COUNT])(struct monitor *, struct engine *, const struct rf_request *, struct answer *) = {
 	[RF_REQUEST_STEER] = on_steer, [RF_REQUEST_STEERED] = on_steered, [RF_REQUEST_BIND] = on_bind, [RF_REQUEST_UNBIND] = on_unbind,
-	[RF_REQUEST_REPLY] = on_reply,
+	[RF_REQUEST_REPLY] = on_reply, [RF_REQUEST_POLICY] = on_policy, [RF_REQUEST_COUNTS] = on_counts,
 	[RF_REQUEST_WATCH] = on_watch, [RF_REQUEST_LISTEN] = on_listen, [RF_REQUEST_FILTER] = on_filter, [RF_REQUEST_GATE] = on_gate, [RF_REQUEST_RULES] = on_rules, [RF_REQUEST_OPEN] = on_open, [RF_REQUEST_READY] = on_ready,
 	[RF_REQUEST_REPLAN] = on_replan, [RF_REQUEST_RELOADED] = on_reloaded, [RF_REQUEST_ALIVE] = on_alive,
 	[RF_REQUEST_STATUS] = on_status, [RF_REQUEST_VIOLATION] = on_violation,

@@ -135,9 +135,9 @@ bool rf_filter_cookies(const struct rf_filter *f, const char **ret_why_not)
 	return f->cookies != NULL;
 }
 
-static void link_path(const struct rf_filter *f, const char *interface, char to[PATH])
+static void link_path(const char *dir, const char *interface, char to[PATH])
 {
-	snprintf(to, PATH, "%s/link_%.*s", f->dir, IFNAMSIZ, interface);
+	snprintf(to, PATH, "%s/link_%.*s", dir, IFNAMSIZ, interface);
 }
 
 /* The pinned link and its program, where it still belongs to this interface: one that went and came again has another index. */
@@ -202,7 +202,7 @@ static int renew(struct rf_filter *f, const char *interface, unsigned index, enu
 {
 	char path[PATH];
 	__u32 stands = 0;
-	link_path(f, interface, path);
+	link_path(f->dir, interface, path);
 	int fd = pinned_link(path, index, &stands);
 	if (fd < 0)
 		return RF_E_NOT_FOUND;
@@ -225,7 +225,7 @@ static int attach_new(struct rf_filter *f, const char *interface, unsigned index
 	if (fd < 0)
 		return rf_fail(e, fd == -EBUSY || fd == -EEXIST ? RF_E_EXISTS : RF_E_UNSUPPORTED, "the filter cannot be attached to %s: %s",
 			interface, fd == -EBUSY || fd == -EEXIST ? "another XDP program is there (ip link shows it)" : strerror(-fd));
-	link_path(f, interface, path);
+	link_path(f->dir, interface, path);
 	int rc = bpf_obj_pin(fd, path);
 	close(fd);
 	return rc ? rf_fail(e, RF_E_IO, "the filter on %s cannot be pinned at %s: %s", interface, path, strerror(-rc)) : RF_OK;
@@ -262,10 +262,10 @@ int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_gate_wa
 	return rc;
 }
 
-void rf_filter_detach(struct rf_filter *f, const char *interface)
+void rf_filter_release(const char *dir, const char *interface)
 {
 	char path[PATH];
-	link_path(f, interface, path);
+	link_path(dir, interface, path);
 	unsigned index = if_nametoindex(interface);
 	int fd = bpf_obj_get(path);
 	if (fd >= 0) {
@@ -276,6 +276,8 @@ void rf_filter_detach(struct rf_filter *f, const char *interface)
 	if (index)
 		rf_cookies_detach(index);
 }
+
+void rf_filter_detach(struct rf_filter *f, const char *interface) { rf_filter_release(f->dir, interface); }
 
 static int put_rules(struct rf_filter *f, int program, struct rf_err *e)
 {

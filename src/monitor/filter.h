@@ -30,6 +30,9 @@ int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_gate_wa
 /* Let everything through that interface again; harmless where nothing is attached. */
 void rf_filter_detach(struct rf_filter *f, const char *interface);
 
+/* The same for what is pinned in `dir`, without a filter. */
+void rf_filter_release(const char *dir, const char *interface);
+
 /* Put the program of rules in a sealed file in the place of the one before; -1: no rules. `try`: only see whether the kernel takes it.
  * On failure the one before stays, and *ret_at is the instruction that the error is about. */
 int rf_filter_rules(struct rf_filter *f, int program, bool only_try, uint32_t *ret_at, struct rf_err *e);

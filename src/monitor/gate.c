@@ -3,7 +3,7 @@
  *   start, reload, an interface came or changed -> each interface of the plan has the filter; those that left the plan have not
  *
  * An interface that is absent is no error: a watch on the kernel's links tells when it comes. Where the kernel takes no filter, that
- * is said once, and the edge serves without: its workers ask the same tables.
+ * is said once, and nft takes its place (gate_nft); where that is missing too, the edge serves without: its workers ask the same tables.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include "monitor/monitor_in.h"
 
-static const char *const words[] = { [GATE_ABSENT] = "absent", [GATE_NATIVE] = "native", [GATE_GENERIC] = "generic", [GATE_FAILED] = "failed" };
+static const char *const words[] = { [GATE_ABSENT] = "absent", [GATE_NATIVE] = "native", [GATE_GENERIC] = "generic", [GATE_NFT] = "nft", [GATE_FAILED] = "failed" };
 
 static enum gate_state attach(struct monitor *m, struct gate *g)
 {
@@ -35,6 +35,8 @@ static enum gate_state attach(struct monitor *m, struct gate *g)
 
 void rf_mon_gate_ensure(struct monitor *m)
 {
+	if (m->nft.on)
+		rf_mon_nft_ensure(m);
 	for (size_t i = 0; m->filter && i < m->gate_count; i++)
 		m->gates[i].state = attach(m, &m->gates[i]);
 }
@@ -68,6 +70,8 @@ void rf_mon_gate_follow(struct monitor *m, const struct rf_plan *plan)
 	for (size_t i = 0; i < m->gate_count; i++)
 		if (planned(plan, m->gates[i].name))
 			m->gates[kept++] = m->gates[i];
+		else if (m->nft.on)
+			rf_mon_nft_detach(m, m->gates[i].name);
 		else
 			rf_filter_detach(m->filter, m->gates[i].name);
 	m->gate_count = kept;
@@ -99,7 +103,9 @@ static void say_cookies(struct monitor *m)
 	if (!m->gate_cookies)
 		return;
 	allow_cookies(m);
-	if (!rf_filter_cookies(m->filter, &why))
+	if (!m->filter)
+		why = "there is no kernel filter";
+	if (!m->filter || !rf_filter_cookies(m->filter, &why))
 		rf_mon_say(m, 'w', "SYN cookies only by the kernel's own means, when a listener's queue is full: %s", why);
 }
 
@@ -129,10 +135,11 @@ void rf_mon_gate_begin(struct monitor *m)
 	bool fresh;
 	if (!m->plan->interface_count)
 		return;
-	if (rf_filter_open(m->plan->filter_dir, &m->filter, &fresh, &e) != RF_OK) {
-		rf_mon_say(m, 'w', "no kernel filter: %s; sources are refused only when they connect", e.text);
+	bool chosen = m->plan->gate == RF_GATE_NFT;
+	if (chosen)
+		rf_fail(&e, RF_E_UNSUPPORTED, "shield.mode says so");
+	if ((chosen || rf_filter_open(m->plan->filter_dir, &m->filter, &fresh, &e) != RF_OK) && !rf_mon_nft_begin(m, e.text))
 		return;
-	}
 	m->links = watch_links();
 	rf_mon_gate_follow(m, m->plan);
 	say_cookies(m);
@@ -142,6 +149,7 @@ void rf_mon_gate_begin(struct monitor *m)
 void rf_mon_gate_end(struct monitor *m)
 {
 	rf_filter_close(m->filter);
+	rf_mon_nft_end(m);
 	if (m->links >= 0)
 		close(m->links);
 }
@@ -153,6 +161,8 @@ void rf_mon_gate_text(const struct monitor *m, char *to, size_t room)
 	for (size_t i = 0; i < m->gate_count && n < room; i++)
 		n += (size_t)snprintf(to + n, room - n, "%s%s %s", i ? ", " : "", m->gates[i].name, words[m->gates[i].state]);
 	const char *why;
+	if (n && n < room && m->nft.on)
+		n += (size_t)snprintf(to + n, room - n, " (%s)", m->nft.why);
 	if (n && n < room && m->gate_cookies)
-		snprintf(to + n, room - n, "; SYN cookies: %s", rf_filter_cookies(m->filter, &why) ? "filter" : "kernel");
+		snprintf(to + n, room - n, "; SYN cookies: %s", m->filter && rf_filter_cookies(m->filter, &why) ? "filter" : "kernel");
 }

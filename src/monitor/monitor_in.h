@@ -3,6 +3,7 @@
 #include <net/if.h>
 #include "monitor/filter.h"
 #include "monitor/monitor.h"
+#include "monitor/nft_policy.h"
 #include "monitor/ports.h"
 #include "monitor/request.h"
 #include "monitor/sockets.h"
@@ -18,11 +19,12 @@ struct engine {
 	int violation;     /* system call that the sandbox stopped, -1 */
 };
 
-enum gate_state { GATE_ABSENT, GATE_NATIVE, GATE_GENERIC, GATE_FAILED };
+enum gate_state { GATE_ABSENT, GATE_NATIVE, GATE_GENERIC, GATE_NFT, GATE_FAILED };
 struct gate { /* an interface of the plan, and the kernel filter there */
 	char name[IF_NAMESIZE];
 	enum gate_state state;
 	bool said;
+	unsigned index;    /* of the interface that nft has; 0: none */
 };
 
 struct monitor {
@@ -37,6 +39,12 @@ struct monitor {
 	struct rf_ip places[RF_STEER_PLACES]; /* addresses at which it does; family 0: a free one */
 	enum rf_gate_want gate_want;
 	bool gate_cookies;
+	struct {
+		bool on;             /* nft is in the filter's place */
+		char why[200];
+		bool known;          /* there is a policy */
+		struct rf_nft_policy policy;
+	} nft;
 	int links;                   /* tells of interfaces that come and go; -1 */
 	struct engine now, old;      /* old: drains after an upgrade, or serves until the new one is ready */
 	int signals;
@@ -71,6 +79,15 @@ void rf_mon_gate_follow(struct monitor *m, const struct rf_plan *plan); /* after
 void rf_mon_gate_ensure(struct monitor *m);
 void rf_mon_gate_links(struct monitor *m);                /* something is to read on m->links */
 void rf_mon_gate_text(const struct monitor *m, char *to, size_t room); /* "eth0 native, eth1 absent" */
+
+/* gate_nft.c */
+bool rf_mon_nft_begin(struct monitor *m, const char *why);            /* nft is in the filter's place, if it is here; why not the filter */
+void rf_mon_nft_end(struct monitor *m);
+void rf_mon_nft_ensure(struct monitor *m);
+int rf_mon_nft_policy(struct monitor *m, int fd, struct rf_err *e);   /* a sealed file; on failure what was in force stays so */
+void rf_mon_nft_detach(struct monitor *m, const char *interface);
+void rf_mon_nft_counts(char *to, size_t room);                        /* frames and bytes in the order of RF_NFT_COUNTERS; "" where there are none */
+void rf_mon_nft_yield(struct monitor *m);                             /* what stood from the other way goes, once this one has its policy */
 
 /* steering.c */
 void rf_mon_ports_follow(struct monitor *m, const struct rf_plan *plan); /* at the start, and after a reload */

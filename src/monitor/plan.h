@@ -11,7 +11,7 @@ enum { RF_PLAN_INTERFACES_MAX = 16 };
 enum { RF_PLAN_LISTENERS_MAX = 80, RF_PLAN_FILES_MAX = 256, RF_PLAN_PATHS_MAX = 48, RF_PLAN_SOCKETS_MAX = 128 };
 
 /* How frames are filtered; the order of the words of shield.mode. BEST: the first of the others that works. */
-enum rf_gate_want { RF_GATE_BEST, RF_GATE_NATIVE, RF_GATE_GENERIC };
+enum rf_gate_want { RF_GATE_BEST, RF_GATE_NATIVE, RF_GATE_GENERIC, RF_GATE_NFT };
 
 struct rf_plan_listener {
 	const char *name;

@@ -10,6 +10,7 @@ enum rf_request_kind {
 	RF_REQUEST_COUNT
 };
 
+enum { RF_FILTER_HAS_COOKIES = 1, RF_FILTER_IS_NFT = 2 }; /* the number of the answer to FILTER */
 enum { RF_REQUEST_TEXT = 480, RF_REQUEST_MAGIC = 0x52460001 };
 
 struct rf_request {     /* and its answer */

@@ -244,6 +244,17 @@ static struct rf_prefix prefix_of(const struct kept *k)
 	return at;
 }
 
+int rf_prefixes_each(const struct rf_prefixes *p, int (*each)(void *arg, const struct rf_prefix *at, uint16_t tag), void *arg)
+{
+	int rc = RF_OK;
+	for (struct rf_map_node *n = rf_map_next(&p->kept, NULL); n && rc == RF_OK; n = rf_map_next(&p->kept, n)) {
+		const struct kept *k = RF_CONTAINER(n, struct kept, node);
+		struct rf_prefix at = prefix_of(k);
+		rc = each(arg, &at, k->tag);
+	}
+	return rc;
+}
+
 /* Drop the exact prefixes that are not in the policy. */
 static void drop_stale(const struct rf_prefixes *p, const struct rf_tables *to)
 {

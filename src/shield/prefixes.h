@@ -32,5 +32,7 @@ int rf_prefixes_clear(struct rf_prefixes *p, const struct rf_prefix *at);
 /* Go over to other tables, which may hold an older policy and have another `secret`: what both have stays without a gap. RF_E_FULL:
  * those hold less than they should, and the old ones are still in use. */
 int rf_prefixes_move(struct rf_prefixes *p, const struct rf_tables *to);
+/* Each prefix once, in no order, until one answers other than RF_OK. */
+int rf_prefixes_each(const struct rf_prefixes *p, int (*each)(void *arg, const struct rf_prefix *at, uint16_t tag), void *arg);
 /* As the kernel sees it; 0: none. */
 uint16_t rf_prefixes_find(const struct rf_prefixes *p, const struct rf_ip *ip);

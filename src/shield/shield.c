@@ -21,6 +21,8 @@ struct rf_shield {
 	struct rf_numbers numbers;       /* the same */
 	struct rf_frames frames;
 	bool mapped, cookies;
+	uint64_t changes;
+	struct rf_filter_counts told, told_last; /* by what stands in the kernel filter's place: all in all, and last */
 };
 
 static void *memory(size_t n, int fd)
@@ -142,13 +144,31 @@ void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l)
 
 int rf_shield_set(struct rf_shield *s, const struct rf_prefix *at, enum rf_shield_mode mode, struct rf_err *e)
 {
+	s->changes++;
 	return rf_prefixes_set(s->prefixes, at, mode == RF_SHIELD_DENY ? TAG_DENY : TAG_ALLOW, e);
 }
 
 int rf_shield_clear(struct rf_shield *s, const struct rf_prefix *at)
 {
+	s->changes++;
 	return rf_prefixes_clear(s->prefixes, at);
 }
+
+struct walk { int (*each)(void *arg, const struct rf_prefix *at, enum rf_shield_mode mode); void *arg; };
+
+static int each_tag(void *arg, const struct rf_prefix *at, uint16_t tag)
+{
+	struct walk *w = arg;
+	return w->each(w->arg, at, rf_tag_denies(tag) ? RF_SHIELD_DENY : RF_SHIELD_ALLOW);
+}
+
+int rf_shield_each(const struct rf_shield *s, int (*each)(void *arg, const struct rf_prefix *at, enum rf_shield_mode mode), void *arg)
+{
+	struct walk w = { each, arg };
+	return rf_prefixes_each(s->prefixes, each_tag, &w);
+}
+
+uint64_t rf_shield_changes(const struct rf_shield *s) { return s->changes; }
 
 enum rf_shield_mode rf_shield_judge(const struct rf_shield *s, const struct rf_ip *ip)
 {
@@ -169,9 +189,23 @@ void rf_shield_capture(struct rf_shield *s, unsigned rule, uint64_t reasons)
 
 bool rf_shield_in_kernel(const struct rf_shield *s) { return s->mapped; }
 
+static void gain(__u64 *sum, __u64 *last, __u64 now)
+{
+	*sum += now >= *last ? now - *last : now; /* it began anew */
+	*last = now;
+}
+
+void rf_shield_told(struct rf_shield *s, const struct rf_filter_counts *by_another)
+{
+	for (int i = 0; i < RF_DROP_COUNT; i++) {
+		gain(&s->told.frames[i], &s->told_last.frames[i], by_another->frames[i]);
+		gain(&s->told.bytes[i], &s->told_last.bytes[i], by_another->bytes[i]);
+	}
+}
+
 void rf_shield_counts(const struct rf_shield *s, struct rf_filter_counts *ret)
 {
-	*ret = (struct rf_filter_counts){ 0 };
+	*ret = s->told;
 	for (int cpu = 0; s->counts && cpu < RF_FILTER_CPUS; cpu++) {
 		ret->unshown += s->counts[cpu].unshown;
 		for (int i = 0; i < RF_DROP_COUNT; i++) {

@@ -43,6 +43,9 @@ void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l);
 /* One rule a prefix. RF_E_FULL, RF_E_NOMEM: nothing has changed. */
 int rf_shield_set(struct rf_shield *s, const struct rf_prefix *at, enum rf_shield_mode mode, struct rf_err *e);
 int rf_shield_clear(struct rf_shield *s, const struct rf_prefix *at); /* RF_E_NOT_FOUND */
+/* All rules, in no order, until one answers other than RF_OK. */
+int rf_shield_each(const struct rf_shield *s, int (*each)(void *arg, const struct rf_prefix *at, enum rf_shield_mode mode), void *arg);
+uint64_t rf_shield_changes(const struct rf_shield *s); /* another number where rules may have changed */
 enum rf_shield_mode rf_shield_judge(const struct rf_shield *s, const struct rf_ip *ip);
 
 /* Rules of the phase packet, in the kernel: the numbers under which they are counted; NULL without a kernel filter. */
@@ -58,6 +61,8 @@ struct rf_frames *rf_shield_frames(struct rf_shield *s);
 void rf_shield_capture(struct rf_shield *s, unsigned rule, uint64_t reasons);
 
 bool rf_shield_in_kernel(const struct rf_shield *s);
-/* Frames and bytes by RF_DROP_*, all processors; zero without a kernel filter. */
+/* Frames and bytes by RF_DROP_*, all processors; without a kernel filter what was last told, or zero. */
 struct rf_filter_counts;
+/* Counters of what stands in the filter's place; they may begin anew. */
+void rf_shield_told(struct rf_shield *s, const struct rf_filter_counts *by_another);
 void rf_shield_counts(const struct rf_shield *s, struct rf_filter_counts *ret);

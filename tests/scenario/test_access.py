@@ -358,6 +358,119 @@ def test_rates_and_reflection_hold_in_the_kernel_and_follow_a_reload(net, walled
     assert e.api("GET", "/accounts/{account}/shield")["frames"]["rate_target"] > 0
 
 
+# --- nft in the filter's place ---
+
+TABLE = ["nft", "list", "table", "netdev", "ringfence"]
+
+TRY = """
+import socket, sys
+def connects(to, port, source):
+    try:
+        socket.create_connection((to, port), 0.5, (source, 0)).close()
+        return "yes"
+    except OSError as e:
+        return type(e).__name__
+for line in sys.stdin:
+    to, port, source = line.split()
+    print(connects(to, int(port), source))
+"""
+
+
+def outcomes(net, *tries):
+    """What becomes of connections, each to an address, a port, and from a source."""
+    lines = "".join(f"{to} {port} {source}\n" for to, port, source in tries)
+    return subprocess.run(net.inside(net.clients, "/usr/bin/python3", "-c", TRY), input=lines, capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.parametrize("mode", ["generic", "nft"])
+def test_the_same_traffic_has_the_same_end_by_each_filter(net, walled, serve, echo, mode):
+    e = walled
+    e.boot["shield"].update(mode=mode, syn_cookies="off", reflection_ports="1900", source_rate=80)
+    for last in range(4, 8):
+        ip("-n", net.clients, "addr", "add", f"10.77.0.{last}/24", "dev", "dev0")
+        ip("-n", net.clients, "addr", "add", f"fd77::{last}/64", "dev", "dev0", "nodad")
+    started(e, net, mode)
+    tries = [("10.77.0.1", 7, f"10.77.0.{n}") for n in (2, 4, 5, 6)] + [("fd77::1", 7, f"fd77::{n}") for n in (2, 4, 5, 6)]
+    assert outcomes(net, *tries) == ["yes"] * 8
+    made = [block(e, "10.77.0.4/30", "ip_range"), block(e, "10.77.0.5", mode="whitelist"),
+            block(e, "fd77::/64", "ip_range"), block(e, "fd77::5", "ip6", "whitelist")]
+    assert outcomes(net, *tries) == ["yes", "TimeoutError", "yes", "TimeoutError", "TimeoutError", "TimeoutError", "yes", "TimeoutError"]
+    assert outcomes(net, ("10.77.0.1", e.api_port, "10.77.0.4")) == ["yes"], "the way of the operator is never filtered"
+    assert echo.answers("10.77.0.2", 3, 1900) == 0 and echo.answers("10.77.0.5", 3, 1900) == 3
+    assert 80 <= echo.answers("10.77.0.2", 240) <= 130 and echo.answers("10.77.0.5", 200) == 200
+    seen = until(lambda: (f := e.api("GET", "/accounts/{account}/shield"))["frames"]["allowed"] > 200 and f)
+    assert seen["in_kernel"] and f"edge0 {mode}" in seen["gate"]
+    assert seen["frames"]["denied"] >= 4 and seen["frames"]["reflection"] == 3 and seen["frames"]["rate_source"] >= 110
+    for rule in made:
+        e.api("DELETE", f"{RULES}/{rule['id']}")
+    reloaded(e, source_rate=0, reflection_ports="")
+    assert outcomes(net, *tries) == ["yes"] * 8
+    assert echo.answers("10.77.0.2", 3, 1900) == 3 and echo.answers("10.77.0.2", 200) == 200
+
+
+def test_nft_is_chosen_where_the_filter_cannot_be(net, walled, tmp_path):
+    e = walled
+    e.boot["shield"]["pins"] = str(tmp_path / "pins")
+    started(e, net, "nft")
+    assert "is not on a bpf file system" in e.cli("shield", "status", check=0).stdout
+    made = block(e, "10.77.0.2")
+    assert not net.reaches(e.port, "10.77.0.2") and net.reaches(e.port, "10.77.0.3")
+    e.api("DELETE", f"{RULES}/{made['id']}")
+    assert net.reaches(e.port, "10.77.0.2")
+
+
+def test_nft_stands_through_the_death_of_engine_and_monitor(net, walled):
+    e = walled
+    e.boot["shield"]["mode"] = "nft"
+    started(e, net, "nft")
+    shown = e.cli("shield", "status", check=0).stdout
+    assert "edge0 nft (shield.mode says so)" in shown
+    block(e, "10.77.0.2")
+    assert not net.reaches(e.port, "10.77.0.2") and net.reaches(e.port, "10.77.0.3")
+    os.kill(e.engine(), signal.SIGKILL)
+    assert not net.reaches(e.port, "10.77.0.2", 0.3)
+    e.kill()
+    assert net.connects(e.port, "10.77.0.3") == "ConnectionRefusedError", "nothing of the daemon lives"
+    assert net.connects(e.port, "10.77.0.2", 0.3) == "TimeoutError", "and nft stands"
+    e.close_api()
+    started(e, net, "nft")
+    assert not net.reaches(e.port, "10.77.0.2") and net.reaches(e.port, "10.77.0.3")
+    net.unplug()
+    e.wait_log("no nft filter on edge0: there is no such network interface")
+    net.plug()
+    until(lambda: not net.reaches(e.port, "10.77.0.2", 0.3))
+    assert net.reaches(e.port, "10.77.0.3")
+    mark = len(e.logged())
+    e.boot["shield"]["interfaces"] = ""
+    e.write()
+    e.signal(signal.SIGHUP)
+    e.wait_log("rules are in force", start=mark)
+    until(lambda: net.connects(e.port, "10.77.0.2", 0.3) != "TimeoutError")
+    assert "hook ingress" not in subprocess.run(net.inside(net.edge, *TABLE), capture_output=True, text=True, check=True).stdout
+
+
+def test_a_rule_ends_a_connection_that_stands_and_one_way_follows_the_other(net, walled, serve):
+    e = walled
+    e.boot["shield"]["mode"] = "nft"
+    started(e, net, "nft")
+    code = ("import socket, sys; s = socket.create_connection(('10.77.0.1', 7), 3); s.sendall(b'a'); print(s.recv(1), flush=True); sys.stdin.readline()\n"
+            "s.settimeout(1); s.sendall(b'b')\ntry: print(s.recv(1))\nexcept TimeoutError: print('nothing')")
+    with subprocess.Popen(net.inside(net.clients, "/usr/bin/python3", "-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as c:
+        assert c.stdout.readline() == "b'a'\n"
+        block(e, "10.77.0.0/24", "ip_range")
+        assert c.communicate("\n")[0] == "nothing\n"
+    for mode in ("generic", "nft"):
+        e.kill()
+        e.close_api()
+        e.boot["shield"]["mode"] = mode
+        mark = len(e.logged())
+        e.start(wrapper=net.inside(net.edge))
+        e.wait_log(f"kernel filter follows the access rules: edge0 {mode}", start=mark)
+        assert outcomes(net, ("10.77.0.1", 7, "10.77.0.2")) == ["TimeoutError"]
+        until(lambda: (subprocess.run(net.inside(net.edge, *TABLE), capture_output=True, check=False).returncode == 0) == (mode == "nft"))
+        until(lambda: ("xdp" in ip("-n", net.edge, "link", "show", "edge0").stdout) == (mode == "generic"))
+
+
 # --- SYN cookies ---
 
 def mac(net):

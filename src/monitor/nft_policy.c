@@ -1,0 +1,321 @@
+/* monitor/nft_policy: see nft_policy.h.
+ *
+ *   sealed file -> each record checked -> sorted -> [prefixes within prefixes -> intervals that do not overlap] -> sets of the table
+ *
+ * The longest prefix counts, as in the kernel filter: a prefix is cut where a longer one lies within, so that an address
+ * is in one set at most and the order of the rules says nothing about prefixes.
+ */
+#include "monitor/nft_policy.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DEPTH = 130 };
+
+/* --- records --- */
+
+static bool zero(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
+static bool address_ok(unsigned family, unsigned bits, const uint8_t address[16])
+{
+	struct rf_ip ip = { .family = (uint8_t)family };
+	memcpy(ip.b, address, 16);
+	if ((family != 4 && family != 6) || bits > (family == 4 ? 32 : 128))
+		return false;
+	struct rf_prefix p = rf_ip_mask(&ip, bits);
+	return memcmp(p.ip.b, address, 16) == 0;
+}
+
+static bool rule_ok(const struct rf_nft_rule *r)
+{
+	return (r->mode == RF_NFT_ALLOW || r->mode == RF_NFT_DENY) && !r->unused && address_ok(r->family, r->bits, r->address);
+}
+
+static bool head_ok(const struct rf_nft_head *h)
+{
+	if (h->magic != RF_NFT_MAGIC || !zero(h->unused, sizeof h->unused))
+		return false;
+	if (h->source > RF_NFT_RATE_MAX || h->prefix > RF_NFT_RATE_MAX || h->target > RF_NFT_RATE_MAX)
+		return false;
+	return !h->spare_family || address_ok(h->spare_family, h->spare_family == 4 ? 32 : 128, h->spare);
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct rf_nft_rule *x = a, *y = b;
+	if (x->family != y->family)
+		return x->family < y->family ? -1 : 1;
+	int c = memcmp(x->address, y->address, sizeof x->address);
+	return c ? c : (int)x->bits - (int)y->bits;
+}
+
+static int check(struct rf_nft_policy *p, struct rf_err *e)
+{
+	if (!head_ok(&p->head))
+		return rf_fail(e, RF_E_INVALID, "the head of a policy for nft is not right");
+	for (uint32_t i = 0; i < p->head.count; i++)
+		if (!rule_ok(&p->rules[i]))
+			return rf_fail(e, RF_E_INVALID, "record %u of a policy for nft is no rule", i);
+	if (p->head.count)
+		qsort(p->rules, p->head.count, sizeof *p->rules, by_place);
+	for (uint32_t i = 1; i < p->head.count; i++)
+		if (by_place(&p->rules[i - 1], &p->rules[i]) == 0)
+			return rf_fail(e, RF_E_INVALID, "a policy for nft has two rules for one prefix");
+	return RF_OK;
+}
+
+static int read_whole(int fd, struct rf_nft_policy *p, struct rf_err *e)
+{
+	const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+	struct stat st;
+	int has = fd >= 0 ? fcntl(fd, F_GET_SEALS) : -1;
+	if (has < 0 || (has & seals) != seals || fstat(fd, &st) != 0)
+		return rf_fail(e, RF_E_INVALID, "a policy for nft should come in a sealed file");
+	if (pread(fd, &p->head, sizeof p->head, 0) != (ssize_t)sizeof p->head)
+		return rf_fail(e, RF_E_INVALID, "a policy for nft ends within its head");
+	if (p->head.count > RF_NFT_RULES_MAX)
+		return rf_fail(e, RF_E_TOO_LARGE, "nft is given at most %d access rules and networks", RF_NFT_RULES_MAX);
+	size_t n = p->head.count * sizeof *p->rules;
+	if ((size_t)st.st_size != sizeof p->head + n)
+		return rf_fail(e, RF_E_INVALID, "a policy for nft has not the length that its head says");
+	p->rules = malloc(n + 1);
+	if (!p->rules)
+		return rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+	return pread(fd, p->rules, n, sizeof p->head) == (ssize_t)n ? RF_OK : rf_fail(e, RF_E_IO, "a policy for nft cannot be read");
+}
+
+int rf_nft_policy_read(int fd, struct rf_nft_policy *ret, struct rf_err *e)
+{
+	struct rf_nft_policy p = { 0 };
+	int rc = read_whole(fd, &p, e);
+	if (rc == RF_OK)
+		rc = check(&p, e);
+	if (rc == RF_OK)
+		*ret = p;
+	else
+		rf_nft_policy_fini(&p);
+	return rc;
+}
+
+void rf_nft_policy_fini(struct rf_nft_policy *p)
+{
+	free(p->rules);
+	p->rules = NULL;
+	p->head.count = 0;
+}
+
+/* --- intervals --- */
+
+struct sweep { /* of one family: from here on the innermost open prefix counts */
+	struct rf_buf lists[3]; /* by enum rf_nft_mode */
+	struct { struct rf_ip last; uint8_t mode; } open[DEPTH];
+	size_t depth;
+	struct rf_ip at;
+};
+
+static void step(struct rf_ip *ip, bool up)
+{
+	for (int i = ip->family == 4 ? 3 : 15; i >= 0; i--) {
+		ip->b[i] = (uint8_t)(up ? ip->b[i] + 1 : ip->b[i] - 1);
+		if (ip->b[i] != (up ? 0 : 255))
+			return;
+	}
+}
+
+static void put(struct sweep *s, const struct rf_ip *last, uint8_t mode)
+{
+	char text[RF_IP_TEXT];
+	struct rf_buf *to = &s->lists[mode];
+	if (memcmp(s->at.b, last->b, sizeof last->b) > 0)
+		return;
+	rf_buf_printf(to, "%s%s", to->n ? ", " : "", rf_ip_str(&s->at, text));
+	if (memcmp(s->at.b, last->b, sizeof last->b) != 0)
+		rf_buf_printf(to, "-%s", rf_ip_str(last, text));
+}
+
+/* The prefixes that end before `to` (NULL: all). */
+static void close_until(struct sweep *s, const struct rf_ip *to)
+{
+	while (s->depth && (!to || memcmp(s->open[s->depth - 1].last.b, to->b, sizeof to->b) < 0)) {
+		struct rf_ip last = s->open[--s->depth].last;
+		put(s, &last, s->open[s->depth].mode);
+		struct rf_ip next = last;
+		step(&next, true);
+		if (memcmp(next.b, last.b, sizeof next.b) < 0) { /* the end of all addresses */
+			s->depth = 0;
+			return;
+		}
+		s->at = memcmp(next.b, s->at.b, sizeof next.b) > 0 ? next : s->at;
+	}
+}
+
+static void open_prefix(struct sweep *s, const struct rf_nft_rule *r)
+{
+	struct rf_ip first = { .family = r->family }, last = first;
+	memcpy(first.b, r->address, sizeof first.b);
+	last = first;
+	for (unsigned bit = r->bits; bit < (r->family == 4 ? 32u : 128u); bit++)
+		last.b[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	close_until(s, &first);
+	if (s->depth && memcmp(s->at.b, first.b, sizeof first.b) < 0) {
+		struct rf_ip before = first;
+		step(&before, false);
+		put(s, &before, s->open[s->depth - 1].mode);
+	}
+	s->at = first;
+	s->open[s->depth].last = last;
+	s->open[s->depth++].mode = r->mode;
+}
+
+static void add_elements(const char *set, int family, struct rf_buf *list, struct rf_buf *to)
+{
+	if (list->n) {
+		rf_buf_printf(to, "add element " RF_NFT_TABLE " %s%d { ", set, family);
+		rf_buf_add(to, rf_buf_str(list));
+		rf_buf_printf(to, " }\n");
+	}
+	to->bad |= list->bad;
+	rf_buf_fini(list);
+}
+
+static void family_elements(const struct rf_nft_policy *p, int family, struct rf_buf *to)
+{
+	struct sweep s = { .depth = 0 };
+	for (uint32_t i = 0; i < p->head.count; i++)
+		if (p->rules[i].family == family)
+			open_prefix(&s, &p->rules[i]);
+	close_until(&s, NULL);
+	add_elements("allow", family, &s.lists[RF_NFT_ALLOW], to);
+	add_elements("deny", family, &s.lists[RF_NFT_DENY], to);
+}
+
+/* --- the table --- */
+
+#define SET(name, type, more) "add set " RF_NFT_TABLE " " name " { type " type "; " more " }\nflush set " RF_NFT_TABLE " " name "\n"
+#define RATES "size 65536; flags dynamic,timeout; timeout 10s;"
+#define RULE "add rule " RF_NFT_TABLE " filter "
+#define OVER " limit rate over %llu/second burst %llu packets } counter name "
+
+static const char skeleton[] =
+	"add table " RF_NFT_TABLE "\n"
+#define X(name, word) "add counter " RF_NFT_TABLE " " word "\n"
+	RF_NFT_COUNTERS(X)
+#undef X
+	"add chain " RF_NFT_TABLE " filter\nflush chain " RF_NFT_TABLE " filter\n"
+	SET("allow4", "ipv4_addr", "flags interval;") SET("allow6", "ipv6_addr", "flags interval;")
+	SET("deny4", "ipv4_addr", "flags interval;") SET("deny6", "ipv6_addr", "flags interval;")
+	SET("reflect", "inet_service", "")
+	SET("source4", "ipv4_addr", RATES) SET("source6", "ipv6_addr", RATES) SET("prefix4", "ipv4_addr", RATES) SET("prefix6", "ipv6_addr", RATES)
+	SET("target4", "ipv4_addr . inet_proto . inet_service", RATES) SET("target6", "ipv6_addr . inet_proto . inet_service", RATES)
+	SET("other4", "ipv4_addr . inet_proto", RATES) SET("other6", "ipv6_addr . inet_proto", RATES)
+	RULE "ip saddr @allow4 counter name \"allowed\" accept\n"
+	RULE "ip6 saddr @allow6 counter name \"allowed\" accept\n";
+
+static void spare(const struct rf_nft_head *h, struct rf_buf *to)
+{
+	char text[RF_IP_TEXT];
+	struct rf_ip ip = { .family = h->spare_family };
+	memcpy(ip.b, h->spare, sizeof ip.b);
+	if (!h->spare_port)
+		return;
+	rf_buf_printf(to, RULE);
+	if (ip.family)
+		rf_buf_printf(to, "%s daddr %s ", ip.family == 4 ? "ip" : "ip6", rf_ip_str(&ip, text));
+	rf_buf_printf(to, "tcp dport %u counter name \"pass\" accept\n", h->spare_port);
+}
+
+static void reflection(const struct rf_nft_head *h, struct rf_buf *to)
+{
+	size_t n = 0;
+	for (unsigned port = 0; port < 65536; port++)
+		if (h->reflect[port / 64] >> port % 64 & 1)
+			rf_buf_printf(to, "%s%u", n++ ? ", " : "add element " RF_NFT_TABLE " reflect { ", port);
+	if (n)
+		rf_buf_printf(to, " }\n" RULE "udp sport @reflect counter name \"reflection\" drop\n");
+}
+
+static void rate(const char *key4, const char *key6, const char *word, uint64_t n, struct rf_buf *to)
+{
+	unsigned long long limit = n;
+	const char *const keys[] = { key4, key6 };
+	for (int i = 0; n && i < 2; i++)
+		rf_buf_printf(to, RULE "%s" OVER "\"%s\" drop\n", keys[i], limit, limit, word);
+}
+
+void rf_nft_policy_text(const struct rf_nft_policy *p, struct rf_buf *to)
+{
+	const struct rf_nft_head *h = &p->head;
+	rf_buf_add(to, (struct rf_str){ skeleton, sizeof skeleton - 1 });
+	spare(h, to);
+	rf_buf_printf(to, RULE "ip saddr @deny4 counter name \"denied\" drop\n" RULE "ip6 saddr @deny6 counter name \"denied\" drop\n");
+	reflection(h, to);
+	rate("update @source4 { ip saddr", "update @source6 { ip6 saddr", "rate_source", h->source, to);
+	rate("update @prefix4 { ip saddr & 255.255.255.0", "update @prefix6 { ip6 saddr & ffff:ffff:ffff::", "rate_prefix", h->prefix, to);
+	rate("meta l4proto { tcp, udp } update @target4 { ip daddr . meta l4proto . th dport",
+		"meta l4proto { tcp, udp } update @target6 { ip6 daddr . meta l4proto . th dport", "rate_target", h->target, to);
+	rate("meta l4proto != { tcp, udp } update @other4 { ip daddr . meta l4proto",
+		"meta l4proto != { tcp, udp } update @other6 { ip6 daddr . meta l4proto", "rate_target", h->target, to);
+	rf_buf_printf(to, RULE "meta protocol { ip, ip6 } counter name \"pass\" accept\n" RULE "counter name \"not_ip\" accept\n");
+	family_elements(p, 4, to);
+	family_elements(p, 6, to);
+}
+
+/* --- interfaces --- */
+
+/* Of each name its own: letters and digits as they are, all else by its number. */
+static int chain_name(const char *interface, char to[64], struct rf_err *e)
+{
+	size_t n = (size_t)snprintf(to, 64, "on_");
+	for (const char *p = interface; *p && n < 60; p++) {
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
+		if (!plain && !strchr("._-@:", *p))
+			return rf_fail(e, RF_E_INVALID, "nft cannot be told of an interface named \"%s\"", interface);
+		n += (size_t)snprintf(to + n, 64 - n, plain ? "%c" : "_%02x", *p);
+	}
+	return RF_OK;
+}
+
+int rf_nft_hook_text(const char *interface, struct rf_buf *to, struct rf_err *e)
+{
+	char chain[64];
+	int rc = chain_name(interface, chain, e);
+	if (rc == RF_OK)
+		rf_buf_printf(to, "add chain " RF_NFT_TABLE " %s { type filter hook ingress device \"%s\" priority -500; policy accept; }\n"
+			"flush chain " RF_NFT_TABLE " %s\nadd rule " RF_NFT_TABLE " %s jump filter\n", chain, interface, chain, chain);
+	return rc;
+}
+
+int rf_nft_unhook_text(const char *interface, struct rf_buf *to, struct rf_err *e)
+{
+	char chain[64];
+	int rc = chain_name(interface, chain, e);
+	if (rc == RF_OK)
+		rf_buf_printf(to, "flush chain " RF_NFT_TABLE " %s\ndelete chain " RF_NFT_TABLE " %s\n", chain, chain);
+	return rc;
+}
+
+bool rf_nft_counter(struct rf_str listing, const char *word, uint64_t *ret_frames, uint64_t *ret_bytes)
+{
+	char find[64], number[64];
+	unsigned long long frames, bytes;
+	snprintf(find, sizeof find, "counter %s {", word);
+	const char *p = memmem(listing.p, listing.n, find, strlen(find));
+	if (!p)
+		return false;
+	p += strlen(find);
+	size_t left = (size_t)(listing.p + listing.n - p);
+	snprintf(number, sizeof number, "%.*s", left < sizeof number ? (int)left : (int)sizeof number - 1, p);
+	if (sscanf(number, " packets %llu bytes %llu", &frames, &bytes) != 2)
+		return false;
+	*ret_frames = frames;
+	*ret_bytes = bytes;
+	return true;
+}

@@ -1,0 +1,53 @@
+/* monitor/nft_policy: the policy of the shield for kernels without the filter: from records of the engine to a text for nft.
+ *
+ * The engine has no privileges and writes a sealed file: a head and a record a rule, of fixed sizes. Nothing of it but
+ * numbers reaches the text, and each is looked at first.
+ */
+#pragma once
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/ip.h"
+
+enum { RF_NFT_MAGIC = 0x52464e01, RF_NFT_RULES_MAX = 200000, RF_NFT_RATE_MAX = 100000000, RF_NFT_REFLECT_WORDS = 1024 };
+
+enum rf_nft_mode { RF_NFT_ALLOW = 1, RF_NFT_DENY };
+
+struct rf_nft_rule {
+	uint8_t family, bits, mode, unused; /* 4 or 6; enum rf_nft_mode; 0 */
+	uint8_t address[16];                /* no bits beyond its length */
+};
+
+struct rf_nft_head {
+	uint32_t magic, count;              /* so many rules follow */
+	uint64_t source, prefix, target;    /* frames a second, 0: any; as struct rf_shield_limits */
+	uint16_t spare_port;                /* TCP to it passes; 0: none */
+	uint8_t spare_family, unused[5];    /* 4, 6: only to `spare`; 0: to any address */
+	uint8_t spare[16];
+	uint64_t reflect[RF_NFT_REFLECT_WORDS]; /* a bit a UDP source port */
+};
+
+/* What is read from a sealed file; rules are malloced, sorted by address and length.
+ * RF_E_INVALID with what is wrong, RF_E_TOO_LARGE, RF_E_NOMEM, RF_E_IO. */
+struct rf_nft_policy {
+	struct rf_nft_head head;
+	struct rf_nft_rule *rules;
+};
+int rf_nft_policy_read(int fd, struct rf_nft_policy *ret, struct rf_err *e);
+void rf_nft_policy_fini(struct rf_nft_policy *p);
+
+#define RF_NFT_TABLE "netdev ringfence"
+
+/* The counters that the table has: X(counter of tbl/drops.def, word). */
+#define RF_NFT_COUNTERS(X) X(PASS, "pass") X(ALLOWED, "allowed") X(NOT_IP, "not_ip") X(DENIED, "denied") X(REFLECTION, "reflection") \
+	X(RATE_SOURCE, "rate_source") X(RATE_PREFIX, "rate_prefix") X(RATE_TARGET, "rate_target")
+
+/* Commands that bring the table in line, in one transaction: counters stay, all else is replaced. Interfaces are added by
+ * rf_nft_hook_text. */
+void rf_nft_policy_text(const struct rf_nft_policy *p, struct rf_buf *to);
+/* The table on an interface. RF_E_INVALID: its name cannot be said to nft. */
+int rf_nft_hook_text(const char *interface, struct rf_buf *to, struct rf_err *e);
+/* And away again. */
+int rf_nft_unhook_text(const char *interface, struct rf_buf *to, struct rf_err *e);
+
+/* What `nft list counters` says of one counter, from its text; false where it is not there. */
+bool rf_nft_counter(struct rf_str listing, const char *word, uint64_t *ret_frames, uint64_t *ret_bytes);

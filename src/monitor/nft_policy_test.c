@@ -1,0 +1,177 @@
+/* monitor/nft_policy: what is refused of the engine's records, and the text that the rest becomes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "monitor/nft_policy.h"
+
+static int file(const void *head, size_t n, const struct rf_nft_rule *rules, size_t count, bool seal)
+{
+	int fd = memfd_create("policy", MFD_ALLOW_SEALING);
+	assert_int_equal(write(fd, head, n), n);
+	assert_int_equal(write(fd, rules, count * sizeof *rules), count * sizeof *rules);
+	if (seal)
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW), 0);
+	return fd;
+}
+
+static struct rf_nft_rule rule(const char *prefix, enum rf_nft_mode mode)
+{
+	struct rf_prefix p;
+	assert_true(rf_prefix_parse(rf_str_z(prefix), true, &p));
+	struct rf_nft_rule r = { .family = p.ip.family, .bits = p.bits, .mode = (uint8_t)mode };
+	memcpy(r.address, p.ip.b, sizeof r.address);
+	return r;
+}
+
+static int read_of(struct rf_nft_head h, const struct rf_nft_rule *rules, size_t count, struct rf_nft_policy *ret)
+{
+	struct rf_err e = { 0 };
+	int fd = file(&h, sizeof h, rules, count, true), rc = rf_nft_policy_read(fd, ret, &e);
+	assert_true(rc == RF_OK || e.text[0]);
+	close(fd);
+	return rc;
+}
+
+static void text_of(struct rf_nft_head h, const struct rf_nft_rule *rules, size_t count, struct rf_buf *to)
+{
+	struct rf_nft_policy p;
+	h.count = (uint32_t)count;
+	assert_int_equal(read_of(h, rules, count, &p), RF_OK);
+	rf_nft_policy_text(&p, to);
+	rf_nft_policy_fini(&p);
+}
+
+#define HEAD (struct rf_nft_head){ .magic = RF_NFT_MAGIC }
+#define HAS(b, z) assert_non_null(strstr(rf_buf_z(b), z))
+#define HAS_NOT(b, z) assert_null(strstr(rf_buf_z(b), z))
+
+static void the_longest_prefix_counts(void **unused)
+{
+	(void)unused;
+	RF_BUF_AUTO b = { 0 };
+	struct rf_nft_rule rules[] = { rule("10.0.0.7/32", RF_NFT_ALLOW), rule("10.0.0.0/24", RF_NFT_DENY), rule("10.0.0.0/8", RF_NFT_ALLOW),
+		rule("255.255.255.0/24", RF_NFT_DENY), rule("255.255.255.255/32", RF_NFT_ALLOW), rule("2001:db8::/32", RF_NFT_DENY),
+		rule("2001:db8::1/128", RF_NFT_ALLOW), rule("0.0.0.0/32", RF_NFT_DENY) };
+	text_of(HEAD, rules, sizeof rules / sizeof *rules, &b);
+	HAS(&b, "deny4 { 0.0.0.0, 10.0.0.0-10.0.0.6, 10.0.0.8-10.0.0.255, 255.255.255.0-255.255.255.254 }\n");
+	HAS(&b, "allow4 { 10.0.0.7, 10.0.1.0-10.255.255.255, 255.255.255.255 }\n");
+	HAS(&b, "deny6 { 2001:db8::, 2001:db8::2-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff }\n");
+	HAS(&b, "allow6 { 2001:db8::1 }\n");
+}
+
+static void a_prefix_that_is_whole_within_others_leaves_nothing(void **unused)
+{
+	(void)unused;
+	RF_BUF_AUTO b = { 0 };
+	struct rf_nft_rule rules[] = { rule("10.0.0.0/8", RF_NFT_DENY), rule("10.0.0.0/9", RF_NFT_ALLOW), rule("10.128.0.0/9", RF_NFT_ALLOW),
+		rule("::/0", RF_NFT_DENY) };
+	text_of(HEAD, rules, sizeof rules / sizeof *rules, &b);
+	HAS(&b, "allow4 { 10.0.0.0-10.127.255.255, 10.128.0.0-10.255.255.255 }\n");
+	HAS_NOT(&b, "add element netdev ringfence deny4");
+	HAS(&b, "deny6 { ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff }\n");
+}
+
+static void limits_ports_and_the_way_of_the_operator(void **unused)
+{
+	(void)unused;
+	RF_BUF_AUTO b = { 0 };
+	struct rf_nft_head h = { .magic = RF_NFT_MAGIC, .source = 50, .target = 7, .spare_port = 8443, .spare_family = 4,
+		.spare = { 192, 0, 2, 1 } };
+	h.reflect[0] = 1ull << 19;
+	h.reflect[1900 / 64] = 1ull << 1900 % 64;
+	text_of(h, NULL, 0, &b);
+	HAS(&b, "filter ip daddr 192.0.2.1 tcp dport 8443 counter name \"pass\" accept\n");
+	HAS(&b, "reflect { 19, 1900 }\n");
+	HAS(&b, "update @source4 { ip saddr limit rate over 50/second burst 50 packets } counter name \"rate_source\" drop\n");
+	HAS(&b, "update @other6 { ip6 daddr . meta l4proto limit rate over 7/second burst 7 packets } counter name \"rate_target\" drop\n");
+	HAS_NOT(&b, "update @prefix4");
+	const char *text = rf_buf_z(&b);
+	assert_true(strstr(text, "ip saddr @allow4") < strstr(text, "dport 8443") && strstr(text, "dport 8443") < strstr(text, "ip saddr @deny4"));
+}
+
+static void bad_records_are_refused(void **unused)
+{
+	(void)unused;
+	struct rf_nft_policy p;
+	struct rf_nft_rule good = rule("10.0.0.0/24", RF_NFT_DENY), bad[8] = { good, good, good, good, good, good, good, good };
+	bad[0].family = 5;
+	bad[1].bits = 33;
+	bad[2].mode = 3;
+	bad[3].mode = 0;
+	bad[4].unused = 1;
+	bad[5].address[3] = 1;   /* beyond its length */
+	bad[6].address[15] = 1;  /* beyond its family */
+	bad[7].bits = 23, bad[7].address[2] = 1;
+	struct rf_nft_head h = { .magic = RF_NFT_MAGIC, .count = 1 };
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_int_equal(read_of(h, &bad[i], 1, &p), RF_E_INVALID);
+	struct rf_nft_rule twice[] = { good, good };
+	h.count = 2;
+	assert_int_equal(read_of(h, twice, 2, &p), RF_E_INVALID);
+	assert_int_equal(read_of(h, twice, 1, &p), RF_E_INVALID);
+	h.count = RF_NFT_RULES_MAX + 1;
+	assert_int_equal(read_of(h, twice, 2, &p), RF_E_TOO_LARGE);
+}
+
+static void bad_heads_are_refused(void **unused)
+{
+	(void)unused;
+	struct rf_nft_policy p;
+	struct rf_err e;
+	struct rf_nft_head bad[6] = { HEAD, HEAD, HEAD, HEAD, HEAD, HEAD }, good = HEAD;
+	bad[0].magic++;
+	bad[1].source = RF_NFT_RATE_MAX + 1ull;
+	bad[2].prefix = UINT64_MAX;
+	bad[3].target = RF_NFT_RATE_MAX + 1ull;
+	bad[4].unused[2] = 1;
+	bad[5].spare_family = 9;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_int_equal(read_of(bad[i], NULL, 0, &p), RF_E_INVALID);
+	int open = file(&good, sizeof good, NULL, 0, false), cut = file(&good, sizeof good - 1, NULL, 0, true);
+	assert_int_equal(rf_nft_policy_read(open, &p, &e), RF_E_INVALID);
+	assert_int_equal(rf_nft_policy_read(cut, &p, &e), RF_E_INVALID);
+	assert_int_equal(rf_nft_policy_read(-1, &p, &e), RF_E_INVALID);
+	close(open);
+	close(cut);
+}
+
+static void interfaces_have_their_chains(void **unused)
+{
+	(void)unused;
+	RF_BUF_AUTO b = { 0 };
+	struct rf_err e;
+	assert_int_equal(rf_nft_hook_text("eth0.7", &b, &e), RF_OK);
+	HAS(&b, "add chain netdev ringfence on_eth0_2e7 { type filter hook ingress device \"eth0.7\" priority -500; policy accept; }\n");
+	assert_int_equal(rf_nft_unhook_text("eth0.7", &b, &e), RF_OK);
+	HAS(&b, "delete chain netdev ringfence on_eth0_2e7\n");
+	size_t n = b.n;
+	assert_int_equal(rf_nft_hook_text("a\"; }", &b, &e), RF_E_INVALID);
+	assert_int_equal(b.n, n);
+}
+
+static void counters_are_read(void **unused)
+{
+	(void)unused;
+	uint64_t frames = 0, bytes = 0;
+	struct rf_str listing = RF_STR("table netdev ringfence {\n\tcounter denied {\n\t\tpackets 12 bytes 720\n\t}\n\tcounter pass {\n\t\tpack");
+	assert_true(rf_nft_counter(listing, "denied", &frames, &bytes));
+	assert_true(frames == 12 && bytes == 720);
+	assert_false(rf_nft_counter(listing, "allowed", &frames, &bytes));
+	assert_false(rf_nft_counter(listing, "pass", &frames, &bytes));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_longest_prefix_counts), cmocka_unit_test(a_prefix_that_is_whole_within_others_leaves_nothing),
+		cmocka_unit_test(limits_ports_and_the_way_of_the_operator), cmocka_unit_test(bad_records_are_refused),
+		cmocka_unit_test(bad_heads_are_refused), cmocka_unit_test(interfaces_have_their_chains), cmocka_unit_test(counters_are_read),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
