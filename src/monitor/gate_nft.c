@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include "monitor/monitor_in.h"
 #include "monitor/nft.h"
+#include "monitor/nft_counts.h"
 
 static int table_text(const struct monitor *m, bool anew, struct rf_buf *to, struct rf_err *e)
 {
@@ -30,7 +31,7 @@ static int put_in_force(const struct monitor *m, struct rf_err *e)
 		rc = table_text(m, anew, &text, e);
 		if (rc != RF_OK)
 			return rc;
-		rc = rf_nft_run(rf_buf_str(&text), NULL, e);
+		rc = rf_nft_run(rf_buf_str(&text), e);
 	}
 	return rc;
 }
@@ -85,7 +86,7 @@ void rf_mon_nft_detach(struct monitor *m, const char *interface)
 {
 	RF_BUF_AUTO text = { 0 };
 	struct rf_err e = { 0 };
-	if (rf_nft_unhook_text(interface, &text, &e) != RF_OK || rf_nft_run(rf_buf_str(&text), NULL, &e) != RF_OK)
+	if (rf_nft_unhook_text(interface, &text, &e) != RF_OK || rf_nft_run(rf_buf_str(&text), &e) != RF_OK)
 		rf_mon_say(m, 'w', "nft may still filter %s: %s", interface, e.text);
 }
 
@@ -96,23 +97,20 @@ void rf_mon_nft_counts(char *to, size_t room)
 		RF_NFT_COUNTERS(X)
 #undef X
 	};
-	RF_BUF_AUTO listing = { 0 };
-	struct rf_err e = { 0 };
+	enum { COUNTERS = sizeof words / sizeof *words };
+	uint64_t v[COUNTERS][2];
 	size_t n = 0;
 	to[0] = 0;
-	if (rf_nft_run(RF_STR("list counters table " RF_NFT_TABLE "\n"), &listing, &e) != RF_OK)
+	if (rf_nft_counts(words, COUNTERS, v) != RF_OK)
 		return;
-	for (size_t i = 0; i < sizeof words / sizeof *words && n < room; i++) {
-		uint64_t frames = 0, bytes = 0;
-		rf_nft_counter(rf_buf_str(&listing), words[i], &frames, &bytes);
-		n += (size_t)snprintf(to + n, room - n, "%llu %llu ", (unsigned long long)frames, (unsigned long long)bytes);
-	}
+	for (size_t i = 0; i < COUNTERS && n < room; i++)
+		n += (size_t)snprintf(to + n, room - n, "%llu %llu ", (unsigned long long)v[i][0], (unsigned long long)v[i][1]);
 }
 
 bool rf_mon_nft_begin(struct monitor *m, const char *why)
 {
 	struct rf_err e = { 0 };
-	int rc = rf_nft_run(RF_STR("add table " RF_NFT_TABLE "\n"), NULL, &e);
+	int rc = rf_nft_run(RF_STR("add table " RF_NFT_TABLE "\n"), &e);
 	if (rc != RF_OK) {
 		rf_mon_say(m, 'w', "no kernel filter: %s; and not by nft: %s; sources are refused only when they connect", why, e.text);
 		return false;
@@ -136,5 +134,5 @@ void rf_mon_nft_yield(struct monitor *m)
 		for (size_t i = 0; i < m->gate_count; i++)
 			rf_filter_release(m->plan->filter_dir, m->gates[i].name);
 	else if (m->filter && m->gate_count)
-		rf_nft_run(RF_STR("add table " RF_NFT_TABLE "\ndelete table " RF_NFT_TABLE "\n"), NULL, &e);
+		rf_nft_run(RF_STR("add table " RF_NFT_TABLE "\ndelete table " RF_NFT_TABLE "\n"), &e);
 }

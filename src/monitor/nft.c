@@ -87,7 +87,7 @@ static int failed(struct rf_buf *words, struct rf_err *e)
 	return rf_fail(e, RF_E_INVALID, "nft refuses the policy: %.*s", (int)(strcspn(at, "\n") < 200 ? strcspn(at, "\n") : 200), at);
 }
 
-static int run(int in, int out, struct rf_buf *to, struct rf_err *e)
+static int run(int in, int out, struct rf_err *e)
 {
 	RF_BUF_AUTO words = { 0 };
 	pid_t pid = in < 0 || out < 0 ? -1 : start(in, out);
@@ -98,17 +98,13 @@ static int run(int in, int out, struct rf_buf *to, struct rf_err *e)
 	if (status == -1)
 		return rf_fail(e, RF_E_TIMEOUT, "nft did not end within %d seconds", LIMIT_MS / 1000);
 	said(out, &words);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return failed(&words, e);
-	if (to)
-		rf_buf_add(to, rf_buf_str(&words));
-	return RF_OK;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? RF_OK : failed(&words, e);
 }
 
-int rf_nft_run(struct rf_str commands, struct rf_buf *to, struct rf_err *e)
+int rf_nft_run(struct rf_str commands, struct rf_err *e)
 {
 	int in = file_of(commands), out = file_of((struct rf_str){ "", 0 });
-	int rc = run(in, out, to, e);
+	int rc = run(in, out, e);
 	if (in >= 0)
 		close(in);
 	if (out >= 0)

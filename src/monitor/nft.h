@@ -6,6 +6,6 @@
 #pragma once
 #include "monitor/nft_policy.h"
 
-/* Run nft with these commands; what it lists is added to `to` (NULL: not wanted). RF_E_UNSUPPORTED: there is none, RF_E_TIMEOUT,
+/* Run nft with these commands. RF_E_UNSUPPORTED: there is none, RF_E_TIMEOUT,
  * RF_E_INVALID with nft's words. */
-int rf_nft_run(struct rf_str commands, struct rf_buf *to, struct rf_err *e);
+int rf_nft_run(struct rf_str commands, struct rf_err *e);

@@ -301,21 +301,3 @@ int rf_nft_unhook_text(const char *interface, struct rf_buf *to, struct rf_err *
 		rf_buf_printf(to, "flush chain " RF_NFT_TABLE " %s\ndelete chain " RF_NFT_TABLE " %s\n", chain, chain);
 	return rc;
 }
-
-bool rf_nft_counter(struct rf_str listing, const char *word, uint64_t *ret_frames, uint64_t *ret_bytes)
-{
-	char find[64], number[64];
-	unsigned long long frames, bytes;
-	snprintf(find, sizeof find, "counter %s {", word);
-	const char *p = memmem(listing.p, listing.n, find, strlen(find));
-	if (!p)
-		return false;
-	p += strlen(find);
-	size_t left = (size_t)(listing.p + listing.n - p);
-	snprintf(number, sizeof number, "%.*s", left < sizeof number ? (int)left : (int)sizeof number - 1, p);
-	if (sscanf(number, " packets %llu bytes %llu", &frames, &bytes) != 2)
-		return false;
-	*ret_frames = frames;
-	*ret_bytes = bytes;
-	return true;
-}

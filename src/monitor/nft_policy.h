@@ -48,6 +48,3 @@ void rf_nft_policy_text(const struct rf_nft_policy *p, struct rf_buf *to);
 int rf_nft_hook_text(const char *interface, struct rf_buf *to, struct rf_err *e);
 /* And away again. */
 int rf_nft_unhook_text(const char *interface, struct rf_buf *to, struct rf_err *e);
-
-/* What `nft list counters` says of one counter, from its text; false where it is not there. */
-bool rf_nft_counter(struct rf_str listing, const char *word, uint64_t *ret_frames, uint64_t *ret_bytes);

@@ -155,23 +155,12 @@ static void interfaces_have_their_chains(void **unused)
 	assert_int_equal(b.n, n);
 }
 
-static void counters_are_read(void **unused)
-{
-	(void)unused;
-	uint64_t frames = 0, bytes = 0;
-	struct rf_str listing = RF_STR("table netdev ringfence {\n\tcounter denied {\n\t\tpackets 12 bytes 720\n\t}\n\tcounter pass {\n\t\tpack");
-	assert_true(rf_nft_counter(listing, "denied", &frames, &bytes));
-	assert_true(frames == 12 && bytes == 720);
-	assert_false(rf_nft_counter(listing, "allowed", &frames, &bytes));
-	assert_false(rf_nft_counter(listing, "pass", &frames, &bytes));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_longest_prefix_counts), cmocka_unit_test(a_prefix_that_is_whole_within_others_leaves_nothing),
 		cmocka_unit_test(limits_ports_and_the_way_of_the_operator), cmocka_unit_test(bad_records_are_refused),
-		cmocka_unit_test(bad_heads_are_refused), cmocka_unit_test(interfaces_have_their_chains), cmocka_unit_test(counters_are_read),
+		cmocka_unit_test(bad_heads_are_refused), cmocka_unit_test(interfaces_have_their_chains),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

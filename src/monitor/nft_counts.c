@@ -1,0 +1,123 @@
+/* monitor/nft_counts: see nft_counts.h.
+ *
+ *   dump of the table's counters -> messages -> attributes of each: name, data -> those whose name is asked for
+ */
+#include "monitor/nft_counts.h"
+#include <endian.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+enum { ROOM = 65536, MESSAGES_MAX = 64 };
+
+struct wanted {
+	const char *const *words;
+	size_t count;
+	uint64_t (*ret)[2];
+};
+
+/* The attribute of this type among those of `n` bytes; NULL: none. */
+static const struct nlattr *find(const void *from, size_t n, unsigned type)
+{
+	for (const char *p = from; n >= sizeof(struct nlattr);) {
+		const struct nlattr *a = (const void *)p;
+		size_t step = NLA_ALIGN(a->nla_len);
+		if (a->nla_len < sizeof *a || a->nla_len > n)
+			return NULL;
+		if ((a->nla_type & NLA_TYPE_MASK) == type)
+			return a;
+		if (step >= n)
+			return NULL;
+		p += step;
+		n -= step;
+	}
+	return NULL;
+}
+
+static const void *value(const struct nlattr *a) { return (const char *)a + NLA_HDRLEN; }
+static size_t length(const struct nlattr *a) { return a->nla_len - (size_t)NLA_HDRLEN; }
+
+static uint64_t number(const struct nlattr *data, unsigned type)
+{
+	uint64_t v = 0;
+	const struct nlattr *a = find(value(data), length(data), type);
+	if (a && length(a) == sizeof v)
+		memcpy(&v, value(a), sizeof v);
+	return be64toh(v);
+}
+
+static void take(const struct wanted *w, const struct nlmsghdr *h)
+{
+	const char *at = (const char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct nfgenmsg));
+	if (h->nlmsg_len < NLMSG_SPACE(sizeof(struct nfgenmsg)))
+		return;
+	size_t n = h->nlmsg_len - NLMSG_SPACE(sizeof(struct nfgenmsg));
+	const struct nlattr *name = find(at, n, NFTA_OBJ_NAME), *data = find(at, n, NFTA_OBJ_DATA);
+	if (!name || !data || !length(name))
+		return;
+	for (size_t i = 0; i < w->count; i++)
+		if (strlen(w->words[i]) + 1 == length(name) && memcmp(w->words[i], value(name), length(name)) == 0) {
+			w->ret[i][0] = number(data, NFTA_COUNTER_PACKETS);
+			w->ret[i][1] = number(data, NFTA_COUNTER_BYTES);
+		}
+}
+
+static bool ask(int fd)
+{
+	static const char table[12] = "ringfence";
+	struct {
+		struct nlmsghdr h;
+		struct nfgenmsg g;
+		struct nlattr table_is; char table[12];
+		struct nlattr type_is; uint32_t type;
+	} q = { .h = { .nlmsg_len = sizeof q, .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETOBJ, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.g = { .nfgen_family = NFPROTO_NETDEV, .version = NFNETLINK_V0 },
+		.table_is = { .nla_len = NLA_HDRLEN + sizeof "ringfence", .nla_type = NFTA_OBJ_TABLE },
+		.type_is = { .nla_len = NLA_HDRLEN + sizeof(uint32_t), .nla_type = NFTA_OBJ_TYPE }, .type = htobe32(NFT_OBJECT_COUNTER) };
+	memcpy(q.table, table, sizeof table);
+	return send(fd, &q, sizeof q, 0) == (ssize_t)sizeof q;
+}
+
+/* True: there is more to come. */
+static bool answer(int fd, const struct wanted *w, int *rc)
+{
+	_Alignas(struct nlmsghdr) static char room[ROOM];
+	ssize_t got = recv(fd, room, sizeof room, 0);
+	*rc = RF_E_IO;
+	if (got < 0)
+		return false;
+	size_t n = (size_t)got;
+	for (const struct nlmsghdr *h = (const void *)room; n >= sizeof *h && h->nlmsg_len >= sizeof *h && h->nlmsg_len <= n;) {
+		if (h->nlmsg_type == NLMSG_DONE)
+			*rc = RF_OK;
+		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+			return false;
+		take(w, h);
+		size_t step = NLMSG_ALIGN(h->nlmsg_len);
+		if (step >= n)
+			return true;
+		n -= step;
+		h = (const void *)((const char *)h + step);
+	}
+	return n == 0;
+}
+
+int rf_nft_counts(const char *const *words, size_t count, uint64_t (*ret)[2])
+{
+	const struct wanted w = { words, count, ret };
+	const struct timeval limit = { .tv_sec = 1 };
+	int rc = RF_E_IO, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	memset(ret, 0, count * sizeof *ret);
+	if (fd < 0)
+		return RF_E_IO;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	if (ask(fd))
+		for (int i = 0; i < MESSAGES_MAX && answer(fd, &w, &rc); i++)
+			;
+	close(fd);
+	return rc;
+}
