@@ -5,6 +5,7 @@ By BPF_PROG_TEST_RUN with a random source for each frame: what drivers and inter
 import json
 import subprocess
 
+import flood
 import harness
 from harness import Failed
 
@@ -16,13 +17,18 @@ def measured(lab, frames):
     return json.loads(done.stdout)
 
 
-def main(options):
-    with harness.Lab(options.build) as lab:
-        runs = [measured(lab, 300000 if options.quick else 3000000) for _ in range(2 if options.quick else 5)]
+def show(runs):
     best = {key: min(run[key] for run in runs) for key in runs[0]}
     ours, peer = best["ours"] - best["bare"], best["peer"] - best["bare"]
     print(f"G6 ratio {peer / ours:.2f} ours {ours:.0f} ns peer lpm-trie {peer:.0f} ns, above a bare drop; goal 55 ns")
     print(f"  prefixes alone {best['prefixes'] - best['bare']:.0f} ns; bare drop with the source made and the tail call {best['bare']:.0f} ns")
     spread = [run["ours"] - run["bare"] for run in runs]
     print(f"  of {len(runs)} runs: ours {min(spread):.0f} to {max(spread):.0f} ns")
+
+
+def main(options):
+    with harness.Lab(options.build) as lab:
+        runs = [measured(lab, 300000 if options.quick else 3000000) for _ in range(2 if options.quick else 5)]
+        show(runs)
+        flood.main(lab, options)
     return 0
