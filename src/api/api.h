@@ -80,6 +80,8 @@ struct rf_api_attack_hooks {
 struct rf_api_packet_hooks {
 	/* Rules of the phase packet in order, with what they have counted. NULL without memory. */
 	json_t *(*rules)(void *ctx);
+	/* Why rules of the phase are not in force here; NULL: they are. */
+	const char *(*missing)(void *ctx);
 	/* ctl/captures: all captures; begin one; show one, or end it; its frames from the `from`th on; all of them as a file. */
 	json_t *(*captures)(void *ctx);
 	int (*capture)(void *ctx, const json_t *body, json_t **ret, struct rf_err *e);

@@ -93,5 +93,7 @@ static int file(void *ctx, const char *id, struct rf_buf *to, struct rf_err *e)
 	return rc == RF_OK ? rf_captures_file(captures_of(ctx), id, to, e) : rc;
 }
 
-const struct rf_api_packet_hooks rf_api_edge_packets = { .rules = rules, .captures = captures, .capture = capture, .captured = captured,
+static const char *missing(void *ctx) { return rf_packets_missing(((struct rf_api_edge *)ctx)->ctl); }
+
+const struct rf_api_packet_hooks rf_api_edge_packets = { .rules = rules, .missing = missing, .captures = captures, .capture = capture, .captured = captured,
 	.frames = frames, .file = file };

@@ -154,6 +154,15 @@ static int put_head(struct rf_api_call *c, struct rf_ruleset_change *ch)
 	return rf_store_put(c->store, RF_KIND_RULESET, &ch->head, expected, &c->err);
 }
 
+/* Rules of packets are kept where no kernel filter is that would ask them; who writes them is told. */
+static void say_missing(struct rf_api_call *c, const json_t *doc)
+{
+	const struct rf_api_packet_hooks *h = c->api->conf.hooks.packets;
+	const char *why = h && !strcmp(rf_json_text(doc, "phase"), "packet") ? h->missing(c->api->conf.hooks.ctx) : NULL;
+	if (why)
+		rf_api_message(c, "", "%s", why);
+}
+
 int rf_change_finish(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *one, const json_t *all)
 {
 	json_t *doc = ch->head.doc, *old = ch->fresh ? NULL : json_copy(doc);
@@ -167,7 +176,9 @@ int rf_change_finish(struct rf_api_call *c, struct rf_ruleset_change *ch, const 
 		rc = put_head(c, ch);
 	if (rc == RF_OK)
 		rc = rf_api_commit(c);
-	if (rc != RF_OK)
+	if (rc == RF_OK)
+		say_missing(c, doc);
+	else
 		move_pointer(c, one, all);
 	return rc;
 }

@@ -237,4 +237,6 @@ def test_without_a_kernel_filter_it_is_said_that_rules_are_not_in_force(edge):
     lint = [r for r in edge.api("GET", "/accounts/{account}/rules/lint") if r["phase"] == "packet"]
     assert len(lint) == 1 and said in lint[0]["reason"]
     assert edge.api("GET", "/accounts/{account}/shield/rules")[0]["in_force"] is False
+    added = edge.cli("rule", "add", "udp.dstport eq 1900", "--phase", "packet", "--action", "block")
+    assert added.returncode == 0 and said in added.stderr
     edge.api("PUT", ENTRY, {"rules": []})
