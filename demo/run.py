@@ -285,7 +285,8 @@ class Demo:
         count = sum(map(len, FLEET.values()))
         self.screen.title(f"1  {count} devices connect, each with a certificate of its own, and send readings.")
         for klass, names in FLEET.items():
-            self.ringfence("class", "add", klass)
+            # the edge would quarantine the broken camera by itself, at its second exploit
+            self.ringfence("class", "add", klass, *(["--flood-exempt"] if COMPROMISED in names else []))
             for name in names:
                 self.fleet[name] = Device(name, self.enrol(name, klass))
                 self.fleet[name].start()
@@ -402,6 +403,7 @@ class Demo:
             ("ask why", f"{tool} explain lock-9 'GET {at}/admin'"),
             ("send a line to the old service", f"(echo celsius 20; sleep 1) | openssl s_client -quiet -no_ign_eof -verify_quiet -connect 127.0.0.1:{self.meter} "
              f"-servername meters.{HOST} -CAfile {self.dir}/ca.crt -cert {self.dir}/lock-9.crt -key {self.dir}/lock-9.key"),
+            ("let the edge quarantine by itself who sends what bots send", f"{tool} class edit cameras --no-flood-exempt"),
             (f"revoke the broken {COMPROMISED}; its connection ends at once", f"{tool} device revoke {COMPROMISED} --reason 'broken into'"),
             ("see who is there, and what is refused", f"{tool} device list"),
             ("", f"{tool} record list --action block"),

@@ -129,6 +129,7 @@ class Edge:
             "records": {"file": self.records_file, "stdout": "off"},
             "log": {"level": "debug"},
             "shutdown": {"drain": "5s"},
+            "floods": {"sensitivity": "off"},  # tests send as no device does
             "listeners": [{"name": "tls", "address": f"127.0.0.1:{self.port}",
                            "tls": {"certificate": self.server.cert, "key": self.server.key}}],
         }

@@ -13,7 +13,7 @@ WITHIN = 2.5  # seconds until quarantine: two, and how long the API takes to say
 
 @pytest.fixture(scope="module")
 def boot():
-    return {"workers": 2, "floods": {"learn": f"{LEARN}s", "floor": 60}}
+    return {"workers": 2, "floods": {"sensitivity": "high", "learn": f"{LEARN}s", "floor": 60}}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -44,7 +44,7 @@ def boot(tmp_path_factory):
         d.chmod(0o755)
     secret = directory / "secret"
     secret.write_text("open sesame\n")
-    yield {"build": RELEASE, "limits": {"connections": 30000}, "floods": {"learn": f"{LEARN}s", "ttl": "3s", "floor": 60},
+    yield {"build": RELEASE, "limits": {"connections": 30000}, "floods": {"sensitivity": "high", "learn": f"{LEARN}s", "ttl": "3s", "floor": 60},
            "alerts": {"webhook": f"http://127.0.0.1:{server.server_port}/alerts", "secret": str(secret)}}
     server.shutdown()
 

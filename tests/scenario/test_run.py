@@ -69,7 +69,7 @@ def test_the_demonstration(running):
     assert "it bites (403)" in run.text
     assert "in force it bites (403)" in run.text
     assert "of lock-1" in run.text
-    enrol, call, without, rule, bite, why, line, revoke, devices, records = run.commands()
+    enrol, call, without, rule, bite, why, line, judge, revoke, devices, records = run.commands()
     assert pasted(enrol).returncode == 0
     assert pasted(call).stdout.endswith("200")
     assert pasted(without).stdout.endswith("403")
@@ -77,6 +77,7 @@ def test_the_demonstration(running):
     assert pasted(bite).stdout.endswith("403")
     assert "no admin pages" in pasted(why).stdout
     assert pasted(line).stdout == "kept 10 bytes of lock-9\n"
+    assert pasted(judge).returncode == 0
     assert pasted(revoke).returncode == 0
     assert "camera-3" in pasted(devices).stdout
     assert "Shellshock" in pasted(records).stdout
