@@ -145,36 +145,13 @@ static void open_rule(struct rf_attacks *a, struct rf_attack *at, struct rf_floo
 
 /* --- what is told --- */
 
-static int store(struct rf_attacks *a, struct rf_attack *at, struct rf_err *e)
-{
-	RF_OBJECT_AUTO o = { .doc = json_object() };
-	memcpy(o.id, at->id, sizeof o.id);
-	memcpy(o.parent, a->c->account_id, sizeof o.parent);
-	snprintf(o.name, sizeof o.name, "%s", at->flood->host);
-	if (!o.doc)
-		return rf_fail(e, RF_E_NOMEM, "memory is exhausted");
-	rf_attack_doc(at, stopped_by(a, at), o.doc);
-	int rc = rf_ctl_begin(a->c, ITSELF, e);
-	if (rc == RF_OK)
-		rc = rf_store_put(a->c->store, RF_KIND_ATTACK, &o, 0, e);
-	if (rc == RF_OK && !at->id[0])
-		rc = rf_attacks_bound(a->c, e);
-	if (rc == RF_OK)
-		rc = rf_ctl_commit(a->c, false, e);
-	if (rc == RF_OK)
-		memcpy(at->id, o.id, sizeof at->id);
-	else
-		rf_ctl_abort(a->c);
-	return rc;
-}
-
 static int first_id(const struct rf_object *o, void *arg)
 {
 	memcpy(arg, o->id, RF_ID_LEN + 1);
 	return 1;
 }
 
-int rf_attacks_bound(struct rf_ctl *c, struct rf_err *e)
+static int bound(struct rf_ctl *c, struct rf_err *e)
 {
 	struct rf_store_query all = { .parent = c->account_id }, oldest = { .parent = c->account_id, .limit = 1 };
 	size_t n = 0;
@@ -185,6 +162,36 @@ int rf_attacks_bound(struct rf_ctl *c, struct rf_err *e)
 		rc = found == 1 ? rf_store_del(c->store, RF_KIND_ATTACK, id, 0, e) : found;
 	}
 	return rc;
+}
+
+int rf_attacks_store(struct rf_ctl *c, char id[RF_ID_LEN + 1], const char *name, json_t *doc, struct rf_err *e)
+{
+	RF_OBJECT_AUTO o = { .doc = doc };
+	memcpy(o.id, id, sizeof o.id);
+	memcpy(o.parent, c->account_id, sizeof o.parent);
+	snprintf(o.name, sizeof o.name, "%s", name);
+	if (!o.doc)
+		return rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+	int rc = rf_ctl_begin(c, ITSELF, e);
+	if (rc == RF_OK)
+		rc = rf_store_put(c->store, RF_KIND_ATTACK, &o, 0, e);
+	if (rc == RF_OK && !id[0])
+		rc = bound(c, e);
+	if (rc == RF_OK)
+		rc = rf_ctl_commit(c, false, e);
+	if (rc == RF_OK)
+		memcpy(id, o.id, sizeof o.id);
+	else
+		rf_ctl_abort(c);
+	return rc;
+}
+
+static int store(struct rf_attacks *a, struct rf_attack *at, struct rf_err *e)
+{
+	json_t *doc = json_object();
+	if (doc)
+		rf_attack_doc(at, stopped_by(a, at), doc);
+	return rf_attacks_store(a->c, at->id, at->flood->host, doc, e);
 }
 
 /* Once it is known what is done about it, and at its end. */

@@ -59,8 +59,9 @@ int rf_attacks_drop(struct rf_attacks *a, const char *id, const char *actor, boo
 /* Take an exception back. */
 int rf_attacks_forget(struct rf_attacks *a, const char *exception, const char *actor, bool dry_run, struct rf_err *e);
 
-/* Within an open transaction: no more than RF_ATTACKS_KEPT. */
-int rf_attacks_bound(struct rf_ctl *c, struct rf_err *e);
+/* Keep an attack in the state, under `id`; "": a new one, whose id is drawn, and the oldest beyond RF_ATTACKS_KEPT goes. The document is taken, NULL is
+ * RF_E_NOMEM. */
+int rf_attacks_store(struct rf_ctl *c, char id[RF_ID_LEN + 1], const char *name, json_t *doc, struct rf_err *e);
 
 /* Store it, write a record and a line of the log, post an alert: `what` has happened. */
 void rf_attack_tell(struct rf_attacks *a, struct rf_attack *at, enum rf_flood_event what);

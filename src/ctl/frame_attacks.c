@@ -66,28 +66,6 @@ static json_t *doc_of(const struct vector *v, const struct attack *at)
 		"packets", (json_int_t)f->frames, "stopped", (json_int_t)f->frames, "passed", 0, "bytes_in", (json_int_t)f->bytes);
 }
 
-static int store(struct rf_frame_attacks *a, const struct vector *v, struct attack *at, struct rf_err *e)
-{
-	RF_OBJECT_AUTO o = { .doc = doc_of(v, at) };
-	memcpy(o.id, at->id, sizeof o.id);
-	memcpy(o.parent, a->c->account_id, sizeof o.parent);
-	snprintf(o.name, sizeof o.name, "%s", v->name);
-	if (!o.doc)
-		return rf_fail(e, RF_E_NOMEM, "memory is exhausted");
-	int rc = rf_ctl_begin(a->c, "shield", e);
-	if (rc == RF_OK)
-		rc = rf_store_put(a->c->store, RF_KIND_ATTACK, &o, 0, e);
-	if (rc == RF_OK && !at->id[0])
-		rc = rf_attacks_bound(a->c, e);
-	if (rc == RF_OK)
-		rc = rf_ctl_commit(a->c, false, e);
-	if (rc == RF_OK)
-		memcpy(at->id, o.id, sizeof at->id);
-	else
-		rf_ctl_abort(a->c);
-	return rc;
-}
-
 static void alert(struct rf_frame_attacks *a, const struct vector *v, const struct attack *at)
 {
 	const struct rf_frame_flood *f = &at->flood;
@@ -114,7 +92,7 @@ static void tell(struct rf_frame_attacks *a, const struct vector *v, struct atta
 	struct rf_record r = { .kind = RF_REC_ATTACK, .at = wall(a), .action = RF_STR("block"), .layer = RF_STR("l4"),
 		.attack_event = rf_str_z(what), .attack_vector = rf_str_z(v->name), .attack_rate = (uint32_t)f->rate,
 		.attack_peak = (uint32_t)f->peak, .requests = f->frames, .reason = rf_str_z(counters[v->counter].word) };
-	if (store(a, v, at, &e) != RF_OK)
+	if (rf_attacks_store(a->c, at->id, v->name, doc_of(v, at), &e) != RF_OK)
 		rf_log(RF_LOG_ERROR, "floods", "the attack %s cannot be stored: %s", v->name, e.text);
 	r.attack_id = rf_str_z(at->id);
 	rf_log(RF_LOG_WARN, "floods", "attack %s: %s: %s: %llu frames a second, %llu at its peak", at->id, v->name, what,
