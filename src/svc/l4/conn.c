@@ -173,7 +173,6 @@ static bool arrive(struct rf_client *c)
 	n->site = rf_site_get(snap->site);
 	n->port = port;
 	rf_list_push(&n->l4->conns, &n->all);
-	n->l4->stats.connections++;
 	if (!rf_port_enter(port)) {
 		rf_count(RF_C_L4_PORT_FULL);
 		return turned_away(c, RF_REASON_CONNECTIONS);
@@ -306,7 +305,6 @@ static void release(struct rf_client *c)
 		rf_port_leave(n->use);
 	rf_port_use_put(n->use);
 	rf_list_del(&n->all);
-	n->l4->stats.connections--;
 	rf_site_put(n->site);
 }
 
@@ -347,11 +345,6 @@ size_t rf_l4_recheck(struct rf_l4 *l)
 		}
 	}
 	return ended;
-}
-
-void rf_l4_stats(const struct rf_l4 *l, struct rf_l4_stats *ret)
-{
-	*ret = l->stats;
 }
 
 struct rf_l4 *rf_l4_new(struct rf_front *front, struct rf_pool *pool, const struct rf_l4_conf *conf)

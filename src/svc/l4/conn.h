@@ -23,7 +23,6 @@ struct rf_l4 {
 	struct rf_l4_conf conf;
 	struct tubes tubes;
 	struct rf_node conns;
-	struct rf_l4_stats stats;
 };
 
 struct conn {

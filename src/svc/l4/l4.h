@@ -25,13 +25,6 @@ struct rf_l4_conf {
 
 extern const struct rf_l4_conf rf_l4_conf_default;
 
-struct rf_l4_stats { /* now, and since the start */
-	uint32_t connections;  /* that have arrived at a port */
-	uint64_t opened;       /* to origins */
-	uint64_t bytes_in, bytes_out; /* from clients, to clients; of connections that are over */
-	uint64_t spliced;      /* of both, those that were not copied */
-};
-
 /* front and pool outlive it. conf is copied; NULL: the default. NULL without memory. */
 struct rf_l4 *rf_l4_new(struct rf_front *front, struct rf_pool *pool, const struct rf_l4_conf *conf);
 /* Ends what is left at once. NULL is harmless. */
@@ -43,5 +36,3 @@ extern const struct rf_service rf_l4_service;
 /* Ports, trust or devices have changed: connections of ports that are there no more end, and those whose certificate does not open
  * their port any more; the others follow their port's new settings. The number ended. */
 size_t rf_l4_recheck(struct rf_l4 *l);
-
-void rf_l4_stats(const struct rf_l4 *l, struct rf_l4_stats *ret);

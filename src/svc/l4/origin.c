@@ -85,7 +85,6 @@ static enum step open_now(struct conn *n)
 	rf_origin_report(n->origin, true, l4_now(n));
 	n->down.from = &n->upstream->stream;
 	n->opened = true;
-	n->l4->stats.opened++;
 	l4_tell_open(n);
 	return STEP_RELAY;
 }

@@ -81,14 +81,10 @@ static void count(struct conn *n, const struct rf_record *r, enum l4_status stat
 {
 	static const enum rf_counter ends[L4_EVENTS] = { [L4_EVENT_DISCONNECT] = RF_C_L4_DISCONNECT,
 		[L4_EVENT_ORIGIN_ERROR] = RF_C_L4_ORIGIN_ERROR, [L4_EVENT_CLIENT_FILTERED] = RF_C_L4_FILTERED };
-	struct rf_l4_stats *s = &n->l4->stats;
 	rf_count(ends[l4_statuses[status].event]);
 	rf_count_n(RF_C_L4_BYTES_IN, r->bytes_in);
 	rf_count_n(RF_C_L4_BYTES_OUT, r->bytes_out);
 	rf_count_n(RF_C_L4_SPLICED, n->up.spliced + n->down.spliced);
-	s->bytes_in += r->bytes_in;
-	s->bytes_out += r->bytes_out;
-	s->spliced += n->up.spliced + n->down.spliced;
 }
 
 static void use(const struct conn *n, const struct rf_record *r)

@@ -157,9 +157,7 @@ TEST_UNUSED static void world_start(void)
 /* Ends it, and checks that nothing is left behind. */
 TEST_UNUSED static void world_close(void)
 {
-	struct rf_l4_stats s;
 	rf_listener_close(&w.listener);
-	rf_l4_stats(w.l4, &s);
 	rf_front_free(w.front);
 	rf_l4_free(w.l4);
 	rf_pool_free(w.pool);
