@@ -228,6 +228,9 @@ static void addresses(void **state)
 	char text[RF_IP_TEXT];
 	assert_true(rf_ip_parse(RF_STR("192.0.2.1"), &ip) && rf_ip_parse(RF_STR("::ffff:192.0.2.1"), &mapped));
 	assert_true(rf_ip_eq(&ip, &mapped));
+	assert_false(rf_ip_unspecified(&ip));
+	assert_true(rf_ip_parse(RF_STR("::"), &mapped) && rf_ip_unspecified(&mapped));
+	assert_true(rf_ip_parse(RF_STR("0.0.0.0"), &mapped) && rf_ip_unspecified(&mapped));
 	assert_false(rf_ip_parse(RF_STR("192.0.2.01x"), &ip));
 	assert_true(rf_prefix_parse(RF_STR("192.0.2.0/30"), true, &p) && rf_prefix_has(&p, &ip));
 	assert_false(rf_prefix_parse(RF_STR("192.0.2.1/30"), true, &p));

@@ -94,6 +94,12 @@ char *rf_prefix_str(const struct rf_prefix *p, char to[RF_IP_TEXT])
 	return to;
 }
 
+bool rf_ip_unspecified(const struct rf_ip *ip)
+{
+	static const uint8_t zero[sizeof ip->b];
+	return memcmp(ip->b, zero, sizeof zero) == 0;
+}
+
 int rf_ip_cmp(const struct rf_ip *a, const struct rf_ip *b)
 {
 	return a->family != b->family ? a->family - b->family : memcmp(a->b, b->b, sizeof a->b);

@@ -258,16 +258,10 @@ int rf_making_port(const struct rf_object *o, void *making)
 
 /* --- what the edge itself listens on --- */
 
-static bool unspecified(const struct rf_ip *ip)
-{
-	static const uint8_t zero[16];
-	return memcmp(ip->b, zero, sizeof zero) == 0;
-}
-
 /* Do an address that a port stands at and one of ours have something in common? */
 static bool meet(const struct rf_ip *a, const struct rf_ip *b)
 {
-	return a->family == b->family && (unspecified(a) || unspecified(b) || rf_ip_eq(a, b));
+	return a->family == b->family && (rf_ip_unspecified(a) || rf_ip_unspecified(b) || rf_ip_eq(a, b));
 }
 
 /* Does it stand at this address, by a listener of protocol ports? */

@@ -40,19 +40,13 @@ struct rf_port_gate {
 
 /* --- which ports --- */
 
-static bool unspecified(const struct rf_ip *ip)
-{
-	static const uint8_t zero[16];
-	return memcmp(ip->b, zero, sizeof zero) == 0;
-}
-
 static bool stands_at(const struct rf_port *p, const struct rf_ip *place)
 {
 	if (!p->address_count)
 		return true;
 	for (size_t i = 0; i < p->address_count; i++)
 		if (p->addresses[i].family == place->family &&
-		    (unspecified(place) || unspecified(&p->addresses[i]) || rf_ip_eq(&p->addresses[i], place)))
+		    (rf_ip_unspecified(place) || rf_ip_unspecified(&p->addresses[i]) || rf_ip_eq(&p->addresses[i], place)))
 			return true;
 	return false;
 }
@@ -296,7 +290,7 @@ static void answer(struct rf_loop *loop, struct rf_msg *msg)
 	(void)loop;
 	for (unsigned i = 0; i < g->c->boot->listener_count && rc != RF_OK; i++) {
 		const struct rf_boot_listener *l = boot_listener(g, i);
-		if (l && l->address.ip.family == q->at.family && (unspecified(&l->address.ip) || rf_ip_eq(&l->address.ip, &q->at)))
+		if (l && l->address.ip.family == q->at.family && (rf_ip_unspecified(&l->address.ip) || rf_ip_eq(&l->address.ip, &q->at)))
 			rc = rf_monitor_reply(g->monitor_fd, rf_port_arg((struct rf_port_name){ i, true, q->port }), &q->at, &fd, &e);
 	}
 	if (rc != RF_OK)

@@ -30,18 +30,12 @@ static socklen_t address_of(const struct rf_ip *ip, uint16_t port, union address
 	return sizeof a->v6;
 }
 
-static bool unspecified(const struct rf_ip *ip)
-{
-	static const uint8_t zero[16];
-	return memcmp(ip->b, zero, sizeof zero) == 0;
-}
-
 /* --- what the plan allows --- */
 
 /* Do two listeners meet at an address? */
 static bool meet(const struct rf_plan_listener *a, const struct rf_plan_listener *b)
 {
-	return a->ip.family == b->ip.family && (unspecified(&a->ip) || unspecified(&b->ip) || rf_ip_eq(&a->ip, &b->ip));
+	return a->ip.family == b->ip.family && (rf_ip_unspecified(&a->ip) || rf_ip_unspecified(&b->ip) || rf_ip_eq(&a->ip, &b->ip));
 }
 
 static const struct rf_plan_listener *listener_of(const struct rf_plan *p, unsigned i)
@@ -316,7 +310,7 @@ int rf_port_reply(const struct rf_plan *p, struct rf_port_name n, const struct r
 	union address a;
 	bool v6 = at->family == 6;
 	if (!l || !n.udp || !n.port || (!l->port && !rf_port_allowed(p, n)) || l->ip.family != at->family ||
-	    (!unspecified(&l->ip) && !rf_ip_eq(&l->ip, at)))
+	    (!rf_ip_unspecified(&l->ip) && !rf_ip_eq(&l->ip, at)))
 		return rf_fail(e, RF_E_DENIED, "the boot file does not allow answers from there");
 	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
