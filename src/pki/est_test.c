@@ -122,13 +122,13 @@ static void cacerts_are_readable_by_others(void **state)
 	assert_true(to.base64);
 	assert_string_equal(to.content_type, "application/pkcs7-mime; smime-type=certs-only");
 	spill("ca.p7", rf_buf_str(&to.body));
-	assert_int_equal(run("openssl base64 -d -in ca.p7 | openssl pkcs7 -inform DER -print_certs -out all.pem && "
+	assert_int_equal(run("openssl base64 -d -A -in ca.p7 | openssl pkcs7 -inform DER -print_certs -out all.pem && "
 			     "test $(grep -c BEGIN all.pem) = 2"), 0);
 	rf_est_response_fini(&to);
 	r.path = RF_STR("fleet-a/csrattrs");
 	assert_int_equal(handle(&f, &r, &to), RF_OK);
 	spill("attrs", rf_buf_str(&to.body));
-	assert_int_equal(run("openssl base64 -d -in attrs | openssl asn1parse -inform DER > text && grep -q "
+	assert_int_equal(run("openssl base64 -d -A -in attrs | openssl asn1parse -inform DER > text && grep -q "
 			     "prime256v1 text"),
 			 0);
 	rf_est_response_fini(&to);
@@ -147,7 +147,7 @@ static void a_device_enrols_once(void **state)
 	assert_non_null(to.issued);
 	spill("leaf.p7", rf_buf_str(&to.body));
 	assert_int_equal(
-		run("openssl base64 -d -in leaf.p7 | openssl pkcs7 -inform DER -print_certs -out leaf.pem && "
+		run("openssl base64 -d -A -in leaf.p7 | openssl pkcs7 -inform DER -print_certs -out leaf.pem && "
 		    "openssl verify -attime %d -CAfile ca/root.crt -untrusted ca/intermediate.crt leaf.pem",
 		    NOW),
 		0);
