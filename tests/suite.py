@@ -147,7 +147,7 @@ def scenario(count):
         if any(part.tag == "skipped" for part in case):
             say(f"  skipped {case.get('name')}: {case.find('skipped').get('message')}")
             continue
-        count.add(not bad, f"{case.get('classname')}.{case.get('name')}", bad[0].text if bad else "")
+        count.add(not bad, f"{case.get('classname')}.{case.get('name')}", bad[0].text + "\n" + bad[0].get("message", "") if bad else "")
     if status not in (0, 1):
         count.add(False, f"pytest (exit status {status})", words)
 

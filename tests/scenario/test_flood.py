@@ -217,12 +217,15 @@ def test_the_webhook_is_told_of_beginning_and_end(edge, traffic):
 
 
 def test_handshakes_that_are_never_completed(edge, traffic):
-    """Nonsense from a thousand addresses: an attack on the port, and few handshakes of one address at once; devices go on."""
+    """Nonsense from a thousand addresses: an attack on the port, and few handshakes of one address at once; devices go on.
+
+    It comes slower than the edge looks at it: what is queued for long makes room for newer ones, whoever sent it.
+    """
     over = threading.Event()
 
     def nonsense(first):
         for n in itertools.count():
-            if over.is_set():
+            if over.wait(0.002):
                 break
             with socket.socket() as s:
                 s.bind((f"127.{first}.{n // 200 % 5}.{1 + n % 200}", 0))
@@ -241,9 +244,7 @@ def test_handshakes_that_are_never_completed(edge, traffic):
         assert found["counter"]["value"] > found["counter"]["threshold"]
         time.sleep(0.6)
         held = [socket.create_connection(("127.0.0.1", edge.port), 5, source_address=("127.60.0.1", 0)) for _ in range(7)]
-        time.sleep(0.5)
-        ends = [s for s in held if closed(s)]
-        assert len(ends) == 3, len(ends)
+        until(lambda: sum(map(closed, held)) == 3, 5)
         for s in held:
             s.close()
         until(lambda: comes_in(edge, traffic[COOKIE][0].device), 5)
