@@ -1,5 +1,9 @@
 /* policy/regex: one vectorscan database a pattern, one scratch space a thread.
  *
+ * A pattern is compiled once, however many rules have it: all share it by its text, and one that nobody has any more is
+ * kept for a while (REGEX_IDLE_MAX), since a rule that is edited or moved comes back with its patterns. A lock guards who
+ * has what; it is held neither while a pattern is compiled nor while one is matched.
+ *
  * The scratch is made when a thread first needs it and grows to the largest database it meets; it
  * is freed with the thread. hs_scan refuses a scratch that is too small, which tells when to grow.
  */
@@ -9,11 +13,16 @@
 #include <stdlib.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include "base/list.h"
+#include "base/map.h"
 #include "policy/expr.h"
 
 enum { GROUPS = 64, STEPS = 100000, HEAP_KIB = 256, BACKTRACK_DEPTH = 1000 };
 
 struct regex {
+	struct rf_map_node node;
+	struct rf_node idle; /* linked while nobody has it */
+	size_t users;
 	hs_database_t *db;
 	size_t size, least; /* bytes of the pattern, and of the shortest text that can match */
 	char pattern[]; /* with a NUL */
@@ -140,40 +149,132 @@ static size_t least_width(const char *pattern)
 	return least;
 }
 
-int regex_make(struct rf_str pattern, struct regex **ret, size_t *ret_at, struct rf_err *e)
+/* --- shared patterns --- */
+
+static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct rf_map shared;                              /* guarded by shared_lock, as all that follows */
+static struct rf_node idle = { &idle, &idle };            /* the longest unused first */
+static size_t idle_bytes;
+
+static void destroy(struct regex *r)
 {
-	int fail = pattern_ok(pattern, ret_at, e);
-	if (fail)
-		return fail;
-	struct regex *r = calloc(1, sizeof *r + pattern.n + 1);
-	if (!r)
-		return rf_fail(e, RF_E_NOMEM, "no memory for a pattern");
-	r->size = pattern.n;
-	if (pattern.n)
-		memcpy(r->pattern, pattern.p, pattern.n);
-	hs_compile_error_t *bad = NULL;
-	if (hs_compile(r->pattern, HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY, HS_MODE_BLOCK, NULL, &r->db, &bad) ==
-		HS_SUCCESS) {
-		r->least = least_width(r->pattern);
-		*ret = r;
-		return RF_OK;
-	}
+	hs_free_database(r->db);
 	free(r);
-	*ret_at = index_in(bad ? bad->message : NULL);
-	if (*ret_at > pattern.n)
-		*ret_at = pattern.n;
-	rf_fail(e, RF_E_SYNTAX, "this pattern cannot be matched in linear time or is wrong: %s",
-		bad && bad->message ? bad->message : "no reason was given");
-	hs_free_compile_error(bad);
-	return e->code;
+}
+
+/* One that is there, with one user more; NULL where there is none. */
+static struct regex *have(struct rf_str pattern)
+{
+	struct rf_map_node *there = rf_map_find(&shared, pattern);
+	if (!there)
+		return NULL;
+	struct regex *r = RF_CONTAINER(there, struct regex, node);
+	if (!r->users++) {
+		rf_list_del(&r->idle);
+		idle_bytes -= regex_bytes(r);
+	}
+	return r;
+}
+
+static struct regex *find_shared(struct rf_str pattern)
+{
+	pthread_mutex_lock(&shared_lock);
+	struct regex *r = have(pattern);
+	pthread_mutex_unlock(&shared_lock);
+	return r;
+}
+
+/* Give what was compiled to all. Another thread may have been quicker with the same pattern: its one is taken. */
+static struct regex *share(struct regex *made)
+{
+	pthread_mutex_lock(&shared_lock);
+	struct regex *r = have(regex_pattern(made));
+	if (!r) {
+		made->users = 1;
+		rf_map_add(&shared, &made->node, regex_pattern(made));
+	}
+	pthread_mutex_unlock(&shared_lock);
+	if (!r)
+		return made;
+	destroy(made);
+	return r;
+}
+
+/* Those that have been unused for longest go, until the rest is within its bound. */
+static void forget_idle(void)
+{
+	while (idle_bytes > REGEX_IDLE_MAX) {
+		struct regex *r = RF_CONTAINER(rf_list_first(&idle), struct regex, idle);
+		rf_list_del(&r->idle);
+		idle_bytes -= regex_bytes(r);
+		rf_map_del(&shared, &r->node);
+		destroy(r);
+	}
 }
 
 void regex_free(struct regex *r)
 {
 	if (!r)
 		return;
-	hs_free_database(r->db);
-	free(r);
+	pthread_mutex_lock(&shared_lock);
+	if (!--r->users) {
+		rf_list_push(&idle, &r->idle);
+		idle_bytes += regex_bytes(r);
+		forget_idle();
+	}
+	pthread_mutex_unlock(&shared_lock);
+}
+
+size_t regex_idle(void)
+{
+	pthread_mutex_lock(&shared_lock);
+	size_t n = idle_bytes;
+	pthread_mutex_unlock(&shared_lock);
+	return n;
+}
+
+/* --- making --- */
+
+static int compile(struct regex *r, size_t *ret_at, struct rf_err *e)
+{
+	hs_compile_error_t *bad = NULL;
+	if (hs_compile(r->pattern, HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY, HS_MODE_BLOCK, NULL, &r->db, &bad) ==
+		HS_SUCCESS) {
+		r->least = least_width(r->pattern);
+		return RF_OK;
+	}
+	*ret_at = index_in(bad ? bad->message : NULL);
+	if (*ret_at > r->size)
+		*ret_at = r->size;
+	rf_fail(e, RF_E_SYNTAX, "this pattern cannot be matched in linear time or is wrong: %s",
+		bad && bad->message ? bad->message : "no reason was given");
+	hs_free_compile_error(bad);
+	return e->code;
+}
+
+int regex_make(struct rf_str pattern, struct regex **ret, size_t *ret_at, struct rf_err *e)
+{
+	int fail = pattern_ok(pattern, ret_at, e);
+	if (fail)
+		return fail;
+	struct regex *r = find_shared(pattern);
+	if (r) {
+		*ret = r;
+		return RF_OK;
+	}
+	r = calloc(1, sizeof *r + pattern.n + 1);
+	if (!r)
+		return rf_fail(e, RF_E_NOMEM, "no memory for a pattern");
+	r->size = pattern.n;
+	if (pattern.n)
+		memcpy(r->pattern, pattern.p, pattern.n);
+	fail = compile(r, ret_at, e);
+	if (fail) {
+		free(r);
+		return fail;
+	}
+	*ret = share(r);
+	return RF_OK;
 }
 
 struct rf_str regex_pattern(const struct regex *r)

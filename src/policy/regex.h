@@ -9,14 +9,19 @@
 #include "base/arena.h"
 #include "base/err.h"
 
+enum { REGEX_IDLE_MAX = 4 << 20 }; /* bytes of patterns that are kept for who may want them again */
+
 struct regex;    /* yes or no */
 struct rereplace;
 
 /* The byte after the class that begins at `at`. */
 size_t regex_class_end(struct rf_str pattern, size_t at);
 /* *ret_at: byte of the pattern at which the error lies. */
+/* Of any thread: who makes the same pattern shares it. */
 int regex_make(struct rf_str pattern, struct regex **ret, size_t *ret_at, struct rf_err *e);
-void regex_free(struct regex *r);
+void regex_free(struct regex *r); /* by each who made it */
+/* Bytes of patterns that nobody has. */
+size_t regex_idle(void);
 struct rf_str regex_pattern(const struct regex *r);
 /* Anywhere in s. RF_E_NOMEM when this thread cannot get its scratch space. */
 int regex_test(const struct regex *r, struct rf_str s, bool *ret);
