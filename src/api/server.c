@@ -1,10 +1,11 @@
 /* api/server: connections of the API.
  *
- *   HANDSHAKE -> HEAD -> BODY -> WRITE -> HEAD (kept alive) or close
+ *   HANDSHAKE -> HEAD -> BODY -> [AHEAD] -> WRITE -> HEAD (kept alive) or close
  *
  * HEAD: bytes gather in `in` until a head is complete. BODY: the rest gathers, decoded into `chunks` where it is
- * chunked; a large body is refused before it is received unless its sender may make the request. Then the
- * API answers at once, and WRITE sends that. One timer bounds each state.
+ * chunked; a large body is refused before it is received unless its sender may make the request. AHEAD: where it has rules in
+ * it, their patterns are compiled on a thread (api/ahead). Then the API answers at once, and WRITE sends that. One timer
+ * bounds each state.
  *
  * Invariants: memory for requests is bounded for each connection (rf_api_body_max) and over all
  * (RF_API_BUFFERED_MAX); a head that the strict parser refuses ends the connection.
@@ -17,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "api/admit.h"
+#include "api/ahead.h"
 #include "base/arena.h"
 #include "net/addr.h"
 #include "net/listener.h"
@@ -27,11 +29,11 @@
 
 #define TOO_LARGE "the body is larger than limits.api_body_bytes allows"
 
-enum state { HANDSHAKE, HEAD, BODY, WRITE };
+enum state { HANDSHAKE, HEAD, BODY, AHEAD, WRITE };
 enum { READ_SIZE = 16384, ARENA_MAX = 65536 };
 
 static const uint64_t state_ns[] = {
-	[HANDSHAKE] = 10 * RF_NS_S, [HEAD] = 60 * RF_NS_S, [BODY] = 60 * RF_NS_S, [WRITE] = 60 * RF_NS_S,
+	[HANDSHAKE] = 10 * RF_NS_S, [HEAD] = 60 * RF_NS_S, [BODY] = 60 * RF_NS_S, [AHEAD] = 600 * RF_NS_S, [WRITE] = 60 * RF_NS_S,
 };
 
 struct conn {
@@ -50,6 +52,8 @@ struct conn {
 	struct rf_chunked chunked;
 	size_t bound;            /* bytes that its body may have */
 	size_t decoded;          /* bytes of `in` that `chunked` has used, head included */
+	size_t whole;            /* bytes of `in` that are the request */
+	struct rf_ahead_job *ahead;
 	bool told_to_go_on, keep;
 	struct rf_buf out;
 	size_t sent;
@@ -63,6 +67,7 @@ struct listener {
 
 struct rf_api_server {
 	struct rf_api_server_conf conf;
+	struct rf_ahead *ahead;  /* NULL: it goes without */
 	struct listener listeners[RF_API_LISTENERS];
 	size_t listener_count, conn_count, buffered;
 	struct rf_node conns;
@@ -73,6 +78,7 @@ static void conn_free(struct conn *c)
 {
 	struct rf_api_server *s = c->server;
 	rf_timer_stop(s->conf.loop, &c->timer);
+	rf_ahead_end(c->ahead);
 	rf_stream_close(&c->stream);
 	rf_list_del(&c->node);
 	s->conn_count--;
@@ -214,6 +220,49 @@ static int on_head(struct conn *c)
 	return RF_OK;
 }
 
+/* The request is whole. */
+static int finish(struct conn *c)
+{
+	bool chunked = c->head.body == RF_BODY_CHUNKED;
+	if (!parse_head(c)) {
+		refuse(c, 503, "memory is exhausted");
+		return RF_OK;
+	}
+	answer(c, chunked ? rf_buf_str(&c->chunks) : (struct rf_str){ c->in.p + c->head.size, c->whole - c->head.size });
+	rf_ahead_end(c->ahead);
+	c->ahead = NULL;
+	next_request(c, c->whole);
+	return RF_OK;
+}
+
+static void on_event(struct rf_stream *stream);
+
+static void on_ahead(void *arg)
+{
+	struct conn *c = arg;
+	finish(c);
+	on_event(&c->stream);
+}
+
+/* The body is there, and its request takes so many bytes of `in`. */
+static int on_whole(struct conn *c, size_t whole)
+{
+	bool chunked = c->head.body == RF_BODY_CHUNKED;
+	size_t size = c->head.size, n = chunked ? c->chunks.n : whole - size;
+	c->whole = whole;
+	if (n >= RF_AHEAD_LEAST && n <= rf_api_body_max(c->server->conf.api) && parse_head(c)) {
+		if (!admitted(c)) {
+			next_request(c, whole);
+			return RF_OK;
+		}
+		c->ahead = rf_ahead_begin(c->server->ahead, chunked ? rf_buf_str(&c->chunks) : (struct rf_str){ c->in.p + size, n }, on_ahead, c);
+	}
+	if (!c->ahead)
+		return finish(c);
+	enter(c, AHEAD);
+	return RF_E_AGAIN;
+}
+
 static int on_chunks(struct conn *c)
 {
 	struct rf_str in = rf_str_skip(rf_buf_str(&c->in), c->decoded), data;
@@ -227,13 +276,11 @@ static int on_chunks(struct conn *c)
 	c->decoded = c->in.n - in.n;
 	if (rc == RF_E_AGAIN)
 		return rc;
-	if (rc != RF_E_EOF || !parse_head(c)) {
+	if (rc != RF_E_EOF) {
 		refuse(c, rc == RF_OK ? 413 : 400, rc == RF_OK ? TOO_LARGE : "the chunks are malformed");
 		return RF_OK;
 	}
-	answer(c, rf_buf_str(&c->chunks));
-	next_request(c, c->decoded);
-	return RF_OK;
+	return on_whole(c, c->decoded);
 }
 
 static int on_body(struct conn *c)
@@ -241,15 +288,7 @@ static int on_body(struct conn *c)
 	if (c->head.body == RF_BODY_CHUNKED)
 		return on_chunks(c);
 	size_t length = c->head.body == RF_BODY_LENGTH ? (size_t)c->head.content_length : 0, size = c->head.size;
-	if (c->in.n - size < length)
-		return RF_E_AGAIN;
-	if (!parse_head(c)) {
-		refuse(c, 503, "memory is exhausted");
-		return RF_OK;
-	}
-	answer(c, (struct rf_str){ c->in.p + size, length });
-	next_request(c, size + length);
-	return RF_OK;
+	return c->in.n - size < length ? RF_E_AGAIN : on_whole(c, size + length);
 }
 
 /* RF_OK when bytes came. */
@@ -315,11 +354,13 @@ static int step(struct conn *c)
 	case HEAD:
 	case BODY:
 		rc = c->in.n ? (c->state == HEAD ? on_head(c) : on_body(c)) : RF_E_AGAIN;
-		if (rc == RF_OK)
+		if (rc == RF_OK || c->state == AHEAD)
 			return rc;
 		if (c->out.n && (rc = flush(c)) != RF_OK && rc != RF_E_AGAIN)
 			return rc;
 		return fill(c);
+	case AHEAD:
+		return RF_E_AGAIN;
 	case WRITE:
 		return on_write(c);
 	}
@@ -406,6 +447,7 @@ struct rf_api_server *rf_api_server_new(const struct rf_api_server_conf *conf, s
 		return NULL;
 	}
 	s->conf = *conf;
+	s->ahead = rf_ahead_new(conf->loop);
 	rf_list_init(&s->conns);
 	return s;
 }
@@ -434,6 +476,7 @@ void rf_api_server_free(struct rf_api_server *s)
 		rf_listener_close(&s->listeners[i].l);
 	RF_LIST_EACH(n, &s->conns)
 		conn_free(RF_CONTAINER(n, struct conn, node));
+	rf_ahead_free(s->ahead);
 	free(s);
 }
 

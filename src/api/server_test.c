@@ -5,9 +5,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include "api/ahead.h"
 #include "api/server.h"
 #include "net/addr.h"
 #include "net/listener.h"
+#include "policy/regex.h"
 #include "tls/tls.h"
 
 struct world {
@@ -37,6 +39,7 @@ static int teardown(void **state)
 {
 	struct world *w = *state;
 	rf_api_server_free(w->server);
+	rf_loop_turn(w->loop, 0); /* what is still posted */
 	rf_loop_free(w->loop);
 	unlink(w->socket + 5);
 	fixture_close(&w->f);
@@ -267,6 +270,66 @@ static void speaks_tls(void **state)
 	rf_keypair_put(pair);
 }
 
+/* A body with many patterns: {"name": ..., "x": [{"expression": ...}]}. */
+static size_t with_patterns(char *to, size_t room, unsigned seed, const char *headers, bool chunked)
+{
+	static char body[16384];
+	int n = snprintf(body, sizeof body, "{\"name\":\"ahead.example\",\"x\":[");
+	for (unsigned i = 0; i < 60; i++)
+		n += snprintf(body + n, sizeof body - (size_t)n, "%s{\"expression\":\"http.host matches r#\\\"^p%u-%u[a-f]{300}$\\\"# and "
+			      "http.host ~ \\\"^q%u\\\\\\\\.%u$\\\"\"}", i ? "," : "", seed, i, seed, i);
+	n += snprintf(body + n, sizeof body - (size_t)n, "]}");
+	return (size_t)snprintf(to, room, chunked ? "POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s"
+				"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" :
+				"POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s",
+				headers, n, body);
+}
+
+/* Turns until it answers. */
+static char *awaited(struct world *w, int fd)
+{
+	char *got = say(w, fd, "");
+	for (int i = 0; i < 3000 && !*got; i++) {
+		rf_loop_turn(w->loop, 10 * RF_NS_MS);
+		got = say(w, fd, "");
+	}
+	return got;
+}
+
+static void patterns_are_compiled_before_the_answer(void **state)
+{
+	static char text[20000];
+	struct world *w = *state;
+	for (unsigned seed = 0; seed < 2; seed++) {
+		int fd = dial(w), other = dial(w);
+		size_t n = with_patterns(text, sizeof text, seed, "", seed == 1);
+		size_t before = regex_idle();
+		assert_string_equal(talk(w, fd, text, n, NULL), "");                      /* a thread is at it */
+		assert_non_null(strstr(say(w, other, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), "200 OK")); /* meanwhile */
+		char *got = awaited(w, fd);
+		assert_memory_equal(got, seed ? "HTTP/1.1 409" : "HTTP/1.1 200", 12); /* the second has the same name */
+		assert_true(regex_idle() > before + 120 * 500); /* let go, and there for who asks next */
+		assert_non_null(strstr(say(w, fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), "200 OK"));
+		close(fd);
+		close(other);
+	}
+}
+
+static void who_leaves_does_not_leave_its_job(void **state)
+{
+	static char text[20000];
+	struct world *w = *state;
+	for (unsigned i = 0; i < RF_AHEAD_WAITING + 2; i++) {
+		int fd = dial(w);
+		talk(w, fd, text, with_patterns(text, sizeof text, 100 + i, "", false), NULL);
+		close(fd);
+		turn(w);
+	}
+	int fd = dial(w);
+	talk(w, fd, text, with_patterns(text, sizeof text, 1, "", false), NULL);
+	close(fd); /* the server goes while the thread works */
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -274,6 +337,7 @@ int main(void)
 		T(answers_a_local_administrator), T(bytes_may_come_one_by_one_and_requests_together),
 		T(chunked_bodies_and_expectations), T(nonsense_is_refused_and_closed), T(a_large_body_needs_a_known_sender),
 		T(connections_are_bounded), T(speaks_tls),
+		T(patterns_are_compiled_before_the_answer), T(who_leaves_does_not_leave_its_job),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 /* ctl/pack_fetch: see pack_fetch.h.
  *
  *   due -> conditional GET -> 304: nothing to do
- *                          -> a file: posted to the control loop -> POST packs, source url -> what became of it is kept for status
+ *                          -> a file: where it is signed by a trusted key, its patterns are compiled (policy/warm)
+ *                          -> posted to the control loop -> POST packs, source url -> what became of it is kept for status
  *
  * Invariants: the mutex guards all of the fetcher; one file is under way at a time. The validators of a file are kept only where it was
  * installed, so that one that was refused is asked for again.
@@ -13,6 +14,7 @@
 #include "ctl/fetch.h"
 #include "ctl/private.h"
 #include "policy/pack.h"
+#include "policy/warm.h"
 #include "records/counters.h"
 #include "records/log.h"
 
@@ -24,6 +26,7 @@ struct arrival { /* lives until the loop has run it */
 	struct rf_msg msg;
 	struct rf_pack_fetcher *f; /* NULL: the fetcher has gone */
 	struct rf_fetch_got got;
+	struct rf_warm warm;
 };
 
 struct rf_pack_fetcher {
@@ -31,7 +34,7 @@ struct rf_pack_fetcher {
 	struct rf_api *api;
 	struct rf_fetch_thread t;
 	char url[PATH];
-	struct rf_buf ca;          /* PEM of origin_ca, empty where none is set */
+	struct rf_buf ca, keys;    /* PEM of origin_ca and of patches.keys, empty where none is set */
 	uint64_t refresh_ns, due;  /* due: monotonic; NEVER: no URL, or under way */
 	char etag[RF_FETCH_ETAG_MAX];
 	int64_t changed_s;
@@ -66,6 +69,15 @@ static void set_due(struct rf_pack_fetcher *f)
 {
 	uint64_t ns = f->error[0] && f->refresh_ns > AGAIN_LEAST_S * RF_NS_S * 15 ? AGAIN_LEAST_S * RF_NS_S * 15 : f->refresh_ns;
 	f->due = f->url[0] ? mono(f) + rf_fetch_jitter(ns) : NEVER;
+}
+
+static void arrival_free(struct arrival *a)
+{
+	if (!a)
+		return;
+	rf_warm_fini(&a->warm);
+	rf_buf_fini(&a->got.body);
+	free(a);
 }
 
 /* --- control thread --- */
@@ -125,21 +137,37 @@ static void arrived(struct rf_loop *loop, struct rf_msg *m)
 		pthread_cond_signal(&f->t.wake);
 		pthread_mutex_unlock(&f->t.mutex);
 	}
-	rf_buf_fini(&a->got.body);
-	free(a);
+	arrival_free(a);
 }
 
 /* --- the thread --- */
+
+/* What takes long of installing the pack: on this thread, so that the control thread need not. */
+static void warm(struct arrival *a, struct rf_str pem)
+{
+	struct rf_pack_keys keys = { 0 };
+	struct rf_pack pack;
+	struct rf_err e;
+	a->warm.stop = &a->f->t.stop;
+	if (rf_pack_keys_read(pem, &keys, &e) == RF_OK && rf_pack_open(rf_buf_str(&a->got.body), &keys, RF_PACK_SIGNED, &pack, &e) == RF_OK) {
+		rf_warm_doc(&a->warm, pack.doc);
+		rf_pack_fini(&pack);
+	}
+	rf_pack_keys_fini(&keys);
+	a->warm.stop = NULL;
+}
 
 /* Called and returns with the mutex held. */
 static void fetch(struct rf_pack_fetcher *f)
 {
 	char url[PATH], etag[RF_FETCH_ETAG_MAX];
 	RF_BUF_AUTO ca = { 0 };
+	RF_BUF_AUTO keys = { 0 };
 	struct arrival *a = calloc(1, sizeof *a);
 	struct rf_err e = { .text = "memory is exhausted" };
 	memcpy(url, f->url, sizeof url);
 	rf_buf_add(&ca, rf_buf_str(&f->ca));
+	rf_buf_add(&keys, rf_buf_str(&f->keys));
 	memcpy(etag, f->etag, sizeof etag);
 	struct rf_fetch_ask ask = { .what = "the pack", .type = "application/octet-stream", .url = url, .ca = rf_buf_str(&ca), .https = true, .etag = etag,
 				    .changed_s = f->changed_s, .held = f->held, .bytes = RF_PACK_BYTES,
@@ -147,10 +175,14 @@ static void fetch(struct rf_pack_fetcher *f)
 	f->due = NEVER;
 	pthread_mutex_unlock(&f->t.mutex);
 	int rc = a ? rf_fetch(&ask, &a->got, &e) : RF_E_NOMEM;
-	pthread_mutex_lock(&f->t.mutex);
-	if (rc == RF_OK && !a->got.unchanged && !atomic_load(&f->t.stop)) {
-		a->msg.run = arrived;
+	bool fresh = rc == RF_OK && !a->got.unchanged;
+	if (a)
 		a->f = f;
+	if (fresh)
+		warm(a, rf_buf_str(&keys));
+	pthread_mutex_lock(&f->t.mutex);
+	if (fresh && !atomic_load(&f->t.stop)) {
+		a->msg.run = arrived;
 		f->arrival = a;
 		rf_loop_post(f->c->loop, &a->msg);
 		return;
@@ -160,9 +192,7 @@ static void fetch(struct rf_pack_fetcher *f)
 	else if (!atomic_load(&f->t.stop))
 		went_wrong(f, e.text);
 	set_due(f);
-	if (a)
-		rf_buf_fini(&a->got.body);
-	free(a);
+	arrival_free(a);
 }
 
 static void *run(void *arg)
@@ -193,6 +223,7 @@ static void configure(struct rf_pack_fetcher *f)
 		f->succeeded_s = 0;
 	}
 	rf_fetch_ca(f->c, b->system_ca, &f->ca);
+	rf_fetch_ca(f->c, b->patches_keys, &f->keys);
 	f->refresh_ns = b->patches_refresh;
 	f->due = f->url[0] ? 0 : NEVER;
 }
@@ -210,6 +241,7 @@ int rf_pack_fetcher_start(struct rf_ctl *c, struct rf_api *api, struct rf_pack_f
 	configure(f);
 	if (!rf_fetch_run(&f->t, run, f)) {
 		rf_buf_fini(&f->ca);
+		rf_buf_fini(&f->keys);
 		rf_fetch_end(&f->t);
 		free(f);
 		return rf_fail(e, RF_E_FULL, "no thread to fetch packs");
@@ -234,6 +266,7 @@ void rf_pack_fetcher_stop(struct rf_pack_fetcher *f)
 	if (f->arrival)
 		f->arrival->f = NULL;
 	rf_buf_fini(&f->ca);
+	rf_buf_fini(&f->keys);
 	rf_fetch_end(&f->t);
 	free(f);
 }

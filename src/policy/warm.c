@@ -1,0 +1,96 @@
+/* policy/warm: see warm.h. An expression is only scanned: a string behind `matches` or `~` is a pattern. */
+#include "policy/warm.h"
+#include <stdlib.h>
+#include "policy/lex.h"
+#include "policy/regex.h"
+
+enum { MEMORY = 256 << 10, DEPTH = 32 };
+
+static bool stopped(const struct rf_warm *w) { return w->stop && atomic_load_explicit(w->stop, memory_order_relaxed); }
+
+static void hold(struct rf_warm *w, struct rf_str pattern)
+{
+	struct rf_err e;
+	size_t at;
+	if (w->n == w->room) {
+		size_t room = w->room ? 2 * w->room : 64;
+		struct regex **v = realloc(w->v, room * sizeof *v);
+		if (!v)
+			return;
+		w->v = v;
+		w->room = room;
+	}
+	if (regex_make(pattern, &w->v[w->n], &at, &e) == RF_OK)
+		w->n++;
+}
+
+void rf_warm_expression(struct rf_warm *w, struct rf_str text)
+{
+	struct rf_err e;
+	struct rf_arena arena;
+	struct lexer l = { .text = text, .arena = &arena, .e = &e };
+	struct rf_str s;
+	rf_arena_init(&arena, MEMORY);
+	while (!lex_end(&l) && !stopped(w)) {
+		bool pattern = lex_mark(&l, "~") || lex_word(&l, "matches");
+		if (lex_at_string(&l)) {
+			if (lex_string(&l, pattern, &s) != RF_OK)
+				break;
+			if (pattern)
+				hold(w, s);
+		} else if (!pattern && !lex_name(&l, &s)) {
+			l.at++;
+		}
+	}
+	rf_arena_fini(&arena);
+}
+
+static void walk(struct rf_warm *w, const json_t *v, unsigned depth);
+
+static void pack(struct rf_warm *w, struct rf_str file, unsigned depth)
+{
+	struct rf_str payload = rf_str_skip(file, rf_str_find(file, '\n') + 1);
+	json_t *j = rf_str_starts(file, RF_STR("ringfence-pack ")) && payload.n ? json_loadb(payload.p, payload.n, 0, NULL) : NULL;
+	walk(w, j, depth + 1);
+	json_decref(j);
+}
+
+static void member(struct rf_warm *w, struct rf_str name, const json_t *v, unsigned depth)
+{
+	struct rf_str text = { json_string_value(v), json_string_length(v) };
+	if (!json_is_string(v))
+		walk(w, v, depth + 1);
+	else if (rf_str_ends(name, RF_STR("expression")))
+		rf_warm_expression(w, text);
+	else if (rf_str_eq(name, RF_STR("file")))
+		pack(w, text, depth);
+}
+
+static void walk(struct rf_warm *w, const json_t *v, unsigned depth)
+{
+	const char *name;
+	json_t *one;
+	size_t i;
+	if (depth > DEPTH)
+		return;
+	json_object_foreach((json_t *)(uintptr_t)v, name, one)
+		member(w, rf_str_z(name), one, depth);
+	json_array_foreach(v, i, one)
+		walk(w, one, depth + 1);
+}
+
+void rf_warm_doc(struct rf_warm *w, const json_t *doc) { walk(w, doc, 0); }
+
+bool rf_warm_worth(struct rf_str text)
+{
+	return rf_str_search(text, RF_STR("matches")) < text.n || rf_str_find(text, '~') < text.n;
+}
+
+void rf_warm_fini(struct rf_warm *w)
+{
+	while (w->n)
+		regex_free(w->v[--w->n]);
+	free(w->v);
+	w->v = NULL;
+	w->room = 0;
+}
