@@ -140,7 +140,7 @@ static bool tls(struct rf_client *c, const struct rf_snap *s, struct rf_arena *a
 	case RF_F_TLS_HELLO_LENGTH: *ret = rf_val_int(rf_tls_hello_length(&c->stream)); return true;
 	case RF_F_TLS_RANDOM: return client_random(c, a, ret);
 	case RF_F_JA3: return fingerprint(c, a, RF_PRINT_JA3, ret);
-	case RF_F_JA4: return fingerprint(c, a, RF_PRINT_JA4, ret);
+	case RF_F_JA4: return rf_tls_ja4(&c->stream).n && give_str(ret, rf_tls_ja4(&c->stream));
 	case RF_F_TLS_CIPHERS_SHA1: return fingerprint(c, a, RF_PRINT_CIPHERS, ret);
 	case RF_F_TLS_EXT_SHA1: return fingerprint(c, a, RF_PRINT_EXTENSIONS, ret);
 	case RF_F_TLS_EXT_SHA1_LE: return fingerprint(c, a, RF_PRINT_EXTENSIONS_LE, ret);

@@ -274,7 +274,7 @@ bool rf_front_tls_host(void *arg, struct rf_stream *s, struct rf_str sni, struct
 
 bool rf_front_wants_hello(const struct rf_policy *p)
 {
-	static const enum rf_field prints[] = { RF_F_JA3, RF_F_JA4, RF_F_TLS_CIPHERS_SHA1, RF_F_TLS_EXT_SHA1, RF_F_TLS_EXT_SHA1_LE };
+	static const enum rf_field prints[] = { RF_F_JA3, RF_F_TLS_CIPHERS_SHA1, RF_F_TLS_EXT_SHA1, RF_F_TLS_EXT_SHA1_LE };
 	for (size_t i = 0; i < RF_PHASE_COUNT; i++)
 		for (size_t k = 0; p->phase[i] && k < sizeof prints / sizeof *prints; k++)
 			if (rf_phase_set_uses(p->phase[i], prints[k]))

@@ -2,6 +2,8 @@
 #pragma once
 #include "base/buf.h"
 
+enum { RF_JA4_TEXT = 36 + 1 };
+
 enum rf_print {
 	RF_PRINT_JA3,           /* MD5 of the JA3 string, lower-case hexadecimal */
 	RF_PRINT_JA4,

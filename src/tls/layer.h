@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "tls/direct.h"
+#include "tls/fingerprint.h"
 #include "tls/peer.h"
 #include "tls/sessions.h"
 
@@ -49,6 +50,7 @@ struct tls_conn {
 	bool denied : 1;    /* the peer */
 	bool early_over : 1; /* libssl has said that no (more) 0-RTT data comes */
 	bool refuse : 1;    /* the host wants a handshake without a good certificate to fail */
+	char ja4[RF_JA4_TEXT]; /* of the ClientHello; "" where it has none */
 	char *sni;
 	char *hello;        /* the ClientHello where the host wants it kept, hello_length bytes; NULL */
 	char *early;        /* 0-RTT data that was read and not yet taken, NULL */

@@ -61,6 +61,13 @@ static void keep_hello(struct tls_conn *c)
 	memcpy(c->hello, hello.p, hello.n);
 }
 
+static void print_hello(struct tls_conn *c)
+{
+	RF_BUF_AUTO b = { 0 };
+	if (!c->hello_seen && rf_tls_print(rf_buf_str(&c->tls->hello), RF_PRINT_JA4, &b) == RF_OK)
+		snprintf(c->ja4, sizeof c->ja4, "%s", rf_buf_z(&b));
+}
+
 /* What the host says of this handshake. */
 static bool apply(SSL *ssl, struct tls_conn *c, const struct rf_tls_host *host)
 {
@@ -94,6 +101,7 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 	struct rf_tls *t = arg;
 	struct rf_tls_host host = { 0 };
 	char sni[SNI_MAX + 1];
+	print_hello(c);
 	c->hello_seen = true; /* a second one, after a HelloRetryRequest, says nothing new of the client */
 	if (!read_sni(ssl, sni))
 		return refuse_hello(c, alert, SSL_AD_DECODE_ERROR, "malformed server name");
@@ -429,6 +437,11 @@ struct rf_str rf_tls_hello(const struct rf_stream *s)
 {
 	const struct tls_conn *c = tls_conn_of(s);
 	return (struct rf_str){ c->hello, c->hello ? c->hello_length : 0 };
+}
+
+struct rf_str rf_tls_ja4(const struct rf_stream *s)
+{
+	return rf_str_z(tls_conn_of(s)->ja4);
 }
 
 struct rf_str rf_tls_alpn(const struct rf_stream *s)

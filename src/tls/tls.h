@@ -119,6 +119,7 @@ int rf_tls_settle(struct rf_stream *s);
 void rf_tls_client_random(const struct rf_stream *s, char to[65]);
 unsigned rf_tls_hello_length(const struct rf_stream *s);
 struct rf_str rf_tls_hello(const struct rf_stream *s); /* the ClientHello; p NULL where it was not kept */
+struct rf_str rf_tls_ja4(const struct rf_stream *s);   /* of the ClientHello; empty where it has none */
 struct rf_str rf_tls_alpn(const struct rf_stream *s);
 
 /* Towards an origin. */

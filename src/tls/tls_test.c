@@ -253,6 +253,9 @@ static void a_device_proves_itself(void **state)
 	assert_string_equal(i->peer->cert->ski, w.device.cert->ski);
 	assert_string_equal(i->peer->root_id, RF_TRUST_OWN);
 	assert_true(rf_tls_hello_length(&l.s) > 150);
+	struct rf_str ja4 = rf_tls_ja4(&l.s);
+	assert_int_equal(ja4.n, RF_JA4_TEXT - 1);
+	assert_memory_equal(ja4.p, "t13d", 4); /* TCP, TLS 1.3, a server's name */
 	char byte[8];
 	assert_int_equal(SSL_write(l.ssl, "hello", 5), 5);
 	rf_loop_turn(w.loop, 0);

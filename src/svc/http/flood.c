@@ -6,7 +6,6 @@
  * Nothing is waited for: of a body only what has come with the head is looked at.
  */
 #include "svc/http/conn.h"
-#include "tls/fingerprint.h"
 
 /* A header that stands once; one that stands several times cannot be compared. */
 static void put_header(struct rf_sample *s, enum rf_piece p, const struct rf_http_head *h, enum rf_http_header_id id)
@@ -35,15 +34,6 @@ static void put_body(struct rf_sample *s, const struct rf_http_conn *c)
 	rf_sample_put(s, RF_PIECE_BODY, there);
 }
 
-/* Kept only where a rule asks for it. */
-static void put_print(struct rf_sample *s, struct rf_http_conn *c)
-{
-	RF_BUF_AUTO b = { 0 };
-	struct rf_str hello = c->client.handshaken ? rf_tls_hello(&c->client.stream) : (struct rf_str){ 0 };
-	if (hello.n && rf_tls_print(hello, RF_PRINT_JA4, &b) == RF_OK)
-		rf_sample_put(s, RF_PIECE_PRINT, rf_buf_str(&b));
-}
-
 static void fill(struct rf_sample *s, struct rf_http_conn *c)
 {
 	const struct rf_tls_info *info = rf_client_tls(&c->client);
@@ -63,7 +53,7 @@ static void fill(struct rf_sample *s, struct rf_http_conn *c)
 	put_header(s, RF_PIECE_LENGTH, h, RF_HDR_CONTENT_LENGTH);
 	put_header(s, RF_PIECE_CONNECTION, h, RF_HDR_CONNECTION);
 	put_body(s, c);
-	put_print(s, c);
+	rf_sample_put(s, RF_PIECE_PRINT, info ? rf_tls_ja4(&c->client.stream) : RF_STR(""));
 	rf_sample_put(s, RF_PIECE_VERSION, h->minor ? RF_STR("HTTP/1.1") : RF_STR("HTTP/1.0"));
 }
 
