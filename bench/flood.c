@@ -162,7 +162,7 @@ static int ours(const char *interface, uint64_t target)
 	for (unsigned i = 0; i < RF_FILTER_MAP_COUNT; i++)
 		fds[i] = dup(rf_filter_map(f, i));
 	struct rf_shield *s = rf_shield_new(0x5eed);
-	if (!s || rf_shield_enter(s, fds, RF_FILTER_MAP_COUNT, rf_filter_cookies(f, &why), &e) != RF_OK)
+	if (!s || rf_shield_enter(s, fds, RF_FILTER_MAP_COUNT, rf_filter_cookies(f, &why), 1, &e) != RF_OK)
 		die("the maps", e.text);
 	deny(s);
 	struct rf_shield_limits l = { .source = 10000, .prefix = 1000000, .target = target, .syn = 2000, .cookies = RF_SHIELD_COOKIES_FLOOD };

@@ -123,7 +123,7 @@ int main(int argc, char **argv)
 	if (!s || !b)
 		die("start", "no memory, or the kernel refuses the programs");
 	const char *why;
-	if (rf_shield_enter(s, fds, RF_FILTER_MAP_COUNT, rf_filter_cookies(f, &why), &e) != RF_OK)
+	if (rf_shield_enter(s, fds, RF_FILTER_MAP_COUNT, rf_filter_cookies(f, &why), 1, &e) != RF_OK)
 		die("the maps", e.text);
 	fill(s, bpf_map__fd(b->maps.trie));
 	double bare = measure(b, bpf_program__fd(b->progs.bare), frames), prefixes = measure(b, rf_filter_program(f), frames);

@@ -2,7 +2,7 @@
  *
  * bpf/filter: the XDP program: what the edge would refuse anyway is dropped before it costs anything.
  *
- *   parse -> source allowed? denied? -> reflection -> [rules of the operator: rules.h -> rf_after] -> rates of source and prefix ->
+ *   parse -> source allowed? denied? -> of our fleet? (homes.h) -> reflection -> [rules of the operator: rules.h -> rf_after] -> rates of source and prefix ->
  *     SYN cookies -> rate of destination -> pass
  *
  * Policy comes by maps that the user side writes into (filter.h). Allowed sources pass before any rate, so that the
@@ -23,6 +23,7 @@ RF_ARRAY(rf_counts, RF_FILTER_CPUS, struct rf_filter_counts);
 RF_ARRAY(rf_rule_counts, RF_FILTER_CPUS, struct rf_rule_counts);
 RF_ARRAY(rf_rule_ids, 1, struct rf_rule_ids); /* nothing here reads it */
 RF_ARRAY(rf_syn, RF_SYN_PLACES, __u64);
+RF_ARRAY(rf_homes, RF_HOME_BUCKETS, struct rf_home_bucket);
 
 #define RF_OF
 #define RF_IN
@@ -33,6 +34,7 @@ RF_INLINE const struct rf_six_root *rf_at_root(__u32 i) { return bpf_map_lookup_
 
 #include "look.h"
 #include "answer.h"
+#include "homes.h"
 #include "rules.h"
 #include "sample.h"
 
@@ -157,6 +159,9 @@ RF_INLINE enum rf_drop decide(struct xdp_md *ctx, const struct rf_filter_conf *k
 		return RF_DROP_PASS;
 	if (tag)
 		return RF_DROP_DENIED;
+	enum rf_drop why = k->fleet ? (enum rf_drop)rf_fleet(ctx, k, f) : RF_DROP_PASS;
+	if (why != RF_DROP_PASS)
+		return why;
 	if (f->proto == RF_PROTO_UDP && !f->part && k->reflect[f->sport >> 6 & (RF_REFLECT_WORDS - 1)] >> (f->sport & 63) & 1)
 		return RF_DROP_REFLECTION;
 	if (k->rules)

@@ -63,6 +63,7 @@ enum { RF_RATE_PLACES = 1 << 19, RF_RATE_ROWS = 2 };
 struct rf_rate_conf { __u64 cost_ns, burst_ns; }; /* cost 0: no bound */
 
 enum { RF_REFLECT_WORDS = 1024 }; /* a bit a UDP source port */
+enum { RF_HOME_NETS = 32 };
 
 /* SYN cookies: whether, and for each destination (by hash; two in one place share it) until when. Cookies that went out are taken
  * for a while longer. */
@@ -87,7 +88,34 @@ struct rf_filter_conf {
 	__u64 capture_why;             /* a bit for each reason: all its frames */
 	__u32 spare[4];                /* in network order */
 	__u64 reflect[RF_REFLECT_WORDS];
+	__u32 fleet;                   /* there are homes or networks: look at who sends */
+	__u32 fleet_nets;              /* so many of `net` */
+	struct rf_home_net { __u64 hi, lo; __u64 bits; } net[RF_HOME_NETS]; /* of the fleet; as keys of bpf/key.h */
+	__u64 ban[RF_REFLECT_WORDS];   /* TCP ports to which nothing of the fleet leaves; a bit each */
 };
+
+/* Where devices of ours are: by address, what is done about what comes from there (the user side's), and what came (the filter's). A row
+ * stands in one of two buckets; a key of zeros is free. */
+enum { RF_HOME_BUCKETS = 16384, RF_HOME_WAYS = 4, RF_HOME_TARGET_WORDS = 8 };
+enum {
+	RF_HOME_EXEMPT = 1,            /* nothing is done */
+	RF_HOME_SLOW = 2,              /* little may leave */
+	RF_HOME_HELD = 4,              /* nothing may leave */
+	RF_HOME_SHARED = 8,            /* of several devices; for who reads the rows of a process before */
+};
+#define RF_HOME_ATTEMPT_NS 200000000ull /* between SYNs, datagrams and pings that leave while it is slow: five a second, each device */
+#define RF_HOME_FRAME_NS 10000000ull    /* between other frames: a hundred a second */
+struct rf_home_key { __u64 hi, lo; };   /* as keys of bpf/key.h */
+struct rf_home {
+	__u32 state, share;            /* RF_HOME_*; so many devices share what is let through */
+	__u64 syns, datagrams, frames; /* that begin TCP connections; UDP and pings; all others */
+	__u64 banned, stopped;         /* to `ban`; stopped because it is slow or held */
+	__u64 attempt_free, frame_free; /* when its leaky buckets are empty */
+	__u64 banned_targets;          /* a bit by hash for each destination; the user side clears them */
+	__u64 targets[RF_HOME_TARGET_WORDS];
+	__u8 device[16];               /* whose, where it is one's alone */
+};
+struct rf_home_bucket { struct rf_home_key key[RF_HOME_WAYS]; struct rf_home home[RF_HOME_WAYS]; };
 
 /* A line for each processor, so that none waits for another. */
 enum { RF_FILTER_CPUS = 256 };
@@ -106,7 +134,8 @@ struct rf_shown {
 };
 
 /* The maps by name, in the order in which their descriptors are handed over. */
-#define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts) X(rule_counts) X(rule_ids) X(syn) X(samples)
+#define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts) X(rule_counts) X(rule_ids) X(syn) X(samples) \
+	X(homes)
 enum {
 #define X(name) RF_FILTER_MAP_##name,
 	RF_FILTER_MAPS(X)

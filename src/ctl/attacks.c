@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include "bpf/filter.h"
 #include "ctl/alerts.h"
 #include "ctl/doc.h"
 #include "ctl/private.h"
@@ -317,6 +318,12 @@ static void take(struct rf_attacks *a, struct source *s)
 	}
 	rf_count_n(RF_C_FLOOD_LOST, since(&s->feed.lost, &s->lost));
 	rf_count_n(RF_C_FLOOD_HOSTS_LOST, since(&s->feed.hosts_lost, &s->hosts_lost));
+}
+
+void rf_attacks_frame(struct rf_attacks *a, unsigned why, const struct rf_ip *src)
+{
+	if (a && why == RF_DROP_FLEET_PORT)
+		rf_attack_fleet_frame(a->fleet, src);
 }
 
 static void give_hits(struct rf_attacks *a)

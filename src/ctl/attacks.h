@@ -59,6 +59,9 @@ int rf_attacks_drop(struct rf_attacks *a, const char *id, const char *actor, boo
 /* Take an exception back. */
 int rf_attacks_forget(struct rf_attacks *a, const char *exception, const char *actor, bool dry_run, struct rf_err *e);
 
+/* A frame that the kernel filter showed, from here and for this reason (RF_DROP_*). Harmless for a NULL. */
+void rf_attacks_frame(struct rf_attacks *a, unsigned why, const struct rf_ip *src);
+
 /* Keep an attack in the state, under `id`; "": a new one, whose id is drawn, and the oldest beyond RF_ATTACKS_KEPT goes. The document is taken, NULL is
  * RF_E_NOMEM. */
 int rf_attacks_store(struct rf_ctl *c, char id[RF_ID_LEN + 1], const char *name, json_t *doc, struct rf_err *e);
@@ -75,11 +78,12 @@ void rf_attack_hellos_tick(struct rf_attack_hellos *h, const struct rf_detect_co
 struct rf_attack *rf_attack_hellos_find(struct rf_attack_hellos *h, const char *id);
 unsigned rf_attack_hellos_active(const struct rf_attack_hellos *h);
 
-/* attack_fleet.c: devices of ours that flood or send what bots send. The same. */
+/* attack_fleet.c: devices of ours that scan, flood or send what bots send. The same. */
 struct rf_attack_fleet;
 struct rf_attack_fleet *rf_attack_fleet_new(struct rf_ctl *c, struct rf_attacks *a);
 void rf_attack_fleet_free(struct rf_attack_fleet *f);
 void rf_attack_fleet_sample(struct rf_attack_fleet *f, const struct rf_sample *s);
+void rf_attack_fleet_frame(struct rf_attack_fleet *f, const struct rf_ip *src); /* one that the kernel filter stopped for fleet.ports */
 void rf_attack_fleet_tick(struct rf_attack_fleet *f, const struct rf_detect_conf *conf); /* after the samples */
 struct rf_attack *rf_attack_fleet_find(struct rf_attack_fleet *f, const char *id);
 unsigned rf_attack_fleet_active(const struct rf_attack_fleet *f);

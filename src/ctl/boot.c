@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "bpf/filter.h"
 #include "ctl/boot_in.h"
 #include "wire/portspec.h"
 
@@ -239,9 +240,9 @@ static int check_listener(struct rf_boot *b, size_t i, struct rf_err *e)
 	return RF_OK;
 }
 
-bool rf_boot_reflection(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad)
+static bool port_bits(const char *text, uint64_t *ports, struct rf_str *ret_bad)
 {
-	struct rf_str rest = rf_str_z(b->shield_reflection), part;
+	struct rf_str rest = rf_str_z(text), part;
 	uint64_t port;
 	while (rf_str_split(&rest, ':', &part)) {
 		if (!part.n)
@@ -253,6 +254,34 @@ bool rf_boot_reflection(const struct rf_boot *b, uint64_t *ports, struct rf_str 
 		if (ports)
 			ports[port / 64] |= 1ull << port % 64;
 	}
+	return true;
+}
+
+bool rf_boot_reflection(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad)
+{
+	return port_bits(b->shield_reflection, ports, ret_bad);
+}
+
+bool rf_boot_fleet_ports(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad)
+{
+	return port_bits(b->fleet_ports, ports, ret_bad);
+}
+
+bool rf_boot_fleet_networks(const struct rf_boot *b, struct rf_prefix *v, size_t room, size_t *ret_count, struct rf_str *ret_bad)
+{
+	struct rf_str rest = rf_str_z(b->fleet_networks), part;
+	struct rf_prefix one;
+	size_t n = 0;
+	while (rf_str_split(&rest, ' ', &part)) {
+		if (!part.n)
+			continue;
+		if (!rf_prefix_parse(part, true, &one) || n == room) {
+			*ret_bad = part;
+			return false;
+		}
+		v[n++] = one;
+	}
+	*ret_count = n;
 	return true;
 }
 
@@ -276,9 +305,17 @@ bool rf_boot_ports(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_
 static int check_ports(struct rf_boot *b, struct rf_err *e)
 {
 	struct rf_str bad;
+	struct rf_prefix nets[RF_HOME_NETS];
+	size_t n;
 	if (!rf_boot_ports(b, NULL, &bad))
 		return in_file(e, b, b->own->source[BOOT_AT_ports_allowed],
 			rf_fail(e, RF_E_RANGE, "ports.allowed has \"%.*s\", which is no port and no range such as 1000-2000", RF_ARG(bad)));
+	if (!rf_boot_fleet_ports(b, NULL, &bad))
+		return in_file(e, b, b->own->source[BOOT_AT_fleet_ports],
+			rf_fail(e, RF_E_RANGE, "fleet.ports has \"%.*s\", which is no port", RF_ARG(bad)));
+	if (!rf_boot_fleet_networks(b, nets, RF_HOME_NETS, &n, &bad))
+		return in_file(e, b, b->own->source[BOOT_AT_fleet_networks], rf_fail(e, RF_E_RANGE,
+			"fleet.networks has \"%.*s\", which is no network such as 10.0.0.0/8, or one more than %d", RF_ARG(bad), RF_HOME_NETS));
 	if (rf_boot_reflection(b, NULL, &bad))
 		return RF_OK;
 	return in_file(e, b, b->own->source[BOOT_AT_shield_reflection],

@@ -67,6 +67,11 @@ void rf_boot_free(struct rf_boot *b); /* NULL is harmless */
 /* Set the bits of shield.reflection_ports, 64 a word (NULL: only look at them). False and what is no port, never after a load. */
 bool rf_boot_reflection(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad);
 
+/* The same of fleet.ports. */
+bool rf_boot_fleet_ports(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad);
+/* fleet.networks, at most `room`. False and what is no network, or too much, never after a load. */
+bool rf_boot_fleet_networks(const struct rf_boot *b, struct rf_prefix *v, size_t room, size_t *ret_count, struct rf_str *ret_bad);
+
 /* Set the bits of ports.allowed, 64 a word (NULL: only look at it). False and what is no port or range, never after a load. */
 bool rf_boot_ports(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad);
 

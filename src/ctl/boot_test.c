@@ -109,6 +109,8 @@ static const struct {
 	{ ONE "records: {syslog: tcp}\n", RF_E_TYPE, 2, 19, "unix:/dev/log" },
 	{ ONE "ca: {intermediate_key: /k.pem}\n", RF_E_TYPE, 2, 24, "pkcs11:" },
 	{ ONE "shield: {reflection_ports: \"19:1900:70000\"}\n", RF_E_RANGE, 2, 28, "\"70000\", which is no port" },
+	{ ONE "fleet: {ports: \"23:telnet\"}\n", RF_E_RANGE, 2, 16, "\"telnet\", which is no port" },
+	{ ONE "fleet: {networks: \"10.0.0.0/8 10.0.0.1/8\"}\n", RF_E_RANGE, 2, 19, "\"10.0.0.1/8\", which is no network" },
 	{ ONE "shield: {reflection_ports: dns}\n", RF_E_RANGE, 2, 28, "\"dns\", which is no port" },
 	{ ONE "shield: {source_rate: 100000001}\n", RF_E_RANGE, 2, 23, "100000000" },
 	{ "user: ${RF_TEST_ABSENT}\n", RF_E_MISSING, 1, 7, "the environment has no RF_TEST_ABSENT" },

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include "base/enc.h"
 #include "bpf/filter.h"
+#include "ctl/attacks.h"
 #include "ctl/doc.h"
+#include "ctl/private.h"
 #include "policy/rule.h"
 #include "records/record.h"
 #include "shield/frames.h"
@@ -111,6 +113,7 @@ static void record(struct rf_captures *t, const struct rf_shown *s)
 		r.src_port = p.src_port;
 		r.dst_port = p.dst_port;
 		r.protocol = rf_str_z(rf_packet_proto_name(p.proto));
+		rf_attacks_frame(t->c->priv->attacks, s->why, &p.src);
 	}
 	rf_record_emit(t->ring, &r);
 }

@@ -46,7 +46,7 @@ static int setup(void **state)
 	}
 	samples = map_of(fds[RF_FILTER_MAP_samples]);
 	conf = map_of(fds[RF_FILTER_MAP_conf]);
-	GOOD(rf_shield_enter(w.ctl.shield, fds, RF_FILTER_MAP_COUNT, false, &w.e));
+	GOOD(rf_shield_enter(w.ctl.shield, fds, RF_FILTER_MAP_COUNT, false, 1, &w.e));
 	assert_non_null(ring = rf_ring_new(1 << 20, NULL));
 	assert_non_null(captures = rf_captures_new(&w.ctl, ring));
 	return 0;

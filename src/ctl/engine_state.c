@@ -101,13 +101,15 @@ int filter_up(struct engine *g, struct rf_err *e)
 	struct rf_ctl *c = &g->ctl;
 	int rc = rf_monitor_filter(g->monitor_fd, fds, RF_FILTER_MAP_COUNT, &count, &can, where, sizeof where, e);
 	if (rc == RF_OK && count)
-		rc = rf_shield_enter(c->shield, fds, count, can & RF_FILTER_HAS_COOKIES, e);
+		rc = rf_shield_enter(c->shield, fds, count, can & RF_FILTER_HAS_COOKIES, c->clock.mono(c->clock.ctx), e);
 	if (rc == RF_OK)
 		rf_ctl_keep_packets(c);
 	c->priv->nft = rc == RF_OK && can & RF_FILTER_IS_NFT;
-	if (rc != RF_OK || !(count || c->priv->nft))
+	if (rc != RF_OK)
 		return rc;
 	rf_wall_follow(c);
+	if (!(count || c->priv->nft))
+		return RF_OK;
 	if (c->priv->nft) {
 		rf_wall_gate(c, where);
 		rf_wall_count(c);

@@ -430,7 +430,8 @@ static int make_front(struct rf_worker *w, const struct rf_worker_spec *spec, st
 		return rf_fail(e, RF_E_IO, "no random numbers");
 	struct rf_front_spec s = {
 		.loop = w->loop, .tls = w->tls, .bufs = &w->bufs, .conf = &conf, .identity = spec->identity, .snap = rf_snap_now,
-		.emit = spec->ring ? emit : NULL, .barred = barred, .arg = w, .feed = spec->feed, .seed = seed,
+		.emit = spec->ring ? emit : NULL, .barred = barred, .arg = w, .feed = spec->feed,
+		.homes = w->ctl->shield ? rf_shield_homes(w->ctl->shield) : NULL, .seed = seed,
 	};
 	w->front = rf_front_new(&s);
 	return w->front ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a worker");

@@ -7,6 +7,7 @@
  * detection runs.
  */
 #include "shield/fleet.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/hash.h"
 #include "shield/sketch.h"
@@ -21,13 +22,13 @@ enum {
 };
 
 struct suspect {
-	char device[RF_SAMPLE_DEVICE]; /* "": free */
+	char name[RF_FLEET_NAME]; /* "": free */
 	uint64_t weight;          /* of its samples, halved every second */
 	uint64_t totals[SECOND];  /* of requests, at the last ticks */
 	struct rf_usual usual;
 	unsigned above, calm, more; /* ticks */
 	bool throttled;
-	const char *bot;          /* whose request was seen in this tick */
+	struct rf_fleet_deed seen; /* in this tick, other than a flood of requests; FLOOD: nothing */
 	struct rf_fleet_deed deed; /* as it was throttled for */
 };
 
@@ -67,27 +68,27 @@ const char *rf_fleet_bot(const struct rf_sample *s)
 
 /* --- samples --- */
 
-static struct suspect *new_suspect(struct rf_fleet *f, struct suspect *p, const char *device, const struct rf_fleet_use *use)
+static struct suspect *new_suspect(struct rf_fleet *f, struct suspect *p, const char *name, const struct rf_fleet_use *use)
 {
 	*p = (struct suspect){ .usual = { .seconds = (uint32_t)(f->tick / SECOND) } };
-	memcpy(p->device, device, sizeof p->device);
+	snprintf(p->name, sizeof p->name, "%s", name);
 	for (unsigned i = 0; i < SECOND; i++)
 		p->totals[i] = use->requests;
 	p->usual.mean = f->tick ? (double)use->requests * SECOND / (double)f->tick : 0;
 	return p;
 }
 
-static struct suspect *suspect_of(struct rf_fleet *f, const char *device, const struct rf_fleet_use *use)
+static struct suspect *suspect_of(struct rf_fleet *f, const char *name, const struct rf_fleet_use *use)
 {
 	struct suspect *lightest = NULL;
 	for (unsigned i = 0; i < RF_FLEET_SUSPECTS; i++) {
 		struct suspect *s = &f->suspects[i];
-		if (strcmp(s->device, device) == 0)
+		if (strcmp(s->name, name) == 0)
 			return s;
-		if (!s->throttled && (!lightest || s->weight < lightest->weight))
+		if (!s->throttled && !s->seen.what && (!lightest || s->weight < lightest->weight))
 			lightest = s;
 	}
-	return lightest ? new_suspect(f, lightest, device, use) : NULL;
+	return lightest ? new_suspect(f, lightest, name, use) : NULL;
 }
 
 static struct class *class_of(struct rf_fleet *f, uint32_t slot)
@@ -111,13 +112,22 @@ void rf_fleet_sample(struct rf_fleet *f, const struct rf_sample *s)
 	const char *bot = rf_fleet_bot(s);
 	if (p) {
 		p->weight += s->weight;
-		p->bot = bot ? bot : p->bot;
+		if (bot)
+			p->seen = (struct rf_fleet_deed){ .what = RF_DEED_BOT, .bot = bot };
 	}
 	struct class *c = p && (p->above || p->throttled) ? NULL : class_of(f, use.class_slot);
 	if (!c)
 		return;
 	c->weight += s->weight;
 	rf_hll_add(c->devices, REGISTERS, rf_hash(rf_str_z(s->device)));
+}
+
+void rf_fleet_offends(struct rf_fleet *f, const char *subject, const struct rf_fleet_deed *deed)
+{
+	struct rf_fleet_use use;
+	struct suspect *p = f->ops.use(f->ops.arg, subject, &use) ? suspect_of(f, subject, &use) : NULL;
+	if (p)
+		p->seen = *deed;
 }
 
 /* --- ticks --- */
@@ -135,7 +145,7 @@ static void end_window(struct rf_fleet *f)
 
 static void act(struct rf_fleet *f, struct suspect *p, enum rf_fleet_act what)
 {
-	f->ops.act(f->ops.arg, p->device, what, &p->deed);
+	f->ops.act(f->ops.arg, p->name, what, &p->deed);
 	p->throttled = what == RF_FLEET_DO_THROTTLE;
 	if (!p->throttled)
 		*p = (struct suspect){ .weight = 0 };
@@ -144,9 +154,9 @@ static void act(struct rf_fleet *f, struct suspect *p, enum rf_fleet_act what)
 /* What it does now, against what is usual, and what has been done so far. */
 static void judge(struct rf_fleet *f, struct suspect *p, const struct rf_fleet_deed *now, uint64_t tick_rate, bool quarantines)
 {
-	bool floods = now->threshold && now->rate > now->threshold && tick_rate > now->threshold;
+	bool floods = !now->what && now->threshold && now->rate > now->threshold && tick_rate > now->threshold;
 	p->above = floods ? p->above + 1 : 0;
-	if (!p->throttled && !now->bot && p->above < ABOVE)
+	if (!p->throttled && !now->what && p->above < ABOVE)
 		return;
 	if (!p->throttled) {
 		p->deed = *now;
@@ -154,10 +164,11 @@ static void judge(struct rf_fleet *f, struct suspect *p, const struct rf_fleet_d
 		act(f, p, RF_FLEET_DO_THROTTLE);
 		return;
 	}
-	f->ops.rate(f->ops.arg, p->device, now->rate);
+	if (now->what == p->deed.what)
+		f->ops.rate(f->ops.arg, p->name, now->rate);
 	p->more += floods;
-	p->calm = floods || now->bot ? 0 : p->calm + 1;
-	if (quarantines && (now->bot || (floods && p->more >= MORE)))
+	p->calm = floods || now->what ? 0 : p->calm + 1;
+	if (quarantines && (now->what || (floods && p->more >= MORE)))
 		act(f, p, RF_FLEET_DO_QUARANTINE);
 	else if (p->calm >= CALM)
 		act(f, p, RF_FLEET_DO_RELEASE);
@@ -178,7 +189,7 @@ static uint32_t threshold(struct rf_fleet *f, const struct suspect *p, uint32_t 
 static void tick_one(struct rf_fleet *f, struct suspect *p, const struct rf_detect_conf *conf, bool quarantines)
 {
 	struct rf_fleet_use use;
-	if (!f->ops.use(f->ops.arg, p->device, &use) || use.exempt) { /* gone, or somebody has seen to it */
+	if (!f->ops.use(f->ops.arg, p->name, &use) || use.exempt) { /* gone, or somebody has seen to it */
 		if (p->throttled)
 			act(f, p, RF_FLEET_DO_RELEASE);
 		*p = (struct suspect){ .weight = 0 };
@@ -187,9 +198,8 @@ static void tick_one(struct rf_fleet *f, struct suspect *p, const struct rf_dete
 	uint64_t *then = &p->totals[f->tick % SECOND], more = use.requests - *then;
 	uint64_t tick_rate = (use.requests - p->totals[(f->tick - 1) % SECOND]) * SECOND;
 	double usual;
-	struct rf_fleet_deed now = { .bot = conf->sense == RF_FLOOD_OFF ? NULL : p->bot, .rate = more < UINT32_MAX ? (uint32_t)more : UINT32_MAX };
+	struct rf_fleet_deed now = { .rate = more < UINT32_MAX ? (uint32_t)more : UINT32_MAX };
 	*then = use.requests;
-	p->bot = NULL;
 	now.threshold = threshold(f, p, use.class_slot, conf, &usual);
 	now.usual = (uint32_t)(usual + 0.5);
 	if (f->tick % SECOND == 0) {
@@ -197,14 +207,17 @@ static void tick_one(struct rf_fleet *f, struct suspect *p, const struct rf_dete
 		if (!p->above && !p->throttled && (!now.threshold || now.rate <= now.threshold))
 			rf_usual_learn(&p->usual, conf, now.rate);
 	}
-	judge(f, p, &now, tick_rate, quarantines);
+	if (p->seen.what && conf->sense != RF_FLOOD_OFF)
+		now = p->seen;
+	p->seen = (struct rf_fleet_deed){ 0 };
+	judge(f, p, &now, tick_rate, quarantines && !use.address);
 }
 
 void rf_fleet_tick(struct rf_fleet *f, const struct rf_detect_conf *conf, bool quarantines)
 {
 	f->tick++;
 	for (unsigned i = 0; i < RF_FLEET_SUSPECTS; i++)
-		if (f->suspects[i].device[0])
+		if (f->suspects[i].name[0])
 			tick_one(f, &f->suspects[i], conf, quarantines);
 	if (f->tick % WINDOW == 0)
 		end_window(f);

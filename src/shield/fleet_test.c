@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "shield/fleet.h"
 
-enum { DEVICES = 200, LEARN = 40 /* ticks */ };
+enum { DEVICES = 600, LEARN = 40 /* ticks */ };
 
 struct device {
 	struct rf_fleet_use use;
@@ -244,21 +244,81 @@ static void where_it_only_reports_nobody_is_quarantined(void **state)
 /* More devices than rows: the flood is among the heaviest all the same; rows that are throttled stay. */
 static void many_devices(void **state)
 {
+	enum { LIVELY = RF_FLEET_SUSPECTS };
 	struct world *w = *state;
-	for (unsigned i = 100; i < 100 + RF_FLEET_SUSPECTS / 2; i++)
+	for (unsigned i = LIVELY; i < LIVELY + RF_FLEET_SUSPECTS / 2; i++)
 		sends(w, i, 1, "Hello, World");
 	tick(w);
-	lives(w, 100, LEARN);
+	lives(w, LIVELY, LEARN);
 	for (unsigned t = 0; t < 10 && !w->v[7].quarantines; t++) {
 		sends(w, 7, 300, "gateway/2.1");
-		lives(w, 100, 1);
+		lives(w, LIVELY, 1);
 	}
 	assert_int_equal(w->v[7].quarantines, 1);
-	lives(w, 100, 60);
-	for (unsigned i = 0; i < 100 + RF_FLEET_SUSPECTS / 2; i++)
-		assert_int_equal(w->v[i].throttles, i == 7 || i >= 100);
-	for (unsigned i = 100; i < 100 + RF_FLEET_SUSPECTS / 2; i++)
+	lives(w, LIVELY, 60);
+	for (unsigned i = 0; i < LIVELY + RF_FLEET_SUSPECTS / 2; i++)
+		assert_int_equal(w->v[i].throttles, i == 7 || i >= LIVELY);
+	for (unsigned i = LIVELY; i < LIVELY + RF_FLEET_SUSPECTS / 2; i++)
 		assert_int_equal(w->v[i].releases, 1);
+}
+
+/* A deed of this device's frames, in this tick. */
+static void offends(struct world *w, unsigned i, enum rf_deed what)
+{
+	struct rf_fleet_deed deed = { .what = what, .rate = 80, .threshold = 50 };
+	char name[33];
+	snprintf(name, sizeof name, "%032x", i);
+	rf_fleet_offends(w->f, name, &deed);
+}
+
+static void a_scan_is_throttled_then_quarantined(void **state)
+{
+	struct world *w = *state;
+	offends(w, 5, RF_DEED_TELNET); /* from the first moment: nothing is learned of it */
+	tick(w);
+	assert_int_equal(w->v[5].throttles, 1);
+	assert_int_equal(w->v[5].deed.what, RF_DEED_TELNET);
+	tick(w);
+	tick(w);
+	assert_int_equal(w->v[5].quarantines, 0);
+	offends(w, 5, RF_DEED_SCAN);
+	tick(w);
+	assert_int_equal(w->v[5].quarantines, 1);
+	assert_in_range(w->v[5].quarantined_at - w->v[5].throttled_at, 1, 4);
+	offends(w, 6, RF_DEED_SCAN);
+	for (unsigned t = 0; t < 45; t++)
+		tick(w);
+	assert_true(w->v[6].throttles == 1 && w->v[6].releases == 1 && w->v[6].quarantines == 0);
+}
+
+static void an_address_is_throttled_at_most(void **state)
+{
+	struct world *w = *state;
+	w->v[9].use.address = true;
+	for (unsigned t = 0; t < 100; t++) {
+		offends(w, 9, RF_DEED_TELNET);
+		tick(w);
+	}
+	assert_true(w->v[9].throttles == 1 && w->v[9].quarantines + w->v[9].releases == 0);
+	for (unsigned t = 0; t < 45; t++)
+		tick(w);
+	assert_int_equal(w->v[9].releases, 1);
+}
+
+/* However many offend at once, each has its turn. */
+static void an_outbreak(void **state)
+{
+	enum { SICK = 2 * RF_FLEET_SUSPECTS };
+	struct world *w = *state;
+	unsigned held = 0;
+	for (unsigned t = 0; t < 8; t++) {
+		for (unsigned i = 0; i < SICK; i++)
+			offends(w, i, RF_DEED_TELNET);
+		tick(w);
+	}
+	for (unsigned i = 0; i < SICK; i++)
+		held += w->v[i].quarantines;
+	assert_int_equal(held, SICK);
 }
 
 static void strangers_are_not_the_fleet(void **state)
@@ -280,7 +340,8 @@ int main(void)
 		T(a_flood_is_throttled_then_quarantined), T(one_that_stops_is_released), T(one_that_always_sends_much_is_usual),
 		T(a_class_that_sends_much_makes_it_usual), T(nothing_is_a_flood_before_it_has_learned), T(requests_of_a_bot),
 		T(a_class_can_be_exempt), T(a_throttle_ends_when_its_class_is_exempt_or_it_is_gone),
-		T(where_it_only_reports_nobody_is_quarantined), T(many_devices), T(strangers_are_not_the_fleet),
+		T(where_it_only_reports_nobody_is_quarantined), T(many_devices), T(a_scan_is_throttled_then_quarantined),
+		T(an_address_is_throttled_at_most), T(an_outbreak), T(strangers_are_not_the_fleet),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

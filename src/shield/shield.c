@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "shield/frames.h"
+#include "shield/homes.h"
 #include "shield/numbers.h"
 #include "shield/tables.h"
 
@@ -17,6 +18,8 @@ enum { TAG_ALLOW = 2, TAG_DENY = 3 };
 struct rf_shield {
 	struct rf_tables t;
 	struct rf_prefixes *prefixes;
+	struct rf_homes *homes;
+	struct rf_home_bucket *home_rows; /* NULL without a kernel filter */
 	struct rf_filter_counts *counts; /* NULL without a kernel filter */
 	struct rf_numbers numbers;       /* the same */
 	struct rf_frames frames;
@@ -32,7 +35,7 @@ static void *memory(size_t n, int fd)
 }
 
 enum { FIRST_SIZE = RF_DIR_CHUNKS * sizeof(struct rf_dir_chunk), EXACT_SIZE = RF_EXACT_BUCKETS * sizeof(struct rf_bucket),
-       COUNTS_SIZE = RF_FILTER_CPUS * sizeof(struct rf_filter_counts) };
+       COUNTS_SIZE = RF_FILTER_CPUS * sizeof(struct rf_filter_counts), HOMES_SIZE = RF_HOME_BUCKETS * sizeof(struct rf_home_bucket) };
 
 static void tables_fini(struct rf_tables *t)
 {
@@ -67,8 +70,9 @@ struct rf_shield *rf_shield_new(uint64_t secret)
 	if (tables_init(&s->t, NULL) == RF_OK) {
 		s->t.conf->secret = secret;
 		s->prefixes = rf_prefixes_new(&s->t);
+		s->homes = rf_homes_new(s->t.conf);
 	}
-	if (s->prefixes)
+	if (s->prefixes && s->homes)
 		return s;
 	rf_shield_free(s);
 	return NULL;
@@ -79,7 +83,10 @@ void rf_shield_free(struct rf_shield *s)
 	if (!s)
 		return;
 	rf_prefixes_free(s->prefixes);
+	rf_homes_free(s->homes);
 	tables_fini(&s->t);
+	if (s->home_rows)
+		munmap(s->home_rows, HOMES_SIZE);
 	if (s->counts)
 		munmap(s->counts, COUNTS_SIZE);
 	rf_numbers_fini(&s->numbers);
@@ -87,7 +94,7 @@ void rf_shield_free(struct rf_shield *s)
 	free(s);
 }
 
-int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cookies, struct rf_err *e)
+int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cookies, uint64_t now_ns, struct rf_err *e)
 {
 	struct rf_tables kernel = { 0 };
 	int rc = count == RF_FILTER_MAP_COUNT ? tables_init(&kernel, fds) : RF_E_INVALID;
@@ -97,12 +104,16 @@ int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cook
 		rc = rf_numbers_init(&s->numbers, fds[RF_FILTER_MAP_rule_ids], fds[RF_FILTER_MAP_rule_counts]);
 	if (rc == RF_OK)
 		rc = rf_frames_init(&s->frames, fds[RF_FILTER_MAP_samples]);
+	if (rc == RF_OK && !(s->home_rows = memory(HOMES_SIZE, fds[RF_FILTER_MAP_homes])))
+		rc = RF_E_NOMEM;
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
 	if (rc == RF_OK && !kernel.conf->secret)
 		kernel.conf->secret = s->t.conf->secret;
 	if (rc == RF_OK)
 		rc = rf_prefixes_move(s->prefixes, &kernel);
+	if (rc == RF_OK)
+		rc = rf_homes_enter(s->homes, kernel.conf, s->home_rows, now_ns);
 	if (rc != RF_OK) {
 		tables_fini(&kernel);
 		return rf_fail(e, rc, "the maps of the kernel filter cannot be used");
@@ -140,7 +151,12 @@ void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l)
 	k->samples = (__u16)l->samples;
 	for (size_t i = 0; i < RF_REFLECT_WORDS; i++)
 		__atomic_store_n(&k->reflect[i], l->reflect[i], __ATOMIC_RELEASE);
+	for (size_t i = 0; i < RF_REFLECT_WORDS; i++)
+		__atomic_store_n(&k->ban[i], l->ban[i], __ATOMIC_RELEASE);
+	rf_homes_networks(s->homes, l->fleet, l->fleet_count);
 }
+
+struct rf_homes *rf_shield_homes(struct rf_shield *s) { return s->homes; }
 
 int rf_shield_set(struct rf_shield *s, const struct rf_prefix *at, enum rf_shield_mode mode, struct rf_err *e)
 {

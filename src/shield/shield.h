@@ -22,7 +22,7 @@ struct rf_shield *rf_shield_new(uint64_t secret);
 /* Go over to the maps of a kernel filter, in the order of RF_FILTER_MAPS; the descriptors are taken over. What they hold from before
  * and is not in the policy goes, what is new comes, and what is in both stays without a gap. `cookies`: it can answer SYNs with
  * them. Before workers run. */
-int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cookies, struct rf_err *e);
+int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cookies, uint64_t now_ns, struct rf_err *e);
 void rf_shield_free(struct rf_shield *s); /* NULL is harmless */
 
 /* Frames to this address (family 0: to any) and TCP port pass whatever stands at their source, and any rate: the way of the
@@ -37,6 +37,9 @@ struct rf_shield_limits {
 	enum rf_shield_cookies { RF_SHIELD_COOKIES_OFF, RF_SHIELD_COOKIES_FLOOD, RF_SHIELD_COOKIES_ALWAYS } cookies;
 	unsigned samples;                /* dropped frames that are shown: of each reason, a second and processor */
 	uint64_t reflect[1024];
+	uint64_t ban[1024];              /* TCP ports to which nothing of our fleet may leave; the same */
+	struct rf_prefix fleet[32];      /* networks of the fleet */
+	size_t fleet_count;
 };
 void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l);
 
@@ -59,6 +62,10 @@ struct rf_frames;
 struct rf_frames *rf_shield_frames(struct rf_shield *s);
 /* Show all frames that the rule counted under number `rule` - 1 (0: none) matches, and those of these reasons (a bit each). */
 void rf_shield_capture(struct rf_shield *s, unsigned rule, uint64_t reasons);
+
+/* Where devices of ours are. */
+struct rf_homes;
+struct rf_homes *rf_shield_homes(struct rf_shield *s);
 
 bool rf_shield_in_kernel(const struct rf_shield *s);
 /* Frames and bytes by RF_DROP_*, all processors; without a kernel filter what was last told, or zero. */

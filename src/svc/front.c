@@ -297,7 +297,7 @@ struct rf_front *rf_front_new(const struct rf_front_spec *s)
 	if (!f)
 		return NULL;
 	*f = (struct rf_front){ .loop = s->loop, .tls = s->tls, .bufs = s->bufs, .identity = s->identity, .snap = s->snap,
-		.emit = s->emit, .barred = s->barred, .arg = s->arg, .feed = s->feed, .next_id = s->seed, .turn_task.run = hello_turn,
+		.emit = s->emit, .barred = s->barred, .arg = s->arg, .feed = s->feed, .homes = s->homes, .next_id = s->seed, .turn_task.run = hello_turn,
 		.drain_task.run = drain_over, .drain_timer.fire = drain_late };
 	rf_front_conf(f, s->conf ? s->conf : &rf_front_conf_default);
 	struct rf_node *lists[] = { &f->clients, &f->handshaking, &f->hellos, &f->turns, &f->live_one };

@@ -26,6 +26,7 @@
 #include "svc/identity.h"
 
 struct rf_feed;
+struct rf_homes;
 struct rf_front;
 struct rf_client;
 
@@ -99,6 +100,7 @@ struct rf_client {
 	bool running : 1, dead : 1; /* inside the service's work; to end when that is done */
 	bool last : 1;              /* the service ends it after what is under way (a quarantine asks for it) */
 	bool refused : 1;           /* end_reason says why */
+	bool homed : 1;             /* front->homes knows that its device is at src */
 };
 
 /* Bounds and times of one worker; 0 means no bound where the comment says so. Times in nanoseconds. */
@@ -132,6 +134,7 @@ struct rf_front {
 	bool (*barred)(void *arg, const struct rf_ip *src);   /* may nobody connect from there? NULL: anybody may */
 	void *arg;
 	struct rf_feed *feed;              /* to the detection of floods; NULL: none */
+	struct rf_homes *homes;            /* where devices are; NULL: nobody asks */
 	struct rf_facts facts;             /* of what is being judged */
 	struct rf_verdict verdict;
 	struct rf_front_stats stats;
@@ -162,6 +165,7 @@ struct rf_front_spec {
 	bool (*barred)(void *arg, const struct rf_ip *src);
 	void *arg;
 	struct rf_feed *feed;              /* what is told of handshakes to the detection of floods; NULL: nothing */
+	struct rf_homes *homes;            /* is told where devices are; NULL: nobody is */
 	uint64_t seed;                     /* of ids: different for every worker and start */
 };
 

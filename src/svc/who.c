@@ -8,6 +8,7 @@
  * Invariant: c->device set <=> linked in front->live. `counted` <=> its connection is counted.
  */
 #include <stdio.h>
+#include "shield/homes.h"
 #include "svc/front_own.h"
 
 enum { CLASS_SLOTS = 65536 };
@@ -19,6 +20,9 @@ void who_leave(struct rf_client *c)
 	if (!c->device)
 		return;
 	live_del(c);
+	if (c->homed)
+		rf_homes_go(c->front->homes, &c->src, rf_device_id(c->device), rf_client_now(c));
+	c->homed = false;
 	if (c->counted)
 		rf_use_leave(&rf_device_use(c->device)->connections);
 	if (c->class_slot != UINT16_MAX)
@@ -47,6 +51,17 @@ static void who_enter(struct rf_client *c, struct rf_device *d, const struct rf_
 	c->over = !c->counted || c->class_slot == UINT16_MAX;
 }
 
+/* Where a device is, is certain where its certificate was verified and no proxy stands between. */
+static void who_home(struct rf_client *c, const struct rf_class *class)
+{
+	const struct rf_tls_info *info = rf_client_tls(c);
+	if (!c->front->homes || c->homed || c->listener->proxy || !c->src.family || !info || !info->verified)
+		return;
+	c->homed = true;
+	rf_homes_come(c->front->homes, &c->src, rf_device_id(c->device), (class && class->flood_exempt ? RF_HOME_EXEMPT : 0) |
+		(rf_device_state(c->device) == RF_DEVICE_ACTIVE ? 0 : RF_HOME_HELD), rf_client_now(c));
+}
+
 void who_identify(struct rf_client *c, const struct rf_snap *snap)
 {
 	struct rf_identity id;
@@ -57,8 +72,10 @@ void who_identify(struct rf_client *c, const struct rf_snap *snap)
 	if (id.device == c->device)
 		return;
 	who_leave(c);
-	if (id.device)
-		who_enter(c, id.device, id.class);
+	if (!id.device)
+		return;
+	who_enter(c, id.device, id.class);
+	who_home(c, id.class);
 }
 
 void rf_client_refresh(struct rf_client *c, const struct rf_snap *snap)

@@ -46,9 +46,9 @@ class Client:
     """One connection. Close it, or use it as a context manager."""
 
     def __init__(self, port, host=None, identity=None, tls=True, ctx=None, session=None, before=b"", seconds=20,
-                 address="127.0.0.1"):
+                 address="127.0.0.1", source=None):
         self.host = host
-        self.sock = socket.create_connection((address, port), seconds)
+        self.sock = socket.create_connection((address, port), seconds, (source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buf = b""
         try:

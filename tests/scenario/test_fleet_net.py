@@ -1,0 +1,252 @@
+"""Devices of ours behind an edge that is their router: who scans or floods is throttled, then quarantined, and telnet never leaves."""
+import ctypes
+import json
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+
+from client import Client, Gone
+from edge import free_port, until
+from test_access import ip, unpin
+from test_fleet import WITHIN, attacks, state
+
+HOST = "behind.edge.test"
+
+
+def within(namespace, what):
+    """What `what()` gives, called in another network namespace."""
+    libc, box = ctypes.CDLL(None, use_errno=True), []
+
+    def run():
+        with open(f"/run/netns/{namespace}") as f:
+            if libc.setns(f.fileno(), 0x40000000) != 0:
+                box.append(OSError(ctypes.get_errno(), "setns"))
+                return
+        try:
+            box.append(what())
+        except Exception as e:  # told to who called
+            box.append(e)
+    t = threading.Thread(target=run)
+    t.start()
+    t.join()
+    if isinstance(box[0], Exception):
+        raise box[0]
+    return box[0]
+
+
+class Routed:
+    """Devices, the edge as their router, and all the world, each a namespace; the world counts what arrives."""
+
+    def __init__(self):
+        self.devices, self.edge, self.world = (f"rf{kind}{os.getpid()}" for kind in "dew")
+        for n in (self.devices, self.edge, self.world):
+            ip("netns", "add", n)
+            ip("-n", n, "link", "set", "lo", "up")
+        self.cable(self.edge, "edge0", "10.78.0.1/24", self.devices, "dev0", ["10.78.0.%d/24" % n for n in range(2, 10)])
+        self.cable(self.edge, "out0", "10.79.0.1/24", self.world, "far0", ["10.79.0.2/24"])
+        for n, kind in ((self.edge, "edge0"), (self.devices, "dev0")):
+            ip("-n", n, "addr", "add", "fd78::%d/64" % (1 + (kind == "dev0")), "dev", kind, "nodad")
+        ip("-n", self.devices, "route", "add", "default", "via", "10.78.0.1")
+        ip("-n", self.devices, "route", "add", "default", "via", "fd78::1")
+        ip("-n", self.world, "route", "add", "default", "via", "10.79.0.1")
+        ip("-n", self.edge, "route", "add", "10.80.0.0/16", "via", "10.79.0.2")
+        ip("-n", self.world, "route", "add", "local", "10.80.0.0/16", "dev", "lo")
+        self.run(self.edge, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        self.run(self.world, "nft", "add table ip seen; add counter ip seen telnet; add counter ip seen every;"
+                 "add chain ip seen in { type filter hook input priority 0; };"
+                 "add rule ip seen in tcp dport { 23, 2323 } counter name telnet; add rule ip seen in meta l4proto != icmp counter name every")
+
+    @staticmethod
+    def cable(one, name, address, other, its, addresses):
+        ip("link", "add", name, "netns", one, "type", "veth", "peer", "name", its, "netns", other)
+        ip("-n", one, "addr", "add", address, "dev", name)
+        for a in addresses:
+            ip("-n", other, "addr", "add", a, "dev", its)
+        ip("-n", one, "link", "set", name, "up")
+        ip("-n", other, "link", "set", its, "up")
+
+    @staticmethod
+    def inside(which, *command):
+        return ["nsenter", f"--net=/run/netns/{which}", *command]
+
+    def run(self, which, *command):
+        return subprocess.run(self.inside(which, *command), check=True, capture_output=True, text=True).stdout
+
+    def arrived(self, what="telnet"):
+        listed = json.loads(self.run(self.world, "nft", "-j", "list", "counter", "ip", "seen", what))
+        return next(c["counter"]["packets"] for c in listed["nftables"] if "counter" in c)
+
+    def close(self):
+        for n in (self.devices, self.edge, self.world):
+            ip("netns", "del", n, check=False)
+
+
+SCAN = """
+import socket, sys, time
+source, ports, count, seconds = sys.argv[1], [int(p) for p in sys.argv[2].split(",")], int(sys.argv[3]), float(sys.argv[4])
+end = time.monotonic() + seconds
+while time.monotonic() < end:
+    tried = []
+    for i in range(count):
+        for port in ports:
+            s = socket.socket()
+            s.setblocking(False)
+            s.bind((source, 0))
+            s.connect_ex((f"10.80.{i // 200}.{i % 200 + 1}", port))
+            tried.append(s)
+    time.sleep(0.3)
+    for s in tried:
+        s.close()
+"""
+
+
+class Scan:
+    """A device that asks so many addresses, again and again for some seconds."""
+
+    def __init__(self, net, source, ports, count, seconds=4):
+        self.child = subprocess.Popen(net.inside(net.devices, "/usr/bin/python3", "-c", SCAN, source, ports, str(count), str(seconds)))
+
+    def end(self):
+        self.child.kill()
+        self.child.wait()
+
+
+@pytest.fixture
+def net():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    n = Routed()
+    yield n
+    n.close()
+
+
+@pytest.fixture
+def routing(net, make_edge, tmp_path):
+    """An edge that routes for its devices, with the kernel filter towards them, and an origin beside it."""
+    pins, port = f"/sys/fs/bpf/rffleet{os.getpid()}", free_port()
+    (tmp_path / "index.html").write_text("fine")
+    origin = subprocess.Popen(net.inside(net.edge, "/usr/bin/python3", "-m", "http.server", "--bind", "127.0.0.1", "-d", str(tmp_path), str(port)),
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    e = make_edge(shield={"interfaces": "edge0", "pins": pins}, floods={"sensitivity": "high", "learn": "1s"})
+    e.boot["listeners"][0]["address"] = f"10.78.0.1:{e.port}"
+    e.boot["api"]["listen"] = f"10.78.0.1:{e.api_port}"
+    e.origin_port = port
+    yield e
+    origin.kill()
+    origin.wait()
+    unpin(pins)
+
+
+def started(e, net, mode="generic"):
+    e.start(wrapper=net.inside(net.edge))
+    assert f"edge0 {mode}" in e.wait_log("kernel filter follows the access rules: (.*)").group(1)
+    e.app(HOST, f"http://127.0.0.1:{e.origin_port}")
+    return e
+
+
+def live(e, net, device, source):
+    """A connection of a device from this address, as it has one all day."""
+    c = within(net.devices, lambda: Client(e.port, HOST, device, address="10.78.0.1", source=source))
+    assert c.get("/").status == 200
+    return c
+
+
+def reaches(net, source, port=80):
+    """Does something of this source reach the world?"""
+    before = net.arrived("every")
+    within(net.devices, lambda: subprocess.run(["/usr/bin/python3", "-c", SCAN, source, str(port), "1", "0.1"], check=True))
+    return net.arrived("every") > before
+
+
+def test_telnet_never_leaves_and_who_tries_is_quarantined(net, routing):
+    e = started(routing, net)
+    hacked, calm, meter = e.device("hacked"), e.device("calm"), e.device("meter", "meters")
+    e.cli("class", "edit", "meters", "--flood-exempt", check=0)
+    with live(e, net, hacked, "10.78.0.2") as h, live(e, net, calm, "10.78.0.3") as c, live(e, net, meter, "10.78.0.4"):
+        assert reaches(net, "10.78.0.2") and reaches(net, "10.78.0.3")
+        began = time.monotonic()
+        scan = Scan(net, "10.78.0.2", "23,2323", 200)
+        until(lambda: state(e, hacked) == "quarantined", 10)
+        assert time.monotonic() - began < WITHIN
+        scan.end()
+        assert net.arrived() == 0, "not one of them has left"
+        assert e.api("GET", "/accounts/{account}/shield")["frames"]["fleet_port"] >= 200
+        with pytest.raises(Gone):
+            h.get("/")
+        until(lambda: attacks(e, hacked)[0]["status"] == "ended")
+        attack, = attacks(e, hacked)
+        assert attack["vector"] == "device_scan" and attack["counter"]["name"] == "banned_targets" and attack["device_id"] == hacked.id
+        assert attack["measure"] == "the device was throttled, then quarantined" and attack["stopped"] > 0
+        assert e.api("GET", f"/accounts/{{account}}/devices/{hacked.id}")["reason"].startswith(f"attack {attack['id']}: ")
+        e.wait_record(AttackVector="device_scan", DeviceID=hacked.id)
+        assert e.metric("ringfence_attacks_total", vector="device_scan") == 1
+        assert not reaches(net, "10.78.0.2"), "nothing of it leaves any more"
+        assert c.get("/").status == 200 and reaches(net, "10.78.0.3") and state(e, calm) == "active"
+
+        Scan(net, "10.78.0.4", "23", 100, 1).child.wait()
+        time.sleep(1)
+        assert state(e, meter) == "active" and attacks(e, meter) == [] and net.arrived() >= 100, "an exempt class is left alone"
+
+    e.cli("device", "activate", "hacked", check=0)
+    with live(e, net, hacked, "10.78.0.2"):
+        until(lambda: reaches(net, "10.78.0.2"), 3)
+        assert state(e, hacked) == "active"
+
+
+def test_a_scan_of_many_addresses_at_other_ports(net, routing):
+    e = started(routing, net)
+    hacked = e.device("hacked")
+    with live(e, net, hacked, "10.78.0.2"):
+        began = time.monotonic()
+        scan = Scan(net, "10.78.0.2", "80,8080", 100)
+        until(lambda: state(e, hacked) == "quarantined", 10)
+        assert time.monotonic() - began < WITHIN
+        scan.end()
+    attack, = attacks(e, hacked)
+    assert attack["vector"] == "device_scan" and attack["counter"]["name"] == "targets"
+
+
+def test_an_address_of_several_devices_is_throttled_at_most(net, routing):
+    e = started(routing, net)
+    one, two = e.device("one"), e.device("two")
+    with live(e, net, one, "10.78.0.5") as a, live(e, net, two, "10.78.0.5") as b:
+        scan = Scan(net, "10.78.0.5", "23,80", 200, 6)
+        found = until(lambda: e.api("GET", "/accounts/{account}/attacks?host=address:10.78.0.5"))
+        assert found[0]["vector"] == "device_scan" and "throttled" in found[0]["measure"] and not found[0].get("device_id")
+        time.sleep(2)
+        before = net.arrived("every")
+        time.sleep(2)
+        assert net.arrived("every") - before <= 40, "five a second for each of the two"
+        assert a.get("/").status == 200 and b.get("/").status == 200
+        assert state(e, one) == state(e, two) == "active" and net.arrived() == 0
+        scan.end()
+
+
+def test_what_is_not_known_yet_but_of_the_fleet(net, routing):
+    routing.boot["fleet"] = {"networks": "10.78.0.0/24", "ports": "23:2323"}
+    e = started(routing, net)
+    scan = Scan(net, "10.78.0.6", "23,2323", 50, 6)
+    until(lambda: e.api("GET", "/accounts/{account}/attacks?host=address:10.78.0.6"))
+    scan.end()
+    assert net.arrived() == 0
+
+
+def test_who_is_held_stays_so_when_nothing_of_the_daemon_lives(net, routing):
+    e = started(routing, net)
+    hacked = e.device("hacked")
+    with live(e, net, hacked, "10.78.0.2"):
+        scan = Scan(net, "10.78.0.2", "23", 100)
+        until(lambda: state(e, hacked) == "quarantined", 10)
+        scan.end()
+    until(lambda: not reaches(net, "10.78.0.2"), 3)
+    e.kill()
+    assert not reaches(net, "10.78.0.2") and reaches(net, "10.78.0.3")
+    e.close_api()
+    e.start(wrapper=net.inside(net.edge))
+    time.sleep(1)
+    assert not reaches(net, "10.78.0.2") and state(e, hacked) == "quarantined"
+    e.cli("device", "activate", "hacked", check=0)
+    until(lambda: reaches(net, "10.78.0.2"), 3)
