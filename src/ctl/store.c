@@ -7,7 +7,7 @@
  * Invariants: no write outside a transaction, also when SQLite itself has rolled one back after a full
  * disk; `revision` never goes down but by a rollback of what was never acknowledged.
  *
- * Not here: the objects themselves (store_rw.c), what they mean (api, ctl/build).
+ * Not here: the objects themselves (store_rw.c, store_books.c), what they mean (api, ctl/build).
  */
 #include "ctl/store_db.h"
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 
-enum { APPLICATION_ID = 0x52464e43, SCHEMA_VERSION = 2, BUSY_MS = 5000 };
+enum { APPLICATION_ID = 0x52464e43, SCHEMA_VERSION = 3, BUSY_MS = 5000 };
 
 const struct store_kind rf_store_kinds[RF_KIND_COUNT] = {
 #define RF_KIND(id, table, parent, unique, doc) [RF_KIND_##id] = { table, RF_KIND_##parent, UNIQUE_##unique },
@@ -91,12 +91,9 @@ static void table_sql(struct rf_buf *b, const struct store_kind *k)
 		rf_buf_printf(b, "parent TEXT NOT NULL CHECK (parent = ''), ");
 	rf_buf_printf(b, "name TEXT NOT NULL, doc TEXT NOT NULL, revision INTEGER NOT NULL, place INTEGER NOT NULL, "
 			 "created INTEGER NOT NULL, modified INTEGER NOT NULL) STRICT;\n");
-	rf_buf_printf(b, "CREATE INDEX IF NOT EXISTS %s_parent ON %s(%s);\n", k->table, k->table,
-		      k->unique == UNIQUE_PLACED ? "parent, place" : "parent");
-	rf_buf_printf(b, "CREATE %sINDEX IF NOT EXISTS %s_name ON %s(%s);\n",
-		      k->unique == UNIQUE_ANY || k->unique == UNIQUE_PLACED ? "" : "UNIQUE ",
-		      k->table, k->table,
-		      k->unique == UNIQUE_PARENT || k->unique == UNIQUE_PLACED ? "parent, name" : "name");
+	rf_buf_printf(b, "CREATE INDEX IF NOT EXISTS %s_parent ON %s(parent);\n", k->table, k->table);
+	rf_buf_printf(b, "CREATE %sINDEX IF NOT EXISTS %s_name ON %s(%s);\n", k->unique == UNIQUE_ANY ? "" : "UNIQUE ",
+		      k->table, k->table, k->unique == UNIQUE_PARENT ? "parent, name" : "name");
 }
 
 /* Entries of lists and their operations: entries.c, operations.c. */
@@ -119,16 +116,18 @@ static int make_tables(struct rf_store *s, struct rf_err *e)
 			    "CREATE TABLE IF NOT EXISTS audit (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, actor TEXT NOT "
 			    "NULL, kind TEXT NOT NULL, id TEXT NOT NULL, action TEXT NOT NULL, old INTEGER NOT NULL, "
 			    "new INTEGER NOT NULL) STRICT;\n");
-	for (size_t k = 0; k < RF_KIND_COUNT; k++)
-		table_sql(&sql, &rf_store_kinds[k]);
-	rf_buf_printf(&sql, "%s", rf_store_list_sql);
+	for (enum rf_kind k = 0; k < RF_KIND_COUNT; k++)
+		if (!rf_store_placed(k))
+			table_sql(&sql, &rf_store_kinds[k]);
+	rf_buf_printf(&sql, "%s%s", rf_store_list_sql, rf_store_books_sql);
 	if (sql.bad)
 		return rf_fail(e, RF_E_NOMEM, "could not build the schema: memory is exhausted");
 	return run(s, rf_buf_z(&sql), "create the tables", e);
 }
 
 /* migrations[v] leads from version v to v + 1; version 0 is an empty file. Only additions: forward, never back. */
-static int (*const migrations[SCHEMA_VERSION])(struct rf_store *s, struct rf_err *e) = { make_tables, rf_store_entries_migrate };
+static int (*const migrations[SCHEMA_VERSION])(struct rf_store *s, struct rf_err *e) = { make_tables, rf_store_entries_migrate,
+	rf_store_books_migrate };
 
 static int check_origin(struct rf_store *s, int64_t *ret_version, struct rf_err *e)
 {
@@ -243,6 +242,7 @@ void rf_store_close(struct rf_store *s)
 		sqlite3_finalize(s->entry[i]);
 	for (size_t i = 0; i < OPERATION_OPS; i++)
 		sqlite3_finalize(s->operation[i]);
+	rf_books_close(s);
 	rf_buf_fini(&s->edit_text);
 	free(s->edits);
 	sqlite3_finalize(s->audit);
@@ -296,12 +296,15 @@ int rf_store_commit(struct rf_store *s, struct rf_err *e)
 			     s->path);
 	if (rc == RF_OK)
 		rc = rf_store_entries_settle(s, e);
+	if (rc == RF_OK)
+		rc = rf_books_flush(s, e);
 	for (enum store_tx t = TX_REVISION; t <= TX_COMMIT && rc == RF_OK; t++)
 		rc = step(s, t, "store the change", e);
 	if (rc != RF_OK) {
 		rf_store_rollback(s);
 		return rc;
 	}
+	rf_books_settle(s);
 	s->open_tx = false;
 	s->committed = s->revision;
 	return RF_OK;
@@ -313,6 +316,7 @@ void rf_store_rollback(struct rf_store *s)
 		return;
 	if (!sqlite3_get_autocommit(s->db))
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	rf_books_undo(s);
 	s->open_tx = false;
 	rf_store_entries_forget(s, true);
 	s->revision = s->committed;

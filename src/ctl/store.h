@@ -6,6 +6,9 @@
  * is SQLite in WAL mode with synchronous=FULL: what rf_store_commit returned RF_OK for is there after a power cut,
  * what it did not is absent. Used by the control thread only (one writer).
  *
+ * Kinds that are PLACED, of which a parent can have a hundred thousand that change at once, are held in memory and kept in pages of
+ * some tens (ctl/book.h); they are listed by parent, offset and limit alone.
+ *
  * Every write is audited in the same transaction: who, when, what, old and new revision. (Entries of lists (ctl/entries.h) are
  * not, one by one, nor are rules: whoever changes them also puts their list or ruleset, which is.) The newest RF_STORE_AUDIT_MAX
  * entries are kept.
@@ -67,7 +70,7 @@ struct rf_store_query {
 	struct { const char *field, *value; } match[RF_STORE_MATCH_MAX]; /* top-level texts of the document; NULL: end */
 	size_t offset, limit; /* limit 0: all */
 	bool descending;      /* ascending by default */
-	bool by_place;        /* in order of place (with parent); by creation by default */
+	bool by_place;        /* in order of place (with parent), which placed kinds always are; by creation by default */
 };
 /* Calls `each` in the order of the query; it may keep nothing of the object but by json_incref. Stops on != 0 and returns it.
  * *ret_total (may be NULL): how many there are without offset and limit. */
@@ -81,6 +84,7 @@ struct rf_raw_object {
 	uint64_t revision;
 	int64_t place;
 	int64_t created_s, modified_s;
+	uint64_t *note;    /* of placed kinds: a number that whoever reads may keep there while the object is as it is; 0 at first. Else NULL */
 };
 int rf_store_scan(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q,
 		  int (*each)(const struct rf_raw_object *o, void *arg), void *arg, struct rf_err *e);

@@ -3,7 +3,7 @@
  * Statements on single objects are prepared once a kind and kept; those of a list depend on its query and are
  * made for it. Order of creation is the order of the row number.
  *
- * Not here: the file, versions and transactions (store.c).
+ * Not here: the file, versions and transactions (store.c); rules (store_books.c), to which what is of a placed kind is handed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,9 +26,6 @@ static const char *const op_sql[OP_COUNT_] = {
 	[OP_INSERT] = "INSERT INTO %s (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 	[OP_UPDATE] = "UPDATE %s SET parent = ?2, name = ?3, doc = ?4, revision = ?5, modified = ?7, place = ?8 WHERE id = ?1",
 	[OP_DELETE] = "DELETE FROM %s WHERE id = ?1",
-	[OP_BEFORE] = "SELECT id, place FROM %s WHERE parent = ?1 AND place < ?2 ORDER BY place DESC LIMIT ?3",
-	[OP_AFTER] = "SELECT id, place FROM %s WHERE parent = ?1 AND place > ?2 ORDER BY place LIMIT ?3",
-	[OP_MOVE] = "UPDATE %s SET place = ?2, revision = ?3 WHERE id = ?1",
 };
 
 sqlite3_stmt *rf_store_cached(struct rf_store *s, enum rf_kind k, enum store_op op, struct rf_err *e)
@@ -67,7 +64,7 @@ static struct rf_raw_object raw_row(sqlite3_stmt *st)
 	};
 }
 
-static int parse_row(struct rf_store *s, const struct rf_raw_object *raw, struct rf_object *ret, struct rf_err *e)
+int rf_store_parse(struct rf_store *s, const struct rf_raw_object *raw, struct rf_object *ret, struct rf_err *e)
 {
 	if (!raw->id || !raw->parent || !raw->name || !raw->doc.p)
 		return rf_store_failed(s, SQLITE_NOMEM, "read an object", e);
@@ -89,7 +86,7 @@ static int one(struct rf_store *s, enum rf_kind k, sqlite3_stmt *st, struct rf_o
 	int rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW) {
 		struct rf_raw_object raw = raw_row(st);
-		rc = parse_row(s, &raw, ret, e);
+		rc = rf_store_parse(s, &raw, ret, e);
 	} else if (rc == SQLITE_DONE) {
 		rc = rf_fail(e, RF_E_NOT_FOUND, "there is no such object in %s", rf_store_kinds[k].table);
 	} else {
@@ -101,6 +98,8 @@ static int one(struct rf_store *s, enum rf_kind k, sqlite3_stmt *st, struct rf_o
 
 int rf_store_get(struct rf_store *s, enum rf_kind k, const char *id, struct rf_object *ret, struct rf_err *e)
 {
+	if (rf_store_placed(k))
+		return rf_books_get(s, id, ret, e);
 	sqlite3_stmt *st = rf_store_cached(s, k, OP_GET, e);
 	if (!st)
 		return e->code;
@@ -111,6 +110,8 @@ int rf_store_get(struct rf_store *s, enum rf_kind k, const char *id, struct rf_o
 int rf_store_find(struct rf_store *s, enum rf_kind k, const char *parent, const char *name, struct rf_object *ret,
 		  struct rf_err *e)
 {
+	if (rf_store_placed(k))
+		return rf_books_find(s, parent, name, ret, e);
 	sqlite3_stmt *st = rf_store_cached(s, k, parent ? OP_FIND_IN : OP_FIND, e);
 	if (!st)
 		return e->code;
@@ -169,6 +170,8 @@ static sqlite3_stmt *prepare_query(struct rf_store *s, enum rf_kind k, const str
 
 int rf_store_count(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q, size_t *ret, struct rf_err *e)
 {
+	if (rf_store_placed(k))
+		return rf_books_count(s, q->parent, ret, e);
 	sqlite3_stmt *st = prepare_query(s, k, q, "count(*)", "", e);
 	if (!st)
 		return e->code;
@@ -183,6 +186,8 @@ int rf_store_count(struct rf_store *s, enum rf_kind k, const struct rf_store_que
 int rf_store_scan(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q,
 		  int (*each)(const struct rf_raw_object *o, void *arg), void *arg, struct rf_err *e)
 {
+	if (rf_store_placed(k))
+		return rf_books_scan(s, q, each, arg, e);
 	char tail[96];
 	snprintf(tail, sizeof tail, " ORDER BY %s%s LIMIT %lld OFFSET %zu", q->by_place ? "place" : "seq",
 		 q->descending ? " DESC" : "", q->limit ? (long long)q->limit : -1ll, q->offset);
@@ -215,7 +220,7 @@ static int list_one(const struct rf_raw_object *raw, void *arg)
 {
 	struct listing *l = arg;
 	RF_OBJECT_AUTO o = { 0 };
-	int rc = parse_row(l->s, raw, &o, l->e);
+	int rc = rf_store_parse(l->s, raw, &o, l->e);
 	return rc == RF_OK ? l->each(&o, l->arg) : rc;
 }
 
@@ -269,10 +274,10 @@ static int audit(struct rf_store *s, enum rf_kind k, const char *id, uint64_t ol
 	return rc == SQLITE_DONE ? RF_OK : rf_store_failed(s, rc, "audit a change", e);
 }
 
-/* The revision of an object, 0 when it is not there. */
-static int present(struct rf_store *s, enum rf_kind k, const char *id, uint64_t *ret, int64_t *ret_created,
-		   struct rf_err *e)
+int rf_store_present(struct rf_store *s, enum rf_kind k, const char *id, uint64_t *ret, int64_t *ret_created, struct rf_err *e)
 {
+	if (rf_store_placed(k))
+		return rf_books_present(s, id, ret, ret_created, e);
 	sqlite3_stmt *st = rf_store_cached(s, k, OP_GET, e);
 	if (!st)
 		return e->code;
@@ -316,6 +321,8 @@ static int write_failed(struct rf_store *s, int rc, enum rf_kind k, const struct
 static int write_row(struct rf_store *s, enum rf_kind k, enum store_op op, const struct rf_object *o, const char *doc,
 		     struct rf_err *e)
 {
+	if (rf_store_placed(k))
+		return rf_books_put(s, o, doc, e);
 	sqlite3_stmt *st = rf_store_cached(s, k, op, e);
 	if (!st)
 		return e->code;
@@ -345,7 +352,7 @@ int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64
 	if (rc == RF_OK && !o->id[0])
 		rc = rf_store_draw_id(s, next.id, e);
 	else if (rc == RF_OK)
-		rc = present(s, k, o->id, &old, &created, e);
+		rc = rf_store_present(s, k, o->id, &old, &created, e);
 	if (rc == RF_OK)
 		rc = as_expected(k, next.id, old, if_revision, e);
 	char *doc = rc == RF_OK ? json_dumps(o->doc, JSON_COMPACT) : NULL;
@@ -366,13 +373,24 @@ int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64
 	return RF_OK;
 }
 
+static int delete_row(struct rf_store *s, enum rf_kind k, const char *id, struct rf_err *e)
+{
+	sqlite3_stmt *st = rf_store_cached(s, k, OP_DELETE, e);
+	if (!st)
+		return e->code;
+	bind_text(st, 1, id);
+	sqlite3_step(st);
+	int rc = sqlite3_reset(st);
+	return rc == SQLITE_OK ? RF_OK : rf_store_failed(s, rc, "delete an object", e);
+}
+
 int rf_store_del(struct rf_store *s, enum rf_kind k, const char *id, uint64_t if_revision, struct rf_err *e)
 {
 	uint64_t old;
 	int64_t created;
 	int rc = rf_store_writable(s, e);
 	if (rc == RF_OK)
-		rc = present(s, k, id, &old, &created, e);
+		rc = rf_store_present(s, k, id, &old, &created, e);
 	if (rc == RF_OK)
 		rc = as_expected(k, id, old, if_revision, e);
 	if (rc == RF_OK && k == RF_KIND_LIST) {
@@ -383,15 +401,11 @@ int rf_store_del(struct rf_store *s, enum rf_kind k, const char *id, uint64_t if
 		return rc;
 	if (!old)
 		return rf_fail(e, RF_E_NOT_FOUND, "there is no %s in %s", id, rf_store_kinds[k].table);
-	sqlite3_stmt *st = rf_store_cached(s, k, OP_DELETE, e);
-	if (!st)
-		return e->code;
-	bind_text(st, 1, id);
-	sqlite3_step(st);
-	rc = sqlite3_reset(st);
-	if (rc != SQLITE_OK)
-		return rf_store_failed(s, rc, "delete an object", e);
-	rc = audit(s, k, id, old, 0, e);
+	rc = rf_store_placed(k) ? rf_books_del(s, id, e) : delete_row(s, k, id, e);
+	if (rc == RF_OK && (k == RF_KIND_RULESET || k == RF_KIND_ACCOUNT))
+		rc = rf_books_follow(s, e);
+	if (rc == RF_OK)
+		rc = audit(s, k, id, old, 0, e);
 	if (rc == RF_OK)
 		s->revision++;
 	return rc;
@@ -400,47 +414,18 @@ int rf_store_del(struct rf_store *s, enum rf_kind k, const char *id, uint64_t if
 int rf_store_beside(struct rf_store *s, enum rf_kind k, const char *parent, int64_t place, bool before, struct rf_placed *ret,
 		    size_t room, size_t *ret_count, struct rf_err *e)
 {
-	sqlite3_stmt *st = rf_store_cached(s, k, before ? OP_BEFORE : OP_AFTER, e);
-	if (!st)
-		return e->code;
-	bind_text(st, 1, parent);
-	sqlite3_bind_int64(st, 2, place);
-	sqlite3_bind_int64(st, 3, (int64_t)room);
-	size_t n = 0;
-	int rc;
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW && n < room) {
-		const char *id = (const char *)sqlite3_column_text(st, 0);
-		if (!id) {
-			rc = SQLITE_NOMEM;
-			break;
-		}
-		snprintf(ret[n].id, sizeof ret[n].id, "%s", id);
-		ret[n++].place = sqlite3_column_int64(st, 1);
-	}
-	rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? RF_OK : rf_store_failed(s, rc, "read the state", e);
-	sqlite3_reset(st);
-	if (rc == RF_OK)
-		*ret_count = n;
-	return rc;
+	if (!rf_store_placed(k))
+		return rf_fail(e, RF_E_INTERNAL, "%s have no places", rf_store_kinds[k].table);
+	return rf_books_beside(s, parent, place, before, ret, room, ret_count, e);
 }
 
 int rf_store_move(struct rf_store *s, enum rf_kind k, const char *id, int64_t place, struct rf_err *e)
 {
-	int rc = rf_store_writable(s, e);
-	sqlite3_stmt *st = rc == RF_OK ? rf_store_cached(s, k, OP_MOVE, e) : NULL;
-	if (!st)
-		return e->code;
-	bind_text(st, 1, id);
-	sqlite3_bind_int64(st, 2, place);
-	sqlite3_bind_int64(st, 3, (int64_t)s->revision + 1);
-	sqlite3_step(st);
-	rc = sqlite3_reset(st);
-	if (rc != SQLITE_OK)
-		return rf_store_failed(s, rc, "write an object", e);
-	if (!sqlite3_changes(s->db))
-		return rf_fail(e, RF_E_NOT_FOUND, "there is no %s in %s", id, rf_store_kinds[k].table);
-	s->revision++;
-	return RF_OK;
+	int rc = rf_store_placed(k) ? rf_store_writable(s, e) : rf_fail(e, RF_E_INTERNAL, "%s have no places", rf_store_kinds[k].table);
+	if (rc == RF_OK)
+		rc = rf_books_move(s, id, place, e);
+	s->revision += rc == RF_OK;
+	return rc;
 }
 
 static int audit_total(struct rf_store *s, size_t *ret, struct rf_err *e)

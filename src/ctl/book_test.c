@@ -1,0 +1,355 @@
+/* Placed children: pages against a plain array, rollbacks, what the file holds, files of an earlier version, damage. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <sqlite3.h>
+#include "ctl/book.h"
+#include "ctl/store.h"
+
+enum { MOST = 600 };
+
+static int64_t wall(void *ctx) { (void)ctx; return 1800000000 * (int64_t)RF_NS_S; }
+static uint64_t mono(void *ctx) { (void)ctx; return 0; }
+static const struct rf_clock test_clock = { mono, wall, NULL };
+
+struct model_row {
+	char id[33];
+	int64_t place;
+	unsigned text; /* how long its document is */
+};
+
+struct model {
+	struct model_row v[MOST];
+	size_t n;
+};
+
+struct fixture {
+	char dir[64], path[96], account[33], set[33];
+	struct rf_store *s;
+	struct rf_err e;
+	uint64_t seed;
+	struct model now, kept;
+};
+
+#define GOOD(call) do { int rc_ = (call); if (rc_ != RF_OK) fail_msg("%s: %s", #call, f->e.text); } while (0)
+
+static unsigned draw(struct fixture *f, unsigned below)
+{
+	f->seed = f->seed * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(f->seed >> 33) % below;
+}
+
+static void put_object(struct fixture *f, enum rf_kind k, const char *parent, const char *name, char id[33])
+{
+	RF_OBJECT_AUTO o = { .doc = json_object() };
+	snprintf(o.parent, sizeof o.parent, "%s", parent);
+	snprintf(o.name, sizeof o.name, "%s", name);
+	GOOD(rf_store_begin(f->s, "test", &f->e));
+	GOOD(rf_store_put(f->s, k, &o, 0, &f->e));
+	GOOD(rf_store_commit(f->s, &f->e));
+	memcpy(id, o.id, 33);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	snprintf(f->dir, sizeof f->dir, "/tmp/rf-book-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof f->path, "%s/state.db", f->dir);
+	GOOD(rf_store_open(f->path, &test_clock, &f->s, &f->e));
+	put_object(f, RF_KIND_ACCOUNT, "", "a", f->account);
+	put_object(f, RF_KIND_RULESET, f->account, "root:http_request", f->set);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char command[128];
+	rf_store_close(f->s);
+	snprintf(command, sizeof command, "rm -r %s", f->dir);
+	assert_int_equal(system(command), 0);
+	free(f);
+	return 0;
+}
+
+static void reopen(struct fixture *f)
+{
+	rf_store_close(f->s);
+	GOOD(rf_store_open(f->path, &test_clock, &f->s, &f->e));
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct model_row *x = a, *y = b;
+	return x->place != y->place ? (x->place < y->place ? -1 : 1) : strcmp(x->id, y->id);
+}
+
+struct compare {
+	const struct model *m;
+	size_t at;
+	bool backwards;
+};
+
+static int compare_one(const struct rf_raw_object *o, void *arg)
+{
+	struct compare *c = arg;
+	assert_in_range(c->at, 0, c->m->n - 1);
+	const struct model_row *r = &c->m->v[c->backwards ? c->m->n - 1 - c->at : c->at];
+	c->at++;
+	assert_string_equal(o->id, r->id);
+	assert_int_equal(o->place, r->place);
+	assert_int_equal(o->doc.n, r->text + strlen("{\"t\":\"\"}"));
+	return 0;
+}
+
+static void same(struct fixture *f, struct model *m)
+{
+	size_t n = 0;
+	qsort(m->v, m->n, sizeof *m->v, by_place);
+	struct rf_store_query q = { .parent = f->set, .by_place = true };
+	struct compare c = { m, 0, false };
+	GOOD(rf_store_scan(f->s, RF_KIND_RULE, &q, compare_one, &c, &f->e));
+	assert_int_equal(c.at, m->n);
+	c = (struct compare){ m, m->n / 3, true };
+	q.descending = true;
+	q.offset = m->n / 3;
+	GOOD(rf_store_scan(f->s, RF_KIND_RULE, &q, compare_one, &c, &f->e));
+	assert_int_equal(c.at, m->n);
+	GOOD(rf_store_count(f->s, RF_KIND_RULE, &q, &n, &f->e));
+	assert_int_equal(n, m->n);
+	for (size_t i = 0; i < m->n; i += 7) {
+		RF_OBJECT_AUTO o = { 0 };
+		struct rf_placed near[2];
+		GOOD(rf_store_get(f->s, RF_KIND_RULE, m->v[i].id, &o, &f->e));
+		assert_string_equal(o.parent, f->set);
+		GOOD(rf_store_beside(f->s, RF_KIND_RULE, f->set, o.place, false, near, 2, &n, &f->e));
+		assert_int_equal(n, m->n - 1 - i > 2 ? 2 : m->n - 1 - i);
+		if (n)
+			assert_string_equal(near[0].id, m->v[i + 1].id);
+		GOOD(rf_store_beside(f->s, RF_KIND_RULE, f->set, o.place, true, near, 2, &n, &f->e));
+		assert_int_equal(n, i > 2 ? 2 : i);
+		if (n)
+			assert_string_equal(near[0].id, m->v[i - 1].id);
+	}
+}
+
+static json_t *doc_of(unsigned text)
+{
+	char *t = malloc(text + 1);
+	memset(t, 'x', text);
+	t[text] = '\0';
+	json_t *doc = json_pack("{s:s}", "t", t);
+	free(t);
+	return doc;
+}
+
+static int64_t free_place(struct fixture *f)
+{
+	for (;;) {
+		int64_t place = (int64_t)draw(f, 1 << 20) - (1 << 19);
+		size_t i = 0;
+		while (i < f->now.n && f->now.v[i].place != place)
+			i++;
+		if (i == f->now.n)
+			return place;
+	}
+}
+
+static void put_row(struct fixture *f, struct model_row *r)
+{
+	RF_OBJECT_AUTO o = { .place = r->place, .doc = doc_of(r->text) };
+	memcpy(o.id, r->id, sizeof o.id);
+	memcpy(o.parent, f->set, sizeof o.parent);
+	if (draw(f, 2))
+		snprintf(o.name, sizeof o.name, "name-%u", draw(f, 5)); /* not unique */
+	else if (!o.id[0])
+		GOOD(rf_store_draw_id(f->s, o.id, &f->e));
+	if (!o.name[0])
+		memcpy(o.name, o.id, sizeof o.id);
+	GOOD(rf_store_put(f->s, RF_KIND_RULE, &o, 0, &f->e));
+	memcpy(r->id, o.id, sizeof r->id);
+}
+
+static void change(struct fixture *f)
+{
+	struct model *m = &f->now;
+	unsigned what = draw(f, 10), at = m->n ? draw(f, (unsigned)m->n) : 0;
+	unsigned text = draw(f, 20) ? draw(f, 200) : draw(f, 3 * BOOK_PAGE_BYTES);
+	if (m->n < MOST && (what < 5 || !m->n)) {
+		m->v[m->n] = (struct model_row){ .place = free_place(f), .text = text };
+		put_row(f, &m->v[m->n++]);
+	} else if (what < 7) {
+		m->v[at].text = text;
+		put_row(f, &m->v[at]);
+	} else if (what < 8) {
+		m->v[at].place = free_place(f);
+		GOOD(rf_store_move(f->s, RF_KIND_RULE, m->v[at].id, m->v[at].place, &f->e));
+	} else {
+		GOOD(rf_store_del(f->s, RF_KIND_RULE, m->v[at].id, 0, &f->e));
+		m->v[at] = m->v[--m->n];
+	}
+}
+
+/* Transactions of many steps, of which some are rolled back, and the file read anew in between. */
+static void pages_are_as_a_plain_array(void **state)
+{
+	struct fixture *f = *state;
+	for (int round = 0; round < 60; round++) {
+		GOOD(rf_store_begin(f->s, "test", &f->e));
+		for (unsigned i = 0, n = draw(f, 40); i < n; i++)
+			change(f);
+		same(f, &f->now);
+		if (draw(f, 3) == 0) {
+			rf_store_rollback(f->s);
+			f->now = f->kept;
+		} else {
+			GOOD(rf_store_commit(f->s, &f->e));
+			f->kept = f->now;
+		}
+		if (draw(f, 4) == 0)
+			reopen(f);
+		same(f, &f->now);
+	}
+}
+
+static size_t rows_left(struct fixture *f)
+{
+	size_t n = 0;
+	GOOD(rf_store_count(f->s, RF_KIND_RULE, &(struct rf_store_query){ 0 }, &n, &f->e));
+	return n;
+}
+
+static void rows_go_with_their_parent(void **state)
+{
+	struct fixture *f = *state;
+	GOOD(rf_store_begin(f->s, "test", &f->e));
+	for (int i = 0; i < 200; i++)
+		change(f);
+	GOOD(rf_store_commit(f->s, &f->e));
+	size_t n = rows_left(f);
+	assert_int_equal(n, f->now.n);
+	GOOD(rf_store_begin(f->s, "test", &f->e));
+	GOOD(rf_store_del(f->s, RF_KIND_RULESET, f->set, 0, &f->e));
+	assert_int_equal(rows_left(f), 0);
+	rf_store_rollback(f->s);
+	assert_int_equal(rows_left(f), n);
+	GOOD(rf_store_begin(f->s, "test", &f->e));
+	GOOD(rf_store_del(f->s, RF_KIND_RULESET, f->set, 0, &f->e));
+	GOOD(rf_store_commit(f->s, &f->e));
+	reopen(f);
+	assert_int_equal(rows_left(f), 0);
+	GOOD(rf_store_begin(f->s, "test", &f->e));
+	RF_OBJECT_AUTO o = { .doc = json_object() };
+	memcpy(o.parent, f->set, sizeof o.parent);
+	assert_int_equal(rf_store_put(f->s, RF_KIND_RULE, &o, 0, &f->e), RF_E_CONFLICT);
+	rf_store_rollback(f->s);
+}
+
+static void a_name_is_found_while_rules_swap_theirs(void **state)
+{
+	struct fixture *f = *state;
+	RF_OBJECT_AUTO a = { .name = "x", .place = 1, .doc = json_object() };
+	RF_OBJECT_AUTO b = { .name = "y", .place = 2, .doc = json_object() };
+	memcpy(a.parent, f->set, sizeof a.parent);
+	memcpy(b.parent, f->set, sizeof b.parent);
+	GOOD(rf_store_begin(f->s, "test", &f->e));
+	GOOD(rf_store_put(f->s, RF_KIND_RULE, &a, 0, &f->e));
+	GOOD(rf_store_put(f->s, RF_KIND_RULE, &b, 0, &f->e));
+	strcpy(a.name, "y");
+	strcpy(b.name, "x");
+	GOOD(rf_store_put(f->s, RF_KIND_RULE, &a, 0, &f->e));
+	GOOD(rf_store_put(f->s, RF_KIND_RULE, &b, 0, &f->e));
+	GOOD(rf_store_commit(f->s, &f->e));
+	for (int again = 0; again < 2; again++, reopen(f)) {
+		RF_OBJECT_AUTO x = { 0 }, y = { 0 };
+		GOOD(rf_store_find(f->s, RF_KIND_RULE, f->set, "x", &x, &f->e));
+		GOOD(rf_store_find(f->s, RF_KIND_RULE, NULL, "y", &y, &f->e));
+		assert_string_equal(x.id, b.id);
+		assert_string_equal(y.id, a.id);
+		assert_int_equal(rf_store_find(f->s, RF_KIND_RULE, f->set, "z", &x, &f->e), RF_E_NOT_FOUND);
+	}
+}
+
+static void sql(struct fixture *f, const char *text)
+{
+	sqlite3 *db;
+	char *why = NULL;
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, text, NULL, NULL, &why) != SQLITE_OK)
+		fail_msg("%s", why);
+	sqlite3_close(db);
+}
+
+/* Version 2 had a row for each rule. */
+static void an_older_file_keeps_its_rules(void **state)
+{
+	struct fixture *f = *state;
+	char text[1024];
+	rf_store_close(f->s);
+	f->s = NULL;
+	sql(f, "DROP TABLE rule_pages; PRAGMA user_version=2; CREATE TABLE rules (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, parent TEXT "
+	    "NOT NULL REFERENCES rulesets(id) ON DELETE CASCADE, name TEXT NOT NULL, doc TEXT NOT NULL, revision INTEGER NOT NULL, place "
+	    "INTEGER NOT NULL, created INTEGER NOT NULL, modified INTEGER NOT NULL) STRICT");
+	snprintf(text, sizeof text, "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO rules "
+		 "(id, parent, name, doc, revision, place, created, modified) SELECT printf('%%032x', i), '%s', printf('ref %%d', i), '{\"t\":\"\"}', i, -i, 7, 8 "
+		 "FROM n", f->set);
+	sql(f, text);
+	for (int again = 0; again < 2; again++) {
+		RF_OBJECT_AUTO o = { 0 };
+		GOOD(rf_store_open(f->path, &test_clock, &f->s, &f->e));
+		struct model m = { .n = 500 };
+		for (int i = 1; i <= 500; i++) {
+			snprintf(m.v[i - 1].id, 33, "%032x", (unsigned)i);
+			m.v[i - 1].place = -i;
+		}
+		same(f, &m);
+		GOOD(rf_store_find(f->s, RF_KIND_RULE, f->set, "ref 77", &o, &f->e));
+		assert_int_equal(o.revision, 77);
+		assert_int_equal(o.created_s, 7);
+		assert_int_equal(o.modified_s, 8);
+		rf_store_close(f->s);
+		f->s = NULL;
+	}
+}
+
+static void damaged_pages_are_told(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const damage[] = { "UPDATE rule_pages SET data = substr(data, 1, length(data) - 1)", "UPDATE rule_pages SET data = x''",
+		"UPDATE rule_pages SET data = CAST(data || data AS BLOB)", "UPDATE rule_pages SET data = CAST(x'ff' || substr(data, 2) AS BLOB)",
+		"UPDATE rule_pages SET data = CAST(substr(data, 1, 3) || x'7fffffff' || substr(data, 8) AS BLOB)" };
+	for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
+		GOOD(rf_store_begin(f->s, "test", &f->e));
+		f->now.n = 0;
+		for (int k = 0; k < 10; k++)
+			put_row(f, &(struct model_row){ .place = k, .text = 20 });
+		GOOD(rf_store_commit(f->s, &f->e));
+		rf_store_close(f->s);
+		sql(f, damage[i]);
+		GOOD(rf_store_open(f->path, &test_clock, &f->s, &f->e));
+		size_t n;
+		assert_int_equal(rf_store_count(f->s, RF_KIND_RULE, &(struct rf_store_query){ .parent = f->set }, &n, &f->e), RF_E_DISK);
+		assert_non_null(strstr(f->e.text, "damaged"));
+		rf_store_close(f->s);
+		sql(f, "DELETE FROM rule_pages");
+		GOOD(rf_store_open(f->path, &test_clock, &f->s, &f->e));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(pages_are_as_a_plain_array, setup, teardown),
+		cmocka_unit_test_setup_teardown(rows_go_with_their_parent, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_name_is_found_while_rules_swap_theirs, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_older_file_keeps_its_rules, setup, teardown),
+		cmocka_unit_test_setup_teardown(damaged_pages_are_told, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
