@@ -20,7 +20,7 @@ enum {
 	RF_FUNC_ARGS = 32,
 	RF_REGEX_SIZE = 2048,     /* bytes of a pattern */
 	RF_REGEX_PARTS = 2048,    /* characters and classes of a pattern once its {n,m} are written out */
-	RF_EXPR_RESULT = 65536,   /* bytes of a string that a function makes */
+	RF_EXPR_RESULT = 16 << 20, /* bytes of a string that a function makes: the largest limits.rule_body */
 };
 
 /* What an expression may refer to while it is compiled. */

@@ -1,19 +1,20 @@
 /* policy/func_json: look one value up in a JSON text without building a tree [RFC 8259].
  *
  * The text is walked once to the end, so that what is not JSON gives a missing value rather than
- * a part of it; of keys that are there twice the last counts, as in most parsers behind us.
+ * a part of it; of keys that are there twice the last counts, as in most parsers behind us. What is nested deeper than
+ * JSON_DEPTH cannot be judged: an error, so that nobody hides a value behind a thousand brackets.
  */
 #include "policy/expr.h"
 #include "policy/func.h"
 
-enum { JSON_DEPTH = 64 };
+enum { JSON_DEPTH = 256 };
 
 struct json {
 	struct rf_str s;
 	size_t at;
 	const struct rf_val *path;
 	unsigned steps;
-	bool bad;
+	bool bad, deep;
 	struct rf_str found; /* the text of the value, p NULL where there is none */
 };
 
@@ -73,19 +74,23 @@ static size_t utf8(unsigned c, char *to)
 	return n;
 }
 
-/* \uXXXX, with the second half of a pair where there is one. Returns the bytes of `s` used, 0: wrong. */
+/* \uXXXX, with the second half of a pair where there is one. A half alone is within the grammar [RFC 8259 8.2] and becomes
+ * U+FFFD: a text must not vanish from the sight of rules by it. Returns the bytes of `s` used, 0: wrong. */
 static size_t unicode(struct rf_str s, char *to, size_t *n)
 {
-	int c = hex4(rf_str_skip(s, 2)), low;
+	enum { LONE = 0xfffd };
+	int c = hex4(rf_str_skip(s, 2)), low = -1;
 	size_t used = 6;
-	if (c < 0 || (c >= 0xdc00 && c < 0xe000))
+	struct rf_str next = rf_str_skip(s, 6);
+	if (c < 0)
 		return 0;
-	if (c >= 0xd800 && c < 0xdc00) {
-		struct rf_str next = rf_str_skip(s, 6);
-		if (!rf_str_starts(next, RF_STR("\\u")) || (low = hex4(rf_str_skip(next, 2))) < 0xdc00 || low > 0xdfff)
-			return 0;
+	if (c >= 0xd800 && c < 0xdc00 && rf_str_starts(next, RF_STR("\\u")))
+		low = hex4(rf_str_skip(next, 2));
+	if (low >= 0xdc00 && low <= 0xdfff) {
 		c = 0x10000 + ((c - 0xd800) << 10 | (low - 0xdc00));
 		used = 12;
+	} else if (c >= 0xd800 && c <= 0xdfff) {
+		c = LONE;
 	}
 	*n += utf8((unsigned)c, to + *n);
 	return used;
@@ -159,16 +164,40 @@ static void elements(struct json *j, unsigned depth, int step)
 	j->bad |= !mark(j, ']');
 }
 
+static size_t digits(struct rf_str w, size_t at)
+{
+	while (at < w.n && w.p[at] >= '0' && w.p[at] <= '9')
+		at++;
+	return at;
+}
+
+/* [RFC 8259 6]: no zero in front, and digits on both sides of a point. */
+static bool is_number(struct rf_str w)
+{
+	size_t minus = w.n && w.p[0] == '-', at = digits(w, minus), from;
+	if (at == minus || (at > minus + 1 && w.p[minus] == '0'))
+		return false;
+	if (at < w.n && w.p[at] == '.') {
+		from = at + 1;
+		if ((at = digits(w, from)) == from)
+			return false;
+	}
+	if (at < w.n && (w.p[at] | 0x20) == 'e') {
+		at++;
+		from = at += at < w.n && (w.p[at] == '+' || w.p[at] == '-');
+		if ((at = digits(w, from)) == from)
+			return false;
+	}
+	return at == w.n;
+}
+
 static void word(struct json *j)
 {
 	size_t from = j->at;
 	while (j->at < j->s.n && !memchr(" \t\r\n,]}", j->s.p[j->at], 7))
 		j->at++;
 	struct rf_str w = { j->s.p + from, j->at - from };
-	bool number = w.n && (w.p[0] == '-' || (w.p[0] >= '0' && w.p[0] <= '9'));
-	for (size_t i = 0; number && i < w.n; i++)
-		number = memchr("0123456789+-.eE", w.p[i], 15) != NULL;
-	if (!number && !rf_str_eq(w, RF_STR("true")) && !rf_str_eq(w, RF_STR("false")) && !rf_str_eq(w, RF_STR("null")))
+	if (!is_number(w) && !rf_str_eq(w, RF_STR("true")) && !rf_str_eq(w, RF_STR("false")) && !rf_str_eq(w, RF_STR("null")))
 		j->bad = true;
 }
 
@@ -176,8 +205,8 @@ static void value(struct json *j, unsigned depth, int step)
 {
 	space(j);
 	size_t from = j->at;
-	if (depth > JSON_DEPTH || j->bad)
-		j->bad = true;
+	if (depth > JSON_DEPTH)
+		j->bad = j->deep = true;
 	else if (mark(j, '{'))
 		members(j, depth, step);
 	else if (mark(j, '['))
@@ -190,15 +219,14 @@ static void value(struct json *j, unsigned depth, int step)
 		j->found = (struct rf_str){ j->s.p + from, j->at - from };
 }
 
-static bool look_up(const struct rf_val *a, unsigned n, struct rf_str *ret)
+/* *ret: the text of the value, p NULL where there is none. RF_E_TOO_LARGE: nested too deep. */
+static int look_up(const struct rf_val *a, unsigned n, struct rf_str *ret)
 {
 	struct json j = { .s = a[0].s, .path = a + 1, .steps = n - 1 };
 	value(&j, 0, 0);
 	space(&j);
-	if (j.bad || j.at < j.s.n || !j.found.p)
-		return false;
-	*ret = j.found;
-	return true;
+	*ret = j.bad || j.at < j.s.n ? (struct rf_str){ NULL, 0 } : j.found;
+	return j.deep ? RF_E_TOO_LARGE : RF_OK;
 }
 
 int fn_lookup_json_integer(struct rf_facts *f, const struct rf_val *a, unsigned n, struct rf_val *ret)
@@ -206,8 +234,9 @@ int fn_lookup_json_integer(struct rf_facts *f, const struct rf_val *a, unsigned 
 	(void)f;
 	struct rf_str s;
 	uint64_t v;
-	if (!look_up(a, n, &s))
-		return RF_OK;
+	int r = look_up(a, n, &s);
+	if (r != RF_OK || !s.p)
+		return r;
 	bool minus = s.p[0] == '-';
 	if (rf_str_u64(rf_str_skip(s, minus), &v) && v <= INT64_MAX)
 		*ret = rf_val_int(minus ? -(int64_t)v : (int64_t)v);
@@ -218,8 +247,9 @@ int fn_lookup_json_string(struct rf_facts *f, const struct rf_val *a, unsigned n
 {
 	struct rf_str s;
 	size_t size;
-	if (!look_up(a, n, &s) || s.p[0] != '"')
-		return RF_OK;
+	int r = look_up(a, n, &s);
+	if (r != RF_OK || !s.p || s.p[0] != '"')
+		return r;
 	if (s.n > RF_EXPR_RESULT)
 		return RF_E_TOO_LARGE;
 	char *to = rf_arena_alloc(f->arena, s.n);

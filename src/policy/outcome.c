@@ -1,6 +1,6 @@
 /* policy/outcome: what a rule that matches does to the verdict.
  *
- * Invariant: an outcome of RF_BLOCK or RF_ALLOW has the rule that made it. An error blocks.
+ * Invariant: an outcome of RF_BLOCK or RF_ALLOW has the rule that made it. An error blocks, but of a rule that only logs.
  */
 #include "policy/outcome.h"
 #include "policy/rule_int.h"
@@ -16,6 +16,9 @@ static void end(struct run *r, const struct rf_rule *rule, enum rf_outcome outco
 
 void outcome_broke(struct run *r, const struct rf_rule *rule, int error)
 {
+	r->v->errors++;
+	if (rule->action == RF_ACT_LOG) /* it stops nothing where it holds, so it opens nothing where it cannot be told */
+		return;
 	r->v->error = error;
 	r->v->status = 403;
 	end(r, rule, RF_BLOCK, RF_WHY_ERROR);

@@ -19,7 +19,7 @@
 #include "wire/packet.h"
 
 enum { R0, R1, R2, R3, R4, FRAME = 6, FACTS = 7, COUNTS = 8, STACK = 10 };
-enum { XOR_DEPTH = 32, PROTOCOLS = 256 };
+enum { XOR_DEPTH = 32, PROTOCOLS = 256, PROTOCOL_MEMORY = 256 << 10 };
 #define FACT(member) ((int16_t)offsetof(struct rf_packet_facts, member))
 
 struct compiling {
@@ -411,7 +411,7 @@ static int by_protocol(struct compiling *c, const struct pnode *n, const struct 
 	int rc = RF_OK;
 	if (!c->facts && !(c->facts = malloc(sizeof *c->facts)))
 		return rf_fail(c->e, RF_E_NOMEM, "memory is exhausted");
-	rf_arena_init(&arena, RF_EXPR_RESULT * 4);
+	rf_arena_init(&arena, PROTOCOL_MEMORY);
 	c->ranges = 0;
 	for (int i = 0; i < PROTOCOLS && rc == RF_OK; i++) {
 		uint8_t proto = (uint8_t)i;

@@ -208,6 +208,32 @@ static void an_error_blocks(void **state)
 	drop(&p);
 }
 
+/* It stops nothing where it holds, so it stops nothing where nobody can tell; the rules behind it are asked. */
+static void an_error_of_a_rule_that_logs_lets_pass(void **state)
+{
+	(void)state;
+	char deep[1200] = "{\"path\": \"/x\", \"body\": \"";
+	size_t n = strlen(deep);
+	memset(deep + n, '[', 1000);
+	snprintf(deep + n + 1000, sizeof deep - n - 1000, "\"}");
+	static const char rules[] = "[{\"id\": \"l\", \"action\": \"%s\", \"expression\": \"lookup_json_integer(http.request.body.raw, 0) eq 1\"},"
+		" {\"id\": \"b\", \"action\": \"block\", \"expression\": \"http.request.uri.path eq \\\"%s\\\"\"}]";
+	static const struct { const char *action, *path; enum rf_outcome outcome; enum rf_why why; } table[] = {
+		{ "log", "/y", RF_PASS, RF_WHY_NONE }, { "log", "/x", RF_BLOCK, RF_WHY_RULE },
+		{ "block", "/y", RF_BLOCK, RF_WHY_ERROR }, { "skip\", \"action_parameters\": {\"ruleset\": \"current\"}, \"ref\": \"r", "/y", RF_BLOCK, RF_WHY_ERROR } };
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		char text[512];
+		snprintf(text, sizeof text, rules, table[i].action, table[i].path);
+		struct rf_policy p = policy(RF_PHASE_HTTP_REQUEST, NULL, text);
+		judge(&p, deep);
+		assert_int_equal(verdict.outcome, table[i].outcome);
+		assert_int_equal(verdict.why, table[i].why);
+		assert_int_equal(verdict.errors, 1);
+		assert_int_equal(verdict.nhits, i == 1);
+		drop(&p);
+	}
+}
+
 static void many_rules_need_no_more_memory_than_one(void **state)
 {
 	(void)state;
@@ -480,7 +506,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_canonical_rule_guards_a_host), cmocka_unit_test(order_and_actions),
 		cmocka_unit_test(skip_leaves_out_what_it_names), cmocka_unit_test(rewrite_edits),
-		cmocka_unit_test(client_bytes_cannot_make_a_header), cmocka_unit_test(an_error_blocks),
+		cmocka_unit_test(client_bytes_cannot_make_a_header), cmocka_unit_test(an_error_blocks), cmocka_unit_test(an_error_of_a_rule_that_logs_lets_pass),
 		cmocka_unit_test(bad_documents),
 		cmocka_unit_test(many_rules_need_no_more_memory_than_one), cmocka_unit_test(unchanged_rules_are_taken_over),
 		cmocka_unit_test(blocks_behave_as_one_array), cmocka_unit_test(an_edit_keeps_the_order_of_priorities),

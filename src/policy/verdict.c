@@ -5,7 +5,8 @@
  * With a trace, and where a ruleset has no index, every rule is a candidate and its tree is walked: explain shows why a
  * rule did not match, and the answer is the same.
  *
- * Invariant: an outcome of RF_BLOCK or RF_ALLOW has the rule that made it. An error blocks.
+ * Invariant: an outcome of RF_BLOCK or RF_ALLOW has the rule that made it. An error blocks, but of a rule
+ * that only logs.
  */
 #include "policy/verdict.h"
 #include "policy/index.h"
@@ -16,6 +17,7 @@ void rf_verdict_init(struct rf_verdict *v)
 	v->outcome = RF_PASS;
 	v->why = RF_WHY_NONE;
 	v->error = RF_OK;
+	v->errors = 0;
 	v->rule = NULL;
 	v->response = NULL;
 	v->status = 403;

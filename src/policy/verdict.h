@@ -4,7 +4,7 @@
  * rf_http_eval for the phases before it is forwarded; another verdict and rf_response_eval when the head of the answer
  * is there. Order: rulesets of the set, rules by priority then place. A match of a terminal action ends the phase; one
  * that refuses or answers ends them all. An error while evaluating is a block with reason RF_WHY_ERROR: nothing
- * fails open.
+ * fails open. A rule that only logs stops nothing by its error either: that is counted.
  */
 #pragma once
 #include "policy/know.h"
@@ -47,6 +47,7 @@ struct rf_verdict {
 	enum rf_outcome outcome;
 	enum rf_why why;
 	int error;                          /* RF_E_* with RF_WHY_ERROR */
+	unsigned errors;                    /* rules that could not be evaluated, those that only log among them */
 	const struct rf_rule *rule;         /* that decided (or failed); NULL with RF_PASS */
 	const struct rf_response *response; /* of a block or serve_error; NULL: the caller's default */
 	int status;                         /* of a block without a response, or of a redirection */

@@ -147,6 +147,8 @@ void rf_front_count_hits(const struct rf_verdict *v)
 		[RF_ACT_QUARANTINE] = RF_C_RULE_QUARANTINE, [RF_ACT_SET_CONFIG] = RF_C_RULE_SET_CONFIG,
 		[RF_ACT_SERVE_ERROR] = RF_C_RULE_SERVE_ERROR, [RF_ACT_COMPRESS] = RF_C_RULE_COMPRESS,
 		[RF_ACT_EXECUTE] = RF_C_RULE_OTHER, [RF_ACT_ROUTE] = RF_C_RULE_OTHER, [RF_ACT_LOG_FIELD] = RF_C_RULE_OTHER };
+	if (v->errors)
+		rf_count_n(RF_C_RULE_ERRORS, v->errors);
 	for (unsigned i = 0; i < v->nhits; i++) {
 		rf_count(counters[v->hits[i]->action]);
 		rf_rule_hit(v->hits[i]);

@@ -6,12 +6,15 @@ import hmac
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+import urllib.parse
 
 import pytest
 
 from edge import Refused, until
+from hello import Hello, Tap
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import mmdb  # noqa: E402
@@ -138,3 +141,91 @@ def test_tokens(make_edge, tmp_path, origin):
                            (token({"sub": "lamp", "exp": now - 1000}, secret), 403), (token({"sub": "lamp"}, b"x" * 32), 403)):
         with edge.client(host, lamp) as c:
             assert c.get("/", ("authorization", "Bearer " + bearer)).status == status, bearer
+
+
+HELLOS = {
+    "curl": ["curl", "-sS", "-k", "--cert", "{cert}", "--key", "{key}", "https://{host}:{port}/", "--resolve", "{host}:{port}:127.0.0.1"],
+    "curl-without-alpn": ["curl", "-sS", "-k", "--no-alpn", "--cert", "{cert}", "--key", "{key}", "https://{host}:{port}/", "--resolve", "{host}:{port}:127.0.0.1"],
+    "curl-tls-1.2": ["curl", "-sS", "-k", "--tls-max", "1.2", "--cert", "{cert}", "--key", "{key}", "https://{host}:{port}/", "--resolve", "{host}:{port}:127.0.0.1"],
+    "openssl-odd-alpn": ["openssl", "s_client", "-connect", "127.0.0.1:{port}", "-servername", "{host}", "-quiet", "-alpn", "x-,http/1.1", "-cert", "{cert}", "-key", "{key}"],
+    "openssl-few-ciphers": ["openssl", "s_client", "-connect", "127.0.0.1:{port}", "-servername", "{host}", "-quiet", "-ciphersuites", "TLS_AES_128_GCM_SHA256",
+                            "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256", "-groups", "P-256", "-cert", "{cert}", "-key", "{key}"],
+    "gnutls": ["gnutls-cli", "--no-ca-verification", "-p", "{port}", "--sni-hostname", "{host}", "--x509certfile", "{cert}", "--x509keyfile", "{key}", "127.0.0.1"],
+}
+
+
+@pytest.mark.parametrize("name", HELLOS)
+def test_fingerprints_of_hellos(edge, origin, app, host, lamp, name):
+    """What rules see as JA3 and JA4 is what the bytes on the wire give, by a computation of our own."""
+    tap = Tap(edge.port)
+    try:
+        words = [w.format(cert=lamp.cert, key=lamp.key, host=host, port=tap.port) for w in HELLOS[name]]
+        request = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+
+        def ask():
+            subprocess.run(words, input=request, timeout=20, capture_output=True, text=True, check=False)
+            return Hello(tap.first[-1])
+        first = ask()
+        assert len(origin.requests) == 1
+        edge.add_rule(f'cf.bot_management.ja4 eq "{first.ja4()}" and tls.ja4 eq "{first.ja4()}" and cf.bot_management.ja3_hash eq "{first.ja3()}"')
+        second = ask()
+        assert (first.ja4(), first.ja3()) == (second.ja4(), second.ja3())
+        assert len(origin.requests) == 1, (first.ja4(), first.ja3())
+    finally:
+        tap.close()
+
+
+TIMED = 'is_timed_hmac_valid_v0("mysecrettoken", http.request.uri, 100, http.request.timestamp.sec, 8)'
+TIMED_SAFE = 'is_timed_hmac_valid_v0("mysecrettoken", http.request.uri, 100, http.request.timestamp.sec, 8, "s")'
+
+
+def mac(message, stamp):
+    return hmac.new(b"mysecrettoken", (message + str(stamp)).encode(), hashlib.sha256).digest()
+
+
+def test_a_message_with_a_time_and_a_mac(edge, origin, app, host, lamp):
+    """Made here with another HMAC, in base64 percent-encoded, plain, and of the URL alphabet without padding."""
+    now = int(time.time())
+    edge.add_rule(f'http.request.uri.path ne "/safe" and not {TIMED}')
+    edge.add_rule(f'http.request.uri.path eq "/safe" and not {TIMED_SAFE}')
+    cases = []
+    for i in range(16):   # many, so that the MACs have each of - _ + / =
+        stamp = now - i
+        plain, safe = base64.b64encode(mac(f"/{i}.jpg", stamp)).decode(), base64.urlsafe_b64encode(mac("/safe", stamp)).decode().rstrip("=")
+        for path, status in ((f"/{i}.jpg?verify={stamp}-{urllib.parse.quote(plain, safe='')}", 200), (f"/{i}.jpg?verify={stamp}-{plain}", 200),
+                             (f"/x{i}.jpg?verify={stamp}-{urllib.parse.quote(plain, safe='')}", 403), (f"/{i}.jpg?verify={stamp + 1}-{plain}", 403),
+                             (f"/safe?verify={stamp}-{safe}", 200), (f"/safe?verify={stamp}-{safe[:-1]}", 403), (f"/safe?verify={stamp}{safe}", 403)):
+            cases.append((path, status))
+    late, early = now - 101, now + 60
+    cases += [(f"/a?verify={t}-{base64.b64encode(mac('/a', t)).decode()}", 403) for t in (late, early)]
+    cases += [("/a", 403), ("/a?verify=", 403), (f"/a?verify={now}-", 403), (f"/a?verify={now}", 403), ("/a?verify=-", 403)]
+    with edge.client(host, lamp) as c:
+        wrong = [(path, got) for path, status in cases if (got := c.get(path).status) != status]
+    assert not wrong, wrong
+
+
+def test_rules_over_bodies_larger_than_what_they_make_of_them(make_edge, origin):
+    """What functions make of a body may be as large as what rules see of it, and what only logs stops nothing, whatever the body."""
+    edge = make_edge(limits={"rule_body": "1MB"}).start()
+    host = "bodies.edge.test"
+    edge.app(host, origin)
+    lamp = edge.device("lamp")
+    body = "http.request.body.raw"
+    decoded = [f'url_decode({body}) contains "<e"', f'lower({body}) contains "<e"', f'url_decode(lower({body}), "r") contains "<e"', f'upper({body}) contains "<E"']
+    edge.api("POST", "/accounts/{account}/patches", {"name": "reports", "expression": f'lookup_json_integer({body}, 0) eq 7'})
+    edge.cli("patch", "report", "reports", check=0)
+    edge.ruleset([{"expression": " or ".join(decoded), "action": "block"}])
+    text = b"0123456789" * 90000
+    with edge.client(host, lamp) as c:
+        assert c.request("POST", "/", body=text).status == 200
+        assert c.request("POST", "/", body=text + b"%3cE").status == 403
+    edge.ruleset([{"expression": f'lookup_json_integer({body}, 0) eq 7', "action": "block", "description": "deep"}])
+    with edge.client(host, lamp) as c:
+        assert c.request("POST", "/", body=b"[1]").status == 200
+        assert c.request("POST", "/", body=b"[7]").status == 403
+    with edge.client(host, lamp) as c:
+        assert c.request("POST", "/", body=b"[" * 300 + b"]" * 300).status == 403   # nobody can tell
+    edge.ruleset([])
+    with edge.client(host, lamp) as c:
+        assert c.request("POST", "/", body=b"[" * 300 + b"]" * 300).status == 200   # the patch in report cannot either
+    assert edge.metric("ringfence_rule_errors_total") >= 2

@@ -32,6 +32,13 @@ bool body_wanted(const struct request *q)
 	return false;
 }
 
+/* What rules make of the body (in lower case, decoded, its fields) is as large as what they see of it. */
+static void make_room(struct request *q, size_t body)
+{
+	enum { COPIES = 16 };
+	q->arena.bound = q->conn->edge->conf.request_memory + body * COPIES;
+}
+
 /* A client that waits for 100 before it sends what rules want to see gets it from us [RFC 9110 10.1.1]. */
 static enum step continue_now(struct rf_http_conn *c)
 {
@@ -57,6 +64,7 @@ enum step body_peek(struct rf_http_conn *c)
 		wait_body(c);
 		return STEP_WAIT;
 	}
+	make_room(q, q->seen.n);
 	return r ? body_error(c, r) : STEP_JUDGE;
 }
 
@@ -78,6 +86,7 @@ static struct rf_str decoded(struct request *q, enum rf_coding coding)
 		q->plain.n += got;
 	}
 	rf_codec_free(codec);
+	make_room(q, q->plain.n > q->seen.n ? q->plain.n : q->seen.n);
 	return rf_buf_str(&q->plain);
 }
 
