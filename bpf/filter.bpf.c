@@ -16,7 +16,7 @@
 
 RF_ARRAY(rf_conf, 1, struct rf_filter_conf);
 RF_ARRAY(rf_dir_first, RF_DIR_CHUNKS, struct rf_dir_chunk);
-RF_ARRAY(rf_exact, RF_EXACT_BUCKETS, struct rf_bucket);
+RF_ARRAY(rf_exact, RF_EXACT_BUCKETS, struct rf_exact_bucket);
 RF_ARRAY(rf_six_root, 1, struct rf_six_root);
 RF_ARRAY(rf_rates, RF_RATE_ROWS * RF_RATE_PLACES, __u64);
 RF_ARRAY(rf_counts, RF_FILTER_CPUS, struct rf_filter_counts);
@@ -29,7 +29,7 @@ RF_ARRAY(rf_homes, RF_HOME_BUCKETS, struct rf_home_bucket);
 #define RF_IN
 
 RF_INLINE const struct rf_dir_chunk *rf_at_first(__u32 i) { return bpf_map_lookup_elem(&rf_dir_first, &i); }
-RF_INLINE const struct rf_bucket *rf_at_bucket(__u32 i) { return bpf_map_lookup_elem(&rf_exact, &i); }
+RF_INLINE const struct rf_exact_bucket *rf_at_bucket(__u32 i) { return bpf_map_lookup_elem(&rf_exact, &i); }
 RF_INLINE const struct rf_six_root *rf_at_root(__u32 i) { return bpf_map_lookup_elem(&rf_six_root, &i); }
 
 #include "look.h"

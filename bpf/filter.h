@@ -50,7 +50,7 @@ struct rf_dir_chunk { __u16 v[RF_DIR_CHUNK]; };
  * stands in one of two buckets. */
 enum { RF_EXACT_BUCKETS = 131072, RF_EXACT_WAYS = 5 };
 struct rf_exact { __u64 hi, lo; __u16 tag; __u8 bits; }; /* in host order; tag 0: free */
-struct rf_bucket { struct rf_exact e[RF_EXACT_WAYS]; };
+struct rf_exact_bucket { struct rf_exact e[RF_EXACT_WAYS]; };
 
 /* IPv6: the lengths of the prefixes around and in each /16. */
 enum { RF_SIX_LENGTHS = 32 };          /* different ones in use at a time, ::/0 not counted */

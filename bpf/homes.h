@@ -50,20 +50,38 @@ RF_INLINE __u64 rf_home_target(const struct rf_frame *f, __u64 secret)
 /* Bits are only stored where they are new, so that a row that asks for the same again and again is not written by each processor. */
 RF_INLINE void rf_home_mark(__u64 *word, __u64 bit)
 {
+#ifdef __bpf__
 	if (!(*word & bit))
 		*word |= bit;
+#else
+	if (!(__atomic_load_n(word, __ATOMIC_RELAXED) & bit))
+		__atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+#endif
 }
 
-RF_INLINE void rf_home_count(struct rf_home *h, const struct rf_filter_conf *k, const struct rf_frame *f)
+/* `n` frames alike. */
+RF_INLINE void rf_home_count(struct rf_home *h, const struct rf_filter_conf *k, const struct rf_frame *f, __u64 n)
 {
 	__u64 *counter = rf_is_syn(f) ? &h->syns : f->proto == RF_PROTO_UDP || rf_is_ping(f) ? &h->datagrams : &h->frames;
-	__sync_fetch_and_add(counter, 1);
+	__sync_fetch_and_add(counter, n);
 	if (!rf_asks(f))
 		return;
 	__u64 t = rf_home_target(f, k->secret);
 	rf_home_mark(&h->targets[t >> 6 & (RF_HOME_TARGET_WORDS - 1)], 1ull << (t & 63));
 	if (rf_is_banned(k, f))
 		rf_home_mark(&h->banned_targets, 1ull << (t >> 32 & 63));
+}
+
+/* Over the little that a slow one may send. */
+RF_INLINE int rf_home_over(struct rf_home *h, int attempt, __u64 now)
+{
+	enum { BURST = 4 };
+	__u64 share = h->share ? h->share : 1, cost = (attempt ? RF_HOME_ATTEMPT_NS : RF_HOME_FRAME_NS) / share;
+	__u64 *at = attempt ? &h->attempt_free : &h->frame_free, free = *at > now ? *at : now;
+	if (free > now + BURST * cost)
+		return 1;
+	*at = free + cost;
+	return 0;
 }
 
 #ifdef __bpf__
@@ -110,20 +128,6 @@ RF_INLINE int leaves(struct xdp_md *ctx, const struct rf_frame *f)
 	return r != BPF_FIB_LKUP_RET_NOT_FWDED && r != BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 
-/* Over the little that a slow one may send. */
-RF_INLINE int too_much(struct rf_home *h, const struct rf_frame *f)
-{
-	enum { BURST = 4 };
-	__u64 now = bpf_ktime_get_coarse_ns(), share = h->share ? h->share : 1;
-	int attempt = rf_is_syn(f) || rf_is_ping(f) || f->proto == RF_PROTO_UDP;
-	__u64 cost = (attempt ? RF_HOME_ATTEMPT_NS : RF_HOME_FRAME_NS) / share, *at = attempt ? &h->attempt_free : &h->frame_free;
-	__u64 free = *at > now ? *at : now;
-	if (free > now + BURST * cost)
-		return 1;
-	*at = free + cost;
-	return 0;
-}
-
 /* RF_DROP_PASS, RF_DROP_FLEET_PORT or RF_DROP_FLEET. Global: the verifier looks at it once, by itself. */
 __attribute__((noinline)) int rf_fleet(struct xdp_md *ctx, const struct rf_filter_conf *k, const struct rf_frame *f)
 {
@@ -135,7 +139,7 @@ __attribute__((noinline)) int rf_fleet(struct xdp_md *ctx, const struct rf_filte
 	int banned = rf_is_banned(k, f);
 	if (!h)
 		return banned && in_networks(k, key) && leaves(ctx, f) ? RF_DROP_FLEET_PORT : RF_DROP_PASS;
-	rf_home_count(h, k, f);
+	rf_home_count(h, k, f, 1);
 	if (h->state & RF_HOME_EXEMPT)
 		return RF_DROP_PASS;
 	if (!banned && !(h->state & (RF_HOME_HELD | RF_HOME_SLOW)))
@@ -146,7 +150,8 @@ __attribute__((noinline)) int rf_fleet(struct xdp_md *ctx, const struct rf_filte
 		__sync_fetch_and_add(&h->banned, 1);
 		return RF_DROP_FLEET_PORT;
 	}
-	if (!(h->state & RF_HOME_HELD) && !too_much(h, f))
+	int attempt = rf_is_syn(f) || rf_is_ping(f) || f->proto == RF_PROTO_UDP;
+	if (!(h->state & RF_HOME_HELD) && !rf_home_over(h, attempt, bpf_ktime_get_coarse_ns()))
 		return RF_DROP_PASS;
 	__sync_fetch_and_add(&h->stopped, 1);
 	return RF_DROP_FLEET;

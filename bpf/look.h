@@ -20,7 +20,7 @@ RF_FAR __u16 rf_exact_find(RF_OF __u64 secret, __u64 hi, __u64 lo, __u8 bits)
 {
 	struct rf_key k = { hi, lo, bits };
 	for (int second = 0; second < 2; second++) {
-		const struct rf_bucket *b = rf_at_bucket(RF_IN rf_bucket_of(k, secret, second));
+		const struct rf_exact_bucket *b = rf_at_bucket(RF_IN rf_bucket_of(k, secret, second));
 		for (int i = 0; b && i < RF_EXACT_WAYS; i++)
 			if (b->e[i].tag && b->e[i].hi == hi && b->e[i].lo == lo && b->e[i].bits == bits)
 				return b->e[i].tag;

@@ -312,7 +312,8 @@ static void take(struct rf_attacks *a, struct source *s)
 	for (uint32_t i = 0; i < n; i++)
 		take_host(a, &s->feed.hosts[i], &s->seen[i]);
 	while ((one = rf_feed_peek(&s->feed))) {
-		rf_detect_sample(a->detect, one);
+		if (one->host)
+			rf_detect_sample(a->detect, one);
 		rf_attack_fleet_sample(a->fleet, one);
 		rf_feed_done(&s->feed);
 	}

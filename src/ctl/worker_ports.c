@@ -128,7 +128,7 @@ struct rf_worker_ports *rf_worker_ports_new(const struct rf_worker_ports_spec *s
 	struct rf_l4_udp_conf conf = udp_conf(b, workers);
 	struct rf_l4_udp_spec udp = {
 		.loop = s->loop, .resolver = s->resolver, .conf = &conf, .snap = rf_snap_now, .emit = s->emit, .barred = s->barred,
-		.reply_socket = s->reply_socket, .arg = s->arg, .seed = s->seed,
+		.homes = s->front->homes, .reply_socket = s->reply_socket, .arg = s->arg, .seed = s->seed,
 	};
 	rf_list_init(&p->gates);
 	p->loop = s->loop;

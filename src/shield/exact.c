@@ -9,7 +9,7 @@
 
 enum { MOVES = 64 };
 
-static struct rf_bucket *bucket(const struct rf_tables *t, struct rf_key k, int second)
+static struct rf_exact_bucket *bucket(const struct rf_tables *t, struct rf_key k, int second)
 {
 	return &t->buckets[rf_bucket_of(k, t->conf->secret, second)];
 }
@@ -17,7 +17,7 @@ static struct rf_bucket *bucket(const struct rf_tables *t, struct rf_key k, int 
 static struct rf_exact *find(const struct rf_tables *t, struct rf_key k)
 {
 	for (int second = 0; second < 2; second++) {
-		struct rf_bucket *b = bucket(t, k, second);
+		struct rf_exact_bucket *b = bucket(t, k, second);
 		for (int i = 0; i < RF_EXACT_WAYS; i++)
 			if (b->e[i].tag && b->e[i].hi == k.hi && b->e[i].lo == k.lo && b->e[i].bits == k.bits)
 				return &b->e[i];
@@ -25,7 +25,7 @@ static struct rf_exact *find(const struct rf_tables *t, struct rf_key k)
 	return NULL;
 }
 
-static struct rf_exact *vacancy(struct rf_bucket *b)
+static struct rf_exact *vacancy(struct rf_exact_bucket *b)
 {
 	for (int i = 0; i < RF_EXACT_WAYS; i++)
 		if (!b->e[i].tag)
@@ -51,14 +51,14 @@ static struct rf_key key_of(const struct rf_exact *e)
 	return (struct rf_key){ e->hi, e->lo, e->bits };
 }
 
-static struct rf_bucket *other(const struct rf_tables *t, const struct rf_exact *e, const struct rf_bucket *b)
+static struct rf_exact_bucket *other(const struct rf_tables *t, const struct rf_exact *e, const struct rf_exact_bucket *b)
 {
-	struct rf_bucket *first = bucket(t, key_of(e), 0);
+	struct rf_exact_bucket *first = bucket(t, key_of(e), 0);
 	return first == b ? bucket(t, key_of(e), 1) : first;
 }
 
 /* A free place in bucket b, which is full: move one of its entries away, before that one of where it goes, and so on. */
-static struct rf_exact *make_room(const struct rf_tables *t, struct rf_bucket *b)
+static struct rf_exact *make_room(const struct rf_tables *t, struct rf_exact_bucket *b)
 {
 	struct rf_exact *path[MOVES], *room = NULL;
 	int n = 0;
@@ -82,7 +82,7 @@ int exact_put(const struct rf_tables *t, struct rf_key k, uint16_t tag)
 		show(e, tag);
 		return RF_OK;
 	}
-	struct rf_bucket *one = bucket(t, k, 0), *two = bucket(t, k, 1);
+	struct rf_exact_bucket *one = bucket(t, k, 0), *two = bucket(t, k, 1);
 	if (!(e = vacancy(one)) && !(e = vacancy(two)) && !(e = make_room(t, one)) && !(e = make_room(t, two)))
 		return RF_E_FULL;
 	fill(e, k, tag);

@@ -6,6 +6,7 @@
  * sender hides between samples.
  */
 #include "shield/feed.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/hash.h"
 
@@ -147,6 +148,18 @@ struct rf_sample *rf_feed_slot(struct rf_feed *f, const struct rf_feed_host *h, 
 void rf_feed_give(struct rf_feed *f)
 {
 	atomic_fetch_add_explicit(&f->head, 1, memory_order_release);
+}
+
+void rf_feed_visit(struct rf_feed *f, uint64_t now_ns, const struct rf_ip *src, const char *device)
+{
+	uint32_t weight = rf_feed_count(f, &f->visits, now_ns, src);
+	struct rf_sample *s = weight ? rf_feed_slot(f, &f->visits, weight) : NULL;
+	if (!s)
+		return;
+	s->known = true;
+	s->src = *src;
+	snprintf(s->device, sizeof s->device, "%s", device);
+	rf_feed_give(f);
 }
 
 struct rf_feed_port *rf_feed_port(struct rf_feed *f, uint16_t port)

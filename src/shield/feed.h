@@ -31,7 +31,7 @@ enum {
 
 /* A request that stands for `weight` requests. Pieces lie one after another in `text`. */
 struct rf_sample {
-	uint64_t host;            /* hash of its row */
+	uint64_t host;            /* hash of its row; 0: a visit to a port */
 	uint32_t weight;
 	uint16_t cut;             /* bits of pieces that were too long, or not known */
 	uint16_t used;
@@ -72,6 +72,7 @@ struct rf_feed {
 	struct rf_feed_host *hosts;
 	_Atomic uint32_t count;   /* of hosts; grows when a row is complete */
 	uint16_t index[2 * RF_FEED_HOSTS]; /* 1 + row, by hash */
+	struct rf_feed_host visits;       /* connections of devices to ports; in no table */
 	struct rf_feed_port ports[RF_FEED_PORTS];
 	struct rf_sample *ring;
 	_Atomic uint32_t head, tail; /* of the ring: head is the writer's */
@@ -92,6 +93,8 @@ uint32_t rf_feed_count(struct rf_feed *f, struct rf_feed_host *h, uint64_t now_n
 /* A slot to fill, without pieces; NULL: the ring is full. Give it when it is filled. */
 struct rf_sample *rf_feed_slot(struct rf_feed *f, const struct rf_feed_host *h, uint32_t weight);
 void rf_feed_give(struct rf_feed *f);
+/* A device, known by a verified certificate, has come to a port: one of so many becomes a sample of no host (0) and no pieces. */
+void rf_feed_visit(struct rf_feed *f, uint64_t now_ns, const struct rf_ip *src, const char *device);
 /* The row of a port; NULL: there is no room. */
 struct rf_feed_port *rf_feed_port(struct rf_feed *f, uint16_t port);
 /* A handshake begins there. Returns how many of one address there may be at once, as the control thread wants it; 0: as configured. */

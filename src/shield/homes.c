@@ -160,7 +160,7 @@ static void forget(struct rf_homes *h, struct home *m)
 	struct rf_home *row = row_at(h, m->place);
 	__atomic_store_n(&row->state, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&k->lo, 0, __ATOMIC_RELEASE);
-	k->hi = 0;
+	__atomic_store_n(&k->hi, 0, __ATOMIC_RELAXED);
 	h->at[m->place] = NULL;
 	h->used[m->used] = h->used[--h->count];
 	h->used[m->used]->used = m->used;
@@ -209,7 +209,7 @@ static struct home *make(struct rf_homes *h, const struct rf_ip *ip, uint64_t no
 	*m = (struct home){ .ip = *ip, .until_ns = now_ns + RF_HOMES_KEPT_NS };
 	settle(h, m, (uint32_t)place);
 	memset(row_at(h, m->place), 0, sizeof(struct rf_home));
-	key_at(h, m->place)->hi = k.hi; /* found once all of it is there: no key of ours has lo 0 */
+	__atomic_store_n(&key_at(h, m->place)->hi, k.hi, __ATOMIC_RELAXED); /* found once all of it is there: no key of ours has lo 0 */
 	__atomic_store_n(&key_at(h, m->place)->lo, k.lo, __ATOMIC_RELEASE);
 	return m;
 }
@@ -258,6 +258,36 @@ void rf_homes_go(struct rf_homes *h, const struct rf_ip *ip, const char *device,
 		m->until_ns = now_ns + RF_HOMES_KEPT_NS;
 	}
 	pthread_mutex_unlock(&h->lock);
+}
+
+/* As the kernel finds it: without the lock. A row that is given to another address meanwhile has counted for it once. */
+static struct rf_home *row_of(struct rf_homes *h, const struct rf_ip *ip)
+{
+	struct rf_home_key k = key_of(ip);
+	for (int second = 0; second < 2; second++) {
+		struct rf_home_bucket *b = &h->rows[rf_home_bucket_of(k, h->conf->secret, second)];
+		for (int i = 0; i < RF_HOME_WAYS; i++)
+			if (__atomic_load_n(&b->key[i].lo, __ATOMIC_ACQUIRE) == k.lo && __atomic_load_n(&b->key[i].hi, __ATOMIC_RELAXED) == k.hi)
+				return &b->home[i];
+	}
+	return NULL;
+}
+
+int rf_homes_ask(struct rf_homes *h, const struct rf_ip *src, const struct rf_ip *dst, uint16_t port, bool tcp, uint32_t n, uint64_t now_ns)
+{
+	struct rf_home *row = __atomic_load_n(&h->conf->fleet, __ATOMIC_RELAXED) ? row_of(h, src) : NULL;
+	if (!row)
+		return RF_OK;
+	struct rf_frame f = { .family = dst->family, .proto = tcp ? RF_PROTO_TCP : RF_PROTO_UDP, .tcp_flags = tcp ? RF_TCP_SYN : 0, .dport = port };
+	memcpy(f.dst, dst->b, sizeof f.dst);
+	if (h->rows == h->own)
+		rf_home_count(row, h->conf, &f, n);
+	uint32_t state = __atomic_load_n(&row->state, __ATOMIC_ACQUIRE);
+	bool held = state & RF_HOME_HELD;
+	if (state & RF_HOME_EXEMPT || !(state & (RF_HOME_HELD | RF_HOME_SLOW)) || (!held && !rf_home_over(row, true, now_ns)))
+		return RF_OK;
+	__atomic_fetch_add(&row->stopped, n, __ATOMIC_RELAXED);
+	return held ? RF_E_DENIED : RF_E_RATE;
 }
 
 void rf_homes_bind(struct rf_homes *h, const struct rf_ip *ip, const char *device, bool is, uint64_t now_ns)

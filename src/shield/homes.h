@@ -9,13 +9,16 @@
  * there of late; then what comes from it is the device's. Else there may be neighbours behind it, and what is done is done to the
  * address, at most throttled: so it is told as "address:192.0.2.1" in the place of a device's id.
  *
+ * Services ask too (rf_homes_ask): what comes from an address to a port without certificates. Where no kernel filter counts, that counts.
+ *
  * Rows without a device are those of addresses in networks of the fleet that were seen trying (rf_homes_watch). Bounds: RF_HOMES_MAX, and
  * the two buckets of an address; who is there now pushes out who was there.
  *
- * rf_homes_come and rf_homes_go: any thread. All else: the control thread.
+ * rf_homes_come, rf_homes_go and rf_homes_ask: any thread. All else: the control thread.
  */
 #pragma once
 #include <stdbool.h>
+#include "base/err.h"
 #include "base/ip.h"
 #include "bpf/filter.h"
 #include "shield/traffic.h"
@@ -51,6 +54,9 @@ void rf_homes_networks(struct rf_homes *h, const struct rf_prefix *v, size_t n);
 /* A device, in the state RF_HOME_*, has one connection more, or one less, from there. */
 void rf_homes_come(struct rf_homes *h, const struct rf_ip *ip, const char *device, uint32_t state, uint64_t now_ns);
 void rf_homes_go(struct rf_homes *h, const struct rf_ip *ip, const char *device, uint64_t now_ns);
+/* May a connection (tcp), or so many datagrams, from src to dst, which are for us, pass? RF_OK, RF_E_DENIED: its device is in
+ * quarantine, RF_E_RATE: it is throttled. Takes no lock. */
+int rf_homes_ask(struct rf_homes *h, const struct rf_ip *src, const struct rf_ip *dst, uint16_t port, bool tcp, uint32_t n, uint64_t now_ns);
 /* The address is this device's, or no more. */
 void rf_homes_bind(struct rf_homes *h, const struct rf_ip *ip, const char *device, bool is, uint64_t now_ns);
 /* A frame of an address that nobody is known at. Nothing outside of networks of the fleet. */

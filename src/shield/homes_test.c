@@ -87,7 +87,7 @@ static void scans(struct world *w, const char *from, unsigned n, uint16_t port)
 	struct rf_home *row = row_of(w, from);
 	for (unsigned i = 0; i < n; i++) {
 		struct rf_frame f = { .family = 4, .proto = RF_PROTO_TCP, .tcp_flags = RF_TCP_SYN, .dport = port, .dst = { 1000 + i } };
-		rf_home_count(row, &w->conf, &f);
+		rf_home_count(row, &w->conf, &f, 1);
 		row->banned += rf_is_banned(&w->conf, &f) && !(row->state & RF_HOME_EXEMPT);
 	}
 }
@@ -308,13 +308,69 @@ static void who_is_there_pushes_out_who_was_and_never_each_other(void **state)
 	assert_in_range(n.homes, RF_HOMES_MAX * 95 / 100, RF_HOMES_MAX);
 }
 
+static int asks(struct world *w, const char *from, uint16_t port, bool tcp, unsigned n)
+{
+	struct rf_ip src = ip(from), dst = ip("192.0.2.1");
+	return rf_homes_ask(w->h, &src, &dst, port, tcp, n, w->now);
+}
+
+static void services_ask_who_may_pass(void **state)
+{
+	struct world *w = *state;
+	unsigned passed = 0;
+	assert_int_equal(asks(w, "10.1.0.7", 5683, false, 1), RF_OK); /* nobody's */
+	come(w, "10.1.0.7", 1);
+	assert_int_equal(asks(w, "10.1.0.7", 5683, false, 1000), RF_OK);
+	assert_int_equal(row_of(w, "10.1.0.7")->datagrams, 0); /* the kernel counts these rows */
+	row_of(w, "10.1.0.7")->state = RF_HOME_SLOW;
+	for (unsigned i = 0; i < 1000; i++) { /* in ten seconds */
+		w->now += 10 * RF_NS_MS;
+		passed += asks(w, "10.1.0.7", 5683, i % 2, 1) == RF_OK;
+	}
+	assert_in_range(passed, 50, 56);
+	assert_int_equal(asks(w, "10.1.0.7", 5683, true, 1), RF_E_RATE);
+	row_of(w, "10.1.0.7")->state = RF_HOME_HELD;
+	w->now += RF_NS_S;
+	assert_int_equal(asks(w, "10.1.0.7", 5683, true, 1), RF_E_DENIED);
+	assert_int_equal(asks(w, "10.1.0.8", 5683, true, 1), RF_OK);
+	row_of(w, "10.1.0.7")->state = RF_HOME_HELD | RF_HOME_EXEMPT;
+	assert_int_equal(asks(w, "10.1.0.7", 5683, true, 1), RF_OK);
+}
+
+static void what_services_see_counts_where_no_kernel_does(void **state)
+{
+	struct world *w = *state;
+	struct rf_homes *own = rf_homes_new(&w->conf);
+	struct rf_homes *kernel = w->h;
+	assert_non_null(own);
+	w->h = own;
+	come(w, "10.1.0.7", 1);
+	for (unsigned t = 0; t < 8; t++) {
+		assert_int_equal(asks(w, "10.1.0.7", 5683, false, 1), RF_OK);
+		assert_int_equal(tick(w), 0);
+	}
+	for (unsigned t = 0; t < 4; t++) {
+		assert_int_equal(asks(w, "10.1.0.7", 5683, false, 5000), RF_OK);
+		tick(w);
+	}
+	assert_int_equal(w->deed.what, RF_DEED_DATAGRAMS);
+	assert_string_equal(w->last, device(1));
+	for (unsigned i = 0; i < 100; i++)
+		asks(w, "10.1.0.7", (uint16_t)(1000 + i), true, 1);
+	assert_int_equal(tick(w), 1);
+	assert_int_equal(w->deed.what, RF_DEED_SCAN);
+	w->h = kernel;
+	rf_homes_free(own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(a_device_is_told_for_what_its_address_does), T(the_state_of_a_device_is_that_of_its_row), T(nobody_pays_for_neighbours),
 		T(a_public_address_is_nobodys_alone_unless_it_is_said), T(an_address_of_the_fleet_that_nobody_is_known_at_is_watched),
-		T(rows_outlive_the_process), T(who_is_there_pushes_out_who_was_and_never_each_other),
+		T(rows_outlive_the_process),
+		T(services_ask_who_may_pass), T(what_services_see_counts_where_no_kernel_does), T(who_is_there_pushes_out_who_was_and_never_each_other),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@
 
 struct rf_tables {
 	struct rf_dir_chunk *first;    /* RF_DIR_CHUNKS; all zero at the start, as the others */
-	struct rf_bucket *buckets;     /* RF_EXACT_BUCKETS */
+	struct rf_exact_bucket *buckets;     /* RF_EXACT_BUCKETS */
 	struct rf_six_root *root;      /* one */
 	struct rf_filter_conf *conf;   /* one; `secret` is set, six_all and four_longer are ours */
 };

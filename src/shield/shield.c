@@ -34,7 +34,7 @@ static void *memory(size_t n, int fd)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-enum { FIRST_SIZE = RF_DIR_CHUNKS * sizeof(struct rf_dir_chunk), EXACT_SIZE = RF_EXACT_BUCKETS * sizeof(struct rf_bucket),
+enum { FIRST_SIZE = RF_DIR_CHUNKS * sizeof(struct rf_dir_chunk), EXACT_SIZE = RF_EXACT_BUCKETS * sizeof(struct rf_exact_bucket),
        COUNTS_SIZE = RF_FILTER_CPUS * sizeof(struct rf_filter_counts), HOMES_SIZE = RF_HOME_BUCKETS * sizeof(struct rf_home_bucket) };
 
 static void tables_fini(struct rf_tables *t)

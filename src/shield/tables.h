@@ -9,7 +9,7 @@
 #define RF_IN t,
 
 RF_INLINE const struct rf_dir_chunk *rf_at_first(RF_OF __u32 i) { return &t->first[i]; }
-RF_INLINE const struct rf_bucket *rf_at_bucket(RF_OF __u32 i) { return &t->buckets[i]; }
+RF_INLINE const struct rf_exact_bucket *rf_at_bucket(RF_OF __u32 i) { return &t->buckets[i]; }
 RF_INLINE const struct rf_six_root *rf_at_root(RF_OF __u32 i) { return &t->root[i]; }
 
 #include "bpf/look.h"

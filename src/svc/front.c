@@ -318,6 +318,7 @@ void rf_front_free(struct rf_front *f)
 	rf_task_cancel(&f->drain_task);
 	rf_tally_fini(&f->by_address);
 	rf_tally_fini(&f->hs_by_address);
+	rf_rate_table_fini(&f->throttled);
 	if (f->live != &f->live_one)
 		free(f->live);
 	free(f);

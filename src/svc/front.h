@@ -20,6 +20,7 @@
  */
 #pragma once
 #include "net/inbuf.h"
+#include "net/rate.h"
 #include "net/tally.h"
 #include "policy/verdict.h"
 #include "records/record.h"
@@ -146,6 +147,8 @@ struct rf_front {
 	size_t live_mask, live_count;
 	struct rf_node live_one;           /* the only bucket at first */
 	struct rf_tally by_address, hs_by_address;
+	struct rf_rate_table throttled;    /* devices whose use says so; made at first use, for this rate */
+	uint32_t throttled_most;
 	uint64_t next_id;
 	uint32_t holds;                    /* of what outlives its connection */
 	struct rf_timer drain_timer;
@@ -226,6 +229,11 @@ const char *rf_client_against(const struct rf_client *c, uint64_t roots, enum rf
 const struct rf_class *rf_client_class(const struct rf_client *c, const struct rf_snap *snap);
 /* A rule moves its device to quarantine, in force before this returns; sets last. */
 void rf_client_quarantine(struct rf_client *c, const struct rf_rule *rule);
+/* May it do something once more, where its device is throttled? RF_E_RATE: not before *ret_wait_ns. */
+int rf_client_throttle(struct rf_client *c, uint64_t *ret_wait_ns);
+/* It has come to a port, where one connection is what a request is elsewhere: counted, and not RF_OK for a reason, where its device, or
+ * that of its address, attacks. */
+int rf_client_visit(struct rf_client *c, enum rf_reason *ret);
 /* May its source not connect (any more)? */
 bool rf_client_barred(const struct rf_client *c);
 

@@ -1,11 +1,15 @@
 """Devices of ours that attack: floods and requests of bots are throttled, then quarantined; calm devices and exempt classes are not."""
+import signal
+import socket
+import ssl
 import threading
 import time
 
 import pytest
 
-from client import Gone
-from edge import until
+from client import Client, Gone
+from edge import free_port, until
+from test_udp import Origin as Datagrams
 
 LEARN = 3
 WITHIN = 2.5  # seconds until quarantine: two, and how long the API takes to say so on a busy machine
@@ -13,7 +17,8 @@ WITHIN = 2.5  # seconds until quarantine: two, and how long the API takes to say
 
 @pytest.fixture(scope="module")
 def boot():
-    return {"workers": 2, "floods": {"sensitivity": "high", "learn": f"{LEARN}s", "floor": 60}}
+    return {"workers": 2, "floods": {"sensitivity": "high", "learn": f"{LEARN}s", "floor": 60}, "ports": {"steer": False},
+            "limits": {"connections_per_address": 0}, "fleet": {"networks": "127.0.0.0/8", "datagram_rate": 300}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -113,3 +118,97 @@ def test_an_exempt_class(edge, app, host):
     sender.stop()
     assert len(sender.statuses) > 200 and set(sender.statuses) == {200}
     assert state(edge, meter) == "active" and attacks(edge, meter) == []
+
+
+# --- ports ---
+
+@pytest.fixture(scope="module")
+def ports(edge):
+    """An app of a port: ports("tcp", url, ...) gives the port."""
+    edge.boot["listeners"].append({"name": "ports", "address": "127.0.0.1:0", "protocol": "ports"})
+    edge.write()
+    edge.signal(signal.SIGHUP)
+    edge.wait_log("boot file, certificates, roots, lists and rules are in force")
+
+    def make(transport, url, **more):
+        port = free_port()
+        edge.api("POST", f"/zones/{edge.zone()}/spectrum/apps", {"protocol": f"{transport}/{port}", "dns": {"type": "ADDRESS",
+                 "name": f"p{port}.edge.test"}, "origin_direct": [url], **more})
+        return port
+    return make
+
+
+def test_connections_of_a_device_to_a_port(edge, ports, origin):
+    port = ports("tcp", f"tcp://127.0.0.1:{origin.port}", tls="flexible", client_auth="enforce")
+    hacked, calm = edge.device("knocks"), edge.device("waits")
+    until(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None)
+    ended, over = [], threading.Event()
+
+    def knock():
+        while not over.is_set():
+            try:
+                with Client(port, f"p{port}.edge.test", hacked, seconds=5) as c:
+                    c.sock.settimeout(5)
+                    c.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    ended.append(bool(c.sock.recv(1)))
+            except (Gone, OSError, ssl.SSLError):
+                ended.append(False)
+
+    began = time.monotonic()
+    threads = [threading.Thread(target=knock) for _ in range(6)]
+    for t in threads:
+        t.start()
+    try:
+        until(lambda: state(edge, hacked) == "quarantined", 10)
+    finally:
+        over.set()
+    assert time.monotonic() - began < WITHIN + 1, "six clients in Python need a moment to flood"
+    for t in threads:
+        t.join()
+    assert True in ended and False in ended
+    attack, = attacks(edge, hacked)
+    assert attack["vector"] == "device_flood" and attack["counter"]["name"] == "requests_per_second"
+    assert edge.metric("ringfence_refused_total", reason="throttled") > 0
+    with Client(port, f"p{port}.edge.test", calm) as c:
+        assert c.get("/").status == 200 and state(edge, calm) == "active"
+
+
+def test_datagrams_of_a_device_to_a_port(edge, ports, host, app):
+    answers = Datagrams()
+    port = ports("udp", answers.url)
+    hacked, calm = edge.device("pours"), edge.device("drips")
+
+    def asks(s):
+        s.send(b"x")
+        try:
+            return s.recv(10) == b"re:x"
+        except TimeoutError:
+            return False
+
+    def from_there(source):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind((source, 0))
+        s.connect(("127.0.0.1", port))
+        s.settimeout(0.5)
+        return s
+
+    with edge.client(host, hacked, source="127.0.0.77") as h, edge.client(host, calm, source="127.0.0.78") as c, \
+            from_there("127.0.0.77") as pours, from_there("127.0.0.78") as drips:
+        assert h.get("/").status == c.get("/").status == 200
+        assert until(lambda: asks(pours)) and asks(drips)
+        began = time.monotonic()
+        while state(edge, hacked) == "active" and time.monotonic() < began + 10:
+            for _ in range(200):
+                pours.send(b"y")
+            time.sleep(0.05)
+        assert time.monotonic() - began < WITHIN
+        assert not asks(pours) and asks(drips) and c.get("/").status == 200, "who is in quarantine is not heard"
+        with pytest.raises(Gone):
+            h.get("/")
+    attack, = attacks(edge, hacked)
+    assert attack["vector"] == "device_flood" and attack["counter"]["name"] == "datagrams_per_second" and attack["stopped"] > 0
+    assert edge.metric("ringfence_udp_dropped_total", reason="fleet") > 0 and state(edge, calm) == "active"
+    edge.cli("device", "activate", "pours", check=0)
+    with from_there("127.0.0.77") as again:
+        until(lambda: asks(again), 5)
+    answers.stop()

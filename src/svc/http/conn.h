@@ -147,8 +147,7 @@ struct rf_http_edge {
 	struct rf_http_conf conf;
 	struct rf_limiter *limiters;      /* request rates by class slot (limits.c) */
 	size_t limiter_count;
-	struct rf_limiter *address_rate;  /* made at first use, as is the next */
-	struct rf_limiter *throttled;     /* devices whose use says so */
+	struct rf_limiter *address_rate;  /* made at first use */
 	void (*sample)(void *arg, struct rf_str line);
 	uint32_t samples[RF_SAMPLE_CLASSES + 1], sample_minute; /* taken in this minute by class; the last: of no device */
 	void (*local)(void *arg, struct rf_local_request *q);

@@ -66,13 +66,8 @@ int limits_address(struct rf_http_conn *c, unsigned *ret_wait_s)
 
 int limits_throttle(struct rf_http_conn *c, unsigned *ret_wait_s)
 {
-	uint32_t most = c->client.device ? atomic_load_explicit(&rf_device_use(c->client.device)->throttle, memory_order_relaxed) : 0;
-	if (!most)
-		return RF_OK;
-	struct rf_limiter *l = of_second(&c->edge->throttled, most);
-	uint64_t wait = RF_NS_S;
-	struct rf_str key = { (const char *)&c->client.device, sizeof c->client.device };
-	int r = l ? rf_rate_take(&l->table, key, conn_now(c), 1, &wait) : RF_E_RATE;
+	uint64_t wait;
+	int r = rf_client_throttle(&c->client, &wait);
 	if (r)
 		*ret_wait_s = (unsigned)((wait + RF_NS_S - 1) / RF_NS_S);
 	return r;
@@ -122,11 +117,8 @@ void limits_fini(struct rf_http_edge *e)
 		rf_rate_table_fini(&e->limiters[i].table);
 	if (e->address_rate)
 		rf_rate_table_fini(&e->address_rate->table);
-	if (e->throttled)
-		rf_rate_table_fini(&e->throttled->table);
 	free(e->address_rate);
-	free(e->throttled);
-	e->address_rate = e->throttled = NULL;
+	e->address_rate = NULL;
 	free(e->limiters);
 	e->limiters = NULL;
 	e->limiter_count = 0;

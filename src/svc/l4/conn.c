@@ -269,6 +269,11 @@ static void welcome(struct rf_client *c)
 		rf_client_refuse(c, RF_REASON_CONNECTIONS, NULL);
 		return;
 	}
+	enum rf_reason attacks;
+	if (rf_client_visit(c, &attacks)) {
+		rf_client_refuse(c, attacks, NULL);
+		return;
+	}
 	bool wants = rf_client_wants_first(c);
 	if (!wants && rf_client_judge(c, (struct rf_str){ 0 })) {
 		rf_client_end(c, NULL);

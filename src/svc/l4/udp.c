@@ -122,6 +122,7 @@ struct rf_l4_udp *rf_l4_udp_new(const struct rf_l4_udp_spec *spec)
 	u->snap = spec->snap;
 	u->emit = spec->emit;
 	u->barred = spec->barred;
+	u->homes = spec->homes;
 	u->reply_socket = spec->reply_socket;
 	u->arg = spec->arg;
 	u->next_id = spec->seed;

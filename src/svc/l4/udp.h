@@ -16,6 +16,7 @@
 #include "records/record.h"
 #include "svc/snapshot.h"
 
+struct rf_homes;
 struct rf_l4_udp;
 struct rf_l4_udp_socket;
 
@@ -41,6 +42,7 @@ struct rf_l4_udp_spec {
 	const struct rf_snap *(*snap)(void);                  /* rf_snap_now */
 	void (*emit)(void *arg, const struct rf_record *rec); /* to the worker's ring; NULL: no records */
 	bool (*barred)(void *arg, const struct rf_ip *src);   /* may nobody send from there? NULL: anybody may */
+	struct rf_homes *homes;        /* where devices are: those in quarantine are not heard, those that attack hardly; NULL: all are */
 	/* Open a socket that is bound to this address and port, and give it to rf_l4_udp_reply, at once or later. NULL: there is
 	 * none, and only sockets that are bound to a port can answer from it. */
 	void (*reply_socket)(void *arg, const struct rf_ip *at, uint16_t port);

@@ -1,11 +1,12 @@
 /* svc/l4/udp_client: datagrams from clients.
  *
- *   message -> whose session is it? -> still welcome? -> guard -> counted -> to the origin
+ *   message -> of a device that attacks? -> whose session is it? -> still welcome? -> guard -> counted -> to the origin
  *                      | none
  *                      app at this place? -> guard -> rate -> bar -> rules -> answers can leave? -> bounds -> session
  *
  * What is cheap to refuse is refused first: a datagram to no app costs a search, one past the rate of new sessions a little more.
  */
+#include "shield/homes.h"
 #include "svc/l4/udp_in.h"
 
 static bool key_of(const struct rf_dgram *m, struct key *ret)
@@ -163,13 +164,22 @@ static void take(struct rf_l4_udp_socket *by, const struct key *k, const struct 
 	origin_send(s, m);
 }
 
+static bool attacks(struct rf_l4_udp *u, const struct key *k, const struct rf_dgram *m)
+{
+	struct rf_ip client = ip_of(k->client_family, k->client), edge = ip_of(k->edge_family, k->edge);
+	return u->homes && rf_homes_ask(u->homes, &client, &edge, k->edge_port, false, rf_dgram_count(m), now_of(u)) != RF_OK;
+}
+
 void client_message(struct rf_datagram *d, const struct rf_dgram *m)
 {
+	struct rf_l4_udp_socket *by = RF_CONTAINER(d, struct rf_l4_udp_socket, d);
 	struct key k;
 	if (m->cut || !key_of(m, &k))
 		drop(RF_C_UDP_DROP_BROKEN, m);
+	else if (attacks(by->udp, &k, m))
+		drop(RF_C_UDP_DROP_FLEET, m);
 	else
-		take(RF_CONTAINER(d, struct rf_l4_udp_socket, d), &k, m);
+		take(by, &k, m);
 }
 
 void client_error(struct rf_datagram *d, int error)

@@ -93,6 +93,7 @@ struct rf_l4_udp {
 	const struct rf_snap *(*snap)(void);
 	void (*emit)(void *arg, const struct rf_record *rec);
 	bool (*barred)(void *arg, const struct rf_ip *src);
+	struct rf_homes *homes;
 	void (*reply_socket)(void *arg, const struct rf_ip *at, uint16_t port);
 	void *arg;
 	uint64_t next_id;
