@@ -8,7 +8,10 @@
  * Suffers: since then it succeeds less than half as often as it used to, or has gone silent, or goes on repeating requests
  * that used to succeed. A device is looked at for ten windows after a patch stops it, then left in peace.
  *
- * Not here: moving the patch (ctl/patches).
+ * All of it can be saved and loaded (patch_watch_keep.c), so that a restart neither forgets how devices used to fare nor what a
+ * patch has counted. Time that nobody watched does not pass: a fleet that was not served for an hour was not silent.
+ *
+ * Not here: moving the patch, files (ctl/patches).
  */
 #pragma once
 #include "device/registry.h"
@@ -37,6 +40,14 @@ struct rf_watch_spec {
 	size_t moves;  /* so far: two within a second are told apart */
 	struct rf_watch_halt halt;
 };
+
+/* Append all of it as it is, of any thread; nothing where nothing is known. Devices that have not asked for RF_WATCH_IDLE_S are left out. */
+enum { RF_WATCH_IDLE_S = 30 * 86400 };
+void rf_watch_save(struct rf_watch *w, int64_t now_ns, struct rf_buf *to);
+/* Take what rf_watch_save wrote, on this kind of machine, into a watch that has seen no record and follows nothing yet; then
+ * rf_watch_follow keeps the counts of those patches that stand as they stood. RF_E_SYNTAX: it is damaged or of another version,
+ * RF_E_CONFLICT: the watch is not new; nothing is taken. */
+int rf_watch_load(struct rf_watch *w, struct rf_str from, int64_t now_ns);
 
 struct rf_watch *rf_watch_new(size_t devices_max, int64_t now_ns);
 void rf_watch_free(struct rf_watch *w);

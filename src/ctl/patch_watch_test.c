@@ -214,6 +214,96 @@ static void report_counts_what_it_would_stop(void **state)
 	assert_int_equal(halts, 0);
 }
 
+/* Another process: what was saved is loaded `pause` seconds later. */
+static void restart(unsigned pause)
+{
+	RF_BUF_AUTO kept = { 0 };
+	rf_watch_save(w, now_ns, &kept);
+	rf_watch_free(w);
+	now_ns += pause * (int64_t)RF_NS_S;
+	w = rf_watch_new(10000, now_ns);
+	assert_int_equal(rf_watch_load(w, rf_buf_str(&kept), now_ns), RF_OK);
+}
+
+static void baselines_outlive_a_restart(void **state)
+{
+	(void)state;
+	live(20, 0, 600);
+	restart(3600);
+	follow(RF_PATCH_CANARY, 2, 5, 60);
+	live(20, 3, 50);
+	assert_int_equal(halts, 0);
+	live(20, 3, 60);
+	assert_int_equal(halts, 1);
+	assert_non_null(strstr(why, " of 3 healthy devices"));
+}
+
+static void what_a_patch_counted_outlives_a_restart(void **state)
+{
+	(void)state;
+	live(20, 0, 600);
+	struct rf_watch_spec v[1] = { { .id = P, .state = RF_PATCH_ENFORCE, .since_s = now_ns / (int64_t)RF_NS_S, .halt = { true, 1, 0, 60 } } };
+	assert_int_equal(rf_watch_follow(w, v, 1), RF_OK);
+	for (unsigned d = 0; d < 5; d++)
+		send(d, "/attack", true);
+	live(20, 0, 30);
+	restart(86400);
+	assert_int_equal(rf_watch_follow(w, v, 1), RF_OK);
+	assert_int_equal(told("stopped"), 5);
+	assert_int_equal(told("healthy"), 5);
+	live(20, 0, 300); /* a day without an edge is no silence of theirs */
+	assert_int_equal(halts, 0);
+	restart(60);
+	v->since_s++; /* moved meanwhile */
+	assert_int_equal(rf_watch_follow(w, v, 1), RF_OK);
+	assert_int_equal(told("stopped"), 0);
+}
+
+/* Hundreds of days in one life of the watch: its times are set back, and what nobody heard of is left out. */
+static void a_long_life_fits(void **state)
+{
+	(void)state;
+	live(20, 0, 600);
+	for (unsigned i = 0; i < 20; i++) {
+		now_ns += 86400 * 40 * (int64_t)RF_NS_S;
+		live(10, 0, 600);
+		restart(5);
+	}
+	RF_BUF_AUTO kept = { 0 };
+	rf_watch_save(w, now_ns, &kept);
+	assert_true(kept.n > 10 * 32 && kept.n < 20 * 32);
+	follow(RF_PATCH_CANARY, 2, 5, 60);
+	live(10, 3, 110);
+	assert_int_equal(halts, 1);
+}
+
+static void a_damaged_file_changes_nothing(void **state)
+{
+	(void)state;
+	RF_BUF_AUTO kept = { 0 };
+	rf_watch_save(w, now_ns, &kept);
+	assert_int_equal(kept.n, 0); /* nothing is known */
+	live(20, 0, 600);
+	follow(RF_PATCH_REPORT, 1, 0, 60);
+	send(1, "/x", true);
+	rf_watch_save(w, now_ns, &kept);
+	struct rf_watch *other = rf_watch_new(10000, now_ns);
+	for (size_t n = 0; n < kept.n; n += n < 64 ? 1 : 97)
+		assert_int_equal(rf_watch_load(other, (struct rf_str){ kept.p, n }, now_ns), RF_E_SYNTAX);
+	for (size_t at = 0; at < kept.n; at += 31) {
+		kept.p[at] ^= 4;
+		assert_int_equal(rf_watch_load(other, rf_buf_str(&kept), now_ns), RF_E_SYNTAX);
+		kept.p[at] ^= 4;
+	}
+	assert_int_equal(rf_watch_load(w, rf_buf_str(&kept), now_ns), RF_E_CONFLICT);
+	assert_int_equal(told("stopped"), 1);
+	assert_int_equal(rf_watch_load(other, rf_buf_str(&kept), now_ns), RF_OK);
+	RF_BUF_AUTO again = { 0 };
+	rf_watch_save(other, now_ns, &again);
+	assert_int_equal(again.n, kept.n);
+	rf_watch_free(other);
+}
+
 static void tables_are_bounded(void **state)
 {
 	(void)state;
@@ -232,6 +322,7 @@ int main(void)
 		T(a_share_is_asked_for_too), T(an_attack_beside_good_traffic_is_no_suffering), T(a_device_that_goes_silent_suffers),
 		T(who_was_not_healthy_before_is_no_reason), T(a_device_is_left_in_peace_after_a_time), T(switched_off_means_off),
 		T(a_move_begins_anew_and_what_is_gone_is_forgotten), T(report_counts_what_it_would_stop), T(tables_are_bounded),
+		T(baselines_outlive_a_restart), T(what_a_patch_counted_outlives_a_restart), T(a_long_life_fits), T(a_damaged_file_changes_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,20 +1,23 @@
 /* ctl/patches: see patches.h.
  *
  *   timer -> watch says who suffers -> the patch's document goes to report, with the reason, as any write -> log and record
+ *         -> now and then a thread keeps what the watch knows in a file of data_dir, from which the next process takes it
  *
  * Not here: what is counted and judged (patch_watch.c), exposure (patch_exposure.c), replays (patch_replay.c).
  */
 #include "ctl/patches.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "ctl/doc.h"
 #include "ctl/private.h"
 #include "device/facts.h"
+#include "pki/file.h"
 #include "policy/patch_try.h"
 #include "records/counters.h"
 #include "records/log.h"
 
-enum { MEMORY = 1 << 20 };
+enum { MEMORY = 1 << 20, KEEP_S = 300, KEPT_MAX = 256 << 20, PATH = 4200 };
 
 #define ITSELF "auto-halt" /* the actor of what happens by itself */
 
@@ -23,6 +26,15 @@ struct rf_patches {
 	struct rf_watch *watch;
 	struct rf_ring *ring;
 	struct rf_timer timer;
+	struct rf_patches_keeper {
+		pthread_t thread;
+		bool runs;
+		uint64_t due;
+		char path[PATH];
+		int64_t now_ns;
+		int rc;            /* of the last time, with its reason */
+		struct rf_err e;
+	} keeper;
 };
 
 /* --- tests of its own --- */
@@ -187,6 +199,55 @@ void rf_patches_look(struct rf_patches *p)
 	rf_watch_judge(p->watch, p->c->clock.wall(p->c->clock.ctx), suffer, p);
 }
 
+/* --- over restarts --- */
+
+/* On a thread, or at the end on the caller's. */
+static void *keep(void *arg)
+{
+	struct rf_patches *p = arg;
+	RF_BUF_AUTO all = { 0 };
+	rf_watch_save(p->watch, p->keeper.now_ns, &all);
+	p->keeper.rc = all.bad ? rf_fail(&p->keeper.e, RF_E_NOMEM, "memory is exhausted") :
+		       all.n ? rf_file_put(p->keeper.path, 0600, rf_buf_str(&all), &p->keeper.e) : RF_OK;
+	return NULL;
+}
+
+static void kept(struct rf_patches *p, bool wait)
+{
+	struct rf_patches_keeper *k = &p->keeper;
+	if (!k->runs || (wait ? pthread_join(k->thread, NULL) : pthread_tryjoin_np(k->thread, NULL)) != 0)
+		return;
+	k->runs = false;
+	if (k->rc != RF_OK)
+		rf_log(RF_LOG_WARN, "patches", "how devices usually fare is not kept for the next start: %s", k->e.text);
+}
+
+static void keep_when_due(struct rf_patches *p)
+{
+	struct rf_patches_keeper *k = &p->keeper;
+	uint64_t now = rf_loop_now(p->c->loop);
+	kept(p, false);
+	if (k->runs || now < k->due)
+		return;
+	k->due = now + KEEP_S * RF_NS_S;
+	k->now_ns = p->c->clock.wall(p->c->clock.ctx);
+	k->runs = pthread_create(&k->thread, NULL, keep, p) == 0;
+}
+
+static void take_up(struct rf_patches *p)
+{
+	RF_BUF_AUTO all = { 0 };
+	struct rf_err e;
+	snprintf(p->keeper.path, sizeof p->keeper.path, "%s/patch-watch", p->c->boot->data_dir);
+	int rc = rf_file_get(p->keeper.path, KEPT_MAX, false, &all, &e);
+	if (rc == RF_E_NOT_FOUND)
+		return;
+	if (rc == RF_OK && (rc = rf_watch_load(p->watch, rf_buf_str(&all), p->c->clock.wall(p->c->clock.ctx))) != RF_OK)
+		rf_fail(&e, rc, "%s: %s", p->keeper.path, rf_code_sentence(rc));
+	if (rc != RF_OK)
+		rf_log(RF_LOG_WARN, "patches", "how devices usually fare is learnt anew: %s", e.text);
+}
+
 static void again(struct rf_patches *p)
 {
 	rf_timer_set(p->c->loop, &p->timer, rf_loop_now(p->c->loop) + RF_PATCHES_LOOK_S * RF_NS_S);
@@ -196,6 +257,7 @@ static void on_time(struct rf_timer *t)
 {
 	struct rf_patches *p = RF_CONTAINER(t, struct rf_patches, timer);
 	rf_patches_look(p);
+	keep_when_due(p);
 	again(p);
 }
 
@@ -216,6 +278,8 @@ int rf_patches_start(struct rf_ctl *c, struct rf_watch *watch, struct rf_ring *r
 	if (!p)
 		return rf_fail(e, RF_E_NOMEM, "no memory to watch patches");
 	*p = (struct rf_patches){ .c = c, .watch = watch, .ring = ring, .timer = { .fire = on_time } };
+	p->keeper.due = rf_loop_now(c->loop) + KEEP_S * RF_NS_S;
+	take_up(p);
 	rf_patches_changed(p);
 	again(p);
 	*ret = p;
@@ -227,5 +291,8 @@ void rf_patches_stop(struct rf_patches *p)
 	if (!p)
 		return;
 	rf_timer_stop(p->c->loop, &p->timer);
+	kept(p, true);
+	p->keeper.now_ns = p->c->clock.wall(p->c->clock.ctx);
+	keep(p);
 	free(p);
 }

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import time
 
 import pytest
@@ -157,6 +158,46 @@ def test_a_patch_that_hurts_falls_back_by_itself(edge, app, host, name):
     until(lambda: any("fell back to report" in r.get("Reason", "") for r in edge.records(Type="event")))
     for c in clients:
         c.close()
+
+
+def test_how_devices_fare_outlives_a_restart(make_edge, origin):
+    """What was learnt before a restart lets a patch fall back after it, though no device succeeded since; counts stay too."""
+    edge = make_edge()
+    edge.start()
+    host, name = "known.edge.test", "known"
+    edge.app(host, origin)
+    cameras = [edge.device(f"camera-{i}", "cameras") for i in range(3)]
+    new(edge, name, "--class", "cameras", expr='http.request.uri.path eq "/readings"', tests={"attacks": [{"path": "/readings"}]})
+    move(edge, name, "report")
+    for c in cameras:
+        with edge.client(host, c) as client:
+            for _ in range(20):
+                assert client.get("/other").status == 200
+            assert client.get("/readings").status == 200
+    until(lambda: shown(edge, name)["report"]["matched"] == 3)
+    edge.signal(signal.SIGTERM)
+    edge.child.wait(20)
+    edge.close_api()
+    edge.start()
+    assert shown(edge, name)["report"]["matched"] == 3
+    edge.api("PATCH", f"/accounts/{edge.account}/patches/{shown(edge, name)['id']}", {"halt": {"window_s": 2, "devices": 2}})
+    move(edge, name, "canary", "--percent", "100")
+
+    def back():
+        for c in cameras:
+            assert edge.get(host, "/readings", c).status in (403, 200)
+        return shown(edge, name)["state"] == "report"
+    until(back, 20, 0.2)
+    assert "healthy devices that it stopped suffer" in shown(edge, name)["history"][-1]["why"]
+    # what cannot be read is said, and learnt anew
+    edge.kill()
+    edge.close_api()
+    with open(os.path.join(edge.data, "patch-watch"), "r+b") as f:
+        f.seek(50)
+        f.write(b"damage")
+    edge.start()
+    edge.wait_log("how devices usually fare is learnt anew")
+    assert shown(edge, name)["state"] == "report"
 
 
 def test_a_class_of_a_patch_stays(edge, name):
