@@ -161,7 +161,7 @@ void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object)
 		{ "vector", json_string(a->vector) }, { "status", json_string(a->ended ? "ended" : "active") },
 		{ "host", json_string(f->host) }, { "zone_id", json_string(a->zone) },
 		{ "started_at", time_of(f->began_ns) }, { "ended_at", time_of(a->ended ? f->ended_ns : 0) },
-		{ "counter", json_pack("{s:s, s:I, s:I, s:I}", "name", a->counter, "value", (json_int_t)f->peak, "threshold",
+		{ "counter", json_pack("{s:s, s:I, s:I, s:I}", "name", a->counter, "value", (json_int_t)(f->refused ? f->worst : f->peak), "threshold",
 				       (json_int_t)f->threshold, "usual", (json_int_t)f->usual) },
 		{ "requests_per_second", json_integer(a->ended ? 0 : f->rate) }, { "peak_requests_per_second", json_integer(f->peak) },
 		{ "megabits_per_second", json_real(a->ended ? 0 : (double)f->bandwidth * 8 / 1e6) },

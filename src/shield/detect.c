@@ -46,11 +46,12 @@ struct watched {
 	char name[RF_FEED_NAME];
 	uint64_t first, last;     /* ticks: seen */
 	struct rf_detect_counts now; /* of this tick */
-	uint32_t ticks[SECOND];   /* requests */
+	uint32_t ticks[SECOND], refusals[SECOND]; /* requests; of those that the origin refused */
+	uint32_t requests, refused; /* of the last second */
 	uint32_t samples, samples_before; /* of this tick and the one before */
-	struct rf_usual rate;
+	struct rf_usual rate, refusal;
 	unsigned above, calm, age;
-	bool hot;                 /* above the threshold now */
+	bool hot;                 /* above a threshold now */
 	struct usual *usual[2];   /* of known devices, of others */
 	struct rf_flood *flood;
 };
@@ -148,6 +149,7 @@ void rf_detect_count(struct rf_detect *d, uint64_t host, struct rf_str name, con
 	w->now.requests += n->requests;
 	w->now.bytes_in += n->bytes_in;
 	w->now.bytes_out += n->bytes_out;
+	w->now.refused += n->refused;
 	for (int i = 0; i < 6; i++)
 		w->now.status[i] += n->status[i];
 }
@@ -188,6 +190,11 @@ static bool knows(const struct rf_detect *d, const struct watched *w)
 {
 	size_t n = (w->usual[0] ? w->usual[0]->n : 0) + (w->usual[1] ? w->usual[1]->n : 0);
 	return n >= RF_DETECT_BASE_LEAST && rf_usual_learned(&w->rate, &d->conf);
+}
+
+static bool is_above(const struct rf_usual *u, const struct rf_detect *d, uint32_t now)
+{
+	return u->seconds > 1 && now > rf_usual_threshold(u, &d->conf);
 }
 
 /* --- samples --- */
@@ -388,22 +395,30 @@ static void tell(struct rf_detect *d, struct rf_flood *f, enum rf_flood_event wh
 		d->ops.event(d->ops.arg, what, f, r);
 }
 
-/* The part of the rate that no rule and no drop concerns, and another signature where that is too much. */
-static void look(struct rf_detect *d, struct watched *w, uint32_t rate)
+/* Which share of the requests of the second, without those that a rule or drop concerns, is more than usual. Not positive: none. */
+static double too_much(const struct watched *w, double open)
+{
+	double requests = w->requests * open;
+	if (w->flood->refused)
+		return requests > 0 && w->refused > w->flood->threshold ? (w->refused - w->refusal.mean) / requests : 0;
+	return requests > w->flood->threshold ? 1 - w->rate.mean / requests : 0;
+}
+
+/* Another signature, where too much comes that no rule and no drop concerns. */
+static void look(struct rf_detect *d, struct watched *w)
 {
 	struct gathered g = { 0 };
 	struct rf_flood *f = w->flood;
 	struct rf_flood_rule found = { .live = true, .last_ns = d->mono_ns }, *to = rule_room(f);
-	double open;
+	double excess;
 	if (!knows(d, w)) {
 		f->inaction = "it is not known yet what is usual for this host";
 		return;
 	}
-	if (!gather(d, w, &g) || (open = rate * g.open) <= f->threshold || g.n < SEARCH_LEAST) {
+	if (!gather(d, w, &g) || (excess = too_much(w, g.open)) <= 0 || g.n < SEARCH_LEAST) {
 		gathered_fini(&g);
 		return;
 	}
-	double excess = 1 - w->rate.mean / open;
 	if (!to)
 		f->inaction = "it takes more signatures than one flood may have";
 	else if (!search(d, w, &g, excess > 0.1 ? excess : 0.1, &found))
@@ -422,17 +437,19 @@ static void look(struct rf_detect *d, struct watched *w, uint32_t rate)
 
 /* --- floods --- */
 
-static void begin(struct rf_detect *d, struct watched *w, uint32_t rate)
+static void begin(struct rf_detect *d, struct watched *w)
 {
 	struct gathered g = { 0 };
 	struct rf_flood *f = NULL;
-	bool open = gather(d, w, &g) && rate * g.open > rf_usual_threshold(&w->rate, &d->conf);
+	bool open = gather(d, w, &g), many = open && w->requests * g.open > rf_usual_threshold(&w->rate, &d->conf);
+	open = many || (open && is_above(&w->refusal, d, w->refused));
+	const struct rf_usual *by = many ? &w->rate : &w->refusal;
 	for (unsigned i = 0; open && i < RF_FLOODS && !f; i++)
 		f = d->floods[i].on ? NULL : &d->floods[i];
 	d->stats.floods_lost += open && !f;
 	if (f) {
-		*f = (struct rf_flood){ .number = ++d->number, .on = true, .usual = (uint32_t)(w->rate.mean + 0.5), .threshold = rf_usual_threshold(&w->rate, &d->conf),
-					.began_ns = d->wall_ns - (int64_t)(w->above * RF_FLOOD_TICK_NS) };
+		*f = (struct rf_flood){ .number = ++d->number, .on = true, .refused = !many, .usual = (uint32_t)(by->mean + 0.5),
+					.threshold = rf_usual_threshold(by, &d->conf), .began_ns = d->wall_ns - (int64_t)(w->above * RF_FLOOD_TICK_NS) };
 		memcpy(f->host, w->name, sizeof f->host);
 		w->flood = f;
 		w->age = w->calm = 0;
@@ -479,11 +496,18 @@ static void finish(struct rf_detect *d, struct watched *w)
 	w->above = 0;
 }
 
-static void go_on(struct rf_detect *d, struct watched *w, uint32_t rate)
+/* Of answers that refuse, what no signature separates is how the host answers now: its clients, or itself, have changed. */
+static void give_up(struct rf_detect *d, struct watched *w)
 {
-	struct rf_flood *f = w->flood;
-	f->rate = rate;
-	f->peak = rate > f->peak ? rate : f->peak;
+	w->refusal.mean = w->refused;
+	finish(d, w);
+}
+
+static void add_up(struct rf_flood *f, const struct watched *w, uint32_t measured)
+{
+	f->rate = w->requests;
+	f->peak = f->rate > f->peak ? f->rate : f->peak;
+	f->worst = measured > f->worst ? measured : f->worst;
 	f->requests += w->now.requests;
 	f->bandwidth = w->now.bytes_in * SECOND;
 	f->peak_bandwidth = f->bandwidth > f->peak_bandwidth ? f->bandwidth : f->peak_bandwidth;
@@ -491,12 +515,21 @@ static void go_on(struct rf_detect *d, struct watched *w, uint32_t rate)
 	f->bytes_out += w->now.bytes_out;
 	for (int i = 0; i < 6; i++)
 		f->status[i] += w->now.status[i];
+}
+
+static void go_on(struct rf_detect *d, struct watched *w)
+{
+	struct rf_flood *f = w->flood;
+	uint32_t measured = f->refused ? w->refused : w->requests;
+	add_up(f, w, measured);
 	expire(d, f);
-	if (rate > f->threshold)
-		look(d, w, rate);
+	if (measured > f->threshold)
+		look(d, w);
 	w->age++;
-	w->calm = rate > f->threshold || acts(f) ? 0 : w->calm + 1;
-	if (w->age == PATIENCE && !f->told && rate > f->threshold)
+	w->calm = measured > f->threshold || acts(f) ? 0 : w->calm + 1;
+	if (f->refused && w->age >= PATIENCE && measured > f->threshold && !acts(f))
+		give_up(d, w);
+	else if (w->age == PATIENCE && !f->told && measured > f->threshold)
 		tell(d, f, RF_FLOOD_START, NULL);
 	else if (w->calm >= CALM || (w->calm && !f->told))
 		finish(d, w);
@@ -504,21 +537,31 @@ static void go_on(struct rf_detect *d, struct watched *w, uint32_t rate)
 		tell(d, f, RF_FLOOD_UPDATE, NULL);
 }
 
+/* The sum of the ticks of the last second, of which `now` is the newest. */
+static uint32_t last_second(const struct rf_detect *d, uint32_t ticks[SECOND], uint64_t now)
+{
+	uint32_t sum = 0;
+	ticks[d->tick % SECOND] = now < UINT32_MAX / SECOND ? (uint32_t)now : UINT32_MAX / SECOND;
+	for (int i = 0; i < SECOND; i++)
+		sum += ticks[i];
+	return sum;
+}
+
 static void tick_host(struct rf_detect *d, struct watched *w)
 {
-	uint32_t rate = 0;
-	w->ticks[d->tick % SECOND] = w->now.requests < UINT32_MAX ? (uint32_t)w->now.requests : UINT32_MAX;
-	for (int i = 0; i < SECOND; i++)
-		rate += w->ticks[i];
-	w->hot = rate > rf_usual_threshold(&w->rate, &d->conf) && w->rate.seconds > 1;
+	w->requests = last_second(d, w->ticks, w->now.requests);
+	w->refused = last_second(d, w->refusals, w->now.refused);
+	w->hot = is_above(&w->rate, d, w->requests) || is_above(&w->refusal, d, w->refused);
 	w->above = w->hot ? w->above + 1 : 0;
 	if (!w->flood && w->above >= ABOVE && d->conf.sense != RF_FLOOD_OFF)
-		begin(d, w, rate);
+		begin(d, w);
 	if (w->flood)
-		go_on(d, w, rate);
+		go_on(d, w);
 	/* A flood that is stopped teaches nothing; one that only looks like growth becomes what is usual in time. */
-	if ((d->tick - w->first) % SECOND == SECOND - 1 && !(w->flood && acts(w->flood)) && !(w->hot && w->above < PATIENCE))
-		rf_usual_learn(&w->rate, &d->conf, rate);
+	if ((d->tick - w->first) % SECOND == SECOND - 1 && !(w->flood && acts(w->flood)) && !(w->hot && w->above < PATIENCE)) {
+		rf_usual_learn(&w->rate, &d->conf, w->requests);
+		rf_usual_learn(&w->refusal, &d->conf, w->refused);
+	}
 	w->now = (struct rf_detect_counts){ 0 };
 	w->samples_before = w->samples;
 	w->samples = 0;

@@ -27,6 +27,8 @@ struct world {
 	char expression[4096], inaction[200];
 	uint64_t addresses, peak;
 	const char *host;
+	unsigned wrong;           /* percent of ordinary requests that the origin refuses */
+	bool refused;             /* the flood is measured by refusals */
 };
 
 static uint64_t draw(struct world *w)
@@ -45,6 +47,7 @@ static void on_event(void *arg, enum rf_flood_event what, struct rf_flood *f, st
 	w->ends += what == RF_FLOOD_END;
 	w->addresses = rf_hll_count(f->addresses, RF_HLL);
 	w->peak = f->peak;
+	w->refused = f->refused;
 	snprintf(w->inaction, sizeof w->inaction, "%s", f->inaction ? f->inaction : "");
 	if (what == RF_FLOOD_SIGNATURE) {
 		rf_signature_expression(&r->signature, rf_str_z(f->host), &b);
@@ -111,8 +114,8 @@ static void fill(struct rf_sample *s, const struct request *q)
 	snprintf(s->device, sizeof s->device, "%s", q->device ? q->device : "");
 }
 
-/* One request: fed, then judged by the rules in force. */
-static void send(struct world *w, const struct request *q, bool flood)
+/* One request: fed, then judged by the rules in force. True: one has stopped it. */
+static bool send(struct world *w, const struct request *q, bool flood)
 {
 	static struct rf_sample judged;
 	struct rf_feed_host *h = rf_feed_host(&w->feed, rf_hash(rf_str_z(w->host)), rf_str_z(w->host));
@@ -125,7 +128,7 @@ static void send(struct world *w, const struct request *q, bool flood)
 	}
 	w->sent[flood]++;
 	if (!w->nlive)
-		return;
+		return false;
 	struct rf_traits t;
 	RF_BUF_AUTO room = { 0 };
 	memset(&judged, 0, offsetof(struct rf_sample, text));
@@ -135,8 +138,17 @@ static void send(struct world *w, const struct request *q, bool flood)
 		if (rf_signature_match(&w->live[i]->signature, &t, rf_source_hash(&ip))) {
 			((struct rf_flood_rule *)(uintptr_t)w->live[i])->hits++;
 			w->stopped[flood]++;
-			return;
+			return true;
 		}
+	return false;
+}
+
+/* The origin answers with 4xx what has come to it. */
+static void send_wrong(struct world *w, const struct request *q, bool flood)
+{
+	struct rf_feed_host *h = rf_feed_host(&w->feed, rf_hash(rf_str_z(w->host)), rf_str_z(w->host));
+	if (!send(w, q, flood))
+		h->refused++;
 }
 
 static void end_tick(struct world *w)
@@ -145,8 +157,9 @@ static void end_tick(struct world *w)
 	for (unsigned i = 0; i < w->feed.count; i++) {
 		struct rf_feed_host *h = &w->feed.hosts[i];
 		h->wanted = rf_detect_wanted(w->d, h->hash);
-		struct rf_detect_counts n = { .requests = h->requests - w->before.requests };
+		struct rf_detect_counts n = { .requests = h->requests - w->before.requests, .refused = h->refused - w->before.refused };
 		w->before.requests = h->requests;
+		w->before.refused = h->refused;
 		rf_detect_count(w->d, h->hash, rf_str_z(h->name), &n);
 		uint8_t registers[RF_HLL];
 		if (rf_feed_ask(&h->addresses, (uint32_t)rf_detect_flood(w->d, h->hash), registers))
@@ -158,6 +171,11 @@ static void end_tick(struct world *w)
 	}
 	rf_detect_tick(w->d, w->now, (int64_t)w->now);
 	w->now += RF_FLOOD_TICK_NS;
+}
+
+static void wanted(struct world *w, const struct request *q, bool flood)
+{
+	send(w, q, flood);
 }
 
 /* Gateways that post measurements, thermostats that ask for their settings, people with browsers. */
@@ -189,7 +207,7 @@ static void ordinary(struct world *w)
 		q.cookie = cookies;
 		snprintf(q.path, sizeof q.path, "/");
 	}
-	send(w, &q, false);
+	(draw(w) % 100 < w->wrong ? send_wrong : wanted)(w, &q, false);
 }
 
 /* The first attack: small requests whose Cookie is fixed, and nothing else odd. */
@@ -314,6 +332,50 @@ static void test_one_source(void **state)
 	assert_non_null(strstr(w->expression, "ip.src in {10.0.0.0}"));
 	assert_int_equal(w->stopped[0], 0);
 	must_compile(w->expression);
+	world_free(w);
+}
+
+/* Passwords are guessed, slower than what would be many requests for this host. */
+static void guess_attack(struct world *w, unsigned sources)
+{
+	struct request q = { .method = "POST", .path = "/login", .names = "host,user-agent,content-type,content-length", .agent = "Mozilla/5.0 (X11)",
+			     .type = "application/x-www-form-urlencoded", .body = "user=admin&pass=", .address = (uint32_t)(draw(w) % sources) };
+	snprintf(q.length, sizeof q.length, "%u", 20 + (unsigned)(draw(w) % 12));
+	send_wrong(w, &q, true);
+}
+
+static void test_refused(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	w->wrong = 2;
+	run(w, 30, 200, 0, NULL, 0);
+	uint64_t began = w->now;
+	run(w, 10, 200, 300, guess_attack, 5000);
+	assert_int_equal(w->starts, 1);
+	assert_true(w->refused);
+	assert_true(w->signature_at - began <= 3 * RF_NS_S);
+	assert_non_null(strstr(w->expression, "/login"));
+	assert_int_equal(w->stopped[0], 0);
+	assert_true(w->stopped[1] * 10 > w->sent[1] * 6);
+	run(w, 60, 200, 0, NULL, 0);
+	assert_int_equal(w->ends, 1);
+	world_free(w);
+}
+
+/* An origin that begins to refuse what is usual is not under attack, and becomes usual itself. */
+static void test_refusing_origin(void **state)
+{
+	(void)state;
+	struct world *w = world(0);
+	w->wrong = 1;
+	run(w, 30, 200, 0, NULL, 0);
+	w->wrong = 90;
+	run(w, 60, 200, 0, NULL, 0);
+	assert_int_equal(w->starts, 0);
+	assert_int_equal(w->signatures, 0);
+	run(w, 10, 200, 300, guess_attack, 5000);
+	assert_int_equal(w->stopped[0], 0);
 	world_free(w);
 }
 
@@ -550,6 +612,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cookie), cmocka_unit_test(test_body), cmocka_unit_test(test_crowd), cmocka_unit_test(test_one_source),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_refusing_origin),
 		cmocka_unit_test(test_many_copies), cmocka_unit_test(test_not_learned), cmocka_unit_test(test_two_at_once),
 		cmocka_unit_test(test_drop), cmocka_unit_test(test_bounds), cmocka_unit_test(test_feed), cmocka_unit_test(test_values),
 		cmocka_unit_test(test_expression), cmocka_unit_test(test_within), cmocka_unit_test(test_sketch),

@@ -54,6 +54,7 @@ struct rf_feed_host {
 	uint64_t hash;
 	char name[RF_FEED_NAME];
 	_Atomic uint64_t requests, bytes_in, bytes_out, status[6]; /* status[0]: no answer */
+	_Atomic uint64_t refused; /* answers of the origin that say that the client is wrong: 4xx */
 	struct rf_feed_addresses addresses;
 	_Atomic uint32_t wanted;  /* the control thread's: samples a tick; 0: a few */
 	uint64_t tick;

@@ -78,5 +78,7 @@ void flood_end(struct rf_http_conn *c, const struct rf_record *r)
 		return;
 	rf_feed_add(&q->fed->bytes_in, r->bytes_in);
 	rf_feed_add(&q->fed->bytes_out, r->bytes_out);
+	if (q->origin_status / 100 == 4)
+		rf_feed_add(&q->fed->refused, 1);
 	rf_feed_add(&q->fed->status[q->status >= 100 && q->status < 600 ? q->status / 100 : 0], 1);
 }
