@@ -1,4 +1,5 @@
 """Floods: the two attacks of 2016 from many addresses beside ordinary traffic; attack reports, and signatures that are dropped."""
+import http.client
 import http.server
 import itertools
 import json
@@ -14,7 +15,7 @@ import pytest
 from client import Client, Gone
 from edge import RELEASE, ROOT, free_port, until
 
-COOKIE, BODY = "cookie.edge.test", "body.edge.test"
+COOKIE, BODY, LOGIN = "cookie.edge.test", "body.edge.test", "login.edge.test"
 LEARN = 5
 pytestmark = pytest.mark.release
 
@@ -30,6 +31,23 @@ class Webhook(http.server.BaseHTTPRequestHandler):
         into.append((self.headers["cf-webhook-auth"], body))
         self.send_response(204 if into is Webhook.posted else 500)
         self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class Passwords(http.server.BaseHTTPRequestHandler):
+    """An origin that lets nobody in, and is well otherwise."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.send_response(401 if self.path == "/login" else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = answer
 
     def log_message(self, *_):
         pass
@@ -93,17 +111,26 @@ class Ordinary(threading.Thread):
 
 
 @pytest.fixture(scope="module")
-def traffic(edge, fast_origin):
-    """Both hosts with ordinary traffic, from before anything is learned to the end."""
+def passwords():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Passwords)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def traffic(edge, fast_origin, passwords):
+    """All hosts with ordinary traffic, from before anything is learned to the end."""
     edge.boot["listeners"].append({"name": "plain", "address": f"127.0.0.1:{(port := free_port())}", "protocol": "http"})
     edge.plain_port = port
     edge.write()
     edge.signal(1)
     edge.wait_log("boot file, certificates, roots, lists and rules are in force")
     device = edge.device("lamp")
-    for host in (COOKIE, BODY):
-        edge.app(host, fast_origin, client_auth="report")
-    threads = {host: [Ordinary(edge, host, device) for _ in range(2)] for host in (COOKIE, BODY)}
+    origins = {COOKIE: fast_origin, BODY: fast_origin, LOGIN: passwords}
+    for host, origin in origins.items():
+        edge.app(host, origin, client_auth="report")
+    threads = {host: [Ordinary(edge, host, device) for _ in range(2)] for host in origins}
     everyone = [t for of_host in threads.values() for t in of_host]
     for t in everyone:
         t.start()
@@ -187,6 +214,36 @@ def test_bodies_that_never_come_from_100000_addresses(edge, traffic):
     assert 60000 < attack["addresses"]["estimate"] < 115000
     assert edge.metric("ringfence_attacks_total", vector="http_flood") == 2
     assert edge.metric("ringfence_flood_samples_total", result="taken") > 1000
+
+
+def test_passwords_that_are_guessed(edge, traffic):
+    """Two hundred a second in all: not many requests, but answers that refuse, which is not usual there."""
+    over, statuses = threading.Event(), []
+
+    def guess(first):
+        form = {"Host": LOGIN, "User-Agent": "Mozilla/5.0", "Content-Type": "application/x-www-form-urlencoded"}
+        while not over.is_set():
+            for last in range(1, 40):
+                c = http.client.HTTPConnection("127.0.0.1", edge.plain_port, 10, source_address=(f"127.70.{first}.{last}", 0))
+                c.request("POST", "/login", f"user=admin&pass={random.randrange(10 ** 6)}", form)
+                statuses.append(c.getresponse().status)
+                c.close()
+                if over.wait(0.02):
+                    break
+    threads = [threading.Thread(target=guess, args=(i,), daemon=True) for i in range(5)]
+    for t in threads:
+        t.start()
+    try:
+        attack = until(lambda: attacks(edge, LOGIN), 10)[0]
+        assert attack["counter"]["name"] == "refused_answers_per_second" and attack["counter"]["value"] > attack["counter"]["threshold"]
+        assert "ip.src" not in attack["signatures"][0]["expression"]
+        until(lambda: statuses[-1] == 403, 5)
+    finally:
+        over.set()
+        for t in threads:
+            t.join()
+    assert 401 in statuses and attack["statuses"].get("4xx"), attack["statuses"]
+    only_welcome(traffic[LOGIN])
 
 
 def test_rules_expire_and_the_attack_ends(edge, traffic):
