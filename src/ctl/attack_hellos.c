@@ -1,4 +1,4 @@
-/* ctl/attack_hellos: floods of TLS handshakes: an attack for each port, and fewer handshakes of one address while it lasts.
+/* ctl/attack_hellos: floods of TLS handshakes and of MQTT CONNECTs: an attack for each port, and fewer of one address while it lasts.
  *
  *   workers' rows of ports: begun less completed ─► shield/hellos ─► START: the bound of the row, an attack ─► END: as configured again
  *
@@ -11,8 +11,20 @@
 #include "records/counters.h"
 #include "shield/hellos.h"
 
+static const struct kind {
+	const char *vector, *counter, *measure;
+	uint32_t bound;           /* of one address, while it lasts */
+	enum rf_counter attacks, refused;
+} kinds[] = {
+	[RF_FEED_HANDSHAKES] = { "tls_handshake_flood", "incomplete_handshakes_per_second", "fewer TLS handshakes of one address at once",
+				 RF_HELLOS_BOUND, RF_C_ATTACKS_TLS, RF_C_LIMIT_HANDSHAKES_ADDRESS },
+	[RF_FEED_CONNECTS] = { "mqtt_connect_flood", "mqtt_connects_per_second", "fewer MQTT connections a second of one address that is no known device's",
+			       RF_CONNECTS_BOUND, RF_C_ATTACKS_MQTT, RF_C_L4_CONNECTS },
+};
+
 struct port {
-	uint32_t port;            /* 0: free */
+	uint32_t key;             /* of rf_feed_port; 0: free */
+	const struct kind *kind;
 	struct rf_hellos hellos;
 	int64_t open;             /* begun less completed, not given to `hellos` yet; below 0: more were completed */
 	uint32_t number;          /* of the attack, for counting addresses */
@@ -33,13 +45,15 @@ struct rf_attack_hellos {
 	struct seen *seen;        /* a row a worker */
 };
 
-static struct port *port_of(struct rf_attack_hellos *h, uint32_t port)
+static struct port *port_of(struct rf_attack_hellos *h, uint32_t key)
 {
 	for (unsigned i = 0; i < RF_FEED_PORTS; i++) {
 		struct port *p = &h->ports[i];
-		if (!p->port)
-			p->port = port;
-		if (p->port == port)
+		if (!p->key) {
+			p->key = key;
+			p->kind = &kinds[key >> 16];
+		}
+		if (p->key == key)
 			return p;
 	}
 	return NULL;
@@ -48,14 +62,14 @@ static struct port *port_of(struct rf_attack_hellos *h, uint32_t port)
 static void take(struct rf_attack_hellos *h, struct rf_feed_port *row, struct seen *seen)
 {
 	uint8_t registers[RF_HLL];
-	uint32_t number = atomic_load_explicit(&row->port, memory_order_acquire);
-	struct port *p = number ? port_of(h, number) : NULL;
+	uint32_t key = atomic_load_explicit(&row->key, memory_order_acquire);
+	struct port *p = key ? port_of(h, key) : NULL;
 	if (!p)
 		return;
 	uint64_t done = atomic_load_explicit(&row->done, memory_order_relaxed), begun = atomic_load_explicit(&row->begun, memory_order_relaxed);
 	p->open += (int64_t)(begun - seen->begun) - (int64_t)(done - seen->done);
 	*seen = (struct seen){ begun, done };
-	atomic_store_explicit(&row->bound, p->attack.measure ? RF_HELLOS_BOUND : 0, memory_order_relaxed);
+	atomic_store_explicit(&row->bound, p->attack.measure ? p->kind->bound : 0, memory_order_relaxed);
 	struct rf_flood *f = p->attack.flood;
 	if (rf_feed_ask(&row->addresses, f ? p->number : 0, registers))
 		for (unsigned i = 0; i < RF_HLL; i++)
@@ -68,16 +82,16 @@ static void begin(struct rf_attack_hellos *h, struct port *p)
 	struct rf_flood *f = calloc(1, sizeof *f);
 	if (!f)
 		return; /* the next tick says no START: it goes unreported, and unbounded, as it would without memory for its bound */
-	snprintf(f->host, sizeof f->host, "port:%u", p->port);
+	snprintf(f->host, sizeof f->host, "port:%u", p->key & 0xffff);
 	f->began_ns = h->c->clock.wall(h->c->clock.ctx);
 	f->usual = p->hellos.was;
 	f->threshold = p->hellos.threshold;
 	f->inaction = acts ? NULL : "floods.mode does not say block";
 	p->number = ++h->number ? h->number : ++h->number;
-	p->refused = rf_counter_sum(RF_C_LIMIT_HANDSHAKES_ADDRESS);
-	p->attack = (struct rf_attack){ .vector = "tls_handshake_flood", .counter = "incomplete_handshakes_per_second", .port = (uint16_t)p->port,
-					.flood = f, .rules = json_array(), .measure = acts ? "fewer TLS handshakes of one address at once" : NULL };
-	rf_count(RF_C_ATTACKS_TLS);
+	p->refused = rf_counter_sum(p->kind->refused);
+	p->attack = (struct rf_attack){ .vector = p->kind->vector, .counter = p->kind->counter, .port = (uint16_t)p->key,
+					.flood = f, .rules = json_array(), .measure = acts ? p->kind->measure : NULL };
+	rf_count(p->kind->attacks);
 }
 
 static void follow(struct port *p)
@@ -86,7 +100,7 @@ static void follow(struct port *p)
 	f->rate = p->hellos.rate;
 	f->peak = p->hellos.peak;
 	f->requests = p->hellos.count;
-	p->attack.stopped = rf_counter_sum(RF_C_LIMIT_HANDSHAKES_ADDRESS) - p->refused;
+	p->attack.stopped = rf_counter_sum(p->kind->refused) - p->refused;
 }
 
 static void finish(struct rf_attack_hellos *h, struct port *p)
@@ -123,7 +137,7 @@ void rf_attack_hellos_tick(struct rf_attack_hellos *h, const struct rf_detect_co
 			take(h, &f->ports[i], &h->seen[w * RF_FEED_PORTS + i]);
 	}
 	for (unsigned i = 0; i < RF_FEED_PORTS; i++)
-		if (h->ports[i].port)
+		if (h->ports[i].key)
 			tick(h, &h->ports[i], conf);
 }
 

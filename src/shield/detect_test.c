@@ -468,8 +468,8 @@ static void test_bounds(void **state)
 	assert_null(rf_feed_slot(&w->feed, h, 1));
 	assert_int_equal(w->feed.lost, 1);
 	for (unsigned i = 0; i < RF_FEED_PORTS; i++)
-		assert_non_null(rf_feed_port(&w->feed, (uint16_t)(1000 + i)));
-	assert_null(rf_feed_port(&w->feed, 999));
+		assert_non_null(rf_feed_port(&w->feed, RF_FEED_HANDSHAKES, (uint16_t)(1000 + i)));
+	assert_null(rf_feed_port(&w->feed, RF_FEED_HANDSHAKES, 999));
 	struct rf_signature g = { .n = 1, .term = { { .trait = RF_TRAIT_COOKIE, .hash = 5 } } };
 	for (unsigned i = 0; i < RF_DETECT_DROPPED; i++)
 		assert_int_equal(rf_detect_drop(w->d, RF_STR("z"), &g), RF_OK);

@@ -162,24 +162,26 @@ void rf_feed_visit(struct rf_feed *f, uint64_t now_ns, const struct rf_ip *src, 
 	rf_feed_give(f);
 }
 
-struct rf_feed_port *rf_feed_port(struct rf_feed *f, uint16_t port)
+struct rf_feed_port *rf_feed_port(struct rf_feed *f, enum rf_feed_kind kind, uint16_t port)
 {
-	for (unsigned i = 0; port && i < RF_FEED_PORTS; i++) {
+	uint32_t key = (uint32_t)kind << 16 | port;
+	for (unsigned i = 0; f && port && i < RF_FEED_PORTS; i++) {
 		struct rf_feed_port *p = &f->ports[i];
-		uint32_t there = atomic_load_explicit(&p->port, memory_order_relaxed);
+		uint32_t there = atomic_load_explicit(&p->key, memory_order_relaxed);
 		if (!there)
-			atomic_store_explicit(&p->port, port, memory_order_release);
-		if (!there || there == port)
+			atomic_store_explicit(&p->key, key, memory_order_release);
+		if (!there || there == key)
 			return p;
 	}
 	return NULL;
 }
 
-uint32_t rf_feed_hello(struct rf_feed_port *p, const struct rf_ip *src)
+void rf_feed_begun(struct rf_feed_port *p, const struct rf_ip *src)
 {
+	if (!p)
+		return;
 	rf_feed_add(&p->begun, 1);
 	count_address(&p->addresses, src);
-	return atomic_load_explicit(&p->bound, memory_order_relaxed);
 }
 
 bool rf_feed_ask(struct rf_feed_addresses *a, uint32_t number, uint8_t ret[RF_HLL])

@@ -22,7 +22,7 @@ enum {
 	RF_FEED_HOSTS = 2048,     /* rows of a worker; a host beyond it is counted in `hosts_lost`, and not watched */
 	RF_FEED_SAMPLES = 512,    /* slots of the ring, a power of two; past it samples are counted in `lost` */
 	RF_FEED_WANTED = 96,      /* samples a tick of a host where something is up */
-	RF_FEED_PORTS = 32,       /* listeners with TLS; those beyond it are not watched */
+	RF_FEED_PORTS = 32,       /* rows of ports; those beyond it are not watched */
 	RF_FEED_NAME = 256,
 	RF_SAMPLE_TEXT = 768,
 	RF_SAMPLE_DEVICE = 33,
@@ -61,12 +61,17 @@ struct rf_feed_host {
 	uint32_t in_tick, taken, interval, left;
 };
 
-/* TLS handshakes on one port. */
+enum rf_feed_kind {
+	RF_FEED_HANDSHAKES,       /* of TLS; one that is completed is done */
+	RF_FEED_CONNECTS,         /* of MQTT; none is done */
+};
+
+/* What begins on one port, of one kind. */
 struct rf_feed_port {
-	_Atomic uint32_t port;    /* 0: free; set last */
-	_Atomic uint64_t begun, done; /* done: completed; the others are under way, or have failed */
+	_Atomic uint32_t key;     /* kind << 16 | port; 0: free; set last */
+	_Atomic uint64_t begun, done; /* the others are under way, or have failed */
 	struct rf_feed_addresses addresses;
-	_Atomic uint32_t bound;   /* the control thread's: handshakes of one address at once; 0: as configured */
+	_Atomic uint32_t bound;   /* the control thread's, of one address: handshakes at once, CONNECTs a second; 0: as configured */
 };
 
 struct rf_feed {
@@ -96,10 +101,14 @@ struct rf_sample *rf_feed_slot(struct rf_feed *f, const struct rf_feed_host *h, 
 void rf_feed_give(struct rf_feed *f);
 /* A device, known by a verified certificate, has come to a port: one of so many becomes a sample of no host (0) and no pieces. */
 void rf_feed_visit(struct rf_feed *f, uint64_t now_ns, const struct rf_ip *src, const char *device);
-/* The row of a port; NULL: there is no room. */
-struct rf_feed_port *rf_feed_port(struct rf_feed *f, uint16_t port);
-/* A handshake begins there. Returns how many of one address there may be at once, as the control thread wants it; 0: as configured. */
-uint32_t rf_feed_hello(struct rf_feed_port *p, const struct rf_ip *src);
+/* The row of a port; NULL: there is no room, or no `f`. */
+struct rf_feed_port *rf_feed_port(struct rf_feed *f, enum rf_feed_kind kind, uint16_t port);
+/* One more begins there; harmless for NULL. */
+void rf_feed_begun(struct rf_feed_port *p, const struct rf_ip *src);
+static inline uint32_t rf_feed_bound(struct rf_feed_port *p)
+{
+	return p ? atomic_load_explicit(&p->bound, memory_order_relaxed) : 0;
+}
 
 static inline void rf_feed_add(_Atomic uint64_t *to, uint64_t n)
 {

@@ -50,6 +50,12 @@ static void welcome(struct rf_client *c)
 
 /* --- TLS --- */
 
+/* Where its handshake is counted: at the port it came to, of all that one socket stands for. */
+static struct rf_feed_port *fed_port(const struct rf_client *c)
+{
+	return rf_feed_port(c->front->feed, RF_FEED_HANDSHAKES, c->listener->any ? c->dst_port : c->listener->port);
+}
+
 static void handshake(struct rf_client *c)
 {
 	int r = rf_stream_handshake(&c->stream);
@@ -64,7 +70,7 @@ static void handshake(struct rf_client *c)
 	const struct rf_tls_info *info = rf_tls_info(&c->stream);
 	rf_count(info->resumed ? RF_C_HS_RESUMED : RF_C_HS_FULL);
 	rf_observe(RF_H_HANDSHAKE, info->handshake_ns);
-	struct rf_feed_port *p = c->front->feed ? rf_feed_port(c->front->feed, c->listener->port) : NULL;
+	struct rf_feed_port *p = fed_port(c);
 	if (p)
 		rf_feed_add(&p->done, 1);
 	c->handshaken = true;
@@ -159,9 +165,9 @@ static int tally(struct rf_client *c, struct rf_tally *t, uint32_t most, struct 
 /* Handshakes of one address at once: as configured, or fewer while there is a flood of them. */
 static uint32_t most_hellos(const struct rf_client *c)
 {
-	const struct rf_front *f = c->front;
-	struct rf_feed_port *p = f->feed ? rf_feed_port(f->feed, c->listener->port) : NULL;
-	uint32_t most = f->conf.handshakes_per_address, fewer = p ? rf_feed_hello(p, &c->src) : 0;
+	struct rf_feed_port *p = fed_port(c);
+	rf_feed_begun(p, &c->src);
+	uint32_t most = c->front->conf.handshakes_per_address, fewer = rf_feed_bound(p);
 	return fewer && (!most || fewer < most) ? fewer : most;
 }
 

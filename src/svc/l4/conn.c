@@ -112,6 +112,7 @@ static enum step step_relay(struct conn *n)
 			return l4_broken(n, both[i], r);
 	}
 	l4_times_moved(n);
+	l4_mqtt_see(n);
 	if (n->up.done && n->down.done)
 		return l4_over(n, L4_NORMAL, NULL);
 	if (dead(&n->up, &n->down))
@@ -274,6 +275,10 @@ static void welcome(struct rf_client *c)
 		rf_client_refuse(c, attacks, NULL);
 		return;
 	}
+	if (l4_mqtt_crowded(n)) {
+		rf_client_refuse(c, RF_REASON_CONNECTIONS, "too many MQTT connections a second of one address, in a flood of them");
+		return;
+	}
 	bool wants = rf_client_wants_first(c);
 	if (!wants && rf_client_judge(c, (struct rf_str){ 0 })) {
 		rf_client_end(c, NULL);
@@ -370,5 +375,6 @@ void rf_l4_free(struct rf_l4 *l)
 	RF_LIST_EACH(node, &l->conns)
 		rf_client_end(&RF_CONTAINER(node, struct conn, all)->client, "the edge has stopped");
 	tubes_fini(&l->tubes);
+	rf_rate_table_fini(&l->connects);
 	free(l);
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "base/buf.h"
+#include "net/rate.h"
 #include "svc/l4/l4.h"
 #include "svc/l4/relay.h"
 #include "svc/l4/status.h"
@@ -22,6 +23,7 @@ struct rf_l4 {
 	struct rf_pool *pool;
 	struct rf_l4_conf conf;
 	struct tubes tubes;
+	struct rf_rate_table connects;   /* of MQTT, by address, while there is a flood of them; entries NULL: there was none */
 	struct rf_node conns;
 };
 
@@ -40,6 +42,7 @@ struct conn {
 	bool paused;                     /* the client sends no more first bytes for now */
 	bool opened;                     /* to an origin, and recorded so */
 	bool named;                      /* `text` says to which */
+	bool connected;                  /* its MQTT CONNECT is counted */
 	bool up_last;                    /* the last bytes went to the origin */
 	bool ended;                      /* `status` says how */
 	enum l4_status status;
@@ -65,6 +68,12 @@ enum step l4_over(struct conn *n, enum l4_status status, const char *why);
 enum step l4_refused(struct conn *n, enum rf_reason reason, const char *words);
 /* The end of one side by an error is a reset for the other. */
 enum step l4_broken(struct conn *n, const struct relay *d, int error);
+
+/* mqtt.c */
+/* Does an address that is no known device's connect too often, while there is a flood of CONNECTs to the port? */
+bool l4_mqtt_crowded(struct conn *n);
+/* Count its CONNECT, once it was seen. */
+void l4_mqtt_see(struct conn *n);
 
 /* origin.c */
 enum step l4_step_origin(struct conn *n);
