@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include "ctl/build.h"
 #include "ctl/doc.h"
+#include "ctl/private.h"
+#include "ctl/rule_cost.h"
 #include "records/counters.h"
 
 enum { PATCHES_MAX = 20000 };
@@ -22,6 +24,7 @@ struct making {
 	size_t old_count, at;     /* where the next row is likely to be: both are in order of creation */
 	struct rf_built_patch *v;
 	size_t n, cap;
+	struct rf_rule_costs costs;
 	struct rf_err *e;
 };
 
@@ -60,12 +63,21 @@ static void watch_of(const json_t *doc, const char *id, struct rf_watch_spec *to
 					   .window_s = (uint32_t)doc_int(halt, "window_s", 60) };
 }
 
+static void put_rules(struct rf_built_patch *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		rf_rule_put(p->rules[i]);
+	p->count = 0;
+}
+
 static int compile(struct making *m, const struct rf_raw_object *o, struct rf_built_patch *to)
 {
 	json_error_t why;
 	json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, &why);
 	if (!doc)
 		return rf_fail(m->e, RF_E_DISK, "the document of patch %s is damaged (%s); restore a backup", o->id, why.text);
+	const struct rf_clock *clock = &m->c->clock;
+	uint64_t began = clock->mono(clock->ctx);
 	m->e->pointer[0] = '\0';
 	watch_of(doc, o->id, &to->watch);
 	int rc = rf_patch_check(&m->env, doc, m->e);
@@ -77,6 +89,8 @@ static int compile(struct making *m, const struct rf_raw_object *o, struct rf_bu
 	rf_count_n(RF_C_RULES_COMPILED, to->count);
 	if (rc != RF_OK)
 		below(m->e, o->id);
+	else if ((rc = rf_rule_cost(&m->costs, o->id, rf_str_z(o->name), clock->mono(clock->ctx) - began, m->e)) != RF_OK)
+		put_rules(to);
 	for (size_t i = 0; rc == RF_OK && i < to->count; i++)
 		to->rules[i]->order = (int64_t)(m->n * RF_PATCH_RULES + i);
 	return rc;
@@ -125,6 +139,8 @@ static int sets_of(struct making *m, struct rf_ruleset *ret[RF_PHASE_COUNT])
 			rc = no_memory(m->e);
 		if (rc == RF_OK && count && rf_ruleset_index(ret[phase], NULL, false) != RF_OK)
 			rc = no_memory(m->e);
+		if (rc == RF_OK && count && m->costs.bound)
+			rc = rf_rule_cost_memory(ret[phase], m->costs.where, m->c->boot->limits_rules_memory, m->e);
 	}
 	free(rules);
 	return rc;
@@ -133,16 +149,17 @@ static int sets_of(struct making *m, struct rf_ruleset *ret[RF_PHASE_COUNT])
 static void put_all(struct rf_built_patch *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < v[i].count; k++)
-			rf_rule_put(v[i].rules[k]);
+		put_rules(&v[i]);
 	free(v);
 }
 
 int rf_build_patches(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_err *e)
 {
 	struct rf_store_query every = { 0 };
-	struct making m = { .c = c, .env = { p->lists, rf_build_have(c) }, .afresh = afresh, .old = p->patches,
-			    .old_count = p->patch_count, .e = e };
+	bool change = c->priv->touched_count && !afresh;
+	struct making m = { .c = c, .env = { .lists = p->lists, .have = rf_build_have(c) }, .afresh = afresh, .old = p->patches,
+			    .old_count = p->patch_count, .e = e,
+			    .costs = { .where = "/patches", .bound = change ? c->boot->limits_rules_compile_time : 0 } };
 	struct rf_ruleset *sets[RF_PHASE_COUNT] = { NULL };
 	int rc = rf_store_scan(c->store, RF_KIND_PATCH, &every, each, &m, e);
 	if (rc == RF_OK)

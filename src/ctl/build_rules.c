@@ -13,14 +13,10 @@
 #include "ctl/build.h"
 #include "ctl/doc.h"
 #include "ctl/private.h"
+#include "ctl/rule_cost.h"
 #include "records/counters.h"
 
 enum { EACH_MAX = 1024 }; /* rules of a change that are brought in one by one; beyond it, all are compared */
-
-struct cost {
-	char id[RF_ID_LEN + 1];
-	uint64_t took;
-};
 
 struct making {
 	struct rf_ctl *c;
@@ -28,8 +24,8 @@ struct making {
 	struct rf_rule_env env;
 	bool afresh;
 	struct rf_parts *made;
-	uint64_t took;            /* nanoseconds of compiling so far */
-	struct cost costly[RF_COSTLY]; /* that took the most of it, the most first */
+	bool change;              /* and no start: bounds hold */
+	struct rf_rule_costs costs;
 	struct rf_err *e;
 };
 
@@ -38,52 +34,9 @@ static int no_memory(struct rf_err *e)
 	return rf_fail(e, RF_E_NOMEM, "no memory for rules");
 }
 
-static void remember(struct making *m, const char *id, uint64_t took)
-{
-	unsigned at = RF_COSTLY;
-	for (; at > 0 && m->costly[at - 1].took < took; at--)
-		if (at < RF_COSTLY)
-			m->costly[at] = m->costly[at - 1];
-	if (at == RF_COSTLY)
-		return;
-	m->costly[at].took = took;
-	snprintf(m->costly[at].id, sizeof m->costly[at].id, "%s", id);
-}
-
-/* Whether the change stays within its time. */
-static int in_time(struct making *m, const char *id, uint64_t took)
-{
-	uint64_t bound = m->c->boot->limits_rules_compile_time;
-	char at[64];
-	RF_BUF_AUTO who = { 0 };
-	m->took += took;
-	remember(m, id, took);
-	if (m->took <= bound)
-		return RF_OK;
-	rf_count(RF_C_LIMIT_RULES_COMPILE);
-	for (unsigned i = 0; i < RF_COSTLY && m->costly[i].id[0]; i++)
-		rf_buf_printf(&who, "%s%s (%.1f ms)", i ? ", " : "", m->costly[i].id, (double)m->costly[i].took / 1e6);
-	snprintf(at, sizeof at, "/rules/%s/expression", m->costly[0].id);
-	return rf_fail_ptr(m->e, RF_E_TOO_LARGE, at, "the rules take longer to compile than limits.rules_compile_time (%.0f ms); "
-			   "the costliest are %s", (double)bound / 1e6, rf_buf_z(&who));
-}
-
-/* Whether a ruleset stays within its memory. */
 static int in_memory(struct making *m, const struct rf_ruleset *s)
 {
-	size_t bytes = s->bytes + rf_ruleset_index_bytes(s);
-	const struct rf_rule *costly[RF_COSTLY];
-	char at[64];
-	RF_BUF_AUTO who = { 0 };
-	if (bytes <= m->c->boot->limits_rules_memory)
-		return RF_OK;
-	rf_count(RF_C_LIMIT_RULES_MEMORY);
-	unsigned n = rf_ruleset_costly(s, costly);
-	for (unsigned i = 0; i < n; i++)
-		rf_buf_printf(&who, "%s%.*s (%zu KB)", i ? ", " : "", RF_ARG(costly[i]->id), (costly[i]->bytes + 1023) / 1024);
-	snprintf(at, sizeof at, "/rules/%.*s/expression", n ? (int)costly[0]->id.n : 0, n ? costly[0]->id.p : "");
-	return rf_fail_ptr(m->e, RF_E_TOO_LARGE, at, "the rules take %zu KB, more than limits.rules_memory (%zu KB); the costliest are %s",
-			   bytes / 1024, (size_t)m->c->boot->limits_rules_memory / 1024, rf_buf_z(&who));
+	return rf_rule_cost_memory(s, "/rules", m->change ? m->c->boot->limits_rules_memory : 0, m->e);
 }
 
 /* Row to rule. */
@@ -97,7 +50,7 @@ static int compile(struct making *m, enum rf_phase phase, const char *id, const 
 		return rc;
 	rf_count(RF_C_RULES_COMPILED);
 	(*ret)->order = place;
-	rc = in_time(m, id, (*ret)->took);
+	rc = rf_rule_cost(&m->costs, id, rf_rule_label(*ret), (*ret)->took, m->e);
 	if (rc != RF_OK) {
 		rf_rule_put(*ret);
 		*ret = NULL;
@@ -375,8 +328,9 @@ int rf_build_rules(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_
 {
 	struct rf_ctl_private *own = c->priv;
 	struct making m = { .c = c, .index = &own->rules, .env = { .lists = p->lists, .have = rf_build_have(c), .clock = &c->clock }, .afresh = afresh,
-			    .made = p, .e = e };
+			    .change = own->touched_count && !afresh, .made = p, .e = e };
 	size_t rules = touched(own, RF_KIND_RULE);
+	m.costs = (struct rf_rule_costs){ .where = "/rules", .bound = m.change ? c->boot->limits_rules_compile_time : 0 };
 	bool some = rules + touched(own, RF_KIND_RULESET) > 0 && rules <= EACH_MAX && !afresh;
 	rf_rule_index_drop(&own->rules);
 	return some ? build_touched(&m) : build_all(&m);

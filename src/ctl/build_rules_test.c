@@ -41,6 +41,7 @@ static void refused(const char *words, const char *id)
 	assert_int_equal(rc, RF_E_TOO_LARGE);
 	assert_non_null(strstr(w.e.text, words));
 	assert_non_null(strstr(w.e.text, id)); /* the costly rule is named */
+	assert_non_null(strstr(w.e.text, "(\"http.host "));
 	assert_non_null(strstr(w.e.pointer, "/rules/"));
 	assert_int_equal(in_force(), 1);       /* and the old state stays */
 }
@@ -97,6 +98,78 @@ static void too_long_a_compilation_is_refused(void **state)
 	world_close();
 }
 
+/* Rules that came one by one take longer together than one change may: they are in force again all the same. */
+static void a_start_is_no_change(void **state)
+{
+	(void)state;
+	char id[33];
+	open_with("limits:\n  rules_compile_time: 10ms\n");
+	w.ctl.clock.mono = slow_clock;
+	for (unsigned i = 0; i < 5; i++) {
+		GOOD(rf_ctl_begin(&w.ctl, "test", &w.e));
+		put_rule("http.host eq \"a\"", 1 + i, id);
+		GOOD(rf_ctl_commit(&w.ctl, false, &w.e));
+	}
+	rf_loop_turn(w.ctl.loop, 0);
+	rf_ctl_fini(&w.ctl);
+	GOOD(rf_ctl_init(&w.ctl, -1, NULL, &w.e));
+	assert_int_equal(in_force(), 5);
+	world_close();
+}
+
+static uint64_t still_clock(void *ctx)
+{
+	(void)ctx;
+	return 1;
+}
+
+static void put_patch(const char *name, const char *expression, char id[33])
+{
+	RF_OBJECT_AUTO o = { 0 };
+	snprintf(o.parent, sizeof o.parent, "%s", w.ctl.account_id);
+	snprintf(o.name, sizeof o.name, "%s", name);
+	o.doc = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", name, "phase", "http_request", "expression", expression, "action", "block",
+			  "state", "report");
+	GOOD(rf_store_put(w.ctl.store, RF_KIND_PATCH, &o, 0, &w.e));
+	GOOD(rf_ctl_touch(&w.ctl, RF_KIND_PATCH, o.id, &w.e));
+	memcpy(id, o.id, sizeof o.id);
+}
+
+static void patches_have_bounds_too(void **state)
+{
+	(void)state;
+	static char text[60000];
+	char id[33], small[33];
+	open_with("limits:\n  rules_compile_time: 10ms\n  rules_memory: 1MB\n");
+	w.ctl.clock.mono = slow_clock;
+	GOOD(rf_ctl_begin(&w.ctl, "test", &w.e));
+	put_patch("a", "http.host eq \"a\"", id);
+	GOOD(rf_ctl_commit(&w.ctl, false, &w.e));
+	GOOD(rf_ctl_begin(&w.ctl, "test", &w.e));
+	put_patch("b", "http.host eq \"b\"", id);
+	put_patch("c", "http.host eq \"c\"", small);
+	assert_int_equal(rf_ctl_commit(&w.ctl, false, &w.e), RF_E_TOO_LARGE);
+	assert_non_null(strstr(w.e.text, "limits.rules_compile_time"));
+	assert_non_null(strstr(w.e.text, id));
+	assert_non_null(strstr(w.e.text, "(\"b\", "));
+	assert_non_null(strstr(w.e.pointer, "/patches/"));
+	w.ctl.clock.mono = still_clock;
+	GOOD(rf_ctl_begin(&w.ctl, "test", &w.e));
+	put_patch("d", long_list(text, sizeof text), id);
+	for (unsigned i = 0; i < 8; i++) {
+		char name[8];
+		snprintf(name, sizeof name, "d%u", i);
+		put_patch(name, long_list(text, sizeof text - 8000 - i * 4000), small);
+	}
+	assert_int_equal(rf_ctl_commit(&w.ctl, false, &w.e), RF_E_TOO_LARGE);
+	assert_non_null(strstr(w.e.text, "limits.rules_memory"));
+	assert_non_null(strstr(w.e.text, id));
+	GOOD(rf_ctl_begin(&w.ctl, "test", &w.e));
+	put_patch("e", "http.host eq \"e\"", id);
+	GOOD(rf_ctl_commit(&w.ctl, false, &w.e));
+	world_close();
+}
+
 static const struct rf_index *index_now(void)
 {
 	return rf_snap_now()->policy.phase[RF_PHASE_HTTP_REQUEST]->sets[0]->index;
@@ -148,6 +221,7 @@ static void merges_in_the_background(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(too_much_memory_is_refused),
-		cmocka_unit_test(too_long_a_compilation_is_refused), cmocka_unit_test(merges_in_the_background) };
+		cmocka_unit_test(too_long_a_compilation_is_refused),
+		cmocka_unit_test(a_start_is_no_change), cmocka_unit_test(patches_have_bounds_too), cmocka_unit_test(merges_in_the_background) };
 	return cmocka_run_group_tests_name("ctl-rules", tests, NULL, NULL);
 }
