@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "api/admit.h"
+#include "api/applies.h"
 #include "api/bulk.h"
 #include "api/call.h"
 #include "base/enc.h"
@@ -220,6 +221,8 @@ static int run(struct rf_api_call *c)
 	int rc = admit(c);
 	if (rc == RF_OK)
 		rc = read_conditions(c);
+	if (rc == RF_OK)
+		rc = rf_applies_admit(c);
 	if (rc == RF_OK)
 		rc = read_body(c);
 	return rc == RF_OK ? c->route->handler(c) : rc;

@@ -65,6 +65,17 @@ struct rf_api_hooks {
 	const struct rf_api_pack_hooks *packs;
 	const struct rf_api_attack_hooks *attacks;
 	const struct rf_api_packet_hooks *packets;
+	const struct rf_api_apply_hooks *applies;
+};
+
+/* Changes that wait to be confirmed (ctl/applies). */
+struct rf_api_apply_hooks {
+	int (*watch)(void *ctx, struct rf_err *e);
+	int (*keep)(void *ctx, const char *actor, unsigned seconds, char id[33], struct rf_err *e);
+	void (*look)(void *ctx);
+	/* The id of the one that waits, or NULL. */
+	const char *(*pending)(void *ctx, int64_t *ret_left_s, const char **ret_error);
+	int (*end)(void *ctx, const char *id, bool confirm, const char *actor, struct rf_err *e);
 };
 
 /* What the running edge says of attacks (ctl/attacks). */

@@ -3,11 +3,13 @@
  * The way of a batch: one transaction is opened -> each part goes the way of a request of its own, from its route and scope to its
  * handler, but begins and commits nothing -> one commit builds, checks and publishes it all. What fails names its part.
  *
+ * With "confirm" the changes wait to be confirmed (api/applies).
+ *
  * A part may be named ("as"); "~NAME~" in a later part's path, or as a whole text in its body, stands for the id that it gave.
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include "api/call.h"
+#include "api/applies.h"
 
 struct batch {
 	struct rf_api_call *c;
@@ -113,25 +115,39 @@ static int as_read(struct rf_api_call *c)
 	return RF_OK;
 }
 
+/* All parts, and what they replace kept where it may have to come back. */
+static int run_all(struct batch *b, unsigned confirm, char apply[33])
+{
+	struct rf_api_call *c = b->c;
+	size_t i;
+	json_t *op;
+	int rc = rf_api_begin(c);
+	if (rc == RF_OK && confirm)
+		rc = rf_applies_before(c);
+	json_array_foreach(json_object_get(c->body, "operations"), i, op)
+		if (rc == RF_OK)
+			rc = run(b, i, op);
+	if (rc == RF_OK && confirm)
+		rc = rf_applies_after(c, confirm, apply);
+	return rc == RF_OK ? rf_api_commit(c) : rc;
+}
+
 int rf_api_batch_run(struct rf_api_call *c)
 {
 	struct batch b = { c, json_object(), json_array() };
-	size_t i;
-	json_t *op;
+	unsigned confirm = (unsigned)json_integer_value(json_object_get(c->body, "confirm"));
+	char apply[33] = "";
 	int rc = as_read(c);
 	if (rc == RF_OK)
-		rc = rf_api_begin(c);
-	json_array_foreach(json_object_get(c->body, "operations"), i, op)
-		if (rc == RF_OK)
-			rc = run(&b, i, op);
-	if (rc == RF_OK)
-		rc = rf_api_commit(c);
+		rc = run_all(&b, c->dry_run ? 0 : confirm, apply);
 	json_decref(b.ids);
 	if (rc != RF_OK) {
 		json_decref(b.results);
 		return rc;
 	}
-	return rf_api_result(c, json_pack("{s:o, s:I}", "results", b.results, "revision", (json_int_t)rf_store_revision(c->store)), 0);
+	json_t *made = apply[0] ? rf_applies_made(c, apply) : NULL;
+	return rf_api_result(c, json_pack("{s:o, s:I, s:o*}", "results", b.results, "revision", (json_int_t)rf_store_revision(c->store), "apply",
+					  made), 0);
 }
 
 int rf_api_batch_get(struct rf_api_call *c)

@@ -411,5 +411,6 @@ struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e)
 				      .records = records, .unknown = unknown, .explain = explain, .record = record,
 				      .explain_past = explain_past, .shield = shield,
 				      .rules_test = rules_test, .rules_lint = rules_lint, .patches = &rf_api_edge_patches,
-				      .packs = &rf_api_edge_packs, .attacks = &rf_api_edge_attacks, .packets = &rf_api_edge_packets };
+				      .packs = &rf_api_edge_packs, .attacks = &rf_api_edge_attacks, .packets = &rf_api_edge_packets,
+				      .applies = &rf_api_edge_applies };
 }

@@ -16,6 +16,7 @@ struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e);
 
 extern const struct rf_api_pack_hooks rf_api_edge_packs;     /* ctx: struct rf_api_edge */
 extern const struct rf_api_attack_hooks rf_api_edge_attacks; /* ctx: struct rf_api_edge */
+extern const struct rf_api_apply_hooks rf_api_edge_applies; /* ctx: struct rf_api_edge */
 extern const struct rf_api_packet_hooks rf_api_edge_packets; /* ctx: struct rf_api_edge */
 void rf_api_edge_packet_metrics(const struct rf_ctl *c, struct rf_buf *to);
 extern const struct rf_api_patch_hooks rf_api_edge_patches; /* ctx: struct rf_api_edge */

@@ -156,6 +156,7 @@ static const struct step {
 	{ "api", api_up, api_down },
 	{ "samples", samples_up, samples_down },
 	{ "local", local_up, local_down },         { "patches", patches_up, patches_down },
+	{ "applies", applies_up, applies_down },
 	{ "alerts", alerts_up, alerts_down },      { "attacks", attacks_up, attacks_down },
 	{ "port sockets", gate_up, gate_down },    { "workers", workers_up, workers_down },
 	{ "listeners", listeners_up, NULL },

@@ -89,6 +89,8 @@ int listen_all(struct engine *g, struct rf_err *e);
 void captures_down(struct engine *g); /* also when draining begins: who takes over reads the frames */
 int samples_up(struct engine *g, struct rf_err *e);
 void samples_down(struct engine *g);
+int applies_up(struct engine *g, struct rf_err *e);
+void applies_down(struct engine *g);
 int patches_up(struct engine *g, struct rf_err *e);
 void patches_down(struct engine *g);
 int alerts_up(struct engine *g, struct rf_err *e);

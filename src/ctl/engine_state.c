@@ -3,6 +3,7 @@
 #include <sys/random.h>
 #include <urcu-qsbr.h>
 #include "base/hash.h"
+#include "ctl/applies.h"
 #include "ctl/captures.h"
 #include "ctl/engine_in.h"
 #include "ctl/plan.h"
@@ -189,7 +190,8 @@ void plan_down(struct engine *g)
 
 int control_up(struct engine *g, struct rf_err *e)
 {
-	return rf_ctl_init(&g->ctl, g->monitor_fd, g->plan, e);
+	int rc = rf_applies_overdue(g->ctl.store, &g->ctl.clock, e);
+	return rc != RF_OK ? rc : rf_ctl_init(&g->ctl, g->monitor_fd, g->plan, e);
 }
 
 void control_down(struct engine *g)

@@ -1,5 +1,6 @@
 /* ctl/engine_work: samples, patches, attacks, alerts, lists of revocation, merges, packs: what goes on beside. */
 #include "ctl/alerts.h"
+#include "ctl/applies.h"
 #include "ctl/attacks.h"
 #include "ctl/captures.h"
 #include "ctl/crl.h"
@@ -40,6 +41,20 @@ void patches_down(struct engine *g)
 	g->ctl.priv->patches = NULL;
 	rf_replays_free(g->ctl.priv->replays);
 	g->ctl.priv->replays = NULL;
+}
+
+int applies_up(struct engine *g, struct rf_err *e)
+{
+	struct rf_ring *own = rf_writer_ring(g->writer, rf_boot_workers(g->ctl.boot));
+	return rf_applies_start(&g->ctl, own, &g->ctl.priv->applies, e);
+}
+
+void applies_down(struct engine *g)
+{
+	if (!g->ctl.priv)
+		return;
+	rf_applies_stop(g->ctl.priv->applies);
+	g->ctl.priv->applies = NULL;
 }
 
 void captures_down(struct engine *g)

@@ -23,7 +23,7 @@ static const char *const sql[ENTRY_OPS] = {
 	[ENTRY_DELETE] = "DELETE FROM list_entries WHERE number = ?1 AND key = ?2 RETURNING value",
 	[ENTRY_AFTER] = "SELECT key, value, comment, more, created, modified FROM list_entries WHERE number = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
 	[ENTRY_BEFORE] = "SELECT key, value, comment, more, created, modified FROM list_entries WHERE number = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3",
-	[ENTRY_ORPHAN] = "SELECT number FROM list_numbers WHERE list IS NULL LIMIT 1",
+	[ENTRY_ORPHAN] = "SELECT number FROM list_numbers WHERE list IS NULL AND number NOT IN (SELECT number FROM undo_lists) LIMIT 1",
 	[ENTRY_SWEEP] = "DELETE FROM list_entries WHERE number = ?1 AND key IN (SELECT key FROM list_entries WHERE number = ?1 ORDER BY key LIMIT ?2)",
 	[ENTRY_NUMBER_DEL] = "DELETE FROM list_numbers WHERE number = ?1",
 };

@@ -12,6 +12,7 @@ struct touch {
 };
 
 struct rf_access;
+struct rf_applies;
 struct rf_alerts;
 struct rf_attacks;
 struct rf_captures;
@@ -38,6 +39,7 @@ struct rf_ctl_private {
 	struct rf_replays *replays; /* NULL until they can run */
 	struct rf_geo *geo;         /* databases of addresses; NULL before the first load */
 	struct rf_tokens *tokens;   /* NULL: none */
+	struct rf_applies *applies; /* NULL until the engine runs */
 	struct rf_patches *patches; /* NULL until they are watched */
 	struct rf_alerts *alerts;   /* NULL until they can be posted */
 	struct rf_attacks *attacks; /* NULL until floods are looked for */

@@ -119,7 +119,7 @@ static int make_tables(struct rf_store *s, struct rf_err *e)
 	for (enum rf_kind k = 0; k < RF_KIND_COUNT; k++)
 		if (!rf_store_placed(k))
 			table_sql(&sql, &rf_store_kinds[k]);
-	rf_buf_printf(&sql, "%s%s", rf_store_list_sql, rf_store_books_sql);
+	rf_buf_printf(&sql, "%s%s%s", rf_store_list_sql, rf_store_books_sql, rf_store_undo_sql);
 	if (sql.bad)
 		return rf_fail(e, RF_E_NOMEM, "could not build the schema: memory is exhausted");
 	return run(s, rf_buf_z(&sql), "create the tables", e);
@@ -306,6 +306,7 @@ int rf_store_commit(struct rf_store *s, struct rf_err *e)
 	}
 	rf_books_settle(s);
 	s->open_tx = false;
+	rf_store_unwatch(s);
 	s->committed = s->revision;
 	return RF_OK;
 }
@@ -314,6 +315,7 @@ void rf_store_rollback(struct rf_store *s)
 {
 	if (!s->open_tx)
 		return;
+	rf_store_unwatch(s);
 	if (!sqlite3_get_autocommit(s->db))
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	rf_books_undo(s);

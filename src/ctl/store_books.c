@@ -449,6 +449,16 @@ int rf_books_follow(struct rf_store *s, struct rf_err *e)
 	return rc;
 }
 
+int rf_books_reread(struct rf_store *s, const char *parent, uint64_t last, struct rf_err *e)
+{
+	struct book *b = loaded(s, parent);
+	if (s->page_next && s->page_next <= last)
+		s->page_next = last + 1;
+	int rc = b ? swap_book(s, b, NULL, e) : RF_OK;
+	s->books_all = false;
+	return rc;
+}
+
 /* --- the end of a transaction --- */
 
 static int del_page(struct rf_store *s, uint64_t number, struct rf_err *e)

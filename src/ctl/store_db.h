@@ -50,6 +50,7 @@ struct rf_store {
 	sqlite3_stmt *page[PAGE_OPS];
 	struct book_edit *book_edits; /* steps of the open transaction */
 	size_t book_edit_count, book_edit_cap;
+	struct sqlite3_session *watch; /* of a transaction that is kept to be taken back; else NULL */
 };
 
 struct store_kind {
@@ -57,13 +58,17 @@ struct store_kind {
 	enum rf_kind parent;   /* RF_KIND_COUNT: none */
 	enum { UNIQUE_ANY, UNIQUE_PARENT, UNIQUE_GLOBAL, UNIQUE_PLACED } unique;
 };
-extern const char rf_store_list_sql[], rf_store_books_sql[];
+extern const char rf_store_list_sql[], rf_store_books_sql[], rf_store_undo_sql[];
 extern const struct store_kind rf_store_kinds[RF_KIND_COUNT];
 
 /* SQLite's last error as ours; `doing` is a phrase such as "read devices". */
 int rf_store_failed(struct rf_store *s, int rc, const char *doing, struct rf_err *e);
 /* The cached statement, reset and unbound; NULL and *e on failure. */
 sqlite3_stmt *rf_store_cached(struct rf_store *s, enum rf_kind k, enum store_op op, struct rf_err *e);
+/* A line of audit about an object that was written: revision 0: it was not there, or is no more. */
+int rf_store_audited(struct rf_store *s, enum rf_kind k, const char *id, uint64_t old, uint64_t new, struct rf_err *e);
+/* undo.c: note no more of the transaction; harmless where nothing is noted. */
+void rf_store_unwatch(struct rf_store *s);
 /* RF_OK inside a transaction that can still be committed. */
 int rf_store_writable(struct rf_store *s, struct rf_err *e);
 /* entries.c: before a commit, write the size of the list at hand; after a rollback or before a transaction, forget it. */
@@ -90,6 +95,8 @@ int rf_books_del(struct rf_store *s, const char *id, struct rf_err *e);
 int rf_books_move(struct rf_store *s, const char *id, int64_t place, struct rf_err *e);
 /* Parents may have been deleted, and their children with them. */
 int rf_books_follow(struct rf_store *s, struct rf_err *e);
+/* The pages of a parent have been written otherwise, up to page `last`: its children are read again. */
+int rf_books_reread(struct rf_store *s, const char *parent, uint64_t last, struct rf_err *e);
 /* Before a commit: pages that changed into the file; after it: they are there; or all as before the transaction. */
 int rf_books_flush(struct rf_store *s, struct rf_err *e);
 void rf_books_settle(struct rf_store *s);

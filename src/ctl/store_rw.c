@@ -249,7 +249,7 @@ int rf_store_writable(struct rf_store *s, struct rf_err *e)
 	return RF_OK;
 }
 
-static int audit(struct rf_store *s, enum rf_kind k, const char *id, uint64_t old, uint64_t new, struct rf_err *e)
+int rf_store_audited(struct rf_store *s, enum rf_kind k, const char *id, uint64_t old, uint64_t new, struct rf_err *e)
 {
 	if (k == RF_KIND_RULE)
 		return RF_OK;
@@ -365,7 +365,7 @@ int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64
 		rc = write_row(s, k, old ? OP_UPDATE : OP_INSERT, &next, doc, e);
 	free(doc);
 	if (rc == RF_OK)
-		rc = audit(s, k, next.id, old, next.revision, e);
+		rc = rf_store_audited(s, k, next.id, old, next.revision, e);
 	if (rc != RF_OK)
 		return rc;
 	s->revision++;
@@ -405,7 +405,7 @@ int rf_store_del(struct rf_store *s, enum rf_kind k, const char *id, uint64_t if
 	if (rc == RF_OK && (k == RF_KIND_RULESET || k == RF_KIND_ACCOUNT))
 		rc = rf_books_follow(s, e);
 	if (rc == RF_OK)
-		rc = audit(s, k, id, old, 0, e);
+		rc = rf_store_audited(s, k, id, old, 0, e);
 	if (rc == RF_OK)
 		s->revision++;
 	return rc;
