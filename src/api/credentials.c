@@ -1,4 +1,4 @@
-/* api/credentials: what names a device: SKI, fingerprint, expanded template, serial.
+/* api/credentials: what names a device: SKI, fingerprint, expanded template, serial, address.
  *
  * An object's name is "kind:key", the key in hex as the device registry has it (pki/credkey); it is unique, so that
  * a credential names one device.
@@ -30,6 +30,8 @@ static int make_key(const json_t *doc, struct rf_credkey *ret)
 		return rf_credkey_ski(value, ret);
 	if (strcmp(kind, "fingerprint") == 0)
 		return rf_credkey_fingerprint(value, ret);
+	if (strcmp(kind, "address") == 0)
+		return rf_credkey_address(value, ret);
 	if (strcmp(kind, "serial") == 0)
 		return rf_credkey_serial(rf_str_z(rf_json_text(doc, "issuer_ski")), value, ret);
 	return rf_credkey_name(rf_str_z(rf_json_text(doc, "root_id")), value, ret);
@@ -43,7 +45,8 @@ int rf_credential_add(struct rf_api_call *c, const char *device_id, json_t *doc,
 	const char *kind = rf_json_text(doc, "kind");
 	snprintf(pointer, sizeof pointer, "%s/value", at);
 	if (make_key(doc, &key) != RF_OK)
-		return rf_api_fail(c, RF_E_INVALID, pointer, "is not a %s: hexadecimal digits are expected", kind);
+		return rf_api_fail(c, RF_E_INVALID, pointer, strcmp(kind, "address") == 0 ? "is no %s of IPv4 or IPv6" :
+			"is not a %s: hexadecimal digits are expected", kind);
 	rf_hex(key.b, key.n, hex);
 	snprintf(name, sizeof name, "%s:%s", kind, hex);
 	int rc = rf_store_find(c->store, RF_KIND_CREDENTIAL, NULL, name, &holder, &c->err);

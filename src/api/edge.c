@@ -24,6 +24,7 @@
 #include "records/metrics.h"
 #include "records/recent.h"
 #include "ctl/packets.h"
+#include "shield/homes.h"
 #include "shield/shield.h"
 
 static bool ready(void *ctx, const char **ret_why)
@@ -213,6 +214,18 @@ static const char *const drop_words[] = {
 #undef RF_DROP
 };
 
+/* What devices of ours do is seen by addresses; and what of it is not seen here. */
+static json_t *fleet(struct rf_ctl *c)
+{
+	struct rf_homes_stats n;
+	const char *unseen = rf_shield_in_kernel(c->shield) ? "" : c->priv->nft ?
+		"nft holds fleet.networks to fleet.ports, exempt classes too; scans, floods and devices in quarantine that send elsewhere are not seen" :
+		"no kernel filter: what devices send elsewhere through the edge is not seen";
+	rf_homes_stats(rf_shield_homes(c->shield), &n);
+	return json_pack("{s:I, s:I, s:I, s:I, s:s}", "addresses", (json_int_t)n.homes, "shared", (json_int_t)n.shared, "watched",
+		(json_int_t)n.watched, "lost", (json_int_t)n.lost, "unseen", unseen);
+}
+
 static json_t *shield(void *ctx)
 {
 	struct rf_ctl *c = ((struct rf_api_edge *)ctx)->ctl;
@@ -225,9 +238,9 @@ static json_t *shield(void *ctx)
 	}
 	char gate[RF_WALL_TEXT];
 	rf_wall_gate(c, gate);
-	return json_pack("{s:b, s:s, s:s, s:I, s:o, s:o, s:o}", "in_kernel", c->priv->nft || rf_shield_in_kernel(c->shield), "interfaces",
+	return json_pack("{s:b, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "in_kernel", c->priv->nft || rf_shield_in_kernel(c->shield), "interfaces",
 		c->boot->shield_interfaces, "gate", gate, "access_rules", (json_int_t)rf_access_count(c->priv->access), "frames", frames,
-		"bytes", bytes, "packet_rules", rf_packets_status(c));
+		"bytes", bytes, "packet_rules", rf_packets_status(c), "fleet", fleet(c));
 }
 
 static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
@@ -245,6 +258,11 @@ static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
 	}
 	rf_buf_printf(to, "# HELP ringfence_shield_unshown_total Frames for records and captures that found no room\n"
 		"# TYPE ringfence_shield_unshown_total counter\nringfence_shield_unshown_total %llu\n", (unsigned long long)n.unshown);
+	struct rf_homes_stats homes;
+	rf_homes_stats(rf_shield_homes(c->shield), &homes);
+	rf_buf_printf(to, "# HELP ringfence_fleet_addresses Addresses at which devices are known\n# TYPE ringfence_fleet_addresses gauge\n"
+		"ringfence_fleet_addresses %u\n# HELP ringfence_fleet_addresses_lost_total Addresses of devices that found no room\n"
+		"# TYPE ringfence_fleet_addresses_lost_total counter\nringfence_fleet_addresses_lost_total %u\n", homes.homes, homes.lost);
 	rf_api_edge_packet_metrics(c, to);
 }
 

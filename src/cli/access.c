@@ -107,6 +107,10 @@ int cli_run_shield_status(struct cli *c)
 		in_kernel ? json_string_value(json_object_get(shield, "gate")) : "none: sources are refused when they connect (shield.interfaces)");
 	fprintf(c->out, "packet rules  %lld%s%s\n", (long long)json_integer_value(json_object_get(packets, "rules")),
 		why && why[0] ? ", not in force: " : "", why ? why : "");
+	const json_t *fleet = json_object_get(shield, "fleet");
+	const char *unseen = json_string_value(json_object_get(fleet, "unseen"));
+	fprintf(c->out, "fleet         %lld addresses, %lld of several devices%s%s\n", (long long)json_integer_value(json_object_get(fleet, "addresses")),
+		(long long)json_integer_value(json_object_get(fleet, "shared")), unseen && unseen[0] ? "; " : "", unseen ? unseen : "");
 	table = rows(shield);
 	if (in_kernel)
 		rc = cli_print_list(c, table, c->command->columns);

@@ -164,25 +164,26 @@ int cli_run_device_bind(struct cli *c)
 {
 	static const struct { const char *option, *kind; } ways[] = {
 		{ "ski", "ski" }, { "fingerprint", "fingerprint" }, { "cert-name", "name" }, { "serial", "serial" },
+		{ "address", "address" },
 	};
 	RF_BUF_AUTO path = { 0 }, value = { 0 };
 	json_t *body = NULL, *result = NULL;
 	const char *kind = NULL;
 	char id[33];
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
 		const char *text = cli_get(c, ways[i].option);
 		if (!text)
 			continue;
 		if (kind)
-			return cli_wrong(c, RF_E_INVALID, "give one of --ski, --fingerprint, --cert-name and --serial at a time");
+			return cli_wrong(c, RF_E_INVALID, "give one of --ski, --fingerprint, --cert-name, --serial and --address at a time");
 		kind = ways[i].kind;
-		if (strcmp(kind, "name") == 0)
+		if (strcmp(kind, "name") == 0 || strcmp(kind, "address") == 0)
 			rf_buf_printf(&value, "%s", text);
 		else
 			clean_hex(text, &value);
 	}
 	if (!kind)
-		return cli_wrong(c, RF_E_MISSING, "say what to bind: --ski, --fingerprint, --cert-name or --serial");
+		return cli_wrong(c, RF_E_MISSING, "say what to bind: --ski, --fingerprint, --cert-name, --serial or --address");
 	int rc = cli_resolve(c, "device", cli_get(c, "DEVICE"), id);
 	if (rc == RF_OK)
 		rc = cli_path(c, c->command->path, "device", id, &path);

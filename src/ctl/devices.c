@@ -43,7 +43,7 @@ struct rf_devices {
 
 /* --- from the state to the registry --- */
 
-static const char *const kind_names[] = { "ski", "fingerprint", "name", "serial", "token" };
+static const char *const kind_names[] = { "ski", "fingerprint", "name", "serial", "token", "address" };
 
 /* A credential's name is "kind:hex of the registry's key". */
 static bool read_credential(const char *name, enum rf_cred_kind *ret_kind, uint8_t key[RF_CRED_MAX], size_t *ret_n)

@@ -11,6 +11,7 @@
 #include "ctl/worker.h"
 #include "monitor/client.h"
 #include "monitor/filter.h"
+#include "shield/homes.h"
 #include "shield/shield.h"
 
 enum { MAX_DEVICES = 4000000 };
@@ -78,17 +79,32 @@ int registry_up(struct engine *g, struct rf_err *e)
 
 /* --- the shield --- */
 
+/* The address of a credential, and whose it is. */
+static void on_address(void *arg, const char *device, struct rf_str key, bool bound)
+{
+	struct engine *g = arg;
+	struct rf_ip ip = { .family = (uint8_t)key.p[0] };
+	if (key.n != (ip.family == 4 ? 5 : 17))
+		return;
+	memcpy(ip.b, key.p + 1, key.n - 1);
+	rf_homes_bind(rf_shield_homes(g->ctl.shield), &ip, device, bound, g->ctl.clock.mono(g->ctl.clock.ctx));
+}
+
 int shield_up(struct engine *g, struct rf_err *e)
 {
 	uint64_t secret;
 	if (getrandom(&secret, sizeof secret, 0) != sizeof secret)
 		return rf_fail(e, RF_E_IO, "no random numbers");
 	g->ctl.shield = rf_shield_new(secret | 1);
-	return g->ctl.shield ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for the shield");
+	if (!g->ctl.shield)
+		return rf_fail(e, RF_E_NOMEM, "no memory for the shield");
+	rf_registry_watch(g->ctl.devices, RF_CRED_ADDRESS, on_address, g);
+	return RF_OK;
 }
 
 void shield_down(struct engine *g)
 {
+	rf_registry_watch(g->ctl.devices, RF_CRED_ADDRESS, NULL, NULL);
 	rf_shield_free(g->ctl.shield);
 }
 

@@ -51,6 +51,12 @@ static int policy_of(const struct rf_ctl *c, struct rf_buf *to, struct rf_err *e
 		.spare_port = c->boot->api_listen.port, .spare_family = way.family };
 	memcpy(h.spare, way.b, sizeof h.spare);
 	memcpy(h.reflect, l.reflect, sizeof h.reflect);
+	memcpy(h.ban, l.ban, sizeof h.ban);
+	h.fleet_count = (uint32_t)l.fleet_count;
+	for (size_t i = 0; i < l.fleet_count; i++) {
+		h.fleet[i] = (struct rf_nft_net){ .family = l.fleet[i].ip.family, .bits = l.fleet[i].bits };
+		memcpy(h.fleet[i].address, l.fleet[i].ip.b, sizeof h.fleet[i].address);
+	}
 	rf_buf_add(to, (struct rf_str){ (const char *)&h, sizeof h });
 	int rc = rf_shield_each(c->shield, add_rule, to);
 	if (rc != RF_OK || to->bad)

@@ -58,6 +58,9 @@ struct rf_registry {
 	_Atomic uint64_t denials; /* grows after each change to what rf_cred_denied may answer */
 	size_t class_count;
 	char (*classes)[RF_ID_LEN + 1];
+	enum rf_cred_kind watched;
+	void (*told)(void *arg, const char *device, struct rf_str key, bool bound); /* NULL: nobody watches */
+	void *told_arg;
 };
 
 static void denials_changed(struct rf_registry *r)
@@ -280,8 +283,15 @@ int rf_registry_put(struct rf_registry *r, const struct rf_device_spec *spec, st
 	return rc;
 }
 
+static void tell(const struct rf_registry *r, const struct credential *c, bool bound)
+{
+	if (r->told && c->device && (enum rf_cred_kind)c->kind == r->watched)
+		r->told(r->told_arg, c->device->id, (struct rf_str){ (const char *)c->key, c->len }, bound);
+}
+
 static void cred_drop(struct rf_registry *r, struct credential *c)
 {
+	tell(r, c, false);
 	rcu_read_lock();
 	cds_lfht_del(r->credentials, &c->node);
 	rcu_read_unlock();
@@ -365,6 +375,7 @@ static int bind_locked(struct rf_registry *r, const char *id, enum rf_cred_kind 
 		cred_drop(r, there);
 		denials_changed(r); /* the new one was found without the mark for a moment */
 	}
+	tell(r, c, true);
 	return RF_OK;
 }
 
@@ -419,6 +430,16 @@ int rf_registry_credentials(struct rf_registry *r, const char *id, const struct 
 	}
 	pthread_mutex_unlock(&r->mutex);
 	return rc;
+}
+
+void rf_registry_watch(struct rf_registry *r, enum rf_cred_kind kind,
+		       void (*told)(void *arg, const char *device, struct rf_str key, bool bound), void *arg)
+{
+	pthread_mutex_lock(&r->mutex);
+	r->watched = kind;
+	r->told = told;
+	r->told_arg = arg;
+	pthread_mutex_unlock(&r->mutex);
 }
 
 int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, bool deny)

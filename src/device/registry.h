@@ -29,6 +29,7 @@ enum rf_cred_kind {
 	RF_CRED_NAME,        /* SHA-256 of "root id NUL expanded template" */
 	RF_CRED_SERIAL,      /* SHA-256 of "issuer SKI NUL serial": used to deny */
 	RF_CRED_TOKEN,       /* SHA-256 of a bearer token */
+	RF_CRED_ADDRESS,     /* 4 or 6, and the bytes of the address that is the device's own */
 };
 enum { RF_CRED_MAX = 32 };
 
@@ -76,6 +77,10 @@ struct rf_cred_ref {
 	struct rf_str key;
 };
 int rf_registry_credentials(struct rf_registry *r, const char *id, const struct rf_cred_ref *v, size_t n);
+/* Be told of each credential of this kind that is bound to a device from now on, or no more. Inside of the registry's lock: calls nothing
+ * of it that changes. One at a time; `told` NULL: nobody. */
+void rf_registry_watch(struct rf_registry *r, enum rf_cred_kind kind,
+		       void (*told)(void *arg, const char *device, struct rf_str key, bool bound), void *arg);
 /* Deny or allow a credential by itself, whether or not a device holds it; takes hold at once. */
 int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, bool deny);
 

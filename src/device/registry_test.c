@@ -40,6 +40,42 @@ static void finds_by_id_and_credential(void **state)
 	rf_registry_free(r);
 }
 
+static char told[8][64];
+static unsigned told_n;
+
+static void note(void *arg, const char *device, struct rf_str key, bool bound)
+{
+	assert_ptr_equal(arg, told);
+	snprintf(told[told_n++ % 8], sizeof told[0], "%c%.*s of %c", bound ? '+' : '-', RF_ARG(key), device[RF_ID_LEN - 1]);
+}
+
+static void who_watches_is_told_of_each_that_comes_and_goes(void **state)
+{
+	(void)state;
+	struct rf_registry *r = rf_registry_new(10);
+	struct rf_err e;
+	char owner[RF_ID_LEN + 1] = "";
+	struct rf_device_spec one = spec(1), two = spec(2);
+	struct rf_cred_ref next[] = { { RF_CRED_ADDRESS, RF_STR("b") }, { RF_CRED_SKI, RF_STR("s") } };
+	rf_registry_put(r, &one, &e);
+	rf_registry_put(r, &two, &e);
+	told_n = 0;
+	rf_registry_watch(r, RF_CRED_ADDRESS, note, told);
+	rf_registry_bind(r, one.id, RF_CRED_ADDRESS, RF_STR("a"), owner);
+	rf_registry_bind(r, one.id, RF_CRED_ADDRESS, RF_STR("a"), owner);
+	rf_registry_bind(r, two.id, RF_CRED_ADDRESS, RF_STR("a"), owner);
+	rf_registry_bind(r, one.id, RF_CRED_SKI, RF_STR("k"), owner);
+	rf_registry_credentials(r, one.id, next, 2);
+	rf_registry_del(r, one.id);
+	rf_registry_bind(r, two.id, RF_CRED_ADDRESS, RF_STR("a"), owner);
+	rf_registry_watch(r, RF_CRED_ADDRESS, NULL, NULL);
+	rf_registry_free(r);
+	static const char *const want[] = { "+a of 1", "+b of 1", "-a of 1", "-b of 1", "+a of 2" };
+	assert_int_equal(told_n, 5);
+	for (unsigned i = 0; i < told_n; i++)
+		assert_string_equal(told[i], want[i]);
+}
+
 static void a_held_device_outlives_its_removal(void **state)
 {
 	(void)state;
@@ -214,6 +250,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_by_id_and_credential), cmocka_unit_test(a_held_device_outlives_its_removal),
+		cmocka_unit_test(who_watches_is_told_of_each_that_comes_and_goes),
 		cmocka_unit_test(refuses_past_its_bound), cmocka_unit_test(a_denied_key_stays_denied_when_bound),
 		cmocka_unit_test(room_is_made_for_any_number), cmocka_unit_test(credentials_become_those_given),
 		cmocka_unit_test(a_pin_holds_the_first_key), cmocka_unit_test(limits_are_exact), cmocka_unit_test(readers_walk_while_writers_change),

@@ -45,6 +45,13 @@ static bool head_ok(const struct rf_nft_head *h)
 		return false;
 	if (h->source > RF_NFT_RATE_MAX || h->prefix > RF_NFT_RATE_MAX || h->target > RF_NFT_RATE_MAX)
 		return false;
+	if (h->fleet_count > RF_NFT_NETS || h->fleet_unused)
+		return false;
+	for (uint32_t i = 0; i < h->fleet_count; i++) {
+		const struct rf_nft_net *n = &h->fleet[i];
+		if (!zero(n->unused, sizeof n->unused) || !address_ok(n->family, n->bits, n->address))
+			return false;
+	}
 	return !h->spare_family || address_ok(h->spare_family, h->spare_family == 4 ? 32 : 128, h->spare);
 }
 
@@ -212,7 +219,8 @@ static const char skeleton[] =
 	"add chain " RF_NFT_TABLE " filter\nflush chain " RF_NFT_TABLE " filter\n"
 	SET("allow4", "ipv4_addr", "flags interval;") SET("allow6", "ipv6_addr", "flags interval;")
 	SET("deny4", "ipv4_addr", "flags interval;") SET("deny6", "ipv6_addr", "flags interval;")
-	SET("reflect", "inet_service", "")
+	SET("reflect", "inet_service", "") SET("ban", "inet_service", "")
+	SET("fleet4", "ipv4_addr", "flags interval; auto-merge;") SET("fleet6", "ipv6_addr", "flags interval; auto-merge;")
 	SET("source4", "ipv4_addr", RATES) SET("source6", "ipv6_addr", RATES) SET("prefix4", "ipv4_addr", RATES) SET("prefix6", "ipv6_addr", RATES)
 	SET("target4", "ipv4_addr . inet_proto . inet_service", RATES) SET("target6", "ipv6_addr . inet_proto . inet_service", RATES)
 	SET("other4", "ipv4_addr . inet_proto", RATES) SET("other6", "ipv6_addr . inet_proto", RATES)
@@ -232,14 +240,46 @@ static void spare(const struct rf_nft_head *h, struct rf_buf *to)
 	rf_buf_printf(to, "tcp dport %u counter name \"pass\" accept\n", h->spare_port);
 }
 
-static void reflection(const struct rf_nft_head *h, struct rf_buf *to)
+/* Into a set; false: there are none. */
+static bool ports(const char *set, const uint64_t bits[RF_NFT_REFLECT_WORDS], struct rf_buf *to)
 {
 	size_t n = 0;
 	for (unsigned port = 0; port < 65536; port++)
-		if (h->reflect[port / 64] >> port % 64 & 1)
-			rf_buf_printf(to, "%s%u", n++ ? ", " : "add element " RF_NFT_TABLE " reflect { ", port);
+		if (bits[port / 64] >> port % 64 & 1) {
+			if (!n++)
+				rf_buf_printf(to, "add element " RF_NFT_TABLE " %s { %u", set, port);
+			else
+				rf_buf_printf(to, ", %u", port);
+		}
 	if (n)
-		rf_buf_printf(to, " }\n" RULE "udp sport @reflect counter name \"reflection\" drop\n");
+		rf_buf_printf(to, " }\n");
+	return n > 0;
+}
+
+static void reflection(const struct rf_nft_head *h, struct rf_buf *to)
+{
+	if (ports("reflect", h->reflect, to))
+		rf_buf_printf(to, RULE "udp sport @reflect counter name \"reflection\" drop\n");
+}
+
+/* What networks of the fleet send to ports that bots scan, away from here. */
+static void fleet(const struct rf_nft_head *h, struct rf_buf *to)
+{
+	bool has[2] = { false, false };
+	if (!h->fleet_count || !ports("ban", h->ban, to))
+		return;
+	for (uint32_t i = 0; i < h->fleet_count; i++) {
+		const struct rf_nft_net *n = &h->fleet[i];
+		char text[RF_IP_TEXT];
+		struct rf_prefix p = { .ip = { .family = n->family }, .bits = n->bits };
+		memcpy(p.ip.b, n->address, sizeof p.ip.b);
+		has[n->family == 6] = true;
+		rf_buf_printf(to, "add element " RF_NFT_TABLE " fleet%d { %s }\n", n->family, rf_prefix_str(&p, text));
+	}
+	for (int six = 0; six < 2; six++)
+		if (has[six])
+			rf_buf_printf(to, RULE "%s saddr @fleet%d tcp dport @ban fib daddr . iif type != local counter name \"fleet_port\" drop\n",
+				six ? "ip6" : "ip", six ? 6 : 4);
 }
 
 static void rate(const char *key4, const char *key6, const char *word, uint64_t n, struct rf_buf *to)
@@ -256,6 +296,7 @@ void rf_nft_policy_text(const struct rf_nft_policy *p, struct rf_buf *to)
 	rf_buf_add(to, (struct rf_str){ skeleton, sizeof skeleton - 1 });
 	spare(h, to);
 	rf_buf_printf(to, RULE "ip saddr @deny4 counter name \"denied\" drop\n" RULE "ip6 saddr @deny6 counter name \"denied\" drop\n");
+	fleet(h, to);
 	reflection(h, to);
 	rate("update @source4 { ip saddr", "update @source6 { ip6 saddr", "rate_source", h->source, to);
 	rate("update @prefix4 { ip saddr & 255.255.255.0", "update @prefix6 { ip6 saddr & ffff:ffff:ffff::", "rate_prefix", h->prefix, to);

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/ip.h"
 
-enum { RF_NFT_MAGIC = 0x52464e01, RF_NFT_RULES_MAX = 200000, RF_NFT_RATE_MAX = 100000000, RF_NFT_REFLECT_WORDS = 1024 };
+enum { RF_NFT_MAGIC = 0x52464e02, RF_NFT_RULES_MAX = 200000, RF_NFT_RATE_MAX = 100000000, RF_NFT_REFLECT_WORDS = 1024, RF_NFT_NETS = 32 };
 
 enum rf_nft_mode { RF_NFT_ALLOW = 1, RF_NFT_DENY };
 
@@ -23,7 +23,10 @@ struct rf_nft_head {
 	uint16_t spare_port;                /* TCP to it passes; 0: none */
 	uint8_t spare_family, unused[5];    /* 4, 6: only to `spare`; 0: to any address */
 	uint8_t spare[16];
+	uint32_t fleet_count, fleet_unused;
+	struct rf_nft_net { uint8_t family, bits, unused[6]; uint8_t address[16]; } fleet[RF_NFT_NETS];
 	uint64_t reflect[RF_NFT_REFLECT_WORDS]; /* a bit a UDP source port */
+	uint64_t ban[RF_NFT_REFLECT_WORDS];     /* TCP ports to which nothing of `fleet` leaves; the same */
 };
 
 /* What is read from a sealed file; rules are malloced, sorted by address and length.
@@ -39,7 +42,8 @@ void rf_nft_policy_fini(struct rf_nft_policy *p);
 
 /* The counters that the table has: X(counter of tbl/drops.def, word). */
 #define RF_NFT_COUNTERS(X) X(PASS, "pass") X(ALLOWED, "allowed") X(NOT_IP, "not_ip") X(DENIED, "denied") X(REFLECTION, "reflection") \
-	X(RATE_SOURCE, "rate_source") X(RATE_PREFIX, "rate_prefix") X(RATE_TARGET, "rate_target")
+	X(RATE_SOURCE, "rate_source") X(RATE_PREFIX, "rate_prefix") X(RATE_TARGET, "rate_target") \
+	X(FLEET_PORT, "fleet_port")
 
 /* Commands that bring the table in line, in one transaction: counters stay, all else is replaced. Interfaces are added by
  * rf_nft_hook_text. */

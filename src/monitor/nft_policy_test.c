@@ -95,6 +95,25 @@ static void limits_ports_and_the_way_of_the_operator(void **unused)
 	assert_true(strstr(text, "ip saddr @allow4") < strstr(text, "dport 8443") && strstr(text, "dport 8443") < strstr(text, "ip saddr @deny4"));
 }
 
+static void the_fleet_is_held_to_its_ports(void **unused)
+{
+	(void)unused;
+	RF_BUF_AUTO b = { 0 };
+	RF_BUF_AUTO none = { 0 };
+	struct rf_nft_head h = { .magic = RF_NFT_MAGIC, .fleet_count = 2,
+		.fleet = { { .family = 4, .bits = 8, .address = { 10 } }, { .family = 6, .bits = 7, .address = { 0xfc } } } };
+	text_of(h, NULL, 0, &none);
+	HAS_NOT(&none, "saddr @fleet4");
+	h.ban[0] = 1ull << 23;
+	h.ban[2323 / 64] = 1ull << 2323 % 64;
+	text_of(h, NULL, 0, &b);
+	HAS(&b, "ban { 23, 2323 }\n");
+	HAS(&b, "fleet4 { 10.0.0.0/8 }\n");
+	HAS(&b, "ip6 saddr @fleet6 tcp dport @ban fib daddr . iif type != local counter name \"fleet_port\" drop\n");
+	const char *text = rf_buf_z(&b);
+	assert_true(strstr(text, "ip saddr @deny4") < strstr(text, "ip saddr @fleet4") && strstr(text, "ip saddr @allow4") < strstr(text, "ip saddr @fleet4"));
+}
+
 static void bad_records_are_refused(void **unused)
 {
 	(void)unused;
@@ -124,13 +143,19 @@ static void bad_heads_are_refused(void **unused)
 	(void)unused;
 	struct rf_nft_policy p;
 	struct rf_err e;
-	struct rf_nft_head bad[6] = { HEAD, HEAD, HEAD, HEAD, HEAD, HEAD }, good = HEAD;
+	struct rf_nft_head bad[10] = { HEAD, HEAD, HEAD, HEAD, HEAD, HEAD, HEAD, HEAD, HEAD, HEAD }, good = HEAD;
 	bad[0].magic++;
 	bad[1].source = RF_NFT_RATE_MAX + 1ull;
 	bad[2].prefix = UINT64_MAX;
 	bad[3].target = RF_NFT_RATE_MAX + 1ull;
 	bad[4].unused[2] = 1;
 	bad[5].spare_family = 9;
+	bad[6].fleet_count = RF_NFT_NETS + 1;
+	for (size_t i = 7; i < 10; i++)
+		bad[i].fleet_count = 1, bad[i].fleet[0] = (struct rf_nft_net){ .family = 4, .bits = 8, .address = { 10 } };
+	bad[7].fleet[0].family = 7;
+	bad[8].fleet[0].address[1] = 1;
+	bad[9].fleet[0].unused[5] = 1;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_int_equal(read_of(bad[i], NULL, 0, &p), RF_E_INVALID);
 	int open = file(&good, sizeof good, NULL, 0, false), cut = file(&good, sizeof good - 1, NULL, 0, true);
@@ -159,7 +184,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_longest_prefix_counts), cmocka_unit_test(a_prefix_that_is_whole_within_others_leaves_nothing),
-		cmocka_unit_test(limits_ports_and_the_way_of_the_operator), cmocka_unit_test(bad_records_are_refused),
+		cmocka_unit_test(limits_ports_and_the_way_of_the_operator), cmocka_unit_test(the_fleet_is_held_to_its_ports),
+		cmocka_unit_test(bad_records_are_refused),
 		cmocka_unit_test(bad_heads_are_refused), cmocka_unit_test(interfaces_have_their_chains),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 #include <openssl/evp.h>
 #include "base/enc.h"
+#include "base/ip.h"
 #include "pki/credkey.h"
 
 static int digest(struct rf_str a, struct rf_str b, struct rf_credkey *ret)
@@ -36,6 +37,16 @@ int rf_credkey_ski(struct rf_str hex, struct rf_credkey *ret)
 		k.n = (uint8_t)n;
 	}
 	*ret = k;
+	return RF_OK;
+}
+
+int rf_credkey_address(struct rf_str text, struct rf_credkey *ret)
+{
+	struct rf_ip ip;
+	if (!rf_ip_parse(text, &ip) || rf_ip_unspecified(&ip))
+		return RF_E_SYNTAX;
+	*ret = (struct rf_credkey){ .b = { ip.family }, .n = ip.family == 4 ? 5 : 17 };
+	memcpy(&ret->b[1], ip.b, ret->n - 1u);
 	return RF_OK;
 }
 

@@ -25,5 +25,7 @@ int rf_credkey_ski(struct rf_str hex, struct rf_credkey *ret);
 int rf_credkey_fingerprint(struct rf_str hex, struct rf_credkey *ret);
 /* A serial of an issuer, both in hex; case and leading zeros make no difference. */
 int rf_credkey_serial(struct rf_str issuer_ski, struct rf_str serial, struct rf_credkey *ret);
+/* An address of IPv4 or IPv6. */
+int rf_credkey_address(struct rf_str text, struct rf_credkey *ret);
 /* The expanded template of a class, under the root that vouches for it. */
 int rf_credkey_name(struct rf_str root_id, struct rf_str name, struct rf_credkey *ret);

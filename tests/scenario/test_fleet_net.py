@@ -250,3 +250,71 @@ def test_who_is_held_stays_so_when_nothing_of_the_daemon_lives(net, routing):
     assert not reaches(net, "10.78.0.2") and state(e, hacked) == "quarantined"
     e.cli("device", "activate", "hacked", check=0)
     until(lambda: reaches(net, "10.78.0.2"), 3)
+
+
+def test_an_address_that_is_bound_to_a_device(net, routing):
+    e = started(routing, net)
+    hacked = e.device("hacked")
+    e.cli("device", "bind", "hacked", "--address", "10.78.0.7", check=0)
+    assert "address" in e.cli("device", "credentials", "hacked", check=0).stdout
+    other = e.device("other")
+    assert "names the device" in e.cli("device", "bind", "other", "--address", "10.78.0.7").stderr
+    assert "is no address" in e.cli("device", "bind", "other", "--address", "10.78.0").stderr
+    assert "1 addresses, 0 of several" in e.cli("shield", "status", check=0).stdout
+    scan = Scan(net, "10.78.0.7", "23", 100)
+    until(lambda: state(e, hacked) == "quarantined", 10)
+    scan.end()
+    assert net.arrived() == 0 and not reaches(net, "10.78.0.7") and state(e, other) == "active"
+    e.kill()
+    e.close_api()
+    e.start(wrapper=net.inside(net.edge))
+    assert not reaches(net, "10.78.0.7"), "it is state, and so there again"
+    bound = e.api("GET", f"/accounts/{{account}}/devices/{hacked.id}/credentials")
+    address, = [c for c in bound if c["kind"] == "address"]
+    assert address["value"] == "10.78.0.7"
+    e.api("POST", f"/accounts/{{account}}/devices/{hacked.id}/activate", {})
+    until(lambda: reaches(net, "10.78.0.7"), 3)
+    e.api("DELETE", f"/accounts/{{account}}/devices/{hacked.id}/credentials/{address['id']}")
+
+
+FLOOD = """
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("10.78.0.8", 0))
+end = time.monotonic() + 6
+while time.monotonic() < end:
+    for _ in range(500):
+        s.sendto(b"x" * 64, ("10.80.0.1", 7777))
+    time.sleep(0.02)
+"""
+
+
+def test_a_flood_outward(net, routing):
+    e = started(routing, net)
+    hacked = e.device("hacked")
+    with live(e, net, hacked, "10.78.0.8"):
+        time.sleep(1.5)
+        began = time.monotonic()
+        flood = subprocess.Popen(net.inside(net.devices, "/usr/bin/python3", "-c", FLOOD))
+        until(lambda: state(e, hacked) == "quarantined", 10)
+        assert time.monotonic() - began < WITHIN
+        time.sleep(0.3)
+        before = net.arrived("every")
+        time.sleep(1)
+        assert net.arrived("every") - before < 5, "nothing of it leaves any more"
+        flood.kill()
+        flood.wait()
+    attack, = attacks(e, hacked)
+    assert attack["vector"] == "device_flood" and attack["counter"]["name"] == "datagrams_per_second"
+
+
+def test_nft_holds_the_networks_of_the_fleet_and_says_what_it_does_not_see(net, routing):
+    routing.boot["fleet"] = {"networks": "10.78.0.0/24"}
+    routing.boot["shield"]["mode"] = "nft"
+    e = started(routing, net, "nft")
+    hacked = e.device("hacked")
+    with live(e, net, hacked, "10.78.0.2"):
+        Scan(net, "10.78.0.2", "23,2323", 100, 1).child.wait()
+        assert net.arrived() == 0 and reaches(net, "10.78.0.2")
+    assert until(lambda: e.api("GET", "/accounts/{account}/shield")["frames"]["fleet_port"] >= 200)
+    assert "scans, floods" in e.cli("shield", "status", check=0).stdout
