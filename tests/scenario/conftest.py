@@ -1,11 +1,14 @@
 """Fixtures: an edge for each module, an origin for each test, hosts of a test's own."""
 import os
 import shutil
+import signal
+import socket
+import subprocess
 
 import pytest
 
 import pki
-from edge import Edge
+from edge import Edge, free_port, until
 from origin import Origin
 
 
@@ -84,6 +87,45 @@ def plant(edge):
     ca = pki.Ca(edge.dir, "plant-" + os.urandom(3).hex())
     ca.id = edge.root(ca)
     return ca
+
+
+@pytest.fixture(scope="module")
+def ports(edge):
+    """Apps of ports, each on a free port of 127.0.0.1: ports(origin, transport="tcp", **more) gives the port, the app's path and its id."""
+    edge.boot["listeners"].append({"name": "ports", "address": "127.0.0.1:0", "protocol": "ports"})
+    edge.write()
+    edge.signal(signal.SIGHUP)
+    edge.wait_log("boot file, certificates, roots, lists and rules are in force")
+    path = f"/zones/{edge.zone()}/spectrum/apps"
+
+    def make(*origins, transport="tcp", **more):
+        port = free_port()
+        app = edge.api("POST", path, {"protocol": f"{transport}/{port}", "dns": {"type": "ADDRESS", "name": f"p{port}.edge.test"},
+                                      "origin_direct": [f"{transport}://127.0.0.1:{o}" for o in origins], **more})
+        return port, f"{path}/{app['id']}", app["id"]
+    return make
+
+
+@pytest.fixture(scope="module")
+def broker():
+    """The port of a mosquitto; it speaks plain MQTT."""
+    program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+    if not os.path.exists(program):
+        pytest.skip("mosquitto is not installed")
+    port = free_port()
+    child = subprocess.Popen([program, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: listens(port))
+    yield port
+    child.terminate()
+    child.wait(10)
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        return True
+    except OSError:
+        return False
 
 
 def needs(program):

@@ -1,5 +1,4 @@
 """Devices of ours that attack: floods and requests of bots are throttled, then quarantined; calm devices and exempt classes are not."""
-import signal
 import socket
 import ssl
 import threading
@@ -8,7 +7,7 @@ import time
 import pytest
 
 from client import Client, Gone
-from edge import free_port, until
+from edge import until
 from test_udp import Origin as Datagrams
 
 LEARN = 3
@@ -122,24 +121,8 @@ def test_an_exempt_class(edge, app, host):
 
 # --- ports ---
 
-@pytest.fixture(scope="module")
-def ports(edge):
-    """An app of a port: ports("tcp", url, ...) gives the port."""
-    edge.boot["listeners"].append({"name": "ports", "address": "127.0.0.1:0", "protocol": "ports"})
-    edge.write()
-    edge.signal(signal.SIGHUP)
-    edge.wait_log("boot file, certificates, roots, lists and rules are in force")
-
-    def make(transport, url, **more):
-        port = free_port()
-        edge.api("POST", f"/zones/{edge.zone()}/spectrum/apps", {"protocol": f"{transport}/{port}", "dns": {"type": "ADDRESS",
-                 "name": f"p{port}.edge.test"}, "origin_direct": [url], **more})
-        return port
-    return make
-
-
 def test_connections_of_a_device_to_a_port(edge, ports, origin):
-    port = ports("tcp", f"tcp://127.0.0.1:{origin.port}", tls="flexible", client_auth="enforce")
+    port, _, _ = ports(origin.port, tls="flexible", client_auth="enforce")
     hacked, calm = edge.device("knocks"), edge.device("waits")
     until(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None)
     ended, over = [], threading.Event()
@@ -175,7 +158,7 @@ def test_connections_of_a_device_to_a_port(edge, ports, origin):
 
 def test_datagrams_of_a_device_to_a_port(edge, ports, host, app):
     answers = Datagrams()
-    port = ports("udp", answers.url)
+    port, _, _ = ports(answers.port, transport="udp")
     hacked, calm = edge.device("pours"), edge.device("drips")
 
     def asks(s):

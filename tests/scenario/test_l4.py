@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from conftest import listens
 from edge import free_port, until
 
 SECONDS = 20
@@ -20,24 +21,6 @@ SECONDS = 20
 @pytest.fixture(scope="module")
 def boot():
     return {"ports": {"steer": False}, "limits": {"connections_per_address": 0}, "timeouts": {"connect": "2s"}}
-
-
-@pytest.fixture(scope="module")
-def ports(edge):
-    """Apps of ports, each on a free port of 127.0.0.1: ports("ssh", origin, ...) gives the port and the app."""
-    import signal
-    edge.boot["listeners"].append({"name": "ports", "address": "127.0.0.1:0", "protocol": "ports"})
-    edge.write()
-    edge.signal(signal.SIGHUP)
-    edge.wait_log("boot file, certificates, roots, lists and rules are in force")
-    path = f"/zones/{edge.zone()}/spectrum/apps"
-
-    def make(name, *origins, **more):
-        port = free_port()
-        app = edge.api("POST", path, {"protocol": f"tcp/{port}", "dns": {"type": "ADDRESS", "name": f"{name}.edge.test"},
-                                      "origin_direct": [f"tcp://127.0.0.1:{o}" for o in origins], **more})
-        return port, f"{path}/{app['id']}", app["id"]
-    return make
 
 
 class Server:
@@ -110,7 +93,7 @@ def record(edge, app, event, **more):
 
 def test_half_close_by_socat(edge, ports, serve):
     origin = serve(lambda o, s: s.sendall(read_all(s)[::-1]))
-    port, _, app = ports("half", origin.port)
+    port, _, app = ports(origin.port)
     done = subprocess.run(["socat", "-t", "10", "-", f"TCP:127.0.0.1:{port}"], input=b"question", capture_output=True, timeout=SECONDS, check=True)
     assert done.stdout == b"noitseuq"
     end = record(edge, app, "disconnect")
@@ -120,7 +103,7 @@ def test_half_close_by_socat(edge, ports, serve):
 
 
 def test_bulk_both_ways_at_once(edge, ports, serve):
-    port, _, app = ports("bulk", serve(echo).port)
+    port, _, app = ports(serve(echo).port)
     block, size = os.urandom(1 << 20), 48
     sent, got = hashlib.sha256(), hashlib.sha256()
     with connect(port) as s:
@@ -146,14 +129,14 @@ def reset(s):
 
 
 def test_resets_pass_to_the_other_side(edge, ports, serve):
-    port, _, app = ports("reset", serve(lambda o, s: (s.recv(5), reset(s))).port)
+    port, _, app = ports(serve(lambda o, s: (s.recv(5), reset(s))).port)
     with connect(port) as s:
         s.sendall(b"hello")
         with pytest.raises(ConnectionResetError):
             s.recv(1)
     assert record(edge, app, "originError")["Status"] == 444
     silent = serve(lambda o, s: s.recv(1))
-    port, _, app = ports("reset2", silent.port)
+    port, _, app = ports(silent.port)
     s = connect(port)
     record(edge, app, "connect")
     reset(s)
@@ -163,12 +146,12 @@ def test_resets_pass_to_the_other_side(edge, ports, serve):
 
 def test_the_next_origin_and_none(edge, ports, serve):
     closed = free_port()
-    port, _, app = ports("next", closed, serve(echo).port)
+    port, _, app = ports(closed, serve(echo).port)
     for _ in range(4):
         with connect(port) as s:
             s.sendall(b"x")
             assert s.recv(1) == b"x"
-    port, _, app = ports("none", closed)
+    port, _, app = ports(closed)
     with connect(port) as s:
         assert ended(s)
     assert record(edge, app, "originError")["Status"] == 521
@@ -181,7 +164,7 @@ def test_ssh_keyscan_passes_the_guard_and_a_browser_does_not(edge, ports, serve)
         s.sendall(b"SSH-2.0-OpenSSH_9.2 edge-test\r\n")
         o.seen.append(s.recv(4096) + s.recv(4096))
     origin = serve(sshd)
-    port, _, app = ports("ssh", origin.port, guard="ssh")
+    port, _, app = ports(origin.port, guard="ssh")
     scan = subprocess.run(["ssh-keyscan", "-T", "5", "-p", str(port), "127.0.0.1"], capture_output=True, text=True, timeout=SECONDS, check=False)
     assert "SSH-2.0-OpenSSH_9.2 edge-test" in scan.stdout + scan.stderr
     assert until(lambda: origin.seen)[0].startswith(b"SSH-2.0-")
@@ -202,7 +185,7 @@ def read_all_or_reset(s):
 
 
 def test_a_silent_client_is_not_kept(edge, ports, serve):
-    port, _, app = ports("silent", serve(echo).port, guard="modbus", first_byte_timeout_ms=300)
+    port, _, app = ports(serve(echo).port, guard="modbus", first_byte_timeout_ms=300)
     with connect(port) as s:
         assert ended(s)
     assert record(edge, app, "disconnect")["Status"] == 497
@@ -225,33 +208,11 @@ def context(device=None):
     return c
 
 
-@pytest.fixture
-def broker():
-    """mosquitto on a free port; it speaks plain MQTT."""
-    program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-    if not os.path.exists(program):
-        pytest.skip("mosquitto is not installed")
-    port = free_port()
-    child = subprocess.Popen([program, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: alive(port))
-    yield port
-    child.terminate()
-    child.wait(10)
-
-
-def alive(port):
-    try:
-        connect(port).close()
-        return True
-    except OSError:
-        return False
-
-
 def test_mqtt_gets_tls_and_certificates(edge, ports, broker, tmp_path):
     lamp = edge.device("mqtt-lamp")
     roots = tmp_path / "roots.pem"
     roots.write_text(edge.server_ca.pem)
-    port, _, app = ports("mqtt", broker, tls="flexible", client_auth="enforce", guard="mqtt")
+    port, _, app = ports(broker, tls="flexible", client_auth="enforce", guard="mqtt")
     common = ["-h", "127.0.0.1", "-p", str(port), "--cafile", str(roots), "--insecure", "-t", "lamps/1", "-V", "5"]
     who = ["--cert", lamp.cert, "--key", lamp.key]
     hears = subprocess.Popen(["mosquitto_sub", *common, *who, "-C", "1", "-W", "15"], stdout=subprocess.PIPE, text=True)
@@ -284,7 +245,7 @@ def test_the_origin_is_told_the_device(edge, ports, serve):
         s.sendall(b"seen\n")
     lamp = edge.device("told-lamp")
     origin = serve(take)
-    port, _, app = ports("told", origin.port, tls="flexible", client_auth="enforce", proxy_protocol="v2")
+    port, _, app = ports(origin.port, tls="flexible", client_auth="enforce", proxy_protocol="v2")
     done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "told.edge.test", "-cert", lamp.cert, "-key", lamp.key,
                            "-cert_chain", lamp.cert, "-quiet", "-ign_eof"], input=b"", capture_output=True, timeout=SECONDS, check=False)
     assert b"seen" in done.stdout, done.stderr
@@ -304,7 +265,7 @@ def test_the_origin_is_told_the_device(edge, ports, serve):
 
 def test_revoking_ends_what_is_live(edge, ports, serve):
     lamp = edge.device("lost-lamp")
-    port, _, app = ports("lost", serve(echo).port, tls="flexible", client_auth="enforce")
+    port, _, app = ports(serve(echo).port, tls="flexible", client_auth="enforce")
     with context(lamp).wrap_socket(connect(port), server_hostname="lost.edge.test") as s:
         s.sendall(b"still here")
         assert s.recv(64) == b"still here"
@@ -336,13 +297,13 @@ def test_tls_to_the_origin_with_the_header_before_it(edge, ports, serve):
             t.sendall(t.recv(64).upper())
             t.recv(1)
     origin = serve(secret)
-    port, _, app = ports("full", origin.port, tls="full", proxy_protocol="v1")
+    port, _, app = ports(origin.port, tls="full", proxy_protocol="v1")
     with context().wrap_socket(connect(port), server_hostname="full.edge.test") as s:
         s.sendall(b"quiet")
         assert s.recv(64) == b"QUIET"
         mine = s.getsockname()[1]
     assert until(lambda: origin.seen)[0].decode() == f"PROXY TCP4 127.0.0.1 127.0.0.1 {mine} {port}\r\n"
-    port, _, app = ports("strict", origin.port, tls="strict", proxy_protocol="v1") # its certificate is of no CA that is trusted
+    port, _, app = ports(origin.port, tls="strict", proxy_protocol="v1") # its certificate is of no CA that is trusted
     with context().wrap_socket(connect(port), server_hostname="strict.edge.test") as s:
         assert ended_tls(s)
     assert record(edge, app, "originError")["Status"] == 520
@@ -357,8 +318,8 @@ def test_haproxy_understands_the_header(edge, ports, serve, tmp_path):
                     f" default_backend b\nbackend b\n server s 127.0.0.1:{origin.port} send-proxy\n")
     child = subprocess.Popen(["haproxy", "-db", "-q", "-f", str(conf)])
     try:
-        until(lambda: alive(port))
-        edge_port, _, _ = ports("haproxy", port, proxy_protocol="v2")
+        until(lambda: listens(port))
+        edge_port, _, _ = ports(port, proxy_protocol="v2")
         with connect(edge_port, "127.0.0.7") as s:
             s.sendall(b"hello")
             assert s.recv(2) == b"ok"
@@ -372,7 +333,7 @@ def test_haproxy_understands_the_header(edge, ports, serve, tmp_path):
 # --- what changes meanwhile
 
 def test_access_rules_and_deletion_end_what_is_live(edge, ports, serve):
-    port, path, app = ports("gone", serve(echo).port)
+    port, path, app = ports(serve(echo).port)
     with connect(port, "127.0.0.9") as barred, connect(port) as other:
         for s in (barred, other):
             s.sendall(b"x")
@@ -388,12 +349,12 @@ def test_access_rules_and_deletion_end_what_is_live(edge, ports, serve):
         assert other.recv(1) == b"z", "a change of its port does not end it"
         edge.api("DELETE", path)
         assert ended(other)
-    assert not alive(port)
+    assert not listens(port)
 
 
 def test_rules_of_connection_see_the_first_bytes(edge, ports, serve):
     origin = serve(lambda o, s: (o.seen.append(s.recv(64)), s.sendall(b"ok")))
-    port, _, app = ports("rules", origin.port, first_byte_timeout_ms=5000)
+    port, _, app = ports(origin.port, first_byte_timeout_ms=5000)
     edge.ruleset([{"expression": f'tcp.dstport eq {port} and starts_with(tcp.payload.first, "GET ")', "action": "block"}], phase="connection")
     with connect(port) as s:
         s.sendall(b"GET / HTTP/1.1\r\n")

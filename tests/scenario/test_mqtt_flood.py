@@ -1,13 +1,11 @@
 """A flood of CONNECTs to a broker behind a TCP port: found, bounded for each address, and over; a session that stands goes on."""
-import os
-import shutil
 import socket
 import subprocess
 import threading
 
 import pytest
 
-from edge import free_port, until
+from edge import until
 
 LEARN = 5
 SECONDS = 20
@@ -20,28 +18,8 @@ def boot():
 
 
 @pytest.fixture(scope="module")
-def broker():
-    """mosquitto on a free port."""
-    program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-    if not os.path.exists(program):
-        pytest.skip("mosquitto is not installed")
-    port = free_port()
-    child = subprocess.Popen([program, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield port
-    child.terminate()
-    child.wait(10)
-
-
-@pytest.fixture(scope="module")
-def port(edge, broker):
-    edge.boot["listeners"].append({"name": "ports", "address": "127.0.0.1:0", "protocol": "ports"})
-    edge.write()
-    edge.signal(1)
-    edge.wait_log("boot file, certificates, roots, lists and rules are in force")
-    port = free_port()
-    edge.api("POST", f"/zones/{edge.zone()}/spectrum/apps", {
-        "protocol": f"tcp/{port}", "dns": {"type": "ADDRESS", "name": "mqtt.edge.test"}, "origin_direct": [f"tcp://127.0.0.1:{broker}"],
-        "guard": "mqtt"})
+def port(ports, broker):
+    port, _, _ = ports(broker, guard="mqtt")
     until(lambda: asks(port, "127.0.0.1"))
     return port
 
