@@ -258,12 +258,109 @@ static void tests_rules_in_force_by_zone(void **s)
 	unlink(path);
 }
 
+#define E1 "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
+#define WAITS(left) OK("{\"results\":[],\"revision\":9,\"apply\":{\"id\":\"" E1 "\",\"state\":\"pending\",\"seconds_left\":" left "}}")
+
+/* What is typed, and what follows from it. */
+static void asks_whether_to_keep_the_changes(void **s)
+{
+	(void)s;
+	static const struct { const char *typed, *left, *asked, *out, *err; int status; } table[] = {
+		{ NULL, WAITS("60"), NULL, "1 change made\n", "taken back in 60 s, unless you confirm it: ringfence apply confirm " E1, 0 },
+		{ "y\n", WAITS("60"), AC "/applies/" E1 "/confirm", "is kept", NULL, 0 },
+		{ "n\n", WAITS("60"), AC "/applies/" E1 "/rollback", "is taken back", NULL, 0 },
+		{ "\n", WAITS("60"), AC "/applies/" E1 "/rollback", "is taken back", NULL, 0 },
+		{ "", WAITS("60"), AC "/applies/" E1 "/rollback", "is taken back", NULL, 0 },
+		{ "", WAITS("0"), NULL, "", "nobody confirmed apply " E1 ": the edge takes it back", 1 },
+	};
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		struct canned answers[sizeof state / sizeof *state + 1] = { { "POST", AC "/batch", 200, table[i].left } };
+		memcpy(answers + 1, state, sizeof state);
+		struct api_double d;
+		const char *path = file_of("classes: [{name: pumps}]\n");
+		double_start(&d, answers);
+		d.typed = table[i].typed;
+		struct ran r = RUN(&d, "apply", "-f", path, "--confirm", "60");
+		assert_int_equal(r.status, table[i].status);
+		has(r.out, table[i].out);
+		if (table[i].err)
+			has(r.err, table[i].err);
+		if (table[i].typed && strcmp(table[i].left, table[1].left) == 0)
+			has(r.out, "Keep these changes? [y/N] (60 s left) ");
+		has(asked(&d, "POST", AC "/batch")->body, "\"confirm\":60");
+		assert_int_equal(writes(&d), table[i].asked ? 2 : 1);
+		if (table[i].asked)
+			asked(&d, "POST", table[i].asked);
+		ran_free(&r);
+		double_stop(&d);
+		unlink(path);
+	}
+}
+
+static void says_what_could_not_be_confirmed(void **s)
+{
+	(void)s;
+	struct canned answers[sizeof state / sizeof *state + 2] = {
+		{ "POST", AC "/batch", 200, WAITS("60") },
+		{ "POST", AC "/applies/*", 409, "{\"success\":false,\"errors\":[{\"code\":1,\"message\":\"it is over\"}],\"messages\":[],\"result\":null}" } };
+	memcpy(answers + 2, state, sizeof state);
+	struct api_double d;
+	const char *path = file_of("classes: [{name: pumps}]\n");
+	double_start(&d, answers);
+	d.typed = "y\n";
+	struct ran r = RUN(&d, "apply", path, "--confirm", "60");
+	assert_int_equal(r.status, 1);
+	has(r.err, "could not be confirmed; without a confirmation the edge takes it back by itself");
+	has(r.err, "it is over");
+	ran_free(&r);
+	double_stop(&d);
+	unlink(path);
+}
+
+static void ends_what_waits(void **s)
+{
+	(void)s;
+	static const struct canned one[] = {
+		{ "GET", V4 "/accounts?*", 200, MANY("[{\"id\":\"" A "\",\"name\":\"home\"}]") },
+		{ "GET", AC "/applies?state=pending", 200, MANY("[{\"id\":\"" E1 "\",\"state\":\"pending\",\"seconds_left\":7}]") },
+		{ "POST", AC "/applies/" E1 "/*", 200, OK("{\"id\":\"" E1 "\",\"state\":\"rolled_back\",\"left\":[{\"kind\":\"devices\",\"id\":\"" D1
+		  "\",\"name\":\"lamp-1\",\"what\":\"changed in between\"}]}") }, { NULL, NULL, 0, NULL } };
+	static const struct canned none[] = {
+		{ "GET", V4 "/accounts?*", 200, MANY("[{\"id\":\"" A "\",\"name\":\"home\"}]") }, { "GET", AC "/applies?state=pending", 200, MANY("[]") }, { NULL, NULL, 0, NULL } };
+	struct api_double d;
+	double_start(&d, one);
+	struct ran r = RUN(&d, "apply", "rollback");
+	assert_int_equal(r.status, 0);
+	has(r.out, "is taken back");
+	has(r.err, "devices lamp-1 (" D1 ") was changed in between");
+	ran_free(&r);
+	r = RUN(&d, "apply", "pending");
+	has(r.out, E1);
+	has(r.out, "7");
+	ran_free(&r);
+	r = RUN(&d, "apply", "confirm", D1);
+	assert_int_equal(r.status, 1); /* the double knows no such */
+	ran_free(&r);
+	double_stop(&d);
+	double_start(&d, none);
+	r = RUN(&d, "apply", "confirm");
+	assert_int_equal(r.status, 3);
+	has(r.err, "nothing waits to be confirmed");
+	ran_free(&r);
+	r = RUN(&d, "apply", "pending");
+	has(r.out, "nothing waits");
+	ran_free(&r);
+	double_stop(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(export_changes_nothing), cmocka_unit_test(applies_what_differs),
 		cmocka_unit_test(refuses_a_file_that_breaks_a_test), cmocka_unit_test(refuses_wrong_files_and_says_where),
 		cmocka_unit_test(tests_rules_without_a_daemon), cmocka_unit_test(tests_rules_in_force_by_zone),
+		cmocka_unit_test(asks_whether_to_keep_the_changes), cmocka_unit_test(says_what_could_not_be_confirmed),
+		cmocka_unit_test(ends_what_waits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,13 +162,19 @@ static bool wants_help(const char *word)
 	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-/* Whether the noun is a command by itself. */
-static bool alone(const char *noun)
+/* Whether there is a command of this noun and verb; verb "": the noun is one by itself. */
+static bool is_command(const char *noun, const char *verb)
 {
 	for (size_t i = 0; i < cli_command_count; i++)
-		if (strcmp(cli_commands[i].noun, noun) == 0)
-			return cli_commands[i].verb[0] == '\0';
+		if (strcmp(cli_commands[i].noun, noun) == 0 && strcmp(cli_commands[i].verb, verb) == 0)
+			return true;
 	return false;
+}
+
+/* Whether the noun is the whole command before `next`, the word behind it. */
+static bool alone(const char *noun, const char *next)
+{
+	return is_command(noun, "") && !(next && next[0] != '-' && is_command(noun, next));
 }
 
 /* The noun and the verb may have global options in front; gives the index of the first word after the command. */
@@ -189,13 +195,13 @@ static int command(struct cli *c, int argc, char **argv, int *ret_at, const char
 				*ret_noun = argv[i];
 				rc = find_noun(c, argv[i]);
 			}
-			if (rc != RF_OK || n == 2 || alone(words[0]))
+			if (rc != RF_OK || n == 2 || alone(words[0], i + 1 < argc ? argv[i + 1] : NULL))
 				break;
 		}
 	}
 	*ret_at = i < argc ? i + 1 : argc;
 	c->command = NULL;
-	if (rc != RF_OK || !words[0] || (c->help && !words[1] && !alone(words[0])))
+	if (rc != RF_OK || !words[0] || (c->help && !words[1] && !is_command(words[0], "")))
 		return rc;
 	return find_verb(c, words[0], words[1] ? words[1] : "");
 }

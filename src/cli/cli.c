@@ -40,6 +40,7 @@ void cli_init(struct cli *c)
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
 	c->terminal = isatty(STDOUT_FILENO);
+	c->asks = c->terminal && isatty(STDIN_FILENO);
 	c->colour = c->terminal && !env("NO_COLOR");
 	if (env("COLUMNS"))
 		c->width = (unsigned)strtoul(env("COLUMNS"), NULL, 10);

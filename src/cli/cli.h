@@ -82,6 +82,7 @@ struct cli {
 	void (*sleep_ms)(unsigned ms);
 	bool (*stop)(void);          /* asked between polls of `record tail` */
 	bool terminal, colour;
+	bool asks;                   /* somebody is there to answer */
 	unsigned width;              /* columns; 0: never cut */
 	enum cli_format format;
 	bool quiet, dry_run, help;
@@ -190,6 +191,9 @@ int cli_run_rule_delete(struct cli *c);
 int cli_run_rule_test(struct cli *c);
 int cli_run_rule_lint(struct cli *c);
 int cli_run_apply(struct cli *c);
+int cli_run_apply_confirm(struct cli *c);
+int cli_run_apply_rollback(struct cli *c);
+int cli_run_apply_pending(struct cli *c);
 int cli_run_export(struct cli *c);
 int cli_run_access_put(struct cli *c);
 int cli_run_access_remove(struct cli *c);

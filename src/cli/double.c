@@ -97,6 +97,8 @@ static bool stop_at_once(void)
 	return ++asked % 3 == 0; /* two polls */
 }
 
+static bool never(void) { return false; }
+
 struct ran double_run(struct api_double *d, const char *const *args)
 {
 	char *argv[32] = { "ringfence" };
@@ -108,11 +110,20 @@ struct ran double_run(struct api_double *d, const char *const *args)
 		argc++;
 	}
 	struct cli c = { .in = stdin, .clock = rf_clock_system, .sleep_ms = no_sleep, .stop = stop_at_once, .socket = d->socket };
+	int pipes[2];
+	if (d->typed && pipe(pipes) == 0) {
+		c.asks = write(pipes[1], d->typed, strlen(d->typed)) == (ssize_t)strlen(d->typed);
+		close(pipes[1]);
+		c.in = fdopen(pipes[0], "r");
+		c.stop = never;
+	}
 	c.out = open_memstream(&r.out, &n);
 	c.err = open_memstream(&r.err, &n);
 	r.status = cli_main(&c, argc, argv);
 	fclose(c.out);
 	fclose(c.err);
+	if (c.in != stdin)
+		fclose(c.in);
 	return r;
 }
 

@@ -15,6 +15,7 @@ struct asked { char method[8], target[512]; char *body; };
 
 struct api_double {
 	const struct canned *answers; /* the first that fits is given, each any number of times; ends with a NULL method */
+	const char *typed;            /* by somebody who is there; NULL: nobody is */
 	char dir[64], socket[80];
 	int fd;
 	unsigned long thread;

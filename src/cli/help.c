@@ -51,6 +51,14 @@ static void examples(FILE *to, const char *lines)
 		fprintf(to, "  %.*s\n", RF_ARG(one));
 }
 
+/* The verbs of a noun that is a command by itself, too. */
+static void also(FILE *to, const char *noun)
+{
+	for (size_t i = 0; i < cli_command_count; i++)
+		if (strcmp(cli_commands[i].noun, noun) == 0 && cli_commands[i].verb[0])
+			line(to, cli_commands[i].verb, cli_commands[i].summary);
+}
+
 static void help_command(FILE *to, const struct cli_command *m)
 {
 	RF_BUF_AUTO usage = { 0 };
@@ -58,6 +66,8 @@ static void help_command(FILE *to, const struct cli_command *m)
 	fprintf(to, "%s.\n\nUsage: %s\n\n", m->summary, rf_buf_z(&usage));
 	for (const struct cli_option *o = m->options; o && o->name; o++)
 		option_line(to, o);
+	if (!m->verb[0])
+		also(to, m->noun);
 	fprintf(to, "%sExamples:\n", m->options ? "\n" : "");
 	examples(to, m->example);
 	fprintf(to, "Options of every command: ringfence --help\n");
@@ -82,23 +92,23 @@ static void help_noun(FILE *to, const char *noun)
 	fprintf(to, "\nringfence %s VERB --help tells more.\n", noun);
 }
 
-static bool has_verbs(const char *noun)
+static bool wants_verb(const char *noun)
 {
 	for (size_t i = 0; i < cli_command_count; i++)
-		if (strcmp(cli_commands[i].noun, noun) == 0 && cli_commands[i].verb[0])
-			return true;
-	return false;
+		if (strcmp(cli_commands[i].noun, noun) == 0 && !cli_commands[i].verb[0])
+			return false;
+	return true;
 }
 
 static void help_top(FILE *to)
 {
 	fprintf(to, "Usage: ringfence NOUN VERB [arguments] [options]\n");
 	for (size_t i = 0; i < cli_noun_count; i++)
-		if (has_verbs(cli_nouns[i].name))
+		if (wants_verb(cli_nouns[i].name))
 			fprintf(to, "  %-8s %.*s\n", cli_nouns[i].name, CLI_WIDTH - 12, cli_nouns[i].summary);
 	fprintf(to, "\nWithout a verb:");
 	for (size_t i = 0; i < cli_noun_count; i++)
-		if (!has_verbs(cli_nouns[i].name))
+		if (!wants_verb(cli_nouns[i].name))
 			fprintf(to, " %s", cli_nouns[i].name);
 	fprintf(to, "\nOf every command: -o table|json|yaml  --json  -q: ids only  --socket PATH\n"
 		    "  --url URL  --token-file FILE  --ca FILE  --account ACCOUNT  (NOUN --help)\n");
