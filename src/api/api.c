@@ -169,17 +169,27 @@ static int check_body(struct rf_api_call *c)
 	const struct rf_route *r = c->route;
 	if (r->shape == RF_SHAPE_ARRAY && !json_is_array(c->body))
 		return rf_api_fail(c, RF_E_TYPE, "", "the body must be an array");
-	struct rf_findings f = rf_api_findings(c);
+	c->findings = rf_api_findings(c);
 	bool good = true;
 	enum rf_schema_mode mode = r->method == RF_HTTP_PATCH ? RF_SCHEMA_PART : RF_SCHEMA_WHOLE;
 	if (r->shape != RF_SHAPE_ARRAY)
-		good = rf_schema_check(r->request, c->body, mode, "", &f);
+		good = rf_schema_check(r->request, c->body, mode, "", &c->findings);
 	for (size_t i = 0; r->shape == RF_SHAPE_ARRAY && i < json_array_size(c->body); i++) {
 		char at[32];
 		snprintf(at, sizeof at, "/%zu", i);
-		good &= rf_schema_check(r->request, json_array_get(c->body, i), mode, at, &f);
+		good &= rf_schema_check(r->request, json_array_get(c->body, i), mode, at, &c->findings);
 	}
 	return good ? RF_OK : c->first_error;
+}
+
+/* A ruleset, whose rules are left as text where they can be. */
+static int read_ruleset(struct rf_api_call *c)
+{
+	RF_BUF_AUTO rest = { 0 };
+	int rc = rf_rules_split(c->req->body, &c->rules, &rest);
+	if (rc == RF_E_NOMEM)
+		return rf_fail(&c->err, rc, "memory is exhausted");
+	return rf_json_read(rc == RF_OK ? rf_buf_str(&rest) : c->req->body, &c->body, &c->err);
 }
 
 /* The body against its shape. A route without a required body takes none as an empty object. */
@@ -198,7 +208,7 @@ static int read_body(struct rf_api_call *c)
 	} else if (takes_entries(r) && c->req->body.n > RF_BULK_AT_ONCE) {
 		return RF_OK;
 	} else {
-		int rc = rf_json_read(c->req->body, &c->body, &c->err);
+		int rc = r->request == RF_RES_RULESET ? read_ruleset(c) : rf_json_read(c->req->body, &c->body, &c->err);
 		if (rc != RF_OK)
 			return rc;
 	}
@@ -231,6 +241,7 @@ static int run(struct rf_api_call *c)
 static void call_fini(struct rf_api_call *c)
 {
 	json_decref(c->body);
+	rf_rules_given_free(c->rules);
 	json_decref(c->result);
 	json_decref(c->info);
 	json_decref(c->messages);

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "api/api.h"
+#include "api/rules_given.h"
 #include "api/schema.h"
 #include "base/arena.h"
 #include "base/map.h"
@@ -58,6 +59,7 @@ struct rf_api_call {
 	struct rf_api_who who;
 	struct rf_object account, zone; /* of the path; id "" where it has none */
 	json_t *body;
+	struct rf_rules_given *rules; /* of a body that is a ruleset; NULL: they are in `body` */
 	bool dry_run, in_tx;
 	bool batch;              /* a part of a batch, whose transaction is open around it */
 	bool uncounted;          /* only asked whether it would be allowed */
@@ -68,6 +70,7 @@ struct rf_api_call {
 	int status;              /* 0: by the outcome */
 	json_t *result, *info, *messages, *errors;
 	int first_error;         /* code of the first of `errors` */
+	struct rf_findings findings; /* that errors of the body are told to */
 	struct rf_buf text;      /* of SHAPE_TEXT */
 	const char *text_type;
 	uint64_t etag;

@@ -1,43 +1,53 @@
-/* api/rule_diff: all rules of a ruleset replaced, writing only the rows that differ.
+/* api/rule_diff: all rules of a ruleset replaced, writing only what differs.
  *
- * The stored rules are read -> each rule of the request finds its older self by id, by ref, or, without a ref, by
- * content -> the longest run of rules whose order did not change keeps its places, the others get places between
- * them -> rows whose document or place differs are put, those that no rule found are deleted.
+ * The stored rules are gone through, as text -> each rule of the request finds its older self by id, by ref, or, without a ref, by
+ * content -> the longest run of rules whose order did not change keeps its places, the others get places between them -> a rule of
+ * another content is numbered, and its row put; one that no rule found is deleted. Where that is much, all rows are put at once.
+ *
+ * Content is compared by digests of the texts (policy/rule_text.h). A rule that is not plain and has no equal is compared as a tree.
  *
  * Not here: what is compiled (ctl), undoing (ruleset_versions.c).
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include "api/rulesets.h"
-#include "base/list.h"
-#include "base/map.h"
+#include "base/hash.h"
+#include "base/jw.h"
 
 struct stored {
-	struct rf_map_node by_id, by_ref, by_content;
-	struct stored *same;   /* the next of the same content */
-	struct stored *last;   /* of the first of a content: the last */
-	char id[33];
+	const char *id, *ref;  /* the store's, as is the text */
+	struct rf_str text;
 	uint64_t content;
 	int64_t place;
-	json_t *doc;
+	uint32_t same, last;   /* the next of the same content; of the first of a content, the last; plus 1 */
 	bool taken;
 };
 
 struct wanted {
-	json_t *doc;            /* of the request */
-	struct stored *old;     /* NULL: new */
+	struct rf_rule_given *given;
+	struct stored *old;    /* NULL: new */
 	int64_t place;
-	bool keeps;             /* its old place */
+	bool keeps;            /* its old place */
+	bool changed;          /* its row's document */
+	struct rf_str ref;     /* of one that changed */
+	size_t from, n;        /* of its document, where all rows are put at once */
+};
+
+/* Numbers under hashes, several perhaps under one; those that came first are found first. */
+struct lookup {
+	uint32_t *slot;        /* plus 1 */
+	size_t mask;
 };
 
 struct diff {
 	struct rf_api_call *c;
 	struct rf_ruleset_change *ch;
-	struct stored **old;
+	struct stored *old;
 	size_t old_count, old_cap;
-	struct rf_map ids, refs, contents;
+	struct lookup ids, refs, contents;
 	struct wanted *now;
 	size_t count;
+	struct rf_buf texts;
 };
 
 static int no_memory(struct rf_api_call *c)
@@ -45,90 +55,129 @@ static int no_memory(struct rf_api_call *c)
 	return rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
 }
 
-/* --- what is stored --- */
-
-/* Chains keep the order of places: rules of one content are found in it. */
-static void add_content(struct diff *d, struct stored *s)
+static bool lookup_for(struct lookup *l, size_t n)
 {
-	s->content = rf_rule_content(s->doc);
-	struct rf_str key = { (const char *)&s->content, sizeof s->content };
-	struct rf_map_node *there = rf_map_add(&d->contents, &s->by_content, key);
-	struct stored *first = there ? RF_CONTAINER(there, struct stored, by_content) : s;
-	if (there)
-		first->last->same = s;
-	first->last = s;
+	size_t slots = 16;
+	while (slots < n * 2)
+		slots *= 2;
+	l->slot = calloc(slots, sizeof *l->slot);
+	l->mask = slots - 1;
+	return l->slot;
 }
 
-static int read_one(const struct rf_object *o, void *arg)
+static void lookup_add(struct lookup *l, uint64_t hash, size_t number)
+{
+	size_t at = hash & l->mask;
+	while (l->slot[at])
+		at = (at + 1) & l->mask;
+	l->slot[at] = (uint32_t)number + 1;
+}
+
+#define EACH_FOUND(at, l, hash) \
+	for (size_t at = (hash) & (l)->mask; (l)->slot[at]; at = (at + 1) & (l)->mask)
+
+/* --- what is stored --- */
+
+static uint64_t content_of(const struct rf_raw_object *o)
+{
+	struct rf_js j = rf_js_over(o->doc);
+	struct rf_rule_text t;
+	if (!*o->note && rf_rule_text_read(&j, &t))
+		*o->note = t.content;
+	return *o->note;
+}
+
+static int read_one(const struct rf_raw_object *o, void *arg)
 {
 	struct diff *d = arg;
 	if (d->old_count == d->old_cap) {
 		size_t cap = d->old_cap ? d->old_cap * 2 : 64;
-		struct stored **v = realloc(d->old, cap * sizeof(struct stored *));
+		struct stored *v = realloc(d->old, cap * sizeof *v);
 		if (!v)
 			return no_memory(d->c);
 		d->old = v;
 		d->old_cap = cap;
 	}
-	struct stored *s = calloc(1, sizeof *s);
-	if (!s)
-		return no_memory(d->c);
-	d->old[d->old_count++] = s;
-	memcpy(s->id, o->id, sizeof s->id);
-	s->place = o->place;
-	s->doc = json_incref(o->doc);
-	rf_map_add(&d->ids, &s->by_id, rf_str_z(s->id));
-	rf_map_add(&d->refs, &s->by_ref, rf_str_z(rf_json_text(s->doc, "ref")));
+	d->old[d->old_count++] = (struct stored){ .id = o->id, .ref = o->name, .text = o->doc, .content = content_of(o), .place = o->place };
 	return RF_OK;
+}
+
+/* Chains keep the order of places: rules of one content are found in it. */
+static void add_content(struct diff *d, uint32_t i)
+{
+	struct stored *s = &d->old[i];
+	EACH_FOUND(at, &d->contents, s->content) {
+		struct stored *first = &d->old[d->contents.slot[at] - 1];
+		if (first->content != s->content)
+			continue;
+		d->old[first->last - 1].same = i + 1;
+		first->last = i + 1;
+		return;
+	}
+	s->last = i + 1;
+	lookup_add(&d->contents, s->content, i);
 }
 
 static int read_old(struct diff *d)
 {
 	struct rf_store_query q = { .parent = d->ch->head.id, .by_place = true };
-	int rc = d->ch->fresh ? RF_OK : rf_store_list(d->c->store, RF_KIND_RULE, &q, read_one, d, NULL, &d->c->err);
-	for (size_t i = 0; rc == RF_OK && i < d->old_count; i++)
-		add_content(d, d->old[i]);
-	return rc;
+	int rc = d->ch->fresh ? RF_OK : rf_store_scan(d->c->store, RF_KIND_RULE, &q, read_one, d, &d->c->err);
+	if (rc != RF_OK)
+		return rc;
+	if (!lookup_for(&d->ids, d->old_count) || !lookup_for(&d->refs, d->old_count) || !lookup_for(&d->contents, d->old_count))
+		return no_memory(d->c);
+	bool named = false;
+	for (size_t i = 0; i < d->count; i++)
+		named |= d->now[i].given->own_id.n || d->now[i].given->own_ref.n;
+	for (size_t i = 0; i < d->old_count; i++) {
+		add_content(d, (uint32_t)i);
+		if (!named)
+			continue;
+		lookup_add(&d->ids, rf_hash(rf_str_z(d->old[i].id)), i);
+		lookup_add(&d->refs, rf_hash(rf_str_z(d->old[i].ref)), i);
+	}
+	return RF_OK;
 }
 
 static void diff_fini(struct diff *d)
 {
-	for (size_t i = 0; i < d->old_count; i++) {
-		json_decref(d->old[i]->doc);
-		free(d->old[i]);
-	}
-	rf_map_fini(&d->ids);
-	rf_map_fini(&d->refs);
-	rf_map_fini(&d->contents);
+	free(d->ids.slot);
+	free(d->refs.slot);
+	free(d->contents.slot);
 	free(d->old);
 	free(d->now);
+	rf_buf_fini(&d->texts);
 }
 
 /* --- which is which --- */
 
-static struct stored *by_name(const struct diff *d, const json_t *rule)
+static struct stored *by_name(const struct diff *d, const struct rf_rule_given *g)
 {
-	const char *id = rf_json_text(rule, "id"), *ref = rf_json_text(rule, "ref");
-	struct rf_map_node *n = id[0] && d->ids.count ? rf_map_find(&d->ids, rf_str_z(id)) : NULL;
-	if (n)
-		return RF_CONTAINER(n, struct stored, by_id);
-	n = ref[0] && d->refs.count ? rf_map_find(&d->refs, rf_str_z(ref)) : NULL;
-	return n ? RF_CONTAINER(n, struct stored, by_ref) : NULL;
+	if (g->own_id.n)
+		EACH_FOUND(at, &d->ids, rf_hash(g->own_id))
+			if (rf_str_eq(g->own_id, rf_str_z(d->old[d->ids.slot[at] - 1].id)))
+				return &d->old[d->ids.slot[at] - 1];
+	if (g->own_ref.n)
+		EACH_FOUND(at, &d->refs, rf_hash(g->own_ref))
+			if (rf_str_eq(g->own_ref, rf_str_z(d->old[d->refs.slot[at] - 1].ref)))
+				return &d->old[d->refs.slot[at] - 1];
+	return NULL;
 }
 
 /* A stored rule of the same content that no rule of the request names, and that has no name of its own. */
-static struct stored *by_content(const struct diff *d, const json_t *rule)
+static struct stored *by_content(const struct diff *d, uint64_t content)
 {
-	uint64_t content = rf_rule_content(rule);
-	struct rf_map_node *n = d->contents.count ?
-		rf_map_find(&d->contents, (struct rf_str){ (const char *)&content, sizeof content }) : NULL;
-	struct stored *first = n ? RF_CONTAINER(n, struct stored, by_content) : NULL;
-	struct stored **at = first ? &first->same : NULL, *s = first;
-	while (s && (s->taken || strcmp(rf_json_text(s->doc, "ref"), s->id) != 0)) {
-		if (s != first)
-			*at = s->same; /* not looked at again */
-		s = *at;
+	struct stored *first = NULL, *s;
+	EACH_FOUND(at, &d->contents, content) {
+		s = &d->old[d->contents.slot[at] - 1];
+		if (s->content == content) {
+			first = s;
+			break;
+		}
 	}
+	for (s = first; s && (s->taken || strcmp(s->ref, s->id) != 0); s = s->same ? &d->old[s->same - 1] : NULL)
+		if (s != first)
+			first->same = s->same; /* not looked at again */
 	return s;
 }
 
@@ -136,7 +185,7 @@ static int match(struct diff *d)
 {
 	for (size_t i = 0; i < d->count; i++) {
 		struct wanted *w = &d->now[i];
-		w->old = by_name(d, w->doc);
+		w->old = by_name(d, w->given);
 		if (w->old && w->old->taken) {
 			char at[48];
 			snprintf(at, sizeof at, "/rules/%zu/id", i);
@@ -147,9 +196,9 @@ static int match(struct diff *d)
 	}
 	for (size_t i = 0; i < d->count; i++) {
 		struct wanted *w = &d->now[i];
-		if (w->old || rf_json_text(w->doc, "ref")[0])
+		if (w->old || w->given->own_ref.n || !w->given->text.content)
 			continue;
-		w->old = by_content(d, w->doc);
+		w->old = by_content(d, w->given->text.content);
 		if (w->old)
 			w->old->taken = true;
 	}
@@ -221,77 +270,222 @@ static int place_all(struct diff *d)
 	return rc;
 }
 
-/* --- rows --- */
+/* --- documents --- */
 
-/* A ref that was a rule's own id follows from it; two rules of the request must not share one. */
-static int number(struct diff *d, bool *changed)
+/* Two rules of the request must not share a ref. One that is a rule's own id is shared by none, but by who gives it as a ref. */
+static int check_refs(struct diff *d)
 {
-	json_t *seen = json_object();
-	int rc = seen ? RF_OK : no_memory(d->c);
-	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
-		struct wanted *w = &d->now[i];
-		char id[33], at[48];
-		if (w->old)
-			memcpy(id, w->old->id, sizeof id);
-		else
-			rc = rf_store_draw_id(d->c->store, id, &d->c->err);
-		if (rc != RF_OK)
-			break;
-		changed[i] = rf_rule_number(w->doc, id, w->old ? w->old->doc : NULL, d->ch->now);
-		const char *ref = rf_json_text(w->doc, "ref");
-		snprintf(at, sizeof at, "/rules/%zu/ref", i);
-		if (json_object_get(seen, ref))
-			rc = rf_api_fail(d->c, RF_E_INVALID, at, "two rules have the same id or ref");
-		else if (json_object_set_new(seen, ref, json_true()) != 0)
-			rc = no_memory(d->c);
+	struct lookup seen = { 0 };
+	int rc = RF_OK;
+	bool named = false;
+	for (size_t i = 0; i < d->count; i++)
+		named |= !rf_str_eq(d->now[i].ref, rf_str_z(d->now[i].given->id));
+	if (named && !lookup_for(&seen, d->count))
+		return no_memory(d->c);
+	for (size_t i = 0; i < d->count && named && rc == RF_OK; i++) {
+		uint64_t hash = rf_hash(d->now[i].ref);
+		char pointer[48];
+		snprintf(pointer, sizeof pointer, "/rules/%zu/ref", i);
+		EACH_FOUND(at, &seen, hash)
+			if (rc == RF_OK && rf_str_eq(d->now[i].ref, d->now[seen.slot[at] - 1].ref))
+				rc = rf_api_fail(d->c, RF_E_INVALID, pointer, "two rules have the same id or ref");
+		lookup_add(&seen, hash, i);
 	}
-	json_decref(seen);
+	free(seen.slot);
 	return rc;
 }
 
-static int put_one(struct diff *d, struct wanted *w, bool changed)
+/* A rule that has no equal: its tree, numbered. */
+static int number_tree(struct diff *d, struct wanted *w)
 {
-	if (!changed)
-		return w->keeps ? RF_OK : rf_change_move(d->c, d->ch, w->old->id, w->old->place, w->place);
-	RF_OBJECT_AUTO row = { .doc = json_incref(w->doc), .place = w->place };
-	snprintf(row.id, sizeof row.id, "%s", rf_json_text(w->doc, "id"));
-	return rf_change_put(d->c, d->ch, &row, w->old ? w->old->doc : NULL, w->old ? w->old->place : 0);
+	json_t *old = w->old ? json_loadb(w->old->text.p, w->old->text.n, 0, NULL) : NULL;
+	int rc = w->old && !old ? no_memory(d->c) : rf_rule_tree(d->c, d->c->rules, (size_t)(w->given - d->c->rules->v));
+	if (rc == RF_OK) {
+		w->changed = rf_rule_number(w->given->doc, w->given->id, old, d->ch->now);
+		w->ref = rf_str_z(rf_json_text(w->given->doc, "ref"));
+	}
+	json_decref(old);
+	return rc;
 }
 
-static int write_rows(struct diff *d, const bool *changed)
+/* Who it is, whether its document changes, and, where it does and is not plain, to what. Findings are gathered over all rules. */
+static int number(struct diff *d, struct wanted *w)
+{
+	struct rf_rule_given *g = w->given;
+	int rc = RF_OK;
+	if (w->old)
+		snprintf(g->id, sizeof g->id, "%s", w->old->id);
+	else
+		rc = rf_store_draw_id(d->c->store, g->id, &d->c->err);
+	w->ref = g->own_ref.n ? g->own_ref : rf_str_z(w->old ? w->old->ref : g->id);
+	if (rc != RF_OK || (w->old && g->text.content && g->text.content == w->old->content && rf_str_eq(w->ref, rf_str_z(w->old->ref))))
+		return rc;
+	w->changed = true;
+	return g->text.plain && !g->doc ? RF_OK : number_tree(d, w);
+}
+
+static int number_all(struct diff *d)
+{
+	int rc = RF_OK;
+	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
+		rc = number(d, &d->now[i]);
+		if (rc != RF_OK && d->c->errors)
+			rc = RF_OK; /* tell of the others too */
+	}
+	if (rc == RF_OK && d->c->errors)
+		rc = d->c->first_error;
+	return rc == RF_OK ? check_refs(d) : rc;
+}
+
+/* The version of a stored rule, plus 1. */
+static long long next_version(const struct stored *old)
+{
+	struct rf_js j = rf_js_over(old ? old->text : RF_STR("{}"));
+	struct rf_rule_text t;
+	uint64_t v = 0;
+	if (old && rf_rule_text_read(&j, &t))
+		rf_str_u64(t.version.raw, &v);
+	return (long long)v + 1;
+}
+
+/* A plain rule's document: its texts are JSON as they are. */
+static void write_plain(struct rf_buf *b, const struct wanted *w, const char *now)
+{
+	const struct rf_rule_text *t = &w->given->text;
+	rf_buf_printf(b, "{\"expression\":\"");
+	rf_buf_add(b, t->expression.raw);
+	rf_buf_printf(b, "\",\"action\":\"");
+	rf_buf_add(b, t->action.raw);
+	rf_buf_printf(b, "\",\"description\":\"");
+	rf_buf_add(b, t->description.raw);
+	rf_buf_printf(b, "\",\"enabled\":%s,\"id\":\"%s\",\"ref\":", t->disabled ? "false" : "true", w->given->id);
+	rf_json_quote(b, w->ref);
+	rf_buf_printf(b, ",\"version\":\"%lld\",\"last_updated\":\"%s\"}", next_version(w->old), now);
+}
+
+/* --- few rows --- */
+
+static int put_one(struct diff *d, struct wanted *w)
+{
+	struct rf_rule_given *g = w->given;
+	if (!w->changed)
+		return w->keeps ? RF_OK : rf_change_move(d->c, d->ch, w->old->id, w->old->place, w->place);
+	int rc = g->doc ? RF_OK : number_tree(d, w);
+	if (rc != RF_OK)
+		return rc;
+	RF_OBJECT_AUTO row = { .doc = json_incref(g->doc), .place = w->place };
+	memcpy(row.id, g->id, sizeof row.id);
+	json_t *old = w->old ? json_loadb(w->old->text.p, w->old->text.n, 0, NULL) : NULL;
+	rc = w->old && !old ? no_memory(d->c) : rf_change_put(d->c, d->ch, &row, old, w->old ? w->old->place : 0);
+	json_decref(old);
+	return rc;
+}
+
+static int del_one(struct diff *d, const struct stored *s)
+{
+	json_t *old = json_loadb(s->text.p, s->text.n, 0, NULL);
+	int rc = old ? rf_change_del(d->c, d->ch, s->id, old, s->place) : no_memory(d->c);
+	json_decref(old);
+	return rc;
+}
+
+static int write_rows(struct diff *d)
+{
+	int rc = RF_OK;
+	for (size_t i = 0; i < d->old_count && rc == RF_OK; i++)
+		if (!d->old[i].taken)
+			rc = del_one(d, &d->old[i]);
+	for (size_t i = 0; i < d->count && rc == RF_OK; i++)
+		rc = put_one(d, &d->now[i]);
+	return rc;
+}
+
+/* --- many rows --- */
+
+static int note_one(struct diff *d, const char *id, const struct stored *old, bool text)
+{
+	json_t *doc = old && text ? json_loadb(old->text.p, old->text.n, 0, NULL) : NULL;
+	int rc = old && text && !doc ? no_memory(d->c) : rf_change_note(d->c, d->ch, id, old ? &old->place : NULL, doc);
+	json_decref(doc);
+	return rc;
+}
+
+/* How to undo it, unless that is too much to keep. */
+static int note_rows(struct diff *d)
+{
+	int rc = RF_OK;
+	for (size_t i = 0; i < d->old_count && rc == RF_OK && !d->ch->unkept && !d->ch->fresh; i++)
+		if (!d->old[i].taken)
+			rc = note_one(d, d->old[i].id, &d->old[i], true);
+	for (size_t i = 0; i < d->count && rc == RF_OK && !d->ch->unkept && !d->ch->fresh; i++)
+		if (d->now[i].changed || !d->now[i].keeps)
+			rc = note_one(d, d->now[i].given->id, d->now[i].old, d->now[i].changed);
+	return rc;
+}
+
+static int write_text(struct diff *d, struct wanted *w)
+{
+	w->from = d->texts.n;
+	if (w->changed && !w->given->doc)
+		write_plain(&d->texts, w, d->ch->now);
+	char *text = w->changed && w->given->doc ? json_dumps(w->given->doc, JSON_COMPACT) : NULL;
+	if (w->changed && w->given->doc && !text)
+		return no_memory(d->c);
+	if (text)
+		rf_buf_add(&d->texts, rf_str_z(text));
+	free(text);
+	w->n = d->texts.n - w->from;
+	return d->texts.bad ? no_memory(d->c) : RF_OK;
+}
+
+static int fill_rows(struct diff *d)
+{
+	int rc = note_rows(d);
+	for (size_t i = 0; i < d->count && rc == RF_OK; i++)
+		rc = write_text(d, &d->now[i]);
+	struct rf_store_child *v = calloc(d->count + 1, sizeof *v);
+	if (rc == RF_OK && !v)
+		rc = no_memory(d->c);
+	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
+		const struct wanted *w = &d->now[i];
+		v[i] = (struct rf_store_child){ .id = w->given->id, .name = w->ref, .doc = { d->texts.p + w->from, w->n }, .place = w->place,
+			.fresh = !w->old };
+	}
+	if (rc == RF_OK)
+		rc = rf_store_fill(d->c->store, RF_KIND_RULE, d->ch->head.id, v, d->count, &d->c->err);
+	free(v);
+	if (rc == RF_OK && json_object_set_new(d->ch->head.doc, "rule_count", json_integer((json_int_t)d->count)) != 0)
+		rc = no_memory(d->c);
+	return rc;
+}
+
+static int write_all(struct diff *d)
 {
 	size_t rows = 0;
-	int rc = RF_OK;
 	for (size_t i = 0; i < d->old_count; i++)
-		rows += !d->old[i]->taken;
+		rows += !d->old[i].taken;
 	for (size_t i = 0; i < d->count; i++)
-		rows += changed[i] || !d->now[i].keeps;
+		rows += d->now[i].changed || !d->now[i].keeps;
 	d->ch->whole |= rows > RF_RULESET_EACH;
-	for (size_t i = 0; i < d->old_count && rc == RF_OK; i++)
-		if (!d->old[i]->taken)
-			rc = rf_change_del(d->c, d->ch, d->old[i]->id, d->old[i]->doc, d->old[i]->place);
-	for (size_t i = 0; i < d->count && rc == RF_OK; i++)
-		rc = put_one(d, &d->now[i], changed[i]);
-	return rc;
+	d->ch->unkept |= rows > RF_RULESET_VERSION_RULES;
+	return rows > RF_RULESET_EACH ? fill_rows(d) : write_rows(d);
 }
 
-int rf_rules_replace(struct rf_api_call *c, struct rf_ruleset_change *ch, json_t *rules)
+int rf_rules_replace(struct rf_api_call *c, struct rf_ruleset_change *ch)
 {
-	struct diff d = { .c = c, .ch = ch, .count = json_array_size(rules) };
-	bool *changed = calloc(d.count + 1, sizeof *changed);
+	struct diff d = { .c = c, .ch = ch, .count = c->rules->n };
 	d.now = calloc(d.count + 1, sizeof *d.now);
-	int rc = d.now && changed ? read_old(&d) : no_memory(c);
-	for (size_t i = 0; rc == RF_OK && i < d.count; i++)
-		d.now[i].doc = json_array_get(rules, i);
+	for (size_t i = 0; d.now && i < d.count; i++)
+		d.now[i].given = &c->rules->v[i];
+	int rc = d.now ? read_old(&d) : no_memory(c);
 	if (rc == RF_OK)
 		rc = match(&d);
 	if (rc == RF_OK)
 		rc = place_all(&d);
 	if (rc == RF_OK)
-		rc = number(&d, changed);
+		rc = number_all(&d);
 	if (rc == RF_OK)
-		rc = write_rows(&d, changed);
+		rc = write_all(&d);
 	diff_fini(&d);
-	free(changed);
 	return rc;
 }

@@ -41,8 +41,8 @@ int rf_api_rules_create(struct rf_api_call *c)
 	rf_rule_number(row.doc, row.id, NULL, ch.now);
 	rc = rf_change_put(c, &ch, &row, NULL, 0);
 	if (rc == RF_OK)
-		rc = rf_change_finish(c, &ch, row.id, NULL);
-	return rc == RF_OK ? rf_change_result(c, &ch, row.doc, NULL) : rc;
+		rc = rf_change_finish(c, &ch, row.id);
+	return rc == RF_OK ? rf_change_result(c, &ch, row.doc) : rc;
 }
 
 /* The rule of the path. */
@@ -108,9 +108,9 @@ int rf_api_rules_edit(struct rf_api_call *c)
 	if (rc == RF_OK)
 		rc = write_back(c, &ch, &row, old);
 	if (rc == RF_OK)
-		rc = rf_change_finish(c, &ch, row.id, NULL);
+		rc = rf_change_finish(c, &ch, row.id);
 	json_decref(old);
-	return rc == RF_OK ? rf_change_result(c, &ch, row.doc, NULL) : rc;
+	return rc == RF_OK ? rf_change_result(c, &ch, row.doc) : rc;
 }
 
 int rf_api_rules_delete(struct rf_api_call *c)
@@ -121,6 +121,6 @@ int rf_api_rules_delete(struct rf_api_call *c)
 	if (rc == RF_OK)
 		rc = rf_change_del(c, &ch, row.id, row.doc, row.place);
 	if (rc == RF_OK)
-		rc = rf_change_finish(c, &ch, row.id, NULL);
-	return rc == RF_OK ? rf_change_result(c, &ch, NULL, NULL) : rc;
+		rc = rf_change_finish(c, &ch, row.id);
+	return rc == RF_OK ? rf_change_result(c, &ch, NULL) : rc;
 }

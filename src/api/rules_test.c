@@ -297,6 +297,80 @@ static void errors_point_into_the_request(void **state)
 	assert_as_from_nothing();
 }
 
+static int compiled(const char *text)
+{
+	uint64_t before = rf_counter_sum(RF_C_RULES_COMPILED);
+	assert_int_equal(ask(RF_HTTP_PUT, ENTRY, text), 200);
+	snprintf(set, sizeof set, "%s", rf_json_text(result(), "id"));
+	int n = (int)(rf_counter_sum(RF_C_RULES_COMPILED) - before);
+	assert_as_from_nothing();
+	return n;
+}
+
+/* However it is written: what says the same is the same rule, and is not compiled again. */
+static void writing_it_otherwise_changes_nothing(void **state)
+{
+	static const char *const ways[] = {
+		"{\"rules\":[{\"expression\":\"http.request.uri.path eq \\\"/\u00e9\\\"\",\"action\":\"block\",\"action_parameters\":{\"response\":"
+		"{\"status_code\":403,\"content\":\"a\",\"content_type\":\"text/plain\"}}},{\"expression\":\"ssl\",\"action\":\"log\"}]}",
+		" { \"description\" : \"x\", \"rules\" : [ {\"action\":\"block\" , \"action_parameters\":{ \"response\":{\"content\":\"\\u0061\",\"content_type\":"
+		"\"text\\/plain\",\"status_code\":403}},\n\t\"expression\":\"http.request.uri.path eq \\\"\\/\\u00e9\\\"\"},{\"action\":\"log\",\"enabled\":true,"
+		"\"description\":\"\",\"expression\":\"ss\\u006c\"} ] } ",
+		"{\"rules\":[{\"expression\":\"http.request.uri.path eq \\\"/\u00e9\\\"\",\"enabled\":null,\"action\":\"block\",\"action_parameters\":{\"response\":"
+		"{\"status_code\":403,\"content\":\"a\",\"content_type\":\"text/plain\"}}},{\"\\u0065xpression\":\"ssl\",\"action\":\"log\",\"version\":\"7\","
+		"\"last_updated\":\"2020-01-01T00:00:00Z\"}]}" };
+	char first[33], second[33], text[512];
+	(void)state;
+	replace("");
+	assert_int_equal(compiled(ways[0]), 2);
+	snprintf(first, sizeof first, "%s", rule_text(0, "id"));
+	snprintf(second, sizeof second, "%s", rule_text(1, "id"));
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+		assert_int_equal(compiled(ways[i]), 0);
+		assert_string_equal(rule_text(0, "id"), first);
+		assert_string_equal(rule_text(1, "id"), second);
+		assert_string_equal(rule_text(1, "version"), "1");
+	}
+	snprintf(text, sizeof text, "{\"rules\":[{\"expression\":\"not ssl\",\"action\":\"log\"},{\"id\":\"%s\",\"expression\":\"ssl\",\"priority\":null,"
+		 "\"action\":\"log\"}]}", rule_text(1, "id"));
+	assert_int_equal(compiled(text), 1);
+	assert_string_equal(rule_text(1, "version"), "1");
+	assert_int_equal(json_array_size(rules()), 2);
+}
+
+static void a_bad_rule_among_good_ones_changes_nothing(void **state)
+{
+	static const struct { const char *rule, *at; } bad[] = {
+		{ "{\"action\":\"log\"}", "/rules/1/expression" }, { "{\"expression\":\"ssl\",\"action\":7}", "/rules/1/action" },
+		{ "{\"expression\":\"\",\"action\":\"log\"}", "/rules/1/expression" }, { "{\"expression\":\"ssl\",\"action\":\"lok\"}", "/rules/1/action" },
+		{ "{\"expression\":\"ssl\",\"action\":\"log\",\"position\":3}", "/rules/1/position" }, { "7", "/rules/1" },
+		{ "{\"expression\":\"ssl\",\"action\":\"log\",\"enabled\":true,\"enabled\":true}", "" },
+		{ "{\"expression\":\"ssl\",\"action\":\"log\",\"ref\":\"a\",\"ref\":\"a\"}", "" },
+		{ "{\"expression\":\"ssl\",\"action\":\"log\",\"categories\":[1,]}", "" }, { "{\"expression\":\"ssl\" \"action\":\"log\"}", "" },
+		{ "{\"expression\":\"ssl\",\"action\":\"log\",\"priority\":1e9}", "/rules/1/priority" },
+		{ "{\"expression\":\"ssl\",\"action\":\"log\",\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}", "" },
+		{ "{\"expression\":\"ssl\",\"action\":\"log\",\"description\":\"\xff\"}", "" }, { "{\"expression\":\"s\\u0000\",\"action\":\"log\"}", "" },
+	};
+	(void)state;
+	replace("abc");
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		char text[512];
+		snprintf(text, sizeof text, "{\"rules\":[{\"ref\":\"d\",\"expression\":\"ssl\",\"action\":\"log\"},%s]}", bad[i].rule);
+		if (ask(RF_HTTP_PUT, ENTRY, text) / 100 != 4)
+			fail_msg("taken: %s", bad[i].rule);
+		assert_string_equal(pointer(), bad[i].at);
+		assert_string_equal(stored(), "abc");
+	}
+	assert_int_equal(ask(RF_HTTP_PUT, ENTRY, "{\"rules\":[{\"action\":\"log\"},{\"expression\":\"ssl\"}]}"), 400);
+	assert_int_equal(json_array_size(json_object_get(body, "errors")), 2);
+	assert_int_equal(ask(RF_HTTP_PUT, ENTRY, "{\"rules\":[],\"rules\":[]}"), 400);
+	assert_int_equal(ask(RF_HTTP_PUT, ENTRY, "{\"rules\":{}}"), 400);
+	assert_string_equal(pointer(), "/rules");
+	assert_int_equal(ask(RF_HTTP_PUT, ENTRY, "{\"rules\":[{\"expression\":\"ssl\",\"action\":\"log\",\"what\":1}]}"), 200);
+	assert_int_equal(json_array_size(json_object_get(body, "messages")), 1);
+	assert_as_from_nothing();
+}
+
 static void the_etag_is_the_rulesets(void **state)
 {
 	(void)state;
@@ -610,6 +684,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(positions_put_a_rule_where_they_say), T(a_rule_moves_and_is_not_counted_where_it_was), T(one_rule_compiles_once),
 		T(rules_without_names_are_known_by_content), T(refs_can_be_swapped), T(errors_point_into_the_request),
+		T(writing_it_otherwise_changes_nothing), T(a_bad_rule_among_good_ones_changes_nothing),
 		T(the_etag_is_the_rulesets), T(a_minimal_answer_has_the_one_rule), T(a_dry_run_changes_nothing),
 		T(versions_lead_back), T(versions_are_bounded), T(insertions_at_one_point_move_few_rows),
 		T(random_edits_end_as_from_nothing), T(random_versions_lead_back), T(many_rules_cost_one_push_little),

@@ -37,9 +37,7 @@ void rf_change_fini(struct rf_ruleset_change *ch)
 	json_decref(ch->undo);
 }
 
-/* A note: without a place the rule was not there; with a document, it read so. */
-static int note(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const int64_t *place,
-		const json_t *doc)
+int rf_change_note(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const int64_t *place, const json_t *doc)
 {
 	ch->unkept |= json_array_size(ch->undo) >= RF_RULESET_VERSION_RULES;
 	if (ch->fresh || ch->unkept)
@@ -68,7 +66,7 @@ static void count(struct rf_ruleset_change *ch, int by)
 int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row, const json_t *old,
 		  int64_t old_place)
 {
-	int rc = note(c, ch, row->id, old ? &old_place : NULL, old);
+	int rc = rf_change_note(c, ch, row->id, old ? &old_place : NULL, old);
 	snprintf(row->name, sizeof row->name, "%s", rf_json_text(row->doc, "ref"));
 	memcpy(row->parent, ch->head.id, sizeof row->parent);
 	if (rc == RF_OK)
@@ -80,7 +78,7 @@ int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf
 
 int rf_change_move(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, int64_t old_place, int64_t place)
 {
-	int rc = note(c, ch, id, &old_place, NULL);
+	int rc = rf_change_note(c, ch, id, &old_place, NULL);
 	if (rc == RF_OK)
 		rc = rf_store_move(c->store, RF_KIND_RULE, id, place, &c->err);
 	return rc == RF_OK ? announce(c, ch, id) : rc;
@@ -88,7 +86,7 @@ int rf_change_move(struct rf_api_call *c, struct rf_ruleset_change *ch, const ch
 
 int rf_change_del(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const json_t *old, int64_t old_place)
 {
-	int rc = note(c, ch, id, &old_place, old);
+	int rc = rf_change_note(c, ch, id, &old_place, old);
 	if (rc == RF_OK)
 		rc = rf_store_del(c->store, RF_KIND_RULE, id, 0, &c->err);
 	if (rc == RF_OK)
@@ -128,20 +126,18 @@ bool rf_rule_number(json_t *rule, const char *id, const json_t *old, const char 
 
 /* An error of ctl at "/rules/ID/expression" is at "/expression" of a request that was that rule, and at
  * "/rules/3/expression" of one that had it fourth. What the request did not hold has no pointer. */
-static void move_pointer(struct rf_api_call *c, const char *one, const json_t *all)
+static void move_pointer(struct rf_api_call *c, const char *one)
 {
 	char id[33], rest[sizeof c->err.pointer];
 	int used = 0;
-	size_t i;
-	json_t *rule;
 	if (sscanf(c->err.pointer, "/rules/%32[0-9a-f]%n", id, &used) != 1 || strlen(id) != 32)
 		return;
 	snprintf(rest, sizeof rest, "%s", c->err.pointer + used);
 	c->err.pointer[0] = '\0';
 	if (one && strcmp(one, id) == 0)
 		snprintf(c->err.pointer, sizeof c->err.pointer, "%s", rest);
-	json_array_foreach(all, i, rule)
-		if (strcmp(rf_json_text(rule, "id"), id) == 0)
+	for (size_t i = 0; !one && c->rules && i < c->rules->n; i++)
+		if (strcmp(c->rules->v[i].id, id) == 0)
 			snprintf(c->err.pointer, sizeof c->err.pointer, "/rules/%zu%.*s", i, 80, rest);
 }
 
@@ -163,7 +159,7 @@ static void say_missing(struct rf_api_call *c, const json_t *doc)
 		rf_api_message(c, "", "%s", why);
 }
 
-int rf_change_finish(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *one, const json_t *all)
+int rf_change_finish(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *one)
 {
 	json_t *doc = ch->head.doc, *old = ch->fresh ? NULL : json_copy(doc);
 	int rc = !ch->fresh && !old ? no_memory(c) : RF_OK;
@@ -179,7 +175,7 @@ int rf_change_finish(struct rf_api_call *c, struct rf_ruleset_change *ch, const 
 	if (rc == RF_OK)
 		say_missing(c, doc);
 	else
-		move_pointer(c, one, all);
+		move_pointer(c, one);
 	return rc;
 }
 
@@ -249,7 +245,7 @@ static json_t *little(const struct rf_ruleset_change *ch, json_t *rule)
 	return j;
 }
 
-int rf_change_result(struct rf_api_call *c, const struct rf_ruleset_change *ch, json_t *rule, json_t *rules)
+int rf_change_result(struct rf_api_call *c, const struct rf_ruleset_change *ch, json_t *rule)
 {
 	if (c->dry_run)
 		return rf_api_result(c, json_null(), 0);
@@ -257,7 +253,7 @@ int rf_change_result(struct rf_api_call *c, const struct rf_ruleset_change *ch, 
 		rf_buf_printf(&c->headers, "Preference-Applied: return=minimal\r\n");
 		return rf_api_result(c, little(ch, rule), ch->head.revision);
 	}
-	json_t *all = rules ? json_incref(rules) : NULL;
-	int rc = all ? RF_OK : rf_ruleset_rules(c, &ch->head, &all);
+	json_t *all = NULL;
+	int rc = rf_ruleset_rules(c, &ch->head, &all);
 	return rc == RF_OK ? rf_api_result(c, rf_ruleset_full(&ch->head, all), ch->head.revision) : rc;
 }

@@ -63,13 +63,22 @@ int rf_api_rulesets_get(struct rf_api_call *c)
 	return rc == RF_OK ? show(c, &o) : rc;
 }
 
-/* Replace the rules of the change's ruleset by those of the request. */
-static int finish(struct rf_api_call *c, struct rf_ruleset_change *ch, json_t *rules)
+/* The rules of the request, out of its body. */
+static int take_rules(struct rf_api_call *c)
 {
-	int rc = rf_rules_replace(c, ch, rules);
+	if (!c->rules)
+		c->rules = rf_rules_of(json_object_get(c->body, "rules"));
+	json_object_del(c->body, "rules");
+	return c->rules ? RF_OK : rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
+}
+
+/* Replace the rules of the change's ruleset by those of the request. */
+static int finish(struct rf_api_call *c, struct rf_ruleset_change *ch)
+{
+	int rc = rf_rules_replace(c, ch);
 	if (rc == RF_OK)
-		rc = rf_change_finish(c, ch, NULL, rules);
-	return rc == RF_OK ? rf_change_result(c, ch, NULL, rules) : rc;
+		rc = rf_change_finish(c, ch, NULL);
+	return rc == RF_OK ? rf_change_result(c, ch, NULL) : rc;
 }
 
 static int create(struct rf_api_call *c, const char *name)
@@ -81,16 +90,13 @@ static int create(struct rf_api_call *c, const char *name)
 	if (!json_object_get(c->body, "description"))
 		json_object_set_new(c->body, "description", json_string(""));
 	json_object_set_new(c->body, "zone_id", json_string(c->zone.id));
-	json_t *rules = json_incref(json_object_get(c->body, "rules"));
-	json_object_del(c->body, "rules");
+	if (rc == RF_OK)
+		rc = take_rules(c);
 	if (rc == RF_OK)
 		rc = rf_api_object(c, &ch.head, c->account.id, name, json_incref(c->body));
 	if (rc == RF_OK)
 		rc = rf_store_put(c->store, RF_KIND_RULESET, &ch.head, 0, &c->err); /* its rules need their parent */
-	if (rc == RF_OK)
-		rc = finish(c, &ch, rules);
-	json_decref(rules);
-	return rc;
+	return rc == RF_OK ? finish(c, &ch) : rc;
 }
 
 /* The name of a new ruleset follows from its kind. */
@@ -130,17 +136,11 @@ int rf_api_rulesets_create(struct rf_api_call *c)
 /* Replace the rules, and name and description where they are given; phase and kind stay. */
 static int replace(struct rf_api_call *c, struct rf_ruleset_change *ch)
 {
-	json_t *none = NULL, *rules = json_object_get(c->body, "rules");
-	int rc = RF_OK;
+	int rc = take_rules(c);
 	for (const char *const *m = (const char *const[]){ "name", "description", NULL }; *m; m++)
 		if (json_object_get(c->body, *m) && json_object_set(ch->head.doc, *m, json_object_get(c->body, *m)) != 0)
 			rc = rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
-	if (!rules)
-		rules = none = json_array();
-	if (rc == RF_OK)
-		rc = finish(c, ch, rules);
-	json_decref(none);
-	return rc;
+	return rc == RF_OK ? finish(c, ch) : rc;
 }
 
 int rf_api_rulesets_put(struct rf_api_call *c)

@@ -37,19 +37,21 @@ int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf
 /* Give a rule another place. */
 int rf_change_move(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, int64_t old_place, int64_t place);
 int rf_change_del(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const json_t *old, int64_t old_place);
+/* Note how to undo a change of a rule, as the above do: its document before it, and its place; without them it was not there. */
+int rf_change_note(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const int64_t *place, const json_t *doc);
 /* Keep what was, put the head, commit. Errors of the compiler point into the request: `one` is the id of the rule that it
- * is about, or `all` the rules of its body. */
-int rf_change_finish(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *one, const json_t *all);
-/* The result: the whole ruleset (`rules`, or as stored where it is NULL), or by the client's wish (Prefer: return=minimal)
- * its id, version and time, with the one rule where there is one. */
-int rf_change_result(struct rf_api_call *c, const struct rf_ruleset_change *ch, json_t *rule, json_t *rules);
+ * is about; NULL: it had all rules (c->rules). */
+int rf_change_finish(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *one);
+/* The result: the whole ruleset, or by the client's wish (Prefer: return=minimal) its id, version and time, with the one rule where
+ * there is one. */
+int rf_change_result(struct rf_api_call *c, const struct rf_ruleset_change *ch, json_t *rule);
 
 /* Id, ref, version and time of a rule's document whose older one is `old` (NULL: new). True when its content differs. */
 bool rf_rule_number(json_t *rule, const char *id, const json_t *old, const char *now);
 uint64_t rf_rule_content(const json_t *rule); /* digest of what is not computed */
 
-/* Replace all rules by those of the array, which is numbered and becomes what is stored. */
-int rf_rules_replace(struct rf_api_call *c, struct rf_ruleset_change *ch, json_t *rules);
+/* Replace all rules by those of the request, c->rules. */
+int rf_rules_replace(struct rf_api_call *c, struct rf_ruleset_change *ch);
 /* The place that a position of a request means; rule `self` (a row with its place; id "": none) is not counted. Makes
  * room by moving neighbours where there is none. */
 int rf_rule_place(struct rf_api_call *c, struct rf_ruleset_change *ch, const json_t *position,

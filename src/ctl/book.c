@@ -133,6 +133,8 @@ static int order(const struct book_row *r, int64_t place, struct rf_str id)
 static size_t page_of(const struct book *b, int64_t place, struct rf_str id)
 {
 	size_t lo = 0, hi = b->pages;
+	if (hi && order(b->v[hi - 1]->v[0], place, id) <= 0)
+		return hi - 1; /* where rows come in order */
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 		if (order(b->v[mid]->v[0], place, id) <= 0)

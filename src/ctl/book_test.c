@@ -196,6 +196,48 @@ static void change(struct fixture *f)
 	}
 }
 
+/* All at once: some stay as they are, some change, some go, some come. */
+static void fill(struct fixture *f)
+{
+	struct model next = { .n = 0 };
+	struct rf_store_child v[MOST];
+	json_t *docs[MOST];
+	char *texts[MOST];
+	size_t n = 0;
+	qsort(f->now.v, f->now.n, sizeof *f->now.v, by_place);
+	for (size_t i = 0; i < f->now.n; i++) {
+		struct model_row *r = &next.v[next.n];
+		*r = f->now.v[i];
+		docs[n] = NULL;
+		unsigned what = draw(f, 4);
+		if (what == 0)
+			continue;
+		if (what == 1)
+			r->text = draw(f, 300);
+		if (what == 2)
+			GOOD(rf_store_draw_id(f->s, r->id, &f->e));
+		if (what != 3)
+			docs[n] = doc_of(r->text);
+		texts[n] = docs[n] ? json_dumps(docs[n], JSON_COMPACT) : NULL;
+		v[n] = (struct rf_store_child){ .id = r->id, .name = RF_STR("n"), .doc = rf_str_z(texts[n]), .place = r->place, .fresh = what == 2 };
+		next.n++;
+		n++;
+	}
+	if (n > 1) { /* what is wrong changes nothing */
+		int64_t place = v[n - 1].place;
+		v[n - 1].place = v[0].place;
+		assert_int_equal(rf_store_fill(f->s, RF_KIND_RULE, f->set, v, n, &f->e), RF_E_CONFLICT);
+		v[n - 1].place = place;
+		same(f, &f->now);
+	}
+	GOOD(rf_store_fill(f->s, RF_KIND_RULE, f->set, v, n, &f->e));
+	for (size_t i = 0; i < n; i++) {
+		json_decref(docs[i]);
+		free(texts[i]);
+	}
+	f->now = next;
+}
+
 /* Transactions of many steps, of which some are rolled back, and the file read anew in between. */
 static void pages_are_as_a_plain_array(void **state)
 {
@@ -203,6 +245,10 @@ static void pages_are_as_a_plain_array(void **state)
 	for (int round = 0; round < 60; round++) {
 		GOOD(rf_store_begin(f->s, "test", &f->e));
 		for (unsigned i = 0, n = draw(f, 40); i < n; i++)
+			change(f);
+		if (draw(f, 3) == 0)
+			fill(f);
+		if (draw(f, 3) == 0)
 			change(f);
 		same(f, &f->now);
 		if (draw(f, 3) == 0) {

@@ -14,6 +14,7 @@
 #include "ctl/doc.h"
 #include "ctl/private.h"
 #include "ctl/rule_cost.h"
+#include "policy/rule_text.h"
 #include "records/counters.h"
 
 enum { EACH_MAX = 1024 }; /* rules of a change that are brought in one by one; beyond it, all are compared */
@@ -40,21 +41,26 @@ static int in_memory(struct making *m, const struct rf_ruleset *s)
 }
 
 /* Row to rule. */
-static int compile(struct making *m, enum rf_phase phase, const char *id, const json_t *doc, int64_t place,
-		   struct rf_rule **ret)
+static int compile(struct making *m, enum rf_phase phase, const struct rf_raw_object *o, struct rf_rule **ret)
 {
 	char at[48];
-	snprintf(at, sizeof at, "/rules/%s", id);
-	int rc = rf_rule_make(&m->env, phase, doc, at, ret, m->e);
+	struct rf_rule *made = NULL;
+	snprintf(at, sizeof at, "/rules/%s", o->id);
+	int rc = rf_rule_make_text(&m->env, phase, o->doc, at, &made, m->e);
+	if (rc == RF_E_SYNTAX && strcmp(m->e->pointer, at) == 0)
+		rc = rf_fail(m->e, RF_E_DISK, "the document of rule %s is damaged; restore a backup", o->id);
 	if (rc != RF_OK)
 		return rc;
 	rf_count(RF_C_RULES_COMPILED);
-	(*ret)->order = place;
-	rc = rf_rule_cost(&m->costs, id, rf_rule_label(*ret), (*ret)->took, m->e);
-	if (rc != RF_OK) {
-		rf_rule_put(*ret);
-		*ret = NULL;
-	}
+	made->order = o->place;
+	if (!rf_str_eq(made->id, rf_str_z(o->id)))
+		rc = rf_fail(m->e, RF_E_DISK, "the document of rule %s is another rule's; restore a backup", o->id);
+	if (rc == RF_OK)
+		rc = rf_rule_cost(&m->costs, o->id, rf_rule_label(made), made->took, m->e);
+	if (rc == RF_OK)
+		*ret = made;
+	else
+		rf_rule_put(made);
 	return rc;
 }
 
@@ -68,17 +74,10 @@ struct scanning {
 	size_t n, cap;
 };
 
-static int compile_text(struct scanning *s, const struct rf_raw_object *o, struct rf_rule **ret)
+static int compile_row(struct scanning *s, const struct rf_raw_object *o, struct rf_rule **ret)
 {
-	json_error_t why;
-	json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, &why);
-	if (!doc)
-		return rf_fail(s->m->e, RF_E_DISK, "the document of rule %s is damaged (%s); restore a backup", o->id, why.text);
 	struct rf_rule *made = NULL;
-	int rc = compile(s->m, s->phase, o->id, doc, o->place, &made);
-	json_decref(doc);
-	if (rc == RF_OK && !rf_str_eq(made->id, rf_str_z(o->id)))
-		rc = rf_fail(s->m->e, RF_E_DISK, "the document of rule %s is another rule's; restore a backup", o->id);
+	int rc = compile(s->m, s->phase, o, &made);
 	if (rc == RF_OK && rf_rule_index_note(s->m->index, o->id, s->set, made, o->revision) != RF_OK)
 		rc = no_memory(s->m->e);
 	if (rc == RF_OK)
@@ -106,7 +105,7 @@ static int each_rule(const struct rf_raw_object *o, void *arg)
 	if (was && was->revision == o->revision && !s->m->afresh)
 		s->v[s->n] = rf_rule_get(was->rule);
 	else
-		rc = compile_text(s, o, &s->v[s->n]);
+		rc = compile_row(s, o, &s->v[s->n]);
 	s->n += rc == RF_OK;
 	return rc;
 }
@@ -264,10 +263,10 @@ static int take_out(struct rf_built_rules *r, const struct rf_rule *rule, struct
 	return there == rule ? swap_in(r, at, true, NULL, e) : rf_fail(e, RF_E_INTERNAL, "a rule is not in its place");
 }
 
-static int put_in(struct making *m, struct rf_built_rules *r, const struct rf_object *row, struct rf_rule **ret)
+static int put_in(struct making *m, struct rf_built_rules *r, const struct rf_raw_object *row, struct rf_rule **ret)
 {
 	struct rf_rule *rule = NULL;
-	int rc = compile(m, r->set->phase, row->id, row->doc, row->place, &rule);
+	int rc = compile(m, r->set->phase, row, &rule);
 	if (rc != RF_OK)
 		return rc;
 	rc = swap_in(r, rf_ruleset_rank(r->set, rule->priority, rule->order), false, rule, m->e);
@@ -282,11 +281,11 @@ static int put_in(struct making *m, struct rf_built_rules *r, const struct rf_ob
 
 static int touched_rule(struct making *m, const char *id)
 {
-	RF_OBJECT_AUTO row = { 0 };
+	struct rf_raw_object row = { 0 };
 	if (rf_rule_index_noted(m->index, id))
 		return RF_OK; /* touched twice, or its ruleset was built as a whole */
 	const struct rf_indexed_rule *was = rf_rule_index_find(m->index, id);
-	int rc = rf_store_get(m->c->store, RF_KIND_RULE, id, &row, m->e);
+	int rc = rf_store_raw(m->c->store, RF_KIND_RULE, id, &row, m->e);
 	if (rc != RF_OK && rc != RF_E_NOT_FOUND)
 		return rc;
 	bool there = rc == RF_OK;

@@ -185,6 +185,7 @@ void rf_store_random(struct rf_store *s, int (*fill)(void *ctx, void *to, size_t
 {
 	s->fill = fill ? fill : from_kernel;
 	s->fill_ctx = ctx;
+	s->pooled = 0;
 }
 
 /* The file is made by us, before SQLite, so that no other user can ever read it. */

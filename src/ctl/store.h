@@ -84,10 +84,12 @@ struct rf_raw_object {
 	uint64_t revision;
 	int64_t place;
 	int64_t created_s, modified_s;
-	uint64_t *note;    /* of placed kinds: a number that whoever reads may keep there while the object is as it is; 0 at first. Else NULL */
+	uint64_t *note;    /* of placed kinds, whose texts stay until the next transaction begins: a number that whoever reads may keep there while the object is as it is; 0 at first. Else NULL */
 };
 int rf_store_scan(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q,
 		  int (*each)(const struct rf_raw_object *o, void *arg), void *arg, struct rf_err *e);
+/* An object of a placed kind; what is in it stays as it is until the next transaction begins. RF_E_NOT_FOUND. */
+int rf_store_raw(struct rf_store *s, enum rf_kind k, const char *id, struct rf_raw_object *ret, struct rf_err *e);
 /* How many a query finds, without its offset and limit. */
 int rf_store_count(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q, size_t *ret, struct rf_err *e);
 
@@ -101,6 +103,15 @@ struct rf_placed {
 	char id[33];
 	int64_t place;
 };
+/* All children of `parent` of a placed kind at once: those before are gone but for what is in `v`, by place. A child whose `doc` is
+ * empty is there, and keeps name and document. In a transaction. RF_E_CONFLICT where two have one place, or none is there by that id. */
+struct rf_store_child {
+	const char *id;
+	struct rf_str name, doc;
+	int64_t place;
+	bool fresh; /* its id is drawn just now */
+};
+int rf_store_fill(struct rf_store *s, enum rf_kind k, const char *parent, const struct rf_store_child *v, size_t n, struct rf_err *e);
 /* The children of `parent` next to a place, nearest first: those before it (place < `place`) or after it (place > `place`).
  * At most `room`; *ret_count says how many there are. */
 int rf_store_beside(struct rf_store *s, enum rf_kind k, const char *parent, int64_t place, bool before, struct rf_placed *ret,

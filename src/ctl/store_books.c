@@ -274,15 +274,22 @@ static int not_found(struct rf_err *e)
 	return rf_fail(e, RF_E_NOT_FOUND, "there is no such object in %s", rf_store_kinds[RF_KIND_RULE].table);
 }
 
-int rf_books_get(struct rf_store *s, const char *id, struct rf_object *ret, struct rf_err *e)
+int rf_store_raw(struct rf_store *s, enum rf_kind k, const char *id, struct rf_raw_object *ret, struct rf_err *e)
 {
 	struct book *b;
-	struct book_row *r;
-	int rc = find_row(s, id, &b, &r, e);
+	struct book_row *r = NULL;
+	int rc = rf_store_placed(k) ? find_row(s, id, &b, &r, e) : RF_OK;
 	if (rc != RF_OK || !r)
 		return rc != RF_OK ? rc : not_found(e);
-	struct rf_raw_object raw = raw_of(b, r);
-	return rf_store_parse(s, &raw, ret, e);
+	*ret = raw_of(b, r);
+	return RF_OK;
+}
+
+int rf_books_get(struct rf_store *s, const char *id, struct rf_object *ret, struct rf_err *e)
+{
+	struct rf_raw_object raw;
+	int rc = rf_store_raw(s, RF_KIND_RULE, id, &raw, e);
+	return rc == RF_OK ? rf_store_parse(s, &raw, ret, e) : rc;
 }
 
 int rf_books_find(struct rf_store *s, const char *parent, const char *name, struct rf_object *ret, struct rf_err *e)
@@ -404,6 +411,68 @@ int rf_books_put(struct rf_store *s, const struct rf_object *o, const char *doc,
 	if (rc != RF_OK)
 		free(r);
 	return rc;
+}
+
+/* The row that a child is to be. */
+static struct book_row *row_for(const struct rf_store *s, const struct book *was, const struct rf_store_child *c, uint64_t revision,
+				struct rf_err *e)
+{
+	struct rf_str id = rf_str_z(c->id);
+	const struct book_row *old = c->fresh ? NULL : book_find(was, id);
+	if (!old && !c->doc.n) {
+		rf_fail(e, RF_E_CONFLICT, "there is no %s in ruleset %s", c->id, was->parent);
+		return NULL;
+	}
+	struct book_row *r = c->doc.n ? book_row_new(id, c->name, c->doc) : book_row_new(id, old->name, old->doc);
+	if (!r) {
+		no_memory(e);
+		return NULL;
+	}
+	bool same = !c->doc.n && old->place == c->place;
+	r->place = c->place;
+	r->note = c->doc.n ? 0 : old->note;
+	r->revision = same ? old->revision : revision;
+	r->modified_s = same ? old->modified_s : s->clock.wall(s->clock.ctx) / (int64_t)RF_NS_S;
+	r->created_s = old ? old->created_s : r->modified_s;
+	return r;
+}
+
+static int fill(const struct rf_store *s, const struct book *was, struct book *now, const struct rf_store_child *v, size_t n,
+		struct rf_err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (i && v[i - 1].place >= v[i].place)
+			return rf_fail(e, RF_E_CONFLICT, "rules %s and %s are not in order", v[i - 1].id, v[i].id);
+		struct book_row *r = row_for(s, was, &v[i], s->revision + 1 + i, e);
+		if (!r)
+			return e->code;
+		if (book_in(now, r) != RF_OK) {
+			free(r);
+			return no_memory(e);
+		}
+	}
+	return RF_OK;
+}
+
+int rf_store_fill(struct rf_store *s, enum rf_kind k, const char *parent, const struct rf_store_child *v, size_t n, struct rf_err *e)
+{
+	struct book *was, *now = NULL;
+	int rc = rf_store_placed(k) ? rf_store_writable(s, e) : rf_fail(e, RF_E_INTERNAL, "%s have no places", rf_store_kinds[k].table);
+	if (rc == RF_OK)
+		rc = book_of(s, parent, &was, e);
+	if (rc == RF_OK && !(now = book_new(parent, &s->page_next)))
+		rc = no_memory(e);
+	if (rc == RF_OK)
+		rc = fill(s, was, now, v, n, e);
+	if (rc == RF_OK)
+		rc = swap_book(s, was, now, e);
+	if (rc != RF_OK) {
+		book_free(now);
+		return rc;
+	}
+	now->anew = true;
+	s->revision += n;
+	return RF_OK;
 }
 
 int rf_books_del(struct rf_store *s, const char *id, struct rf_err *e)

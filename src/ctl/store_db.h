@@ -7,6 +7,8 @@
 
 enum store_op { OP_GET, OP_FIND, OP_FIND_IN, OP_INSERT, OP_UPDATE, OP_DELETE, OP_COUNT_ };
 
+enum { ID_RAW = 16, ID_POOL = 64 * ID_RAW };
+
 enum store_tx { TX_BEGIN, TX_REVISION, TX_TRIM, TX_COMMIT, TX_COUNT_ };
 
 enum entry_op { ENTRY_NUMBER, ENTRY_NUMBER_NEW, ENTRY_COUNT, ENTRY_GET, ENTRY_INSERT, ENTRY_UPDATE, ENTRY_DELETE, ENTRY_AFTER,
@@ -37,6 +39,8 @@ struct rf_store {
 	char actor[128];
 	int (*fill)(void *ctx, void *to, size_t n);
 	void *fill_ctx;
+	unsigned char pool[ID_POOL]; /* random bytes for ids; `pooled` of them are left */
+	size_t pooled;
 	sqlite3_stmt *cached[RF_KIND_COUNT][OP_COUNT_];
 	sqlite3_stmt *audit, *tx[TX_COUNT_];
 	sqlite3_stmt *entry[ENTRY_OPS], *operation[OPERATION_OPS];

@@ -301,10 +301,10 @@ static int as_expected(enum rf_kind k, const char *id, uint64_t old, uint64_t if
 
 int rf_store_draw_id(struct rf_store *s, char to[33], struct rf_err *e)
 {
-	unsigned char raw[16];
-	if (s->fill(s->fill_ctx, raw, sizeof raw) != 0)
+	if (!s->pooled && s->fill(s->fill_ctx, s->pool, sizeof s->pool) != 0)
 		return rf_fail(e, RF_E_CRYPTO, "the system gave no random bytes for an id");
-	rf_hex(raw, sizeof raw, to);
+	s->pooled = (s->pooled ? s->pooled : sizeof s->pool) - ID_RAW;
+	rf_hex(s->pool + s->pooled, ID_RAW, to);
 	return RF_OK;
 }
 

@@ -11,6 +11,7 @@
 #include "base/near.h"
 #include "policy/packet_code.h"
 #include "policy/rule_int.h"
+#include "policy/rule_text.h"
 
 struct chunk {
 	struct chunk *next;
@@ -50,11 +51,8 @@ int rule_fail(struct rule_read *in, int code, const char *below, const char *fmt
 	return rf_fail_ptr(in->e, code, pointer, "%s", text);
 }
 
-int rule_expr(struct rule_read *in, const json_t *text, const char *below, bool condition, struct rf_expr **ret)
+static int expression(struct rule_read *in, struct rf_str s, const char *below, bool condition, struct rf_expr **ret)
 {
-	struct rf_str s = { json_string_value(text), json_string_length(text) };
-	if (!json_is_string(text))
-		return rule_fail(in, RF_E_TYPE, below, "an expression is a string");
 	int r = condition ? rf_expr_compile(in->env, in->rule->phase, s, ret, in->e) :
 		rf_expr_compile_value(in->env, in->rule->phase, s, ret, in->e);
 	if (r)
@@ -62,6 +60,14 @@ int rule_expr(struct rule_read *in, const json_t *text, const char *below, bool 
 	else
 		in->rule->bytes += rf_expr_bytes(*ret);
 	return r;
+}
+
+int rule_expr(struct rule_read *in, const json_t *text, const char *below, bool condition, struct rf_expr **ret)
+{
+	struct rf_str s = { json_string_value(text), json_string_length(text) };
+	if (!json_is_string(text))
+		return rule_fail(in, RF_E_TYPE, below, "an expression is a string");
+	return expression(in, s, below, condition, ret);
 }
 
 static uint64_t measured(const struct rf_rule_env *env)
@@ -89,6 +95,12 @@ static int text_member(struct rule_read *in, const json_t *doc, const char *name
 	return rule_dup(in, (struct rf_str){ json_string_value(v), json_string_length(v) }, ret);
 }
 
+/* Whether matches are recorded where the rule does not say. */
+static bool logs(enum rf_action a)
+{
+	return a != RF_ACT_SKIP && a != RF_ACT_SET_CONFIG && a != RF_ACT_COMPRESS;
+}
+
 static int flags(struct rule_read *in, const json_t *doc)
 {
 	const json_t *enabled = json_object_get(doc, "enabled"), *logging = json_object_get(doc, "logging");
@@ -101,8 +113,7 @@ static int flags(struct rule_read *in, const json_t *doc)
 	if (priority && !json_is_null(priority) && !json_is_integer(priority))
 		return rule_fail(in, RF_E_TYPE, "/priority", "this should be an integer");
 	in->rule->enabled = !enabled || json_is_true(enabled);
-	in->rule->logging = on ? json_is_true(on) : in->rule->action != RF_ACT_SKIP && in->rule->action != RF_ACT_SET_CONFIG &&
-		in->rule->action != RF_ACT_COMPRESS;
+	in->rule->logging = on ? json_is_true(on) : logs(in->rule->action);
 	in->rule->priority = json_integer_value(priority);
 	return RF_OK;
 }
@@ -130,17 +141,13 @@ static int known_members(struct rule_read *in, const json_t *doc)
 	return RF_OK;
 }
 
-static int action(struct rule_read *in, const json_t *doc)
+static int action_named(struct rule_read *in, struct rf_str name)
 {
-	const json_t *v = json_object_get(doc, "action");
-	if (!json_is_string(v))
-		return rule_fail(in, v ? RF_E_TYPE : RF_E_MISSING, "/action", "a rule needs an action, a string");
-	struct rf_str name = { json_string_value(v), json_string_length(v) };
 	int a = rf_action_find(name);
 	const char *near = a < 0 ? rf_action_near(name) : NULL;
 	if (a < 0)
-		return rule_fail(in, RF_E_UNKNOWN, "/action", near ? "unknown action `%.40s`, did you mean `%s`?" :
-			"unknown action `%.40s`", name.p, near);
+		return rule_fail(in, RF_E_UNKNOWN, "/action", near ? "unknown action `%.*s`, did you mean `%s`?" :
+			"unknown action `%.*s`", name.n < 40 ? (int)name.n : 40, name.p, near);
 	const struct rf_action_info *info = &rf_actions[a];
 	if (info->kind == RF_KIND_REFUSED)
 		return rule_fail(in, RF_E_UNSUPPORTED, "/action", "the action `%s` is not offered: %s", info->name, info->doc);
@@ -153,6 +160,14 @@ static int action(struct rule_read *in, const json_t *doc)
 	return RF_OK;
 }
 
+static int action(struct rule_read *in, const json_t *doc)
+{
+	const json_t *v = json_object_get(doc, "action");
+	if (!json_is_string(v))
+		return rule_fail(in, v ? RF_E_TYPE : RF_E_MISSING, "/action", "a rule needs an action, a string");
+	return action_named(in, (struct rf_str){ json_string_value(v), json_string_length(v) });
+}
+
 /* A rule that the kernel could not ask must not seem to be in force. */
 static int for_packets(struct rule_read *in)
 {
@@ -161,11 +176,29 @@ static int for_packets(struct rule_read *in)
 	return c ? rule_fail(in, c, why.pointer, "%s", why.text) : RF_OK;
 }
 
+/* Once its texts, action and flags are there. */
+static int compile(struct rule_read *in, const json_t *parameters, const json_t *limit)
+{
+	struct rf_rule *r = in->rule;
+	int c = expression(in, r->expression, "/expression", true, &r->cond);
+	if (!c)
+		c = rule_parameters(in, parameters);
+	if (!c)
+		c = rule_limit(in, limit);
+	if (!c && r->phase == RF_PHASE_PACKET)
+		c = for_packets(in);
+	if (!c && rf_expr_deprecated(r->cond))
+		rule_warn(r, "the expression uses a deprecated field name (ip.geoip.*): write ip.src.*");
+	return c;
+}
+
 static int read_rule(struct rule_read *in, const json_t *doc)
 {
 	struct rf_rule *r = in->rule;
 	const json_t *text = json_object_get(doc, "expression");
 	int c = known_members(in, doc);
+	if (!c && text && !json_is_string(text))
+		c = rule_fail(in, RF_E_TYPE, "/expression", "an expression is a string");
 	if (!c)
 		c = text_member(in, doc, "id", 64, &r->id);
 	if (!c)
@@ -182,17 +215,40 @@ static int read_rule(struct rule_read *in, const json_t *doc)
 		c = action(in, doc);
 	if (!c)
 		c = flags(in, doc);
+	return c ? c : compile(in, json_object_get(doc, "action_parameters"), json_object_get(doc, "ratelimit"));
+}
+
+/* Copies of a plain rule's texts, in one piece. */
+static int plain_texts(struct rule_read *in, const struct rf_rule_text *t)
+{
+	struct rf_rule *r = in->rule;
+	const struct { const struct rf_js_text *from; struct rf_str *to; } texts[] = { { &t->id, &r->id }, { &t->ref, &r->ref },
+		{ &t->version, &r->version }, { &t->description, &r->description }, { &t->expression, &r->expression } };
+	enum { TEXTS = sizeof texts / sizeof *texts };
+	size_t n = TEXTS;
+	for (size_t i = 0; i < TEXTS; i++)
+		n += texts[i].from->raw.n;
+	char *at = rule_alloc(r, n);
+	if (!at)
+		return rule_no_memory(in);
+	for (size_t i = 0; i < TEXTS; i++) {
+		if (!texts[i].from->raw.n)
+			continue;
+		*texts[i].to = (struct rf_str){ at, rf_js_decode(texts[i].from, at) };
+		at += texts[i].to->n + 1;
+	}
+	return RF_OK;
+}
+
+static int read_plain(struct rule_read *in, const struct rf_rule_text *t)
+{
+	struct rf_rule *r = in->rule;
+	int c = plain_texts(in, t);
 	if (!c)
-		c = rule_expr(in, text, "/expression", true, &r->cond);
-	if (!c)
-		c = rule_parameters(in, json_object_get(doc, "action_parameters"));
-	if (!c)
-		c = rule_limit(in, json_object_get(doc, "ratelimit"));
-	if (!c && r->phase == RF_PHASE_PACKET)
-		c = for_packets(in);
-	if (!c && rf_expr_deprecated(r->cond))
-		rule_warn(r, "the expression uses a deprecated field name (ip.geoip.*): write ip.src.*");
-	return c;
+		c = action_named(in, t->action.raw);
+	r->enabled = !t->disabled;
+	r->logging = logs(r->action);
+	return c ? c : compile(in, NULL, NULL);
 }
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -248,11 +304,10 @@ uint64_t rule_digest(const json_t *doc)
 	return digest(doc, time);
 }
 
-int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_t *doc, const char *at,
+/* From a document, or from a plain text where it is NULL. */
+static int make(const struct rf_rule_env *env, enum rf_phase phase, const json_t *doc, const struct rf_rule_text *text, const char *at,
 	struct rf_rule **ret, struct rf_err *e)
 {
-	if (!json_is_object(doc))
-		return rf_fail_ptr(e, RF_E_TYPE, at, "a rule should be an object");
 	struct rf_rule *r = calloc(1, sizeof *r);
 	if (!r)
 		return rf_fail_ptr(e, RF_E_NOMEM, at, "no memory for this rule");
@@ -260,16 +315,40 @@ int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_
 	r->phase = phase;
 	struct rule_read in = { .env = env, .rule = r, .at = at, .e = e };
 	uint64_t began = measured(env);
-	int c = read_rule(&in, doc);
+	int c = doc ? read_rule(&in, doc) : read_plain(&in, text);
 	if (c) {
 		rf_rule_put(r);
 		return c;
 	}
 	r->bytes += sizeof *r;
 	r->took = measured(env) - began;
-	r->digest = rule_digest(doc);
+	r->digest = doc ? rule_digest(doc) : 0;
 	*ret = r;
 	return RF_OK;
+}
+
+int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_t *doc, const char *at,
+	struct rf_rule **ret, struct rf_err *e)
+{
+	if (!json_is_object(doc))
+		return rf_fail_ptr(e, RF_E_TYPE, at, "a rule should be an object");
+	return make(env, phase, doc, NULL, at, ret, e);
+}
+
+int rf_rule_make_text(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str doc, const char *at, struct rf_rule **ret,
+	struct rf_err *e)
+{
+	struct rf_js j = rf_js_over(doc);
+	struct rf_rule_text text;
+	if (rf_rule_text_read(&j, &text) && text.plain && rf_js_end(&j))
+		return make(env, phase, NULL, &text, at, ret, e);
+	json_error_t why;
+	json_t *tree = json_loadb(doc.p, doc.n, JSON_REJECT_DUPLICATES, &why);
+	if (!tree)
+		return rf_fail_ptr(e, RF_E_SYNTAX, at, "this is not JSON: %.160s", why.text);
+	int rc = rf_rule_make(env, phase, tree, at, ret, e);
+	json_decref(tree);
+	return rc;
 }
 
 struct rf_rule *rf_rule_get(struct rf_rule *r)

@@ -125,7 +125,7 @@ struct rf_rule {
 	size_t bytes;              /* that it takes */
 	uint64_t took;             /* nanoseconds that compiling it took; 0 without a clock */
 	_Atomic uint64_t *hits;    /* where matches are counted; NULL: nowhere. Set by whoever makes it, before it is shared; outlives it */
-	uint64_t digest;           /* private: of the document that was compiled */
+	uint64_t digest;           /* private: of the document that was compiled; 0: made from a text */
 	void *mem;                 /* private: owns all of the above */
 };
 

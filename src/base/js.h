@@ -1,0 +1,44 @@
+/* base/js: walking over JSON as text, without building it [RFC 8259].
+ *
+ * For texts of many megabytes of which little is wanted. Strict: what it takes is JSON, but that members may be there twice and
+ * numbers beyond all bounds. Its first error sticks; it says no more than that, and whoever wants to know what is wrong parses the
+ * text in full. Depth is bounded by RF_JS_DEPTH.
+ */
+#pragma once
+#include "base/str.h"
+
+enum { RF_JS_DEPTH = 16 };
+
+struct rf_js {
+	const char *at, *end;
+	bool bad;
+};
+
+/* A text between its quotation marks, as written. */
+struct rf_js_text {
+	struct rf_str raw;
+	bool escaped;  /* rf_js_decode says what it is */
+	bool ascii;
+};
+
+static inline struct rf_js rf_js_over(struct rf_str s) { return (struct rf_js){ s.p, s.p + s.n, false }; }
+
+/* The next byte that is no space, which stays; 0 at the end or after an error. */
+char rf_js_peek(struct rf_js *j);
+/* Go past this byte, spaces before it aside. False, and nothing moves, where another one stands there. */
+bool rf_js_take(struct rf_js *j, char c);
+/* In an object or array whose bracket was taken: is there one more? Call it before each; it takes the comma, or the end. */
+bool rf_js_more(struct rf_js *j, char close, bool *first);
+bool rf_js_text(struct rf_js *j, struct rf_js_text *ret);
+/* A member's name and the colon. */
+bool rf_js_name(struct rf_js *j, struct rf_js_text *ret);
+/* Past any value. *ret (may be NULL): all of it, as written. */
+bool rf_js_skip(struct rf_js *j, struct rf_str *ret);
+/* Past any value; a keyed digest that is the same however it is written: spaces, escapes, the order of members. (A fraction is what
+ * it is written as.) */
+bool rf_js_digest(struct rf_js *j, uint64_t *ret);
+/* Nothing but spaces is left. */
+bool rf_js_end(struct rf_js *j);
+
+/* What a text says, in UTF-8; takes as many bytes as the text, at most. Returns how many. */
+size_t rf_js_decode(const struct rf_js_text *t, char *to);

@@ -1,0 +1,26 @@
+/* policy/rule_text: a rule's document as text: what it holds, found without building a tree.
+ *
+ * Most rules of a large ruleset are plain: an expression, an action, a description, whether it is enabled, and what the store says of it
+ * (id, ref, version, time). Such a one is compiled, compared and written as text; any other, and any that is wrong, goes the way of a
+ * tree.
+ */
+#pragma once
+#include "base/js.h"
+#include "policy/rule.h"
+
+struct rf_rule_text {
+	struct rf_str all;                   /* from brace to brace */
+	struct rf_js_text id, ref, version, updated, expression, action, description; /* raw.p NULL: not there */
+	bool disabled;
+	bool plain;                          /* it has no other members, and none that is too long or empty */
+	uint64_t content;                    /* a keyed digest of what the store does not say of it, defaults aside: rules of the same
+	                                      * content have the same; never 0 */
+};
+
+/* The rule that stands next. False where it is no object or not well-formed, and where what it is shows only in a tree: a name with
+ * escapes, one of the above twice, or null for what is absent. */
+bool rf_rule_text_read(struct rf_js *j, struct rf_rule_text *ret);
+
+/* As rf_rule_make, from a document's text. RF_E_SYNTAX where it is not JSON. */
+int rf_rule_make_text(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str doc, const char *at, struct rf_rule **ret,
+	struct rf_err *e);
