@@ -45,6 +45,10 @@ void rf_arena_rewind(struct rf_arena *a)
 {
 	struct rf_arena_block *spare = a->spare, *next;
 	unsigned spares = a->spares;
+	if (!a->blocks) {
+		a->full = false;
+		return;
+	}
 	for (struct rf_arena_block *b = a->blocks; b; b = next) {
 		next = b->next;
 		if (b->size != BLOCK || spares == SPARES) {

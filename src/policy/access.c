@@ -128,7 +128,7 @@ static double pattern(struct planning *g, const struct pnode *test, const struct
 	struct access *a = add(g, ACCESS_PATTERN, test, term);
 	if (!a)
 		return -1;
-	a->lit = all;
+	a->pattern = n->re;
 	return 0.05;
 }
 

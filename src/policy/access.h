@@ -12,7 +12,7 @@ enum access_kind {
 	ACCESS_INT,     /* term eq number */
 	ACCESS_PREFIX,  /* term in prefix */
 	ACCESS_TEXT,    /* term contains lit, without regard to case */
-	ACCESS_PATTERN, /* term matches lit */
+	ACCESS_PATTERN, /* term matches pattern */
 	ACCESS_GATE,    /* `test` */
 };
 
@@ -22,6 +22,7 @@ struct access {
 	const struct pnode *term; /* its left side; of a gate: NULL */
 	union {
 		struct rf_str lit; /* in the expression, or in the arena of the plan */
+		const struct regex *pattern;
 		int64_t number;
 		struct rf_prefix prefix;
 	};
@@ -51,3 +52,5 @@ const char *access_reason(const struct rf_expr *x, const struct pnode *gate);
  * wildcard has no star. Bytes in the arena; p NULL without memory. */
 struct rf_str wild_literal(struct rf_str pattern, struct rf_arena *arena, bool *ret_whole);
 struct rf_str regex_literal(struct rf_str pattern, struct rf_arena *arena);
+/* The bytes with which a text begins that a pattern matches; all of them where that is not clear, or it may be empty. */
+void regex_first(struct rf_str pattern, uint64_t ret[4]);

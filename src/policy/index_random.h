@@ -19,7 +19,7 @@ static const char *const arrays[] = { "device.tags[*]", "http.request.headers[\"
 static const char *const prefixes[] = { "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "10.1.2.0..10.1.3.9", "2001:db8::/32", "2001:db8::1",
 	"0.0.0.0/0" };
 static const char *const patterns[] = { "adm[a-z]+", "^/v1/", "(?i)SETUP", "a|b", "[0-9]{2,}", "x?abc+d*", "cmd=(.*)/tmp", "^$",
-	"/v1/.*/admin" };
+	"/v1/.*/admin", "^[a-c]{2,}", "^[^/]", "(?i)^A" };
 
 static const char *const wildcards[] = { "*ABC*", "/v1*", "/v1*data", "*a*b*c*", "*", "/ADMIN", "*camera", "*\\\\**" };
 

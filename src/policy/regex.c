@@ -15,6 +15,7 @@
 #include <pcre2.h>
 #include "base/list.h"
 #include "base/map.h"
+#include "policy/access.h"
 #include "policy/expr.h"
 
 enum { GROUPS = 64, STEPS = 100000, HEAP_KIB = 256, BACKTRACK_DEPTH = 1000 };
@@ -24,7 +25,8 @@ struct regex {
 	struct rf_node idle; /* linked while nobody has it */
 	size_t users;
 	hs_database_t *db;
-	size_t size, least; /* bytes of the pattern, and of the shortest text that can match */
+	struct regex_front front;
+	size_t size;
 	char pattern[]; /* with a NUL */
 };
 
@@ -51,6 +53,17 @@ static bool scratch_fit(const hs_database_t *db)
 	return pthread_setspecific(scratch_key, scratch) == 0;
 }
 
+/* Past a class by name, [:alpha:], at its bracket; at the same place where there is none. */
+static size_t named_class_end(struct rf_str p, size_t at)
+{
+	size_t i = at + 2;
+	if (i >= p.n || p.p[at + 1] != ':')
+		return at;
+	while (i < p.n && (p.p[i] == '^' || (p.p[i] >= 'a' && p.p[i] <= 'z')))
+		i++;
+	return i + 1 < p.n && p.p[i] == ':' && p.p[i + 1] == ']' ? i + 1 : at;
+}
+
 size_t regex_class_end(struct rf_str p, size_t at)
 {
 	at += at + 1 < p.n && p.p[at + 1] == '^' ? 2 : 1;
@@ -59,8 +72,8 @@ size_t regex_class_end(struct rf_str p, size_t at)
 	for (; at < p.n && p.p[at] != ']'; at++) {
 		if (p.p[at] == '\\')
 			at++;
-		else if (p.p[at] == '[' && at + 1 < p.n && p.p[at + 1] == ':')
-			at += rf_str_search(rf_str_skip(p, at), RF_STR(":]")) + 1;
+		else if (p.p[at] == '[')
+			at = named_class_end(p, at);
 	}
 	return at + 1;
 }
@@ -240,7 +253,8 @@ static int compile(struct regex *r, size_t *ret_at, struct rf_err *e)
 	hs_compile_error_t *bad = NULL;
 	if (hs_compile(r->pattern, HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY, HS_MODE_BLOCK, NULL, &r->db, &bad) ==
 		HS_SUCCESS) {
-		r->least = least_width(r->pattern);
+		r->front.least = least_width(r->pattern);
+		regex_first(regex_pattern(r), r->front.first);
 		return RF_OK;
 	}
 	*ret_at = index_in(bad ? bad->message : NULL);
@@ -282,6 +296,11 @@ struct rf_str regex_pattern(const struct regex *r)
 	return (struct rf_str){ r->pattern, r->size };
 }
 
+const struct regex_front *regex_front(const struct regex *r)
+{
+	return &r->front;
+}
+
 static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *ctx)
 {
 	(void)id, (void)from, (void)to, (void)flags;
@@ -306,7 +325,7 @@ int regex_scan(const struct hs_database *db, struct rf_str s, match_event_handle
 int regex_test(const struct regex *r, struct rf_str s, bool *ret)
 {
 	bool found = false;
-	int c = s.n < r->least ? RF_OK : regex_scan(r->db, s, on_match, &found);
+	int c = regex_front_has(&r->front, s) ? regex_scan(r->db, s, on_match, &found) : RF_OK;
 	if (c == RF_OK)
 		*ret = found;
 	return c;

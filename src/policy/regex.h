@@ -11,6 +11,18 @@
 
 enum { REGEX_IDLE_MAX = 4 << 20 }; /* bytes of patterns that are kept for who may want them again */
 
+/* How a text must begin for a pattern to match it: most texts are told by this without a scan. */
+struct regex_front {
+	size_t least;      /* bytes */
+	uint64_t first[4]; /* bits of the bytes it can begin with, where it is not empty */
+};
+
+static inline bool regex_front_has(const struct regex_front *f, struct rf_str s)
+{
+	uint8_t c = s.n ? (uint8_t)s.p[0] : 0;
+	return s.n >= f->least && (!s.n || f->first[c / 64] >> c % 64 & 1);
+}
+
 struct regex;    /* yes or no */
 struct rereplace;
 
@@ -22,7 +34,8 @@ int regex_make(struct rf_str pattern, struct regex **ret, size_t *ret_at, struct
 void regex_free(struct regex *r); /* by each who made it */
 /* Bytes of patterns that nobody has. */
 size_t regex_idle(void);
-struct rf_str regex_pattern(const struct regex *r);
+struct rf_str regex_pattern(const struct regex *r); /* a NUL follows */
+const struct regex_front *regex_front(const struct regex *r);
 /* Anywhere in s. RF_E_NOMEM when this thread cannot get its scratch space. */
 int regex_test(const struct regex *r, struct rf_str s, bool *ret);
 

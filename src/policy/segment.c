@@ -11,6 +11,7 @@ struct finding {
 	const struct segment *s;
 	struct candidates *c;
 	struct eval e;
+	struct text_found text;
 	int err;
 };
 
@@ -69,7 +70,9 @@ static void found_all(struct finding *g, uint32_t post)
 
 static uint32_t exact(const struct segment *s, uint32_t probe, struct rf_str bytes)
 {
-	uint64_t h = hash_bytes(probe, bytes);
+	uint64_t h = hash_bytes(probe, bytes), bit = h >> s->filter_shift;
+	if (!(s->filter[bit / 64] >> bit % 64 & 1))
+		return POST_NONE;
 	uint32_t tag = (uint32_t)(h >> 32) | 1;
 	for (size_t at = h & s->mask; s->slot[at].tag; at = (at + 1) & s->mask) {
 		if (s->slot[at].tag != tag)
@@ -87,29 +90,41 @@ static void on_text(void *ctx, uint32_t key)
 	found_all(g, g->s->text_post[key]);
 }
 
-static void look_up(struct finding *g, uint32_t number, const struct rf_val *v)
+static void look_up_string(struct finding *g, uint32_t number, const struct probe *p, struct rf_str s)
+{
+	if (p->lengths >> (s.n < 63 ? s.n : 63) & 1)
+		found_all(g, exact(g->s, number, s));
+	if (p->text && text_scan(p->text, s, &g->text) != RF_OK)
+		found_all(g, p->all);
+}
+
+static void look_up_address(struct finding *g, const struct trie *t, const struct rf_ip *ip)
+{
+	for (uint32_t at = t ? trie_find(t, ip) : TRIE_NONE; at != TRIE_NONE; at = trie_wider(t, at))
+		found_all(g, trie_key(t, at));
+}
+
+static inline void look_up(struct finding *g, uint32_t number, const struct rf_val *v)
 {
 	const struct probe *p = &g->s->probe[number];
-	const struct trie *t;
-	switch (v->tag) {
-	case RF_V_STR:
-		if (p->strings && p->lengths >> (v->s.n < 63 ? v->s.n : 63) & 1)
-			found_all(g, exact(g->s, number, v->s));
-		if (p->text && text_scan(p->text, v->s, g->e.f->arena, on_text, g) != RF_OK)
-			found_all(g, p->all);
-		break;
-	case RF_V_INT:
-		if (p->ints)
-			found_all(g, exact(g->s, number, (struct rf_str){ (const char *)&v->i, sizeof v->i }));
-		break;
-	case RF_V_IP:
-		t = v->ip.family == 4 ? p->four : p->six;
-		for (uint32_t at = t ? trie_find(t, &v->ip) : TRIE_NONE, next; at != TRIE_NONE; at = next)
-			found_all(g, trie_key(t, at, &next));
-		break;
-	default:
-		break;
+	if (v->tag == RF_V_STR)
+		look_up_string(g, number, p, v->s);
+	else if (v->tag == RF_V_IP)
+		look_up_address(g, v->ip.family == 4 ? p->four : p->six, &v->ip);
+	else if (v->tag == RF_V_INT && p->ints)
+		found_all(g, exact(g->s, number, (struct rf_str){ (const char *)&v->i, sizeof v->i }));
+}
+
+/* All are asked for before the first is looked up: what is far is fetched meanwhile. */
+static void ask_plain(struct finding *g, const struct segment *s, struct rf_facts *f)
+{
+	for (uint32_t i = 0, n = s->plain; i < n; i++) {
+		const struct rf_val *v = rf_fact(f, (enum rf_field)s->probe[i].field);
+		if (v->tag == RF_V_STR)
+			__builtin_prefetch(v->s.p);
 	}
+	for (uint32_t i = 0, n = s->plain; i < n; i++)
+		look_up(g, i, &f->val[s->probe[i].field]);
 }
 
 static void ask_each(struct finding *g, uint32_t number)
@@ -170,28 +185,30 @@ static void pass_gate(struct finding *g, const struct gate *gate)
 	g->e.err = RF_OK;
 }
 
+/* What most segments have not. */
+static __attribute__((noinline)) void ask_others(struct finding *g, const struct segment *s)
+{
+	for (uint32_t i = s->plain; i < s->direct; i++)
+		ask(g, i);
+	for (uint32_t i = 0; i < s->keyeds; i++)
+		ask_keyed(g, &s->keyed[i]);
+	for (uint32_t i = 0; i < s->gates; i++)
+		pass_gate(g, &s->gate[i]);
+}
+
 int segment_find(const struct segment *s, struct rf_facts *f, struct candidates *c)
 {
-	struct finding g = { .s = s, .c = c, .e = { .f = f } };
+	struct finding g = { .s = s, .c = c, .e = { .f = f }, .text = { on_text, &g } };
 	c->n = c->at = 0;
 	c->bits = NULL;
-	for (uint32_t i = 0; i < s->direct; i++)
-		ask(&g, i);
-	for (uint32_t i = 0; i < s->keyeds; i++)
-		ask_keyed(&g, &s->keyed[i]);
-	for (uint32_t i = 0; i < s->gates; i++)
-		pass_gate(&g, &s->gate[i]);
+	ask_plain(&g, s, f);
+	if (s->others)
+		ask_others(&g, s);
 	return !g.err && f->arena->full ? RF_E_NOMEM : g.err; /* a fact that has no room is not an absent one */
 }
 
-bool candidates_next(struct candidates *c, uint32_t *ret)
+bool candidates_next_bit(struct candidates *c, uint32_t *ret)
 {
-	if (!c->bits) {
-		if (c->at == c->n)
-			return false;
-		*ret = c->near[c->at++];
-		return true;
-	}
 	for (; c->at < c->words; c->at++)
 		if (c->bits[c->at]) {
 			*ret = c->at * 64 + (uint32_t)__builtin_ctzll(c->bits[c->at]);

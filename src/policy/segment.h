@@ -29,7 +29,7 @@ struct probe {
 	const struct pnode *term;
 	const struct pnode *each;  /* the array whose elements the term is made of, or NULL */
 	uint64_t lengths;          /* bits of the lengths of strings to find; the last bit: that and longer */
-	bool strings, ints;
+	bool ints;
 	struct trie *four, *six;
 	struct text *text;
 	uint32_t all;              /* posting of all rules behind it, for when the term cannot be made */
@@ -56,14 +56,18 @@ struct segment {
 	struct code_at *at;        /* by rank */
 	struct exact_slot *slot;
 	size_t mask;
+	uint64_t *filter;          /* bits of the hashes of exact keys: most of what is asked does not pass */
+	unsigned filter_shift;
 	struct exact_key *key;
 	uint32_t *post;            /* a posting: a count and ranks, rising; or, with POST_ONE, the rank itself */
 	struct probe *probe;
-	uint32_t probes, direct;   /* the first `direct` are asked of every request */
+	uint32_t probes, direct;   /* the first `direct` are asked of every request, */
+	uint32_t plain;            /* and the first of them are fields as they are */
 	struct keyed *keyed;
 	uint32_t keyeds;
 	struct gate *gate;
 	uint32_t gates;
+	bool others;               /* there is something to ask besides plain fields */
 	uint32_t *text_post;       /* of the literals, by their key */
 	char *bytes;               /* of exact keys */
 	size_t size;               /* of all of it, without the rules */
@@ -89,6 +93,15 @@ struct candidates {
 /* RF_E_NOMEM: nothing is known, and the caller must not let pass. */
 int segment_find(const struct segment *s, struct rf_facts *f, struct candidates *c);
 /* The lowest rank that is left; false where there is none. */
-bool candidates_next(struct candidates *c, uint32_t *ret);
+bool candidates_next_bit(struct candidates *c, uint32_t *ret); /* private to the next */
+static inline bool candidates_next(struct candidates *c, uint32_t *ret)
+{
+	if (c->bits)
+		return candidates_next_bit(c, ret);
+	if (c->at == c->n)
+		return false;
+	*ret = c->near[c->at++];
+	return true;
+}
 /* The rule of a rank: as rf_expr_test. */
 int segment_test(const struct segment *s, uint32_t rank, struct rf_facts *f, bool *ret);

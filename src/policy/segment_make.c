@@ -12,12 +12,18 @@
 #include "policy/hash64.h"
 #include "policy/segment.h"
 
-enum { KEYED = 8 /* keys of one map that are asked for one by one */, PLAN_MEMORY = 64 << 20, ALL = ACCESS_GATE + 1, NAME };
+enum {
+	KEYED = 8,         /* keys of one map that are asked for one by one */
+	FILTER_BITS = 5,   /* log2 of the filter's bits for each exact key */
+	PLAN_MEMORY = 64 << 20,
+	ALL = ACCESS_GATE + 1, NAME, /* kinds of keys beside those of accesses */
+};
 
 struct key {
 	uint64_t hash;
 	struct rf_str bytes;       /* of a string or number, literal or pattern; else empty */
 	struct rf_prefix prefix;
+	const struct regex *pattern; /* whose text is in `bytes` */
 	const struct rf_expr *x;
 	const struct pnode *test;
 	uint32_t probe;
@@ -201,8 +207,10 @@ static void lead_by(struct making *m, const struct rf_expr *x, const struct acce
 		k.prefix = a->prefix;
 	else if (k.kind == ACCESS_INT)
 		k.bytes = kept(m, (struct rf_str){ (const char *)&a->number, sizeof a->number });
+	else if (k.kind == ACCESS_PATTERN)
+		k.bytes = regex_pattern(k.pattern = a->pattern);
 	else
-		k.bytes = k.kind == ACCESS_PATTERN ? a->lit : kept(m, a->lit);
+		k.bytes = kept(m, a->lit);
 	lead(m, k, rank);
 	if (!last || last->term != a->term)
 		lead(m, (struct key){ .kind = ALL, .probe = k.probe }, rank);
@@ -233,8 +241,15 @@ static const struct pnode *entry_of(const struct rf_expr *x, const struct pnode 
 	return n->op == N_KEY && x->node[n->kid].op == N_FIELD ? n : NULL;
 }
 
-/* Probes of keyed maps go behind those that are asked of every request. Numbers of probes change, and so must run
- * before any key has one: probes are collected first. */
+static void swap_probes(struct segment *s, uint32_t i, uint32_t k)
+{
+	struct probe p = s->probe[i];
+	s->probe[i] = s->probe[k];
+	s->probe[k] = p;
+}
+
+/* Plain fields go to the front, and probes of keyed maps behind those that are asked of every request. Numbers of probes
+ * change, and so must run before any key has one: probes are collected first. */
 static void part_probes(struct making *m)
 {
 	struct segment *s = m->s;
@@ -251,10 +266,11 @@ static void part_probes(struct making *m)
 			i++;
 			continue;
 		}
-		struct probe last = s->probe[--s->direct];
-		s->probe[s->direct] = s->probe[i];
-		s->probe[i] = last;
+		swap_probes(s, i, --s->direct);
 	}
+	for (uint32_t i = 0; i < s->direct; i++)
+		if (s->probe[i].field < RF_FIELD_COUNT)
+			swap_probes(s, i, s->plain++);
 	free(m->probe_slot); /* numbers have changed */
 	m->probe_slot = NULL;
 }
@@ -340,18 +356,23 @@ static int make_exact(struct making *m)
 {
 	struct segment *s = m->s;
 	size_t count = 0, bytes = 0, slots = 2, at = 0;
+	unsigned log = 6;
 	for (size_t i = 0; i < m->keys; i++) {
 		count += is_exact(&m->key[i]);
 		bytes += is_exact(&m->key[i]) ? m->key[i].bytes.n : 0;
 	}
 	while (slots < count * 2)
 		slots *= 2;
+	while ((size_t)1 << log < count << FILTER_BITS)
+		log++;
+	s->filter_shift = 64 - log;
+	s->filter = calloc((size_t)1 << (log - 6), sizeof *s->filter);
 	s->slot = calloc(slots, sizeof *s->slot);
 	s->key = malloc((count + 1) * sizeof *s->key);
 	s->bytes = malloc(bytes + 1);
 	s->mask = slots - 1;
-	s->size += slots * sizeof *s->slot + count * sizeof *s->key + bytes;
-	if (!s->slot || !s->key || !s->bytes)
+	s->size += slots * sizeof *s->slot + count * sizeof *s->key + bytes + ((size_t)1 << (log - 3));
+	if (!s->filter || !s->slot || !s->key || !s->bytes)
 		return RF_E_NOMEM;
 	char *to = s->bytes;
 	for (size_t i = 0; i < m->keys; i++) {
@@ -363,14 +384,15 @@ static int make_exact(struct making *m)
 		s->key[at] = (struct exact_key){ { to, k->bytes.n }, k->probe, k->post };
 		to += k->bytes.n;
 		uint64_t h = hash_bytes(k->probe, s->key[at].bytes);
+		s->filter[h >> s->filter_shift >> 6] |= 1ull << (h >> s->filter_shift & 63);
 		size_t where = h & s->mask;
 		while (s->slot[where].tag)
 			where = (where + 1) & s->mask;
 		s->slot[where] = (struct exact_slot){ (uint32_t)(h >> 32) | 1, (uint32_t)at++ };
 		struct probe *p = &s->probe[k->probe];
-		p->strings |= k->kind == ACCESS_STRING;
 		p->ints |= k->kind == ACCESS_INT;
-		p->lengths |= 1ull << (k->bytes.n < 63 ? k->bytes.n : 63);
+		if (k->kind == ACCESS_STRING)
+			p->lengths |= 1ull << (k->bytes.n < 63 ? k->bytes.n : 63);
 	}
 	return RF_OK;
 }
@@ -424,8 +446,8 @@ static int make_text(struct making *m, struct key *const *v, size_t n)
 	if (!items)
 		return RF_E_NOMEM;
 	for (size_t i = 0; i < n; i++) {
-		items[i] = (struct text_item){ v[i]->bytes, v[i]->kind == ACCESS_PATTERN, (uint32_t)(v[i] - m->key) };
-		patterns += items[i].pattern;
+		items[i] = (struct text_item){ v[i]->bytes, v[i]->pattern, (uint32_t)(v[i] - m->key) };
+		patterns += items[i].pattern != NULL;
 	}
 	struct text *t = m->frozen && (patterns || n > TEXT_FEW) ? text_frozen(items, n) : NULL;
 	if (!t) {
@@ -507,6 +529,7 @@ static int make_all(struct making *m)
 		rc = each_run(m, false, make_trie);
 	if (rc == RF_OK)
 		rc = each_run(m, true, make_text);
+	m->s->others = m->s->direct > m->s->plain || m->s->keyeds || m->s->gates;
 	return m->failed ? RF_E_NOMEM : rc;
 }
 
@@ -562,6 +585,7 @@ void segment_put(struct segment *s)
 	free(s->rule);
 	free(s->at);
 	free(s->slot);
+	free(s->filter);
 	free(s->key);
 	free(s->post);
 	free(s->probe);

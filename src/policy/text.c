@@ -1,9 +1,14 @@
 /* policy/text: see text.h.
  *
- * Few literals: for each, two bytes of it that stand some apart are compared with sixteen places of the text at once.
- * Quick: literals in lower case -> for each the four bytes (three, where a literal is that short) that the fewest others
- * have chosen -> a table from such bytes to a chain of literals, and a bitmap before it that most bytes of a text do not
- * pass.
+ *	literals, dulled (0x20 set in each byte) -> step: as many bytes as the shortest has grams, 4 at most
+ *	-> for each literal and each place it can have between two steps, the gram there that the fewest others have chosen
+ *	-> a table from grams to literals, and a bitmap before it that most of a text does not pass
+ *
+ * A text is looked at once a step: wherever a literal is in it, one of its grams lies on a step. Dulled bytes are equal
+ * where letters differ in case only, and for some other pairs; what is found is tested by who asks.
+ *
+ * Frozen: vectorscan costs too much to begin with for what is mostly asked, paths and names; it sees a text that is long,
+ * or that a pattern could match by its length and first byte, and all texts where literals are very many.
  */
 #include "policy/text.h"
 #include <hs.h>
@@ -12,125 +17,149 @@
 #include "base/err.h"
 #include "policy/regex.h"
 
-typedef uint8_t sixteen __attribute__((vector_size(16), aligned(1), may_alias));
-typedef uint64_t two __attribute__((vector_size(16), may_alias));
+enum {
+	NONE = UINT32_MAX,
+	STEPS_SHORT = 32,  /* steps in a text from which on vectorscan is quicker, */
+	TABLE_MOST = 4096, /* and literals from which on it always is: the table leaves the caches */
+	BITS = 5,          /* log2 of the bits of the bitmap for each gram */
+};
 
-enum { NONE = UINT32_MAX, NEAR_TEXT = 512, VECTOR = 16 };
+#define DULL 0x20202020u
 
 struct piece {
-	struct rf_str lit; /* in lower case */
-	uint32_t gram, key, next;
-	uint32_t at;       /* where its gram is */
+	struct rf_str lit; /* dulled */
+	uint32_t key;
+};
+
+struct gram {
+	uint32_t bytes, piece, at; /* where it is in the literal */
+	uint32_t next;             /* of its chain */
 };
 
 struct text {
-	hs_database_t *db; /* frozen: ids are keys */
+	hs_database_t *db;     /* NULL where the table is enough; ids are keys */
+	struct regex_front front; /* of any of the patterns */
 	size_t bytes;
-	/* quick */
-	unsigned width, shift; /* bytes of a gram; of the hash */
+	unsigned width, step;  /* bytes of a gram; between two looks, 0: there is no table */
+	unsigned shift, bits_shift;
 	uint32_t *head;        /* chains by hash */
 	uint64_t *bits;
-	unsigned bits_shift;
-	char *lits;
+	struct gram *gram;
+	size_t grams;
 	struct piece *piece;
-	size_t few;            /* so many pieces, which are compared one by one; else 0 */
+	char *lits;
 };
 
-static uint32_t gram_of(const char *p, unsigned width)
+static inline uint32_t gram_at(const char *p, unsigned width)
 {
-	uint32_t v = 0;
-	memcpy(&v, p, 4);
-	return width == 4 ? v : v & 0xffffff;
+	uint32_t v = (uint8_t)p[0] | (uint32_t)(uint8_t)p[1] << 8 | (uint32_t)(uint8_t)p[2] << 16;
+	if (width == 4)
+		v |= (uint32_t)(uint8_t)p[3] << 24;
+	return v | DULL;
 }
 
-static uint32_t spread(uint32_t gram)
+static uint32_t hash(uint32_t gram)
 {
-	return gram * 0x9e3779b1u ^ gram >> 15;
+	return gram * 0x9e3779b1u;
 }
 
-static uint32_t slot(const struct text *t, uint32_t gram)
+/* The longest step with which no literal is missed. */
+static void measure(struct text *t, const struct text_item *items, size_t count, size_t *ret_bytes)
 {
-	return spread(gram) * 0x85ebca6bu >> t->shift;
+	size_t least = 7;
+	*ret_bytes = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (items[i].pattern)
+			continue;
+		*ret_bytes += items[i].lit.n;
+		if (items[i].lit.n < least)
+			least = items[i].lit.n;
+	}
+	t->width = least < 4 ? 3 : 4;
+	t->step = (unsigned)least + 1 - t->width;
 }
 
-static uint32_t bit(const struct text *t, uint32_t gram)
-{
-	return spread(gram) * 0xc2b2ae35u >> t->bits_shift;
-}
-
-/* Room for all, the literals in lower case with three bytes behind the last. */
 static bool make_room(struct text *t, const struct text_item *items, size_t count)
 {
-	size_t bytes = 4;
-	unsigned log = 6;
-	t->width = 4;
-	for (size_t i = 0; i < count; i++) {
-		bytes += items[i].lit.n;
-		if (items[i].lit.n < 4)
-			t->width = 3;
-	}
-	while (log < 27 && (size_t)1 << log < count * 2)
+	size_t bytes, grams;
+	unsigned log = 3;
+	measure(t, items, count, &bytes);
+	grams = count * t->step;
+	while (log < 32 - BITS && (size_t)1 << log < grams)
 		log++;
 	t->shift = 32 - log;
-	t->bits_shift = 32 - log - 4;
+	t->bits_shift = 32 - log - BITS;
 	t->head = malloc(sizeof *t->head << log);
-	t->bits = calloc((size_t)1 << (log + 4 - 6), sizeof *t->bits);
-	t->lits = malloc(bytes);
+	t->bits = calloc((size_t)1 << (log + BITS - 6), sizeof *t->bits);
+	t->lits = malloc(bytes + 1);
 	t->piece = malloc((count + 1) * sizeof *t->piece);
-	t->bytes = (sizeof *t->head << log) + ((size_t)2 << log) + bytes + count * sizeof *t->piece;
-	if (!t->head || !t->bits || !t->lits || !t->piece)
+	t->gram = malloc((grams + 1) * sizeof *t->gram);
+	t->bytes = sizeof *t + (sizeof *t->head << log) + ((size_t)1 << (log + BITS - 3)) + bytes + count * sizeof *t->piece +
+		grams * sizeof *t->gram;
+	if (!t->head || !t->bits || !t->lits || !t->piece || !t->gram)
 		return false;
 	memset(t->head, 0xff, sizeof *t->head << log);
-	memset(t->lits + bytes - 4, 0, 4);
 	return true;
 }
 
 static unsigned chain(const struct text *t, uint32_t gram)
 {
 	unsigned n = 0;
-	for (uint32_t i = t->head[slot(t, gram)]; i != NONE && n < 64; i = t->piece[i].next)
+	for (uint32_t i = t->head[hash(gram) >> t->shift]; i != NONE && n < 64; i = t->gram[i].next)
 		n++;
 	return n;
 }
 
-static void put(struct text *t, uint32_t at, const struct text_item *item, char *to)
+/* Of the grams of a literal at `last` and whole steps before it the rarest: the ends of names differ most. */
+static void put_gram(struct text *t, uint32_t piece, size_t last)
 {
-	struct piece *p = &t->piece[at];
+	struct rf_str lit = t->piece[piece].lit;
+	struct gram g = { .piece = piece };
 	unsigned least = UINT32_MAX;
-	*p = (struct piece){ .lit = { to, item->lit.n }, .key = item->key };
-	for (size_t i = 0; i < item->lit.n; i++)
-		to[i] = (char)rf_lower((unsigned char)item->lit.p[i]);
-	for (uint32_t i = 0; i + t->width <= item->lit.n && least; i++) {
-		char four[4] = { 0 };
-		memcpy(four, to + i, t->width);
-		uint32_t gram = gram_of(four, t->width);
-		unsigned others = chain(t, gram);
+	for (size_t end = last + t->step; end >= t->step && least; end -= t->step) {
+		size_t i = end - t->step;
+		uint32_t bytes = gram_at(lit.p + i, t->width);
+		unsigned others = chain(t, bytes);
 		if (others < least) {
 			least = others;
-			p->gram = gram;
-			p->at = i;
+			g.bytes = bytes;
+			g.at = (uint32_t)i;
 		}
 	}
-	uint32_t *head = &t->head[slot(t, p->gram)], b = bit(t, p->gram);
-	p->next = *head;
-	*head = at;
-	t->bits[b / 64] |= 1ull << b % 64;
+	uint32_t h = hash(g.bytes), bit = h >> t->bits_shift;
+	g.next = t->head[h >> t->shift];
+	t->head[h >> t->shift] = (uint32_t)t->grams;
+	t->bits[bit / 64] |= 1ull << bit % 64;
+	t->gram[t->grams++] = g;
+}
+
+static bool make_table(struct text *t, const struct text_item *items, size_t count)
+{
+	uint32_t pieces = 0;
+	if (!make_room(t, items, count))
+		return false;
+	char *to = t->lits;
+	for (size_t i = 0; i < count; i++) {
+		struct rf_str lit = items[i].lit;
+		if (items[i].pattern)
+			continue;
+		t->piece[pieces] = (struct piece){ { to, lit.n }, items[i].key };
+		for (size_t k = 0; k < lit.n; k++)
+			*to++ = (char)(lit.p[k] | (char)DULL);
+		for (size_t k = 0; k < t->step; k++)
+			put_gram(t, pieces, lit.n - t->width - k);
+		pieces++;
+	}
+	return true;
 }
 
 struct text *text_quick(const struct text_item *items, size_t count)
 {
 	struct text *t = calloc(1, sizeof *t);
-	if (!t || !make_room(t, items, count)) {
-		text_free(t);
-		return NULL;
-	}
-	char *to = t->lits;
-	t->few = count <= TEXT_FEW ? count : 0;
-	for (size_t i = 0; i < count; i++) {
-		put(t, (uint32_t)i, &items[i], to);
-		to += items[i].lit.n;
-	}
-	return t;
+	if (t && make_table(t, items, count))
+		return t;
+	text_free(t);
+	return NULL;
 }
 
 static char *escaped(struct rf_str s)
@@ -152,15 +181,16 @@ struct compiling {
 static bool prepare(struct compiling *c, const struct text_item *items, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		c->patterns += items[i].pattern;
+		c->patterns += items[i].pattern != NULL;
 	for (size_t i = 0; i < count; i++) {
+		bool pattern = items[i].pattern;
 		c->ids[i] = items[i].key;
 		c->len[i] = items[i].lit.n;
-		c->flags[i] = items[i].pattern ? HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY : HS_FLAG_CASELESS;
-		c->text[i] = items[i].lit.p;
-		if (!c->patterns)
+		c->flags[i] = pattern ? HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY : HS_FLAG_CASELESS;
+		c->text[i] = pattern ? regex_pattern(items[i].pattern).p : items[i].lit.p;
+		if (!c->patterns || pattern)
 			continue;
-		c->own[i] = items[i].pattern ? strndup(items[i].lit.p, items[i].lit.n) : escaped(items[i].lit);
+		c->own[i] = escaped(items[i].lit);
 		c->text[i] = c->own[i];
 		if (!c->own[i])
 			return false;
@@ -181,14 +211,12 @@ static hs_database_t *compile(struct compiling *c, const struct text_item *items
 	return rc == HS_SUCCESS ? db : NULL;
 }
 
-struct text *text_frozen(const struct text_item *items, size_t count)
+static hs_database_t *database(const struct text_item *items, size_t count)
 {
 	struct compiling c = { malloc((count + 1) * sizeof(char *)), calloc(count + 1, sizeof(char *)),
 		malloc((count + 1) * sizeof(size_t)), malloc((count + 1) * sizeof(unsigned)),
 		malloc((count + 1) * sizeof(unsigned)), 0 };
-	struct text *t = calloc(1, sizeof *t);
-	if (t && c.text && c.own && c.len && c.flags && c.ids)
-		t->db = compile(&c, items, count);
+	hs_database_t *db = c.text && c.own && c.len && c.flags && c.ids ? compile(&c, items, count) : NULL;
 	for (size_t i = 0; c.own && i < count; i++)
 		free(c.own[i]);
 	free(c.text);
@@ -196,8 +224,29 @@ struct text *text_frozen(const struct text_item *items, size_t count)
 	free(c.len);
 	free(c.flags);
 	free(c.ids);
-	if (t && t->db && hs_database_size(t->db, &t->bytes) == HS_SUCCESS)
+	return db;
+}
+
+static void join_fronts(struct text *t, const struct text_item *items, size_t count)
+{
+	t->front.least = SIZE_MAX;
+	for (size_t i = 0; i < count; i++) {
+		const struct regex_front *f = items[i].pattern ? regex_front(items[i].pattern) : &(struct regex_front){ SIZE_MAX, { 0 } };
+		t->front.least = f->least < t->front.least ? f->least : t->front.least;
+		for (unsigned k = 0; k < 4; k++)
+			t->front.first[k] |= f->first[k];
+	}
+}
+
+struct text *text_frozen(const struct text_item *items, size_t count)
+{
+	struct text *t = count > TABLE_MOST ? calloc(1, sizeof *t) : text_quick(items, count);
+	size_t size = 0;
+	if (t && (t->db = database(items, count)) && hs_database_size(t->db, &size) == HS_SUCCESS) {
+		join_fronts(t, items, count);
+		t->bytes += size;
 		return t;
+	}
 	text_free(t);
 	return NULL;
 }
@@ -209,8 +258,9 @@ void text_free(struct text *t)
 	hs_free_database(t->db);
 	free(t->head);
 	free(t->bits);
-	free(t->lits);
+	free(t->gram);
 	free(t->piece);
+	free(t->lits);
 	free(t);
 }
 
@@ -219,96 +269,55 @@ size_t text_bytes(const struct text *t)
 	return t->bytes;
 }
 
-struct hits {
-	text_found *found;
-	void *ctx;
-};
+static bool same(struct rf_str lit, const char *p)
+{
+	size_t i = 0;
+	while (i < lit.n && (char)(p[i] | (char)DULL) == lit.p[i])
+		i++;
+	return i == lit.n;
+}
+
+/* All literals with a gram that is at byte i. */
+static __attribute__((noinline)) void look(const struct text *t, struct rf_str s, size_t i, uint32_t gram, const struct text_found *f)
+{
+	for (uint32_t k = t->head[hash(gram) >> t->shift]; k != NONE; k = t->gram[k].next) {
+		const struct gram *g = &t->gram[k];
+		const struct piece *p = &t->piece[g->piece];
+		if (g->bytes == gram && i >= g->at && s.n - (i - g->at) >= p->lit.n && same(p->lit, s.p + i - g->at))
+			f->found(f->ctx, p->key);
+	}
+}
+
+/* With a width that the compiler knows. */
+static inline void scan_table(const struct text *t, struct rf_str s, unsigned width, const struct text_found *f)
+{
+	const uint64_t *bits = t->bits;
+	const unsigned shift = t->bits_shift;
+	const size_t step = t->step;
+	if (s.n < width)
+		return;
+	for (size_t i = 0, last = s.n - width; i <= last; i += step) {
+		uint32_t gram = gram_at(s.p + i, width), bit = hash(gram) >> shift;
+		if (__builtin_expect(bits[bit / 64] >> bit % 64 & 1, 0))
+			look(t, s, i, gram, f);
+	}
+}
 
 static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *ctx)
 {
-	struct hits *h = ctx;
+	const struct text_found *f = ctx;
 	(void)from, (void)to, (void)flags;
-	h->found(h->ctx, id);
+	f->found(f->ctx, id);
 	return 0;
 }
 
-/* All literals whose gram is at byte i. */
-static void look(const struct text *t, const char *low, size_t n, size_t i, uint32_t gram, struct hits *h)
+int text_scan(const struct text *t, struct rf_str s, const struct text_found *f)
 {
-	for (uint32_t k = t->head[slot(t, gram)]; k != NONE; k = t->piece[k].next) {
-		const struct piece *p = &t->piece[k];
-		if (p->gram == gram && i >= p->at && n - (i - p->at) >= p->lit.n &&
-			memcmp(low + i - p->at, p->lit.p, p->lit.n) == 0)
-			h->found(h->ctx, p->key);
-	}
-}
-
-static bool any(sixteen v)
-{
-	two w = (two)v;
-	return w[0] | w[1];
-}
-
-/* In lower case, with zeros behind. */
-static void fold(char *low, struct rf_str s)
-{
-	const sixteen none = { 0 };
-	memcpy(low, s.p, s.n);
-	*(sixteen *)(low + s.n) = none;
-	*(sixteen *)(low + s.n + VECTOR) = none;
-	for (size_t i = 0; i < s.n; i += VECTOR) {
-		sixteen v = *(const sixteen *)(low + i), upper = (v - 'A') < 26;
-		*(sixteen *)(low + i) = v | (upper & 0x20);
-	}
-}
-
-/* Whether a piece is in the text: where the first and the last byte of its gram stand right, the rest is compared. */
-static bool has(const struct text *t, const char *low, size_t n, const struct piece *p)
-{
-	const char *gram = p->lit.p + p->at;
-	unsigned last = t->width - 1;
-	sixteen a = (sixteen){ 0 } + (uint8_t)gram[0], b = (sixteen){ 0 } + (uint8_t)gram[last];
-	for (size_t i = p->at; i + p->lit.n - p->at <= n; i += VECTOR) {
-		sixteen hit = (sixteen)((*(const sixteen *)(low + i) == a) & (*(const sixteen *)(low + i + last) == b));
-		if (!any(hit))
-			continue;
-		for (size_t k = 0; k < VECTOR && i + k + p->lit.n - p->at <= n; k++)
-			if (hit[k] && memcmp(low + i + k - p->at, p->lit.p, p->lit.n) == 0)
-				return true;
-	}
-	return false;
-}
-
-static void scan_few(const struct text *t, const char *low, size_t n, struct hits *h)
-{
-	for (size_t i = 0; i < t->few; i++)
-		if (has(t, low, n, &t->piece[i]))
-			h->found(h->ctx, t->piece[i].key);
-}
-
-static void scan_grams(const struct text *t, const char *low, size_t n, struct hits *h)
-{
-	for (size_t i = 0; i + t->width <= n; i++) {
-		uint32_t gram = gram_of(low + i, t->width), b = bit(t, gram);
-		if (t->bits[b / 64] >> b % 64 & 1)
-			look(t, low, n, i, gram, h);
-	}
-}
-
-int text_scan(const struct text *t, struct rf_str s, struct rf_arena *arena, text_found *found, void *ctx)
-{
-	struct hits h = { found, ctx };
-	if (t->db)
-		return regex_scan(t->db, s, on_match, &h);
-	char near_text[NEAR_TEXT + 2 * VECTOR], *low = near_text;
-	if (s.n < t->width)
-		return RF_OK;
-	if (s.n > NEAR_TEXT && !(low = rf_arena_alloc(arena, s.n + 2 * VECTOR)))
-		return RF_E_NOMEM;
-	fold(low, s);
-	if (t->few)
-		scan_few(t, low, s.n, &h);
+	if (t->db && (s.n > (size_t)STEPS_SHORT * t->step || regex_front_has(&t->front, s)))
+		return regex_scan(t->db, s, on_match, (void *)(uintptr_t)f);
+	if (t->width == 4)
+		scan_table(t, s, 4, f);
 	else
-		scan_grams(t, low, s.n, &h);
+		scan_table(t, s, 3, f);
 	return RF_OK;
 }

@@ -166,6 +166,19 @@ size_t trie_bytes(const struct trie *t)
 	return sizeof *t + t->count * sizeof *t->entry + t->node_cap * sizeof *t->node + t->leaf_cap * sizeof *t->leaf;
 }
 
+/* In few steps where the processor's instruction may not be used. */
+static inline unsigned ones(uint64_t v)
+{
+	v -= v >> 1 & 0x5555555555555555u;
+	v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
+	return (unsigned)(((v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56);
+}
+
+static inline bool alone(uint64_t bits)
+{
+	return !(bits & (bits - 1));
+}
+
 uint32_t trie_find(const struct trie *t, const struct rf_ip *ip)
 {
 	const struct node *n = &t->node[0];
@@ -173,13 +186,17 @@ uint32_t trie_find(const struct trie *t, const struct rf_ip *ip)
 		unsigned slot = slot_of(ip->b, depth);
 		uint64_t bit = 1ull << slot;
 		if (!(n->kids & bit))
-			return t->leaf[n->first_leaf + (unsigned)__builtin_popcountll(n->leaves & (bit | (bit - 1))) - 1];
-		n = &t->node[n->first_kid + (unsigned)__builtin_popcountll(n->kids & (bit - 1))];
+			return t->leaf[n->first_leaf + (alone(n->leaves) ? 0 : ones(n->leaves & (bit | (bit - 1))) - 1)];
+		n = &t->node[n->first_kid + ones(n->kids & (bit - 1))];
 	}
 }
 
-uint32_t trie_key(const struct trie *t, uint32_t at, uint32_t *ret_next)
+uint32_t trie_key(const struct trie *t, uint32_t at)
 {
-	*ret_next = t->entry[at].wider;
 	return t->entry[at].key;
+}
+
+uint32_t trie_wider(const struct trie *t, uint32_t at)
+{
+	return t->entry[at].wider;
 }

@@ -22,5 +22,7 @@ void trie_free(struct trie *t);
 size_t trie_bytes(const struct trie *t);
 /* The most specific prefix that holds the address; TRIE_NONE where there is none. */
 uint32_t trie_find(const struct trie *t, const struct rf_ip *ip);
-/* The key of a prefix that was found; *ret_next: the next wider one, or TRIE_NONE. */
-uint32_t trie_key(const struct trie *t, uint32_t at, uint32_t *ret_next);
+/* The key of a prefix that was found. */
+uint32_t trie_key(const struct trie *t, uint32_t at);
+/* The next wider one, or TRIE_NONE. */
+uint32_t trie_wider(const struct trie *t, uint32_t at);

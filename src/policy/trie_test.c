@@ -53,8 +53,8 @@ static void compare(uint8_t family)
 		unsigned last = 129;
 		for (size_t i = 0; i < n; i++)
 			expected += rf_prefix_has(&copy[i].prefix, &ip);
-		for (uint32_t at = trie_find(t, &ip), next; at != TRIE_NONE; at = next, found++) {
-			const struct rf_prefix *p = &copy[trie_key(t, at, &next)].prefix;
+		for (uint32_t at = trie_find(t, &ip); at != TRIE_NONE; at = trie_wider(t, at), found++) {
+			const struct rf_prefix *p = &copy[trie_key(t, at)].prefix;
 			assert_true(rf_prefix_has(p, &ip));
 			assert_true(p->bits < last); /* the most specific first */
 			last = p->bits;

@@ -137,7 +137,7 @@ struct heads {
 	bool left[INDEX_SEGMENTS];
 };
 
-static void advance(struct heads *h, unsigned i)
+static inline void advance(struct heads *h, unsigned i)
 {
 	do
 		h->left[i] = candidates_next(&h->of[i], &h->rank[i]);
