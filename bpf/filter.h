@@ -92,6 +92,7 @@ struct rf_filter_conf {
 	__u32 fleet_nets;              /* so many of `net` */
 	struct rf_home_net { __u64 hi, lo; __u64 bits; } net[RF_HOME_NETS]; /* of the fleet; as keys of bpf/key.h */
 	__u64 ban[RF_REFLECT_WORDS];   /* TCP ports to which nothing of the fleet leaves; a bit each */
+	__u64 scan[RF_REFLECT_WORDS];  /* those to which what leaves is told apart: bots scan them too */
 };
 
 /* Where devices of ours are: by address, what is done about what comes from there (the user side's), and what came (the filter's). A row
@@ -110,8 +111,9 @@ struct rf_home {
 	__u32 state, share;            /* RF_HOME_*; so many devices share what is let through */
 	__u64 syns, datagrams, frames; /* that begin TCP connections; UDP and pings; all others */
 	__u64 banned, stopped;         /* to `ban`; stopped because it is slow or held */
+	__u64 scans, bots;             /* to `ban` and `scan`; SYNs that only a bot's scanner sends */
 	__u64 attempt_free, frame_free; /* when its leaky buckets are empty */
-	__u64 banned_targets;          /* a bit by hash for each destination; the user side clears them */
+	__u64 scan_targets;            /* of `scans`: a bit by hash for each destination; the user side clears them */
 	__u64 targets[RF_HOME_TARGET_WORDS];
 	__u8 device[16];               /* whose, where it is one's alone */
 };

@@ -1,6 +1,7 @@
 /* bpf/homes: devices of our own as senders: what they try is counted, and what must not leave does not.
  *
- *   source -> its row? else in a network of the fleet? -> counted -> exempt? -> to a port that is banned? held? slow, and over its rate?
+ *   source -> its row? else in a network of the fleet? -> counted -> exempt? -> of a bot? to a port that is banned? held? slow, and over
+ *     its rate?
  *     -> would it leave? (the kernel's routes say) -> dropped
  *
  * What is meant for this machine passes: services judge it themselves, and a device in quarantine must reach those that let it out again.
@@ -39,6 +40,11 @@ RF_INLINE int rf_is_banned(const struct rf_filter_conf *k, const struct rf_frame
 	return f->proto == RF_PROTO_TCP && !f->part && k->ban[f->dport >> 6 & (RF_REFLECT_WORDS - 1)] >> (f->dport & 63) & 1;
 }
 
+RF_INLINE int rf_is_scanned(const struct rf_filter_conf *k, const struct rf_frame *f)
+{
+	return rf_is_syn(f) && !f->part && k->scan[f->dport >> 6 & (RF_REFLECT_WORDS - 1)] >> (f->dport & 63) & 1;
+}
+
 /* A hash of the address and port that a frame is for. */
 RF_INLINE __u64 rf_home_target(const struct rf_frame *f, __u64 secret)
 {
@@ -68,8 +74,10 @@ RF_INLINE void rf_home_count(struct rf_home *h, const struct rf_filter_conf *k, 
 		return;
 	__u64 t = rf_home_target(f, k->secret);
 	rf_home_mark(&h->targets[t >> 6 & (RF_HOME_TARGET_WORDS - 1)], 1ull << (t & 63));
-	if (rf_is_banned(k, f))
-		rf_home_mark(&h->banned_targets, 1ull << (t >> 32 & 63));
+	if (!rf_is_banned(k, f) && !rf_is_scanned(k, f))
+		return;
+	__sync_fetch_and_add(&h->scans, n);
+	rf_home_mark(&h->scan_targets, 1ull << (t >> 32 & 63));
 }
 
 /* Over the little that a slow one may send. */
@@ -128,7 +136,16 @@ RF_INLINE int leaves(struct xdp_md *ctx, const struct rf_frame *f)
 	return r != BPF_FIB_LKUP_RET_NOT_FWDED && r != BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 
-/* RF_DROP_PASS, RF_DROP_FLEET_PORT or RF_DROP_FLEET. Global: the verifier looks at it once, by itself. */
+/* The scanner of Mirai and its variants knows its own SYNs again by a sequence number that is the address they go to. */
+RF_INLINE int of_bot(struct xdp_md *ctx, const struct rf_frame *f)
+{
+	enum { SEQUENCE = 4 };
+	__u32 sequence = 0;
+	return f->family == 4 && !f->part && rf_is_syn(f) && f->dst[0] &&
+		!bpf_xdp_load_bytes(ctx, (__u32)f->at + f->header + SEQUENCE, &sequence, sizeof sequence) && sequence == f->dst[0];
+}
+
+/* RF_DROP_PASS, RF_DROP_FLEET_PORT, RF_DROP_FLEET_BOT or RF_DROP_FLEET. Global: the verifier looks at it once, by itself. */
 __attribute__((noinline)) int rf_fleet(struct xdp_md *ctx, const struct rf_filter_conf *k, const struct rf_frame *f)
 {
 	if (!k || !f)
@@ -142,13 +159,20 @@ __attribute__((noinline)) int rf_fleet(struct xdp_md *ctx, const struct rf_filte
 	rf_home_count(h, k, f, 1);
 	if (h->state & RF_HOME_EXEMPT)
 		return RF_DROP_PASS;
-	if (!banned && !(h->state & (RF_HOME_HELD | RF_HOME_SLOW)))
+	int bot = of_bot(ctx, f);
+	if (bot)
+		__sync_fetch_and_add(&h->bots, 1);
+	if (!banned && !bot && !(h->state & (RF_HOME_HELD | RF_HOME_SLOW)))
 		return RF_DROP_PASS;
 	if (!leaves(ctx, f))
 		return RF_DROP_PASS;
 	if (banned) {
 		__sync_fetch_and_add(&h->banned, 1);
 		return RF_DROP_FLEET_PORT;
+	}
+	if (bot) {
+		__sync_fetch_and_add(&h->stopped, 1);
+		return RF_DROP_FLEET_BOT;
 	}
 	int attempt = rf_is_syn(f) || rf_is_ping(f) || f->proto == RF_PROTO_UDP;
 	if (!(h->state & RF_HOME_HELD) && !rf_home_over(h, attempt, bpf_ktime_get_coarse_ns()))

@@ -173,7 +173,7 @@ void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object)
 		{ "addresses", json_pack("{s:I, s:i}", "estimate", (json_int_t)rf_hll_count(f->addresses, RF_HLL), "error_percent", 3) },
 		{ "top_sources", top_sources(f) }, { "top_asns", top(f->asn, false) }, { "top_countries", top(f->country, true) },
 		{ "signatures", json_incref(a->rules) }, { "inaction", f->inaction ? json_string(f->inaction) : json_null() },
-		{ "device_id", json_string(a->device) }, { "measure", a->measure ? json_string(a->measure) : json_null() }, { "samples", samples(f) },
+		{ "device_id", json_string(a->device) }, { "reason", json_string(a->why) }, { "measure", a->measure ? json_string(a->measure) : json_null() }, { "samples", samples(f) },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		json_object_set_new(object, rows[i].name, rows[i].value);

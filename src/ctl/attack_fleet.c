@@ -85,11 +85,21 @@ static const char *measure(const struct rf_attack_fleet *f, const char *subject)
 	return !acts(f) ? NULL : is_address(subject) ? "what leaves from the address is throttled: several devices may have it" : "the device is throttled";
 }
 
+static void deed_words(const struct rf_fleet_deed *deed, char *to, size_t room)
+{
+	if (deed->bot)
+		snprintf(to, room, "%s %s", deeds[deed->what].words, deed->bot);
+	else
+		snprintf(to, room, "%u %s, usually %u", deed->rate, deeds[deed->what].words, deed->usual);
+}
+
 static void describe(struct rf_attack_fleet *f, struct rf_attack *at, const char *subject, const struct rf_fleet_deed *deed)
 {
 	struct rf_flood *flood = at->flood;
 	*at = (struct rf_attack){ .vector = deeds[deed->what].vector, .counter = deeds[deed->what].counter, .flood = flood, .rules = json_array(),
 				  .measure = measure(f, subject) };
+	deed_words(deed, at->why, sizeof at->why);
+	at->frames = deed->what != RF_DEED_FLOOD && deed->what != RF_DEED_BOT;
 	if (!is_address(subject))
 		memcpy(at->device, subject, sizeof at->device);
 	snprintf(flood->host, sizeof flood->host, "%s%s", is_address(subject) ? "" : "device:", subject);
@@ -129,7 +139,7 @@ static void begin(struct rf_attack_fleet *f, const char *subject, const struct r
 	f->requests[at - f->attacks] = at->flood->requests;
 	f->refused[at - f->attacks] = at->stopped;
 	at->flood->requests = at->stopped = 0;
-	rf_count(deed->what == RF_DEED_BOT ? RF_C_ATTACKS_BOT : strcmp(at->vector, "device_scan") == 0 ? RF_C_ATTACKS_SCAN : RF_C_ATTACKS_DEVICE);
+	rf_count(deed->bot ? RF_C_ATTACKS_BOT : strcmp(at->vector, "device_scan") == 0 ? RF_C_ATTACKS_SCAN : RF_C_ATTACKS_DEVICE);
 	rf_attack_tell(f->a, at, RF_FLOOD_START);
 }
 
@@ -139,10 +149,7 @@ static bool quarantine(struct rf_attack_fleet *f, const char *device, const stru
 	struct rf_identity_event ev = { .quarantined = true, .attack = true, .at_s = f->c->clock.wall(f->c->clock.ctx) / (int64_t)RF_NS_S };
 	memcpy(ev.device, device, sizeof ev.device);
 	memcpy(ev.rule, at ? at->id : "", at ? sizeof ev.rule : 1);
-	if (deed->bot)
-		snprintf(ev.subject, sizeof ev.subject, "requests of the bot %s", deed->bot);
-	else
-		snprintf(ev.subject, sizeof ev.subject, "%u %s, usually %u", deed->rate, deeds[deed->what].words, deed->usual);
+	deed_words(deed, ev.subject, sizeof ev.subject);
 	if (!d || !rf_device_turn(d, RF_DEVICE_ACTIVE, RF_DEVICE_QUARANTINED))
 		return false;
 	if (!rf_devices_event(f->c->priv->devices, &ev)) {

@@ -267,6 +267,11 @@ bool rf_boot_fleet_ports(const struct rf_boot *b, uint64_t *ports, struct rf_str
 	return port_bits(b->fleet_ports, ports, ret_bad);
 }
 
+bool rf_boot_fleet_scanned(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad)
+{
+	return port_bits(b->fleet_scanned, ports, ret_bad);
+}
+
 bool rf_boot_fleet_networks(const struct rf_boot *b, struct rf_prefix *v, size_t room, size_t *ret_count, struct rf_str *ret_bad)
 {
 	struct rf_str rest = rf_str_z(b->fleet_networks), part;
@@ -313,6 +318,9 @@ static int check_ports(struct rf_boot *b, struct rf_err *e)
 	if (!rf_boot_fleet_ports(b, NULL, &bad))
 		return in_file(e, b, b->own->source[BOOT_AT_fleet_ports],
 			rf_fail(e, RF_E_RANGE, "fleet.ports has \"%.*s\", which is no port", RF_ARG(bad)));
+	if (!rf_boot_fleet_scanned(b, NULL, &bad))
+		return in_file(e, b, b->own->source[BOOT_AT_fleet_scanned],
+			rf_fail(e, RF_E_RANGE, "fleet.scan_ports has \"%.*s\", which is no port", RF_ARG(bad)));
 	if (!rf_boot_fleet_networks(b, nets, RF_HOME_NETS, &n, &bad))
 		return in_file(e, b, b->own->source[BOOT_AT_fleet_networks], rf_fail(e, RF_E_RANGE,
 			"fleet.networks has \"%.*s\", which is no network such as 10.0.0.0/8, or one more than %d", RF_ARG(bad), RF_HOME_NETS));

@@ -69,6 +69,8 @@ bool rf_boot_reflection(const struct rf_boot *b, uint64_t *ports, struct rf_str 
 
 /* The same of fleet.ports. */
 bool rf_boot_fleet_ports(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad);
+/* The same of fleet.scan_ports. */
+bool rf_boot_fleet_scanned(const struct rf_boot *b, uint64_t *ports, struct rf_str *ret_bad);
 /* fleet.networks, at most `room`. False and what is no network, or too much, never after a load. */
 bool rf_boot_fleet_networks(const struct rf_boot *b, struct rf_prefix *v, size_t room, size_t *ret_count, struct rf_str *ret_bad);
 

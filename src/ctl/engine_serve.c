@@ -18,6 +18,8 @@
 #include "egress/health.h"
 #include "monitor/client.h"
 #include "net/listener.h"
+#include "shield/homes.h"
+#include "shield/shield.h"
 
 /* --- TLS of the control thread: the API's server side, checks of origins --- */
 
@@ -207,6 +209,7 @@ static void drain_within(struct engine *g, uint64_t bound_ns)
 	if (g->draining)
 		return;
 	g->draining = true;
+	rf_homes_retire(rf_shield_homes(g->ctl.shield));
 	captures_down(g);
 	for (size_t i = 0; i < g->ctl.worker_count; i++) {
 		g->ends[i] = (struct worker_end){ .msg.run = ended, .engine = g };

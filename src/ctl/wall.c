@@ -28,6 +28,7 @@ static void limits_of(const struct rf_boot *b, struct rf_shield_limits *ret)
 		.syn = b->shield_syn, .cookies = (enum rf_shield_cookies)b->shield_cookies, .samples = (unsigned)b->shield_samples };
 	rf_boot_reflection(b, ret->reflect, &bad);
 	rf_boot_fleet_ports(b, ret->ban, &bad);
+	rf_boot_fleet_scanned(b, ret->scan, &bad);
 	rf_boot_fleet_networks(b, ret->fleet, sizeof ret->fleet / sizeof *ret->fleet, &ret->fleet_count, &bad);
 }
 

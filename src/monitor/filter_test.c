@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "bpf/homes.h"
 #include "bpf/parse.h"
 #include "monitor/filter.h"
 #include "shield/frames.h"
@@ -282,6 +283,58 @@ static void kernel_and_host_read_frames_alike(void **state)
 			fail_msg("no mutant was refused for reason %d", all[i]);
 }
 
+/* A row for an address of devices, as the user side would put it. */
+static struct rf_home *home_row(struct rf_home_bucket *rows, const char *text)
+{
+	struct rf_ip ip;
+	__u32 a[4];
+	assert_true(rf_ip_parse(rf_str_z(text), &ip));
+	memcpy(a, ip.b, sizeof a);
+	struct rf_key k = ip.family == 4 ? rf_key4(rf_host32(a[0]), 32) : rf_key6(a);
+	struct rf_home_bucket *b = &rows[rf_home_bucket_of((struct rf_home_key){ k.hi, k.lo }, maps.conf->secret, ip.family == 6)];
+	b->key[ip.family == 6 ? 3 : 1] = (struct rf_home_key){ k.hi, k.lo };
+	return &b->home[ip.family == 6 ? 3 : 1];
+}
+
+static void kernel_and_host_count_homes_alike(void **state)
+{
+	static const char *const who[] = { "192.0.2.1", "2001:db8::2" };
+	struct rf_home_bucket *rows = map_of(RF_FILTER_MAP_homes, RF_HOME_BUCKETS * sizeof *rows);
+	struct rf_home *kernel[] = { home_row(rows, who[0]), home_row(rows, who[1]) }, host[2] = { 0 };
+	struct rf_ip ip[2];
+	(void)state;
+	maps.conf->fleet = 1;
+	maps.conf->ban[443 / 64] = 1ull << 443 % 64;
+	maps.conf->scan[5683 / 64] = 1ull << 5683 % 64;
+	for (int i = 0; i < 2; i++) {
+		rf_ip_parse(rf_str_z(who[i]), &ip[i]);
+		kernel[i]->state = RF_HOME_EXEMPT; /* all are counted, and pass */
+	}
+	for (int i = 0; i < MUTANTS / 4; i++) {
+		struct frame f = mutant();
+		struct rf_frame at;
+		if (rf_parse_frame(f.b, f.b + f.n, &at) == RF_DROP_PASS)
+			for (int k = 0; k < 2; k++)
+				if (at.family == ip[k].family && memcmp(at.src, ip[k].b, ip[k].family == 4 ? 4 : 16) == 0)
+					rf_home_count(&host[k], maps.conf, &at, 1);
+		run(&f);
+	}
+	for (int k = 0; k < 2; k++) {
+		assert_int_equal(kernel[k]->syns, host[k].syns);
+		assert_int_equal(kernel[k]->datagrams, host[k].datagrams);
+		assert_int_equal(kernel[k]->frames, host[k].frames);
+		assert_int_equal(kernel[k]->scans, host[k].scans);
+		assert_int_equal(kernel[k]->scan_targets, host[k].scan_targets);
+		assert_memory_equal(kernel[k]->targets, host[k].targets, sizeof host[k].targets);
+	}
+	assert_true(host[0].datagrams && host[1].syns && host[1].frames && host[1].scans && host[1].scan_targets);
+	struct frame nobody = udp4("192.0.2.99", 5, 8);
+	uint64_t before = kernel[0]->datagrams;
+	assert_int_equal(run(&nobody), RF_DROP_PASS);
+	assert_int_equal(kernel[0]->datagrams, before);
+	munmap(rows, RF_HOME_BUCKETS * sizeof *rows);
+}
+
 static struct { unsigned n, size, bytes, why, kind; uint8_t last; } shown;
 
 static void note(void *ctx, const struct rf_shown *s)
@@ -376,6 +429,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(prefixes_decide, begin, end),
 		cmocka_unit_test_setup_teardown(reflection_and_rates_decide, begin, end),
 		cmocka_unit_test_setup_teardown(kernel_and_host_read_frames_alike, begin, end),
+		cmocka_unit_test_setup_teardown(kernel_and_host_count_homes_alike, begin, end),
 		cmocka_unit_test_setup_teardown(frames_are_shown_as_wanted, begin, end),
 		cmocka_unit_test_setup_teardown(the_gate_outlives_the_process, begin, end),
 	};

@@ -11,6 +11,6 @@ enum rf_deed {
 
 struct rf_fleet_deed {
 	enum rf_deed what;
-	const char *bot;          /* of tbl/bots.def, where it is a BOT */
+	const char *bot;          /* which, where it does what a known bot does */
 	uint32_t rate, usual, threshold; /* in what its row of tbl/deeds.def counts */
 };

@@ -33,7 +33,7 @@ struct home {
 	bool kept;                /* of a process before, and nobody has come since */
 	uint64_t until_ns;        /* when it goes, if nobody is there */
 	uint64_t frames;          /* of all kinds, at the last tick */
-	uint64_t banned;
+	uint64_t scans, bots;     /* the same */
 	uint32_t idle;            /* ticks without one */
 	struct rf_traffic traffic;
 };
@@ -45,6 +45,7 @@ struct rf_homes {
 	struct home **at, **used;
 	uint32_t count, lost;
 	uint64_t ticks;
+	bool retired;
 	struct told { char subject[RF_HOMES_NAME]; struct rf_fleet_deed deed; } told[RF_HOMES_TOLD];
 };
 
@@ -138,9 +139,21 @@ static void subject_of(const struct rf_homes *h, const struct home *m, char to[R
 	snprintf(to, RF_HOMES_NAME, "%s%s", one ? "" : "address:", one ? one->device : rf_ip_str(&m->ip, text));
 }
 
+/* Found once all of its row is there: no key of ours has lo 0. */
+static void put_key(struct rf_home_key *to, const struct rf_ip *ip)
+{
+	struct rf_home_key k = key_of(ip);
+	if (to->lo == k.lo && to->hi == k.hi)
+		return;
+	__atomic_store_n(&to->lo, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&to->hi, k.hi, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->lo, k.lo, __ATOMIC_RELEASE);
+}
+
 static void put_state(struct rf_homes *h, const struct home *m, uint32_t state)
 {
 	struct rf_home *row = row_at(h, m->place);
+	put_key(key_at(h, m->place), &m->ip); /* the engine before may have written here before it retired */
 	unsigned n = devices(m);
 	const struct who *one = owner(h, m);
 	if (one)
@@ -196,11 +209,10 @@ static void settle(struct rf_homes *h, struct home *m, uint32_t place)
 
 static struct home *make(struct rf_homes *h, const struct rf_ip *ip, uint64_t now_ns)
 {
-	struct rf_home_key k = key_of(ip);
-	struct home *m = find(h, ip);
-	if (m)
+	struct home *m = h->retired ? NULL : find(h, ip);
+	if (m || h->retired)
 		return m;
-	int64_t place = ip->family ? place_for(h, k) : -1;
+	int64_t place = ip->family ? place_for(h, key_of(ip)) : -1;
 	m = place < 0 ? NULL : calloc(1, sizeof *m);
 	if (!m) {
 		h->lost++;
@@ -209,8 +221,7 @@ static struct home *make(struct rf_homes *h, const struct rf_ip *ip, uint64_t no
 	*m = (struct home){ .ip = *ip, .until_ns = now_ns + RF_HOMES_KEPT_NS };
 	settle(h, m, (uint32_t)place);
 	memset(row_at(h, m->place), 0, sizeof(struct rf_home));
-	__atomic_store_n(&key_at(h, m->place)->hi, k.hi, __ATOMIC_RELAXED); /* found once all of it is there: no key of ours has lo 0 */
-	__atomic_store_n(&key_at(h, m->place)->lo, k.lo, __ATOMIC_RELEASE);
+	put_key(key_at(h, m->place), ip);
 	return m;
 }
 
@@ -319,7 +330,7 @@ void rf_homes_slow(struct rf_homes *h, const char *subject, bool slow)
 	if (!rf_str_starts(text, RF_STR("address:")) || !rf_ip_parse(rf_str_skip(text, sizeof "address:" - 1), &ip))
 		return;
 	pthread_mutex_lock(&h->lock);
-	struct home *m = find(h, &ip);
+	struct home *m = h->retired ? NULL : find(h, &ip);
 	if (m) {
 		m->slow = slow;
 		put_state(h, m, slow ? RF_HOME_SLOW : 0);
@@ -365,15 +376,18 @@ static void read_row(struct rf_home *row, struct home *m, struct rf_traffic_seen
 {
 	*to = (struct rf_traffic_seen){ .counts = { __atomic_load_n(&row->syns, __ATOMIC_RELAXED), __atomic_load_n(&row->datagrams, __ATOMIC_RELAXED),
 		__atomic_load_n(&row->frames, __ATOMIC_RELAXED) } };
-	uint64_t banned = __atomic_load_n(&row->banned, __ATOMIC_RELAXED), all = to->counts[0] + to->counts[1] + to->counts[2];
-	to->banned_frames = banned - m->banned;
-	m->banned = banned;
+	uint64_t all = to->counts[0] + to->counts[1] + to->counts[2];
+	uint64_t scans = __atomic_load_n(&row->scans, __ATOMIC_RELAXED), bots = __atomic_load_n(&row->bots, __ATOMIC_RELAXED);
+	to->scans = scans - m->scans;
+	to->bots = bots - m->bots;
+	m->scans = scans;
+	m->bots = bots;
 	m->idle = all == m->frames ? m->idle + 1 : 0;
 	if (m->idle)
 		return;
 	m->frames = all;
-	if (row->banned_targets)
-		to->banned = __atomic_exchange_n(&row->banned_targets, 0, __ATOMIC_RELAXED);
+	if (row->scan_targets)
+		to->scanned = __atomic_exchange_n(&row->scan_targets, 0, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < RF_HOME_TARGET_WORDS; i++)
 		if (row->targets[i])
 			to->targets[i] = __atomic_exchange_n(&row->targets[i], 0, __ATOMIC_RELAXED);
@@ -427,12 +441,19 @@ void rf_homes_tick(struct rf_homes *h, const struct rf_traffic_conf *conf, const
 	bool more = true;
 	for (uint32_t from = 0; more; from += SLICE) {
 		pthread_mutex_lock(&h->lock);
-		told = slice(h, from, told, &t);
-		more = from + SLICE < h->count;
+		told = h->retired ? 0 : slice(h, from, told, &t);
+		more = from + SLICE < h->count && !h->retired;
 		pthread_mutex_unlock(&h->lock);
 	}
 	for (unsigned i = 0; i < told; i++)
 		ops->offends(ops->arg, h->told[i].subject, &h->told[i].deed);
+}
+
+void rf_homes_retire(struct rf_homes *h)
+{
+	pthread_mutex_lock(&h->lock);
+	h->retired = true;
+	pthread_mutex_unlock(&h->lock);
 }
 
 /* --- asked --- */

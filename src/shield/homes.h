@@ -67,6 +67,9 @@ void rf_homes_slow(struct rf_homes *h, const char *subject, bool slow);
 void rf_homes_tick(struct rf_homes *h, const struct rf_traffic_conf *conf, const struct rf_detect_conf *floods, uint64_t now_ns,
 		   const struct rf_homes_ops *ops);
 
+/* Another engine has the rows from now on: nothing is written any more. */
+void rf_homes_retire(struct rf_homes *h);
+
 /* Frames so far of all addresses of a device, or of an address: stopped, and all. False: it is nowhere. */
 bool rf_homes_count(struct rf_homes *h, const char *subject, uint64_t *ret_frames, uint64_t *ret_stopped);
 

@@ -285,6 +285,39 @@ static void rows_outlive_the_process(void **state)
 	assert_non_null(row_of(w, "10.1.0.9"));
 }
 
+static void who_retires_writes_no_more(void **state)
+{
+	struct world *w = *state;
+	struct rf_homes *old = w->h;
+	come(w, "10.1.0.7", 1);
+	w->h = rf_homes_new(&w->conf);
+	assert_non_null(w->h);
+	assert_int_equal(rf_homes_enter(w->h, &w->conf, w->rows, w->now), 0);
+	come(w, "10.1.0.8", 2);
+	struct rf_home_key *key = NULL;
+	for (int i = 0; i < RF_HOME_BUCKETS * RF_HOME_WAYS; i++)
+		if ((w->rows[i / RF_HOME_WAYS].key[i % RF_HOME_WAYS].lo & 0xffffffff) == 0x0a010008)
+			key = &w->rows[i / RF_HOME_WAYS].key[i % RF_HOME_WAYS];
+	assert_non_null(key);
+	key->lo = 0xffff0a010009; /* the old one has put another there in that moment */
+	rf_homes_retire(old);
+	w->state[2] = RF_HOME_HELD;
+	for (int i = 0; i < 16; i++)
+		tick(w);
+	assert_non_null(row_of(w, "10.1.0.8"));
+	assert_int_equal(row_of(w, "10.1.0.8")->state, RF_HOME_HELD);
+	struct rf_homes *now = w->h;
+	w->h = old;
+	come(w, "10.1.0.10", 3);
+	go(w, "10.1.0.7", 1);
+	w->now += 2 * RF_HOMES_KEPT_NS;
+	tick(w);
+	assert_null(row_of(w, "10.1.0.10"));
+	assert_non_null(row_of(w, "10.1.0.7"));
+	w->h = now;
+	rf_homes_free(old);
+}
+
 static void who_is_there_pushes_out_who_was_and_never_each_other(void **state)
 {
 	struct world *w = *state;
@@ -370,7 +403,8 @@ int main(void)
 		T(a_device_is_told_for_what_its_address_does), T(the_state_of_a_device_is_that_of_its_row), T(nobody_pays_for_neighbours),
 		T(a_public_address_is_nobodys_alone_unless_it_is_said), T(an_address_of_the_fleet_that_nobody_is_known_at_is_watched),
 		T(rows_outlive_the_process),
-		T(services_ask_who_may_pass), T(what_services_see_counts_where_no_kernel_does), T(who_is_there_pushes_out_who_was_and_never_each_other),
+		T(services_ask_who_may_pass), T(what_services_see_counts_where_no_kernel_does),
+		T(who_retires_writes_no_more), T(who_is_there_pushes_out_who_was_and_never_each_other),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -151,8 +151,10 @@ void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l)
 	k->samples = (__u16)l->samples;
 	for (size_t i = 0; i < RF_REFLECT_WORDS; i++)
 		__atomic_store_n(&k->reflect[i], l->reflect[i], __ATOMIC_RELEASE);
-	for (size_t i = 0; i < RF_REFLECT_WORDS; i++)
+	for (size_t i = 0; i < RF_REFLECT_WORDS; i++) {
 		__atomic_store_n(&k->ban[i], l->ban[i], __ATOMIC_RELEASE);
+		__atomic_store_n(&k->scan[i], l->scan[i], __ATOMIC_RELEASE);
+	}
 	rf_homes_networks(s->homes, l->fleet, l->fleet_count);
 }
 

@@ -38,6 +38,7 @@ struct rf_shield_limits {
 	unsigned samples;                /* dropped frames that are shown: of each reason, a second and processor */
 	uint64_t reflect[1024];
 	uint64_t ban[1024];              /* TCP ports to which nothing of our fleet may leave; the same */
+	uint64_t scan[1024];             /* those that count as scanned */
 	struct rf_prefix fleet[32];      /* networks of the fleet */
 	size_t fleet_count;
 };

@@ -33,8 +33,8 @@ static void slide(struct rf_traffic *t)
 	t->ticks = 0;
 	memcpy(t->targets[1], t->targets[0], sizeof t->targets[1]);
 	memset(t->targets[0], 0, sizeof t->targets[0]);
-	t->banned[1] = t->banned[0];
-	t->banned[0] = 0;
+	t->scanned[1] = t->scanned[0];
+	t->scanned[0] = 0;
 }
 
 static bool scans(struct rf_traffic *t, const struct rf_traffic_conf *conf, const struct rf_traffic_seen *now, struct rf_fleet_deed *ret)
@@ -45,11 +45,15 @@ static bool scans(struct rf_traffic *t, const struct rf_traffic_conf *conf, cons
 		more |= (now->targets[i] & ~(t->targets[0][i] | t->targets[1][i])) != 0;
 		t->targets[0][i] |= now->targets[i];
 	}
-	t->banned[0] |= now->banned;
-	uint32_t banned = distinct(&t->banned[0], &t->banned[1], 1), all = distinct(t->targets[0], t->targets[1], RF_TRAFFIC_WORDS);
+	t->scanned[0] |= now->scanned;
+	uint32_t scanned = distinct(&t->scanned[0], &t->scanned[1], 1), all = distinct(t->targets[0], t->targets[1], RF_TRAFFIC_WORDS);
 	slide(t);
-	if ((now->banned || now->banned_frames) && banned >= RF_TRAFFIC_BANNED) {
-		*ret = (struct rf_fleet_deed){ .what = RF_DEED_TELNET, .rate = banned, .threshold = RF_TRAFFIC_BANNED };
+	if (now->bots) {
+		*ret = (struct rf_fleet_deed){ .what = RF_DEED_BOT_FRAMES, .bot = "mirai", .rate = (uint32_t)now->bots, .threshold = 1 };
+		return true;
+	}
+	if (now->scans && scanned >= RF_TRAFFIC_TELNET) {
+		*ret = (struct rf_fleet_deed){ .what = RF_DEED_TELNET, .rate = scanned, .threshold = RF_TRAFFIC_TELNET };
 		return true;
 	}
 	if (!more || !conf->targets || all < conf->targets)

@@ -13,7 +13,7 @@
 enum {
 	RF_TRAFFIC_RATES = 3,      /* SYNs; datagrams and pings; other frames */
 	RF_TRAFFIC_WINDOW = 40,    /* ticks, at least half of it, in which destinations are counted */
-	RF_TRAFFIC_BANNED = 3,     /* different ones at ports that bots scan, which make a scan */
+	RF_TRAFFIC_TELNET = 3,     /* different ones at ports that bots scan, which make a scan */
 	RF_TRAFFIC_FACTOR = 10,    /* above its average */
 	RF_TRAFFIC_WORDS = 8,      /* of bits of destinations */
 };
@@ -26,7 +26,7 @@ struct rf_traffic_conf {
 struct rf_traffic {
 	uint64_t then[RF_TRAFFIC_RATES][4]; /* of the counts, at the last ticks */
 	struct rf_usual usual[RF_TRAFFIC_RATES];
-	uint64_t targets[2][RF_TRAFFIC_WORDS], banned[2]; /* of the half window under way, and the one before */
+	uint64_t targets[2][RF_TRAFFIC_WORDS], scanned[2]; /* of the half window under way, and the one before */
 	uint8_t above[RF_TRAFFIC_RATES];
 	uint8_t ticks;             /* of the half window under way */
 	uint8_t place;             /* in `then` */
@@ -35,8 +35,8 @@ struct rf_traffic {
 /* What has come since the tick before: counts as they stand now, and new bits. */
 struct rf_traffic_seen {
 	uint64_t counts[RF_TRAFFIC_RATES];
-	uint64_t banned, targets[RF_TRAFFIC_WORDS];
-	uint64_t banned_frames;    /* to such ports, since the tick before */
+	uint64_t scanned, targets[RF_TRAFFIC_WORDS];
+	uint64_t scans, bots;      /* frames since the tick before: to ports that bots scan; that only a bot sends */
 };
 
 /* It begins to be watched, at these counts. */

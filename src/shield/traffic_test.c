@@ -29,14 +29,14 @@ static void asks(struct sender *s, unsigned which, uint64_t number, bool banned)
 	uint64_t h = mixed(number + 77) * 0x9e3779b97f4a7c15ull;
 	s->seen.counts[which]++;
 	s->seen.targets[h >> 6 & (RF_TRAFFIC_WORDS - 1)] |= 1ull << (h & 63);
-	s->seen.banned |= banned ? 1ull << (h >> 32 & 63) : 0;
-	s->seen.banned_frames += banned;
+	s->seen.scanned |= banned ? 1ull << (h >> 32 & 63) : 0;
+	s->seen.scans += banned;
 }
 
 static bool tick(struct sender *s)
 {
 	bool is = rf_traffic_tick(&s->t, &conf, &detect, true, &s->seen, &s->deed);
-	s->seen.banned = s->seen.banned_frames = 0;
+	s->seen.scanned = s->seen.scans = s->seen.bots = 0;
 	memset(s->seen.targets, 0, sizeof s->seen.targets);
 	return is;
 }
@@ -68,6 +68,16 @@ static void telnet_to_some_addresses_is_a_scan_at_once(void **state)
 	assert_false(tick(&s)); /* it has stopped */
 	asks(&s, 0, 0, true);
 	assert_true(tick(&s)); /* and goes on, with one of before */
+}
+
+static void one_frame_of_a_bot_tells(void **state)
+{
+	struct sender s = { .seen.bots = 1 };
+	(void)state;
+	assert_true(tick(&s));
+	assert_int_equal(s.deed.what, RF_DEED_BOT_FRAMES);
+	assert_string_equal(s.deed.bot, "mirai");
+	assert_false(tick(&s));
 }
 
 static void many_destinations_are_a_scan_few_a_second_are_not(void **state)
@@ -155,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_asks_the_same_again_is_no_scan),
 		cmocka_unit_test(telnet_to_some_addresses_is_a_scan_at_once),
+		cmocka_unit_test(one_frame_of_a_bot_tells),
 		cmocka_unit_test(many_destinations_are_a_scan_few_a_second_are_not),
 		cmocka_unit_test(a_scan_of_thousands_goes_on_where_no_bit_is_left),
 		cmocka_unit_test(a_flood_is_far_above_its_floor_and_what_is_usual),

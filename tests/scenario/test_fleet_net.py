@@ -47,17 +47,21 @@ class Routed:
             ip("-n", n, "link", "set", "lo", "up")
         self.cable(self.edge, "edge0", "10.78.0.1/24", self.devices, "dev0", ["10.78.0.%d/24" % n for n in range(2, 10)])
         self.cable(self.edge, "out0", "10.79.0.1/24", self.world, "far0", ["10.79.0.2/24"])
-        for n, kind in ((self.edge, "edge0"), (self.devices, "dev0")):
-            ip("-n", n, "addr", "add", "fd78::%d/64" % (1 + (kind == "dev0")), "dev", kind, "nodad")
+        for n, kind, address in ((self.edge, "edge0", "fd78::1"), (self.devices, "dev0", "fd78::2"), (self.edge, "out0", "fd79::1"),
+                                 (self.world, "far0", "fd79::2")):
+            ip("-n", n, "addr", "add", address + "/64", "dev", kind, "nodad")
         ip("-n", self.devices, "route", "add", "default", "via", "10.78.0.1")
         ip("-n", self.devices, "route", "add", "default", "via", "fd78::1")
         ip("-n", self.world, "route", "add", "default", "via", "10.79.0.1")
         ip("-n", self.edge, "route", "add", "10.80.0.0/16", "via", "10.79.0.2")
-        ip("-n", self.world, "route", "add", "local", "10.80.0.0/16", "dev", "lo")
-        self.run(self.edge, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-        self.run(self.world, "nft", "add table ip seen; add counter ip seen telnet; add counter ip seen every;"
-                 "add chain ip seen in { type filter hook input priority 0; };"
-                 "add rule ip seen in tcp dport { 23, 2323 } counter name telnet; add rule ip seen in meta l4proto != icmp counter name every")
+        ip("-n", self.world, "route", "add", "default", "via", "fd79::1")
+        ip("-n", self.edge, "route", "add", "fd80::/64", "via", "fd79::2")
+        for net in ("10.80.0.0/16", "fd80::/64"):
+            ip("-n", self.world, "route", "add", "local", net, "dev", "lo")
+        self.run(self.edge, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        self.run(self.world, "nft", "add table inet seen; add counter inet seen telnet; add counter inet seen every;"
+                 "add chain inet seen in { type filter hook input priority 0; };"
+                 "add rule inet seen in tcp dport { 23, 2323 } counter name telnet; add rule inet seen in meta l4proto { tcp, udp } counter name every")
 
     @staticmethod
     def cable(one, name, address, other, its, addresses):
@@ -76,7 +80,7 @@ class Routed:
         return subprocess.run(self.inside(which, *command), check=True, capture_output=True, text=True).stdout
 
     def arrived(self, what="telnet"):
-        listed = json.loads(self.run(self.world, "nft", "-j", "list", "counter", "ip", "seen", what))
+        listed = json.loads(self.run(self.world, "nft", "-j", "list", "counter", "inet", "seen", what))
         return next(c["counter"]["packets"] for c in listed["nftables"] if "counter" in c)
 
     def close(self):
@@ -92,10 +96,10 @@ while time.monotonic() < end:
     tried = []
     for i in range(count):
         for port in ports:
-            s = socket.socket()
+            s = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET)
             s.setblocking(False)
             s.bind((source, 0))
-            s.connect_ex((f"10.80.{i // 200}.{i % 200 + 1}", port))
+            s.connect_ex((f"fd80::{i + 1:x}" if ":" in source else f"10.80.{i // 200}.{i % 200 + 1}", port))
             tried.append(s)
     time.sleep(0.3)
     for s in tried:
@@ -178,10 +182,12 @@ def test_telnet_never_leaves_and_who_tries_is_quarantined(net, routing):
             h.get("/")
         until(lambda: attacks(e, hacked)[0]["status"] == "ended")
         attack, = attacks(e, hacked)
-        assert attack["vector"] == "device_scan" and attack["counter"]["name"] == "banned_targets" and attack["device_id"] == hacked.id
+        assert attack["vector"] == "device_scan" and attack["counter"]["name"] == "scanned_targets" and attack["device_id"] == hacked.id
         assert attack["measure"] == "the device was throttled, then quarantined" and attack["stopped"] > 0
         assert e.api("GET", f"/accounts/{{account}}/devices/{hacked.id}")["reason"].startswith(f"attack {attack['id']}: ")
-        e.wait_record(AttackVector="device_scan", DeviceID=hacked.id)
+        assert attack["reason"].endswith("destinations at ports that bots scan, usually 0")
+        record = e.wait_record(AttackVector="device_scan", DeviceID=hacked.id)
+        assert record["Reason"].startswith(attack["reason"])
         assert e.metric("ringfence_attacks_total", vector="device_scan") == 1
         assert not reaches(net, "10.78.0.2"), "nothing of it leaves any more"
         assert c.get("/").status == 200 and reaches(net, "10.78.0.3") and state(e, calm) == "active"
@@ -207,6 +213,52 @@ def test_a_scan_of_many_addresses_at_other_ports(net, routing):
         scan.end()
     attack, = attacks(e, hacked)
     assert attack["vector"] == "device_scan" and attack["counter"]["name"] == "targets"
+
+
+def test_telnet_by_ipv6(net, routing):
+    e = started(routing, net)
+    hacked = e.device("hacked")
+    e.cli("device", "bind", "hacked", "--address", "fd78::2", check=0)
+    assert reaches(net, "fd78::2")
+    scan = Scan(net, "fd78::2", "23,2323", 100)
+    until(lambda: state(e, hacked) == "quarantined", 10)
+    scan.end()
+    assert net.arrived() == 0
+    time.sleep(0.3)
+    assert not reaches(net, "fd78::2")
+
+
+MIRAI = """
+import random, socket, struct, time
+def folded(b):
+    total = sum(struct.unpack(f"!{len(b) // 2}H", b))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+s.bind(("10.78.0.2", 0))
+for i in range(20):
+    to = socket.inet_aton(f"10.80.0.{i % 4 + 1}")
+    tcp = struct.pack("!HH4sIBBHHH", random.randrange(1024, 65536), 8081, to, 0, 5 << 4, 2, 5840, 0, 0)
+    tcp = tcp[:16] + struct.pack("!H", folded(socket.inet_aton("10.78.0.2") + to + struct.pack("!HH", 6, 20) + tcp)) + tcp[18:]
+    s.sendto(tcp, (socket.inet_ntoa(to), 0))
+    time.sleep(0.1)
+"""
+
+
+def test_the_scanner_of_a_known_bot_is_told_by_its_frames(net, routing):
+    e = started(routing, net)
+    hacked = e.device("hacked")
+    with live(e, net, hacked, "10.78.0.2"):
+        before, began = net.arrived("every"), time.monotonic()
+        bot = subprocess.Popen(net.inside(net.devices, "/usr/bin/python3", "-c", MIRAI))
+        until(lambda: state(e, hacked) == "quarantined", 10)
+        assert time.monotonic() - began < WITHIN
+        bot.wait()
+        assert net.arrived("every") == before, "not one of them has left"
+    attack, = attacks(e, hacked)
+    assert attack["vector"] == "device_bot" and attack["reason"] == "frames of the bot mirai"
+    assert e.api("GET", "/accounts/{account}/shield")["frames"]["fleet_bot"] >= 2
 
 
 def test_an_address_of_several_devices_is_throttled_at_most(net, routing):
