@@ -10,7 +10,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
-#include "syn.h"
+#include "socket.h"
 
 const volatile __u8 rf_can_answer = 0; /* the kernel has what cookies need: set before the program is loaded */
 
@@ -40,19 +40,6 @@ RF_INLINE int head_read(struct xdp_md *ctx, const struct rf_frame *f, struct rf_
 		return 0;
 	rf_tcp_options(&h->tcp, n);
 	return 1;
-}
-
-/* 1: a listener of this machine; -1: a connection; 0: neither. */
-RF_INLINE int socket_of(struct xdp_md *ctx, const struct rf_frame *f, const struct rf_head *h)
-{
-	struct bpf_sock_tuple t = { 0 };
-	__u32 size = rf_tuple(f, &h->tcp, &t);
-	struct bpf_sock *sk = bpf_skc_lookup_tcp(ctx, &t, size, BPF_F_CURRENT_NETNS, 0);
-	if (!sk)
-		return 0;
-	int what = sk->state == RF_LISTENS ? 1 : -1;
-	bpf_sk_release(sk);
-	return what;
 }
 
 RF_INLINE __u16 folded(__u64 sum)
@@ -160,7 +147,7 @@ static __attribute__((noinline)) enum rf_drop answer_syn(struct xdp_md *ctx, con
 	__u32 mtu = 0;
 	if (!head_read(ctx, f, &h, 1))
 		return RF_DROP_COOKIE_BAD;
-	if (socket_of(ctx, f, &h) != 1)
+	if (rf_socket(ctx, f) != RF_SOCKET_OPEN)
 		return RF_DROP_PASS;
 	__u32 n = h.tcp.n;
 	if (n < RF_TCP_LEAST || n > RF_TCP_MOST)
@@ -177,7 +164,7 @@ static __attribute__((noinline)) enum rf_drop answer_syn(struct xdp_md *ctx, con
 static __attribute__((noinline)) enum rf_drop check_ack(struct xdp_md *ctx, const struct rf_frame *f)
 {
 	struct rf_head h = { 0 };
-	if (!head_read(ctx, f, &h, 0) || socket_of(ctx, f, &h) != 1)
+	if (!head_read(ctx, f, &h, 0) || rf_socket(ctx, f) != RF_SOCKET_OPEN)
 		return RF_DROP_PASS;
 	struct tcphdr *tcp = (struct tcphdr *)h.tcp.h;
 	__s64 bad = f->family == 4 ? bpf_tcp_raw_check_syncookie_ipv4(&h.four, tcp) : bpf_tcp_raw_check_syncookie_ipv6(&h.six, tcp);

@@ -96,7 +96,7 @@ RF_INLINE int options_of(const struct head *h, __u64 secret, struct bpf_tcp_req_
 RF_INLINE void connect_by(struct __sk_buff *skb, const struct head *h, struct bpf_tcp_req_attrs *a)
 {
 	struct bpf_sock_tuple t = { 0 };
-	__u32 size = rf_tuple(&h->f, &h->tcp, &t);
+	__u32 size = rf_tuple(&h->f, &t);
 	struct bpf_sock *skc = bpf_skc_lookup_tcp(skb, &t, size, BPF_F_CURRENT_NETNS, 0);
 	if (!skc)
 		return;

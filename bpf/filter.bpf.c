@@ -3,7 +3,7 @@
  * bpf/filter: the XDP program: what the edge would refuse anyway is dropped before it costs anything.
  *
  *   parse -> source allowed? denied? -> of our fleet? (homes.h) -> reflection -> [rules of the operator: rules.h -> rf_after] -> rates of source and prefix ->
- *     SYN cookies -> rate of destination -> pass
+ *     SYN cookies -> floods that were found (stop.h) -> rate of destination -> pass
  *
  * Policy comes by maps that the user side writes into (filter.h). Allowed sources pass before any rate, so that the
  * operator is never shut out. Without policy (all zero) every well-formed frame passes.
@@ -37,6 +37,7 @@ RF_INLINE const struct rf_six_root *rf_at_root(__u32 i) { return bpf_map_lookup_
 #include "homes.h"
 #include "rules.h"
 #include "sample.h"
+#include "glimpse.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -76,6 +77,8 @@ RF_INLINE int over(const struct rf_rate_conf *rate, __u64 key, __u64 secret, __u
 		*pb = least;
 	return 0;
 }
+
+#include "stop.h"
 
 RF_INLINE enum rf_drop source_rates(const struct rf_filter_conf *k, const struct rf_frame *f, __u64 now)
 {
@@ -117,12 +120,14 @@ __attribute__((noinline)) int rf_handshake(struct xdp_md *ctx, const struct rf_f
 
 RF_INLINE enum rf_drop rates(struct xdp_md *ctx, const struct rf_filter_conf *k, const struct rf_frame *f)
 {
-	if (!(k->source.cost_ns | k->prefix.cost_ns | k->target.cost_ns | k->cookies))
+	if (!(k->source.cost_ns | k->prefix.cost_ns | k->target.cost_ns | k->cookies | k->stops))
 		return RF_DROP_PASS;
 	__u64 now = bpf_ktime_get_coarse_ns();
 	enum rf_drop why = source_rates(k, f, now);
 	if (why == RF_DROP_PASS && rf_can_answer && k->cookies && f->proto == RF_PROTO_TCP && !f->part)
 		why = (enum rf_drop)rf_handshake(ctx, k, f, now);
+	if (why == RF_DROP_PASS && k->stops)
+		why = (enum rf_drop)rf_stopped(ctx, k, f, now);
 	if (why != RF_DROP_PASS)
 		return why;
 	return over_target(&k->target, k, f, 3, now) ? RF_DROP_RATE_TARGET : RF_DROP_PASS;
@@ -170,7 +175,7 @@ RF_INLINE enum rf_drop decide(struct xdp_md *ctx, const struct rf_filter_conf *k
 }
 
 RF_INLINE int finish(struct xdp_md *ctx, const struct rf_filter_conf *k, struct rf_filter_counts *counts, enum rf_drop why, __u32 size,
-	const struct rf_packet_facts *asked)
+	const struct rf_frame *f, const struct rf_packet_facts *asked)
 {
 	__u32 i = why;
 	asm volatile("" : "+r"(i)); /* one register, so that the verifier knows its bound below */
@@ -179,6 +184,7 @@ RF_INLINE int finish(struct xdp_md *ctx, const struct rf_filter_conf *k, struct 
 	counts->frames[i]++;
 	counts->bytes[i] += size;
 	rf_show(ctx, k, counts, (enum rf_drop)i, size, asked);
+	rf_glimpse(ctx, k, counts, i, size, f);
 	return i <= RF_DROP_LAST_PASS ? XDP_PASS : i == RF_DROP_COOKIE ? XDP_TX : XDP_DROP;
 }
 
@@ -193,9 +199,9 @@ int rf_filter(struct xdp_md *ctx)
 	if (!k || !counts)
 		return XDP_PASS;
 	enum rf_drop why = rf_parse_frame(p, end, &f);
-	if (why == RF_DROP_PASS)
-		why = decide(ctx, k, &f, size);
-	return finish(ctx, k, counts, why, size, (void *)0);
+	if (why != RF_DROP_PASS)
+		return finish(ctx, k, counts, why, size, (void *)0, (void *)0);
+	return finish(ctx, k, counts, decide(ctx, k, &f, size), size, &f, (void *)0);
 }
 
 /* Where rules go on to: what they answered, then what comes after them. */
@@ -209,7 +215,7 @@ int rf_after(struct xdp_md *ctx)
 	if (!k || !counts || !a)
 		return XDP_DROP;
 	enum rf_drop why = a->facts.verdict == RF_RULES_BLOCK ? RF_DROP_RULE : rates(ctx, k, &a->frame);
-	return finish(ctx, k, counts, why, a->facts.size, &a->facts);
+	return finish(ctx, k, counts, why, a->facts.size, &a->frame, &a->facts);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -82,7 +82,8 @@ struct rf_filter_conf {
 	__u8 spare_family;             /* 4 or 6: only to `spare`; 0: to any address */
 	__u8 rules;                    /* there are rules of the phase packet */
 	__u8 cookies;                  /* enum rf_cookies */
-	__u8 unused[5];
+	__u8 stops;                    /* how many of rf_stops are in force; RF_STOPS_OTHER: of the second half */
+	__u32 look;                    /* raised when the user side has looked at the glimpses; 0: it wants none */
 	__u16 samples;                 /* of dropped frames: so many a second for each reason and processor */
 	__u16 capture_rule;            /* all frames that the rule of this number less one matches; 0: none */
 	__u64 capture_why;             /* a bit for each reason: all its frames */
@@ -121,7 +122,12 @@ struct rf_home_bucket { struct rf_home_key key[RF_HOME_WAYS]; struct rf_home hom
 
 /* A line for each processor, so that none waits for another. */
 enum { RF_FILTER_CPUS = 256 };
-struct rf_filter_counts { __u64 frames[RF_DROP_COUNT], bytes[RF_DROP_COUNT], unshown; }; /* frames that found no room in `samples` */
+struct rf_filter_counts {
+	__u64 frames[RF_DROP_COUNT], bytes[RF_DROP_COUNT];
+	__u64 unshown, unseen;         /* that found no room in `samples`, in `glimpses` */
+	__u32 look, made;              /* glimpses since the last look */
+	__u32 until, skipped;          /* frames up to the next one: still, all in all */
+};
 
 /* Frames that are shown: some of those dropped or recorded by a rule, with their first bytes; and those that somebody asked for, as long
  * as there is room. */
@@ -135,9 +141,41 @@ struct rf_shown {
 	__u8 bytes[RF_SAMPLE_BYTES];
 };
 
+/* Glimpses: frames in a few words, dropped ones and others, one of so many, for which it stands: of all at first, then at random of twice as
+ * many after every RF_GLIMPSE_STEP, until the user side has looked again. So a flood leaves some thousands, and no sender hides. */
+enum { RF_GLIMPSES_SIZE = 1 << 20, RF_GLIMPSE_STEP = 256, RF_GLIMPSE_STEPS = 20 };
+/* The socket of this machine that the frame would meet. ELSEWHERE: none, and it goes on to another machine. */
+enum rf_glimpse_socket { RF_SOCKET_NONE, RF_SOCKET_OPEN, RF_SOCKET_CONNECTED, RF_SOCKET_ELSEWHERE };
+struct rf_glimpse {
+	__u64 at_ns;                   /* CLOCK_MONOTONIC */
+	__u32 weight, size;            /* frames that it stands for; bytes of this one */
+	__u32 src[4], dst[4];          /* as in struct rf_frame, and so the rest */
+	__u16 sport, dport;
+	__u8 family;                   /* 0: no frame that could be read */
+	__u8 proto, tcp_flags, part, why, socket, unused[2];
+};
+
+/* Stops: what floods that were found consist of, each with a rate. Frames of a connection of this machine, or to another
+ * one that it routes to, are never stopped, those of known sources only where a stop names the source. Rows of the half that is not in force are written, then put in force by one store. */
+enum { RF_STOPS = 16, RF_STOPS_OTHER = 128, RF_KNOWN = 16384 };
+struct rf_stop {
+	struct rf_rate_conf rate;
+	__u64 number;                  /* of its rate */
+	__u32 src[4], dst[4];
+	__u16 sport, dport;            /* 0: any */
+	__u8 family, proto;
+	__u8 flags_mask, flags;        /* of TCP */
+	__u8 part, of_src, of_dst;     /* fragments; whether src and dst are compared */
+	__u8 vector;                   /* the user side's */
+};
+struct rf_stops {
+	struct rf_stop v[2][RF_STOPS];
+	__u64 known[RF_KNOWN];         /* keys of sources, each where its key says */
+};
+
 /* The maps by name, in the order in which their descriptors are handed over. */
 #define RF_FILTER_MAPS(X) X(conf) X(dir_first) X(exact) X(six_root) X(rates) X(counts) X(rule_counts) X(rule_ids) X(syn) X(samples) \
-	X(homes)
+	X(homes) X(glimpses) X(stops)
 enum {
 #define X(name) RF_FILTER_MAP_##name,
 	RF_FILTER_MAPS(X)

@@ -13,7 +13,7 @@
 enum { RF_TCP_LEAST = 20, RF_TCP_MOST = 60, RF_TCP_ROOM = 80, RF_TCP_OPTIONS = 40 };
 enum { RF_OPT_END, RF_OPT_NOP, RF_OPT_MSS, RF_OPT_SCALE, RF_OPT_SACK, RF_OPT_TIME = 8 };
 enum { RF_SCALE_NONE = 31, RF_SCALE_MOST = 14, RF_OUR_SCALE = 7, RF_OUR_WINDOW = 16384, RF_STAMP_BITS = 9 };
-enum { RF_LISTENS = 10, RF_HOPS = 64 }; /* TCP_LISTEN */
+enum { RF_HOPS = 64, RF_ESTABLISHED = 1, RF_LISTENS = 10 }; /* TCP_ESTABLISHED, which a connected socket of UDP is too; TCP_LISTEN */
 
 struct rf_tcp { /* a TCP header, with a walk over its options */
 	__u8 h[RF_TCP_ROOM];   /* zero behind its end */
@@ -109,18 +109,22 @@ RF_INLINE __u32 rf_syn_place(const struct rf_frame *f, __u64 secret)
 }
 
 #ifdef __bpf__
+RF_INLINE __u16 rf_net16(__u16 host) { return (__u16)(rf_host32(host) >> 16); }
+
 /* The connection of a frame, as the kernel looks it up; returns the size. */
-RF_INLINE __u32 rf_tuple(const struct rf_frame *f, const struct rf_tcp *tcp, struct bpf_sock_tuple *t)
+RF_INLINE __u32 rf_tuple(const struct rf_frame *f, struct bpf_sock_tuple *t)
 {
 	if (f->family == 4) {
 		t->ipv4.saddr = f->src[0];
 		t->ipv4.daddr = f->dst[0];
-		__builtin_memcpy(&t->ipv4.sport, tcp->h, 4);
+		t->ipv4.sport = rf_net16(f->sport);
+		t->ipv4.dport = rf_net16(f->dport);
 		return sizeof t->ipv4;
 	}
 	__builtin_memcpy(t->ipv6.saddr, f->src, 16);
 	__builtin_memcpy(t->ipv6.daddr, f->dst, 16);
-	__builtin_memcpy(&t->ipv6.sport, tcp->h, 4);
+	t->ipv6.sport = rf_net16(f->sport);
+	t->ipv6.dport = rf_net16(f->dport);
 	return sizeof t->ipv6;
 }
 

@@ -263,6 +263,8 @@ static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
 	rf_buf_printf(to, "# HELP ringfence_fleet_addresses Addresses at which devices are known\n# TYPE ringfence_fleet_addresses gauge\n"
 		"ringfence_fleet_addresses %u\n# HELP ringfence_fleet_addresses_lost_total Addresses of devices that found no room\n"
 		"# TYPE ringfence_fleet_addresses_lost_total counter\nringfence_fleet_addresses_lost_total %u\n", homes.homes, homes.lost);
+	rf_buf_printf(to, "# HELP ringfence_shield_unseen_total Frames that the detection of floods did not see, for want of room\n"
+		"# TYPE ringfence_shield_unseen_total counter\nringfence_shield_unseen_total %llu\n", (unsigned long long)n.unseen);
 	rf_api_edge_packet_metrics(c, to);
 }
 

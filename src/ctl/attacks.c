@@ -13,6 +13,7 @@
 #include "bpf/filter.h"
 #include "ctl/alerts.h"
 #include "ctl/doc.h"
+#include "ctl/frame_attacks.h"
 #include "ctl/private.h"
 #include "records/counters.h"
 #include "records/log.h"
@@ -496,13 +497,24 @@ static int load_exception(const struct rf_object *o, void *arg)
 	return RF_OK;
 }
 
-/* Attacks that were on when the edge ended. */
+struct open_attack { const struct rf_frame_attacks *gone_on; char id[RF_ID_LEN + 1]; };
+
+static int open_attack(const struct rf_object *o, void *arg)
+{
+	struct open_attack *to = arg;
+	if (rf_frame_attacks_has(to->gone_on, o->id))
+		return 0;
+	return first_id(o, to->id);
+}
+
+/* Attacks that were on when the edge ended; floods of frames still are. */
 static int end_old(struct rf_attacks *a, struct rf_err *e)
 {
-	struct rf_store_query open = { .match = { { "status", "active" } }, .limit = 1 };
-	char id[RF_ID_LEN + 1];
+	struct rf_store_query open = { .match = { { "status", "active" } } };
+	struct open_attack found = { .gone_on = a->c->priv->frame_attacks };
+	char *id = found.id;
 	int rc;
-	while ((rc = rf_store_list(a->c->store, RF_KIND_ATTACK, &open, first_id, id, NULL, e)) == 1) {
+	while ((rc = rf_store_list(a->c->store, RF_KIND_ATTACK, &open, open_attack, &found, NULL, e)) == 1) {
 		RF_OBJECT_AUTO o = { 0 };
 		char at[RF_RFC3339_SIZE];
 		rc = rf_store_get(a->c->store, RF_KIND_ATTACK, id, &o, e);

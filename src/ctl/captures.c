@@ -147,8 +147,9 @@ static void keep(struct rf_captures *t, struct capture *k, const struct rf_shown
 		end(t, k);
 }
 
-static void each(void *ctx, const struct rf_shown *s)
+static void each(void *ctx, const void *entry)
 {
+	const struct rf_shown *s = entry;
 	struct rf_captures *t = ctx;
 	if (s->why >= RF_DROP_COUNT || s->n > RF_SAMPLE_BYTES)
 		return;

@@ -84,9 +84,9 @@ int attacks_up(struct engine *g, struct rf_err *e)
 {
 	unsigned workers = rf_boot_workers(g->ctl.boot);
 	struct rf_ring *ring = rf_writer_ring(g->writer, workers);
-	int rc = rf_attacks_new(&g->ctl, workers, ring, &g->ctl.priv->attacks, e);
+	int rc = rf_frame_attacks_new(&g->ctl, ring, &g->ctl.priv->frame_attacks, e); /* first: it goes on with what the other would end */
 	if (rc == RF_OK)
-		rc = rf_frame_attacks_new(&g->ctl, ring, &g->ctl.priv->frame_attacks, e);
+		rc = rf_attacks_new(&g->ctl, workers, ring, &g->ctl.priv->attacks, e);
 	if (rc == RF_OK && !(g->ctl.priv->captures = rf_captures_new(&g->ctl, ring)))
 		rc = rf_fail(e, RF_E_NOMEM, "no memory for captures");
 	return rc;
@@ -97,10 +97,10 @@ void attacks_down(struct engine *g)
 	if (!g->ctl.priv)
 		return;
 	captures_down(g);
-	rf_frame_attacks_free(g->ctl.priv->frame_attacks);
-	g->ctl.priv->frame_attacks = NULL;
 	rf_attacks_free(g->ctl.priv->attacks);
 	g->ctl.priv->attacks = NULL;
+	rf_frame_attacks_free(g->ctl.priv->frame_attacks);
+	g->ctl.priv->frame_attacks = NULL;
 }
 
 /* --- lists of revocation --- */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "bpf/homes.h"
+#include "bpf/mix.h"
 #include "bpf/parse.h"
 #include "monitor/filter.h"
 #include "shield/frames.h"
@@ -337,8 +338,9 @@ static void kernel_and_host_count_homes_alike(void **state)
 
 static struct { unsigned n, size, bytes, why, kind; uint8_t last; } shown;
 
-static void note(void *ctx, const struct rf_shown *s)
+static void note(void *ctx, const void *entry)
 {
+	const struct rf_shown *s = entry;
 	(void)ctx;
 	shown.n++;
 	shown.size = s->size;
@@ -360,7 +362,7 @@ static void frames_are_shown_as_wanted(void **state)
 	struct rf_frames frames;
 	struct rf_prefix at;
 	(void)state;
-	assert_int_equal(rf_frames_init(&frames, rf_filter_map(filter, RF_FILTER_MAP_samples)), RF_OK);
+	assert_int_equal(rf_frames_init(&frames, rf_filter_map(filter, RF_FILTER_MAP_samples), RF_SAMPLES_SIZE, sizeof(struct rf_shown)), RF_OK);
 	struct rf_prefixes *p = rf_prefixes_new(&maps);
 	assert_true(rf_prefix_parse(RF_STR("203.0.113.0/24"), true, &at));
 	assert_int_equal(rf_prefixes_set(p, &at, 3, &e), RF_OK);
@@ -397,6 +399,96 @@ static void frames_are_shown_as_wanted(void **state)
 	rf_frames_fini(&frames);
 }
 
+/* --- glimpses and stops --- */
+
+static struct { unsigned n; uint64_t frames; struct rf_glimpse last; } glimpsed;
+
+static void glimpse(void *ctx, const void *entry)
+{
+	(void)ctx;
+	memcpy(&glimpsed.last, entry, sizeof glimpsed.last);
+	glimpsed.n++;
+	glimpsed.frames += glimpsed.last.weight;
+}
+
+static unsigned look(struct rf_frames *frames)
+{
+	memset(&glimpsed, 0, sizeof glimpsed);
+	rf_frames_take(frames, 100000, glimpse, NULL);
+	maps.conf->look++;
+	return glimpsed.n;
+}
+
+static void frames_are_glimpsed_the_fewer_the_more_there_are(void **state)
+{
+	struct rf_frames frames;
+	struct frame f = udp4("192.0.2.6", 1024, 8), bad = f;
+	cpu_set_t all, one;
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0); /* each processor has a count of its own */
+	assert_int_equal(rf_frames_init(&frames, rf_filter_map(filter, RF_FILTER_MAP_glimpses), RF_GLIMPSES_SIZE, sizeof(struct rf_glimpse)), RF_OK);
+	assert_int_equal(run(&f), RF_DROP_PASS);
+	assert_int_equal(look(&frames), 0); /* nobody looks */
+	assert_int_equal(run(&f), RF_DROP_PASS);
+	assert_int_equal(look(&frames), 1);
+	assert_true(glimpsed.last.family == 4 && glimpsed.last.proto == RF_PROTO_UDP && glimpsed.last.sport == 1024 && glimpsed.last.size == f.n);
+	assert_true(glimpsed.last.why == RF_DROP_PASS && glimpsed.last.weight == 1 && glimpsed.last.socket == RF_SOCKET_NONE);
+	bad.b[14] = 0x35;
+	assert_int_equal(run(&bad), RF_DROP_IP4_HEADER);
+	assert_int_equal(look(&frames), 1);
+	assert_true(glimpsed.last.family == 0 && glimpsed.last.why == RF_DROP_IP4_HEADER);
+	for (unsigned i = 0; i < RF_GLIMPSE_STEP; i++)
+		run(&f);
+	assert_int_equal(look(&frames), RF_GLIMPSE_STEP);
+	for (unsigned i = 0; i < 100000; i++)
+		run(&f);
+	look(&frames);
+	assert_in_range(glimpsed.n, RF_GLIMPSE_STEP * 6, RF_GLIMPSE_STEP * 10); /* of 2, 4, 8 ... frames one, for as many as there are */
+	assert_in_range(glimpsed.frames, 95000, 100000);
+	assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+	rf_frames_fini(&frames);
+}
+
+static void floods_that_were_found_are_stopped(void **state)
+{
+	struct rf_stops *stops = map_of(RF_FILTER_MAP_stops, sizeof *stops);
+	struct frame f = udp4("203.0.113.6", 53, 8), other = udp4("203.0.113.6", 54, 8), regular = udp4("203.0.113.7", 53, 8);
+	uint32_t src[4] = { 0 };
+	unsigned passed = 0;
+	(void)state;
+	struct rf_stop s = { .rate = { 1000000000, 1000000000 }, .number = 7, .family = 4, .proto = RF_PROTO_UDP, .sport = 53, .of_dst = 1 };
+	memcpy(s.dst, f.b + 30, 4);
+	stops->v[1][0] = s;
+	maps.conf->stops = 1 | RF_STOPS_OTHER;
+	memcpy(src, regular.b + 26, 4);
+	uint64_t key = rf_known_key(src, maps.conf->secret);
+	stops->known[rf_known_place(key)] = key;
+	for (int i = 0; i < 100; i++)
+		passed += run(&f) == RF_DROP_PASS;
+	assert_in_range(passed, 1, 3); /* its rate */
+	assert_int_equal(run(&other), RF_DROP_PASS);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(run(&regular), RF_DROP_PASS); /* who was here before */
+	memcpy(s.src, src, sizeof s.src);
+	s.of_src = 1;
+	s.number = 8;
+	stops->v[0][0] = s;
+	maps.conf->stops = 1; /* a source that is named is stopped all the same, and no other */
+	passed = 0;
+	for (int i = 0; i < 100; i++)
+		passed += run(&regular) == RF_DROP_PASS;
+	assert_in_range(passed, 1, 3);
+	assert_int_equal(run(&f), RF_DROP_PASS);
+	s.dst[0] ^= 1;
+	stops->v[0][0] = s;
+	assert_int_equal(run(&regular), RF_DROP_PASS);
+	maps.conf->stops = 0;
+	munmap(stops, sizeof *stops);
+}
+
 static void the_gate_outlives_the_process(void **state)
 {
 	struct rf_err e = { 0 };
@@ -431,6 +523,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(kernel_and_host_read_frames_alike, begin, end),
 		cmocka_unit_test_setup_teardown(kernel_and_host_count_homes_alike, begin, end),
 		cmocka_unit_test_setup_teardown(frames_are_shown_as_wanted, begin, end),
+		cmocka_unit_test_setup_teardown(frames_are_glimpsed_the_fewer_the_more_there_are, begin, end),
+		cmocka_unit_test_setup_teardown(floods_that_were_found_are_stopped, begin, end),
 		cmocka_unit_test_setup_teardown(the_gate_outlives_the_process, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

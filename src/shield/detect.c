@@ -206,21 +206,12 @@ static void keep(struct rf_detect *d, struct rf_flood *f, const struct rf_sample
 		f->sample[at] = (struct rf_flood_sample){ d->wall_ns, *s };
 }
 
-/* `ip` stands beside `source`, row by row. */
-static void name_source(struct rf_flood *f, const struct rf_sample *s, uint32_t key)
-{
-	for (unsigned i = 0; i < RF_FLOOD_TOP; i++)
-		if (f->source[i].key == key)
-			f->ip[i] = s->src;
-}
-
 static void note(struct rf_detect *d, struct rf_flood *f, const struct kept *k)
 {
 	const struct rf_sample *s = &k->raw;
 	uint32_t asn = 0, country = 0;
 	rf_hll_add(f->addresses, RF_HLL, rf_hash((struct rf_str){ (const char *)s->src.b, sizeof s->src.b }));
-	rf_top_add(f->source, RF_FLOOD_TOP, k->source, s->weight);
-	name_source(f, s, k->source);
+	f->ip[rf_top_add(f->source, RF_FLOOD_TOP, k->source, s->weight)] = s->src;
 	if (d->ops.place)
 		d->ops.place(d->ops.arg, &s->src, &asn, &country);
 	if (asn)

@@ -72,7 +72,7 @@ static size_t candidates(const struct rf_search *s, struct candidate *to)
 {
 	size_t n = 0;
 	for (unsigned t = 0; t < RF_TRAITS; t++) {
-		struct rf_top top[FREQUENT] = { { 0, 0 } };
+		struct rf_top top[FREQUENT] = { { 0 } };
 		for (size_t i = 0; t != RF_TRAIT_SOURCE && i < s->n; i++)
 			if (s->now[i].traits->hash[t])
 				rf_top_add(top, FREQUENT, s->now[i].traits->hash[t], s->now[i].weight);
@@ -86,7 +86,7 @@ static size_t candidates(const struct rf_search *s, struct candidate *to)
 /* The fewest addresses that make nearly all of the excess; none where that takes more than a handful. */
 static void find_sources(const struct rf_search *s, struct rf_signature *g)
 {
-	struct rf_top top[SOURCES] = { { 0, 0 } };
+	struct rf_top top[SOURCES] = { { 0 } };
 	for (size_t i = 0; i < s->n; i++)
 		rf_top_add(top, SOURCES, s->now[i].source, s->now[i].weight);
 	rf_top_sort(top, SOURCES);

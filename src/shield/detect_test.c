@@ -570,7 +570,7 @@ static void test_sketch(void **state)
 {
 	(void)state;
 	uint8_t registers[RF_HLL] = { 0 };
-	struct rf_top top[8] = { { 0, 0 } };
+	struct rf_top top[8] = { { 0 } };
 	for (uint64_t i = 0; i < 100000; i++)
 		rf_hll_add(registers, RF_HLL, rf_hash((struct rf_str){ (const char *)&i, sizeof i }));
 	assert_in_range(rf_hll_count(registers, RF_HLL), 90000, 110000);

@@ -6,10 +6,20 @@
 #include <cmocka.h>
 #include "shield/frame_flood.h"
 
+enum { FLOOR = 5000, FACTOR = 3 };
+
+static enum rf_frame_event tick(struct rf_frame_flood *f, uint64_t stopped, uint64_t passed)
+{
+	struct rf_frame_conf conf = { FACTOR, FLOOR };
+	struct rf_frame_second s = { stopped, passed, (stopped + passed) * 60 };
+	enum rf_frame_event e = rf_frame_flood_tick(f, &conf, &s);
+	return e == RF_FRAME_UPDATE ? RF_FRAME_NOTHING : e;
+}
+
 static void run(struct rf_frame_flood *f, unsigned seconds, uint64_t frames, enum rf_frame_event want)
 {
 	for (unsigned i = 0; i < seconds; i++)
-		assert_int_equal(rf_frame_flood_tick(f, frames, frames * 60), want);
+		assert_int_equal(tick(f, frames, 0), want);
 }
 
 static void a_flood_begins_at_the_floor_and_ends_after_quiet_seconds(void **state)
@@ -25,11 +35,11 @@ static void a_flood_begins_at_the_floor_and_ends_after_quiet_seconds(void **stat
 	run(&f, 1, 0, RF_FRAME_END);
 	assert_int_equal(f.peak, 5000);
 	assert_int_equal(f.peak_bandwidth, 300000);
-	assert_int_equal(f.frames, 16000);
+	assert_int_equal(f.stopped, 16000);
 	assert_int_equal(f.bytes, 960000);
 	run(&f, 20, 0, RF_FRAME_NOTHING);
 	run(&f, 1, 2000, RF_FRAME_START);
-	assert_true(f.frames == 2000 && f.peak == 2000); /* nothing of the last one */
+	assert_true(f.stopped == 2000 && f.peak == 2000); /* nothing of the last one */
 	(void)state;
 }
 
@@ -51,7 +61,7 @@ static void what_is_usual_raises_the_threshold_and_is_forgotten(void **state)
 	run(&f, 60, 2600, RF_FRAME_NOTHING); /* below three times as many */
 	run(&f, 1, 9000, RF_FRAME_START);
 	assert_in_range(f.usual, 890, 1100);
-	assert_int_equal(f.threshold, RF_FRAME_FACTOR * f.usual);
+	assert_int_equal(f.threshold, FACTOR * f.usual);
 	run(&f, RF_FRAME_QUIET_S - 1, 2000, RF_FRAME_NOTHING);
 	run(&f, 1, 2000, RF_FRAME_END);
 	run(&f, 10 * RF_FRAME_MEMORY_S, 0, RF_FRAME_NOTHING);
@@ -71,6 +81,35 @@ static void a_flood_teaches_nothing(void **state)
 	(void)state;
 }
 
+static void what_passes_has_a_floor_of_its_own(void **state)
+{
+	struct rf_frame_flood f = { 0 };
+	assert_int_equal(tick(&f, 0, FLOOR - 1), RF_FRAME_NOTHING);
+	assert_int_equal(tick(&f, RF_FRAME_FLOOR - 1, FLOOR - RF_FRAME_FLOOR), RF_FRAME_NOTHING);
+	assert_int_equal(tick(&f, 100, FLOOR - 100), RF_FRAME_START);
+	assert_true(f.threshold == FLOOR && f.rate == FLOOR && f.stopped == 100 && f.passed == FLOOR - 100);
+	for (unsigned i = 0; i < 30; i++) /* stopped now, and no smaller for that */
+		assert_int_equal(tick(&f, 20000, 500), RF_FRAME_NOTHING);
+	assert_true(f.peak == 20500 && f.peak_bandwidth == 20500 * 60);
+	for (unsigned i = 1; i < RF_FRAME_QUIET_S; i++)
+		assert_int_equal(tick(&f, 900, 3000), RF_FRAME_NOTHING);
+	assert_int_equal(tick(&f, 900, 3000), RF_FRAME_END);
+	(void)state;
+}
+
+static void a_long_one_is_told_now_and_then(void **state)
+{
+	struct rf_frame_flood f = { 0 };
+	struct rf_frame_conf conf = { FACTOR, FLOOR };
+	struct rf_frame_second s = { 9000, 0, 0 };
+	unsigned updates = 0;
+	assert_int_equal(rf_frame_flood_tick(&f, &conf, &s), RF_FRAME_START);
+	for (unsigned i = 0; i < 3 * RF_FRAME_UPDATE_S; i++)
+		updates += rf_frame_flood_tick(&f, &conf, &s) == RF_FRAME_UPDATE;
+	assert_int_equal(updates, 3);
+	(void)state;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -78,6 +117,8 @@ int main(void)
 		cmocka_unit_test(a_pause_shorter_than_the_quiet_is_the_same_flood),
 		cmocka_unit_test(what_is_usual_raises_the_threshold_and_is_forgotten),
 		cmocka_unit_test(a_flood_teaches_nothing),
+		cmocka_unit_test(what_passes_has_a_floor_of_its_own),
+		cmocka_unit_test(a_long_one_is_told_now_and_then),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

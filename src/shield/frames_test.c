@@ -17,8 +17,9 @@ static uint64_t taken;
 static uint8_t *made;
 static unsigned seen[64], seen_count;
 
-static void each(void *ctx, const struct rf_shown *s)
+static void each(void *ctx, const void *entry)
 {
+	const struct rf_shown *s = entry;
 	assert_ptr_equal(ctx, seen);
 	assert_true(seen_count < 64);
 	seen[seen_count++] = s->size;
@@ -30,7 +31,7 @@ static int begin(void **state)
 	made = calloc(1, PAGE + 2 * RF_SAMPLES_SIZE);
 	taken = 0;
 	seen_count = 0;
-	frames = (struct rf_frames){ &taken, made, PAGE };
+	frames = (struct rf_frames){ &taken, made, PAGE, RF_SAMPLES_SIZE, sizeof(struct rf_shown) };
 	return made ? 0 : -1;
 }
 
@@ -136,7 +137,7 @@ static void without_a_ring_there_is_nothing(void **state)
 	struct rf_frames none = { 0 };
 	(void)state;
 	assert_int_equal(rf_frames_take(&none, 9, each, seen), 0);
-	assert_int_equal(rf_frames_init(&none, -1), RF_E_NOMEM);
+	assert_int_equal(rf_frames_init(&none, -1, RF_SAMPLES_SIZE, sizeof(struct rf_shown)), RF_E_NOMEM);
 	assert_null(none.taken);
 	assert_null(none.made);
 }

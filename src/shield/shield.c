@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "bpf/mix.h"
 #include "shield/frames.h"
 #include "shield/homes.h"
 #include "shield/numbers.h"
@@ -22,7 +23,8 @@ struct rf_shield {
 	struct rf_home_bucket *home_rows; /* NULL without a kernel filter */
 	struct rf_filter_counts *counts; /* NULL without a kernel filter */
 	struct rf_numbers numbers;       /* the same */
-	struct rf_frames frames;
+	struct rf_frames frames, glimpses;
+	struct rf_stops *stops;          /* the same */
 	bool mapped, cookies;
 	uint64_t changes;
 	struct rf_filter_counts told, told_last; /* by what stands in the kernel filter's place: all in all, and last */
@@ -91,6 +93,9 @@ void rf_shield_free(struct rf_shield *s)
 		munmap(s->counts, COUNTS_SIZE);
 	rf_numbers_fini(&s->numbers);
 	rf_frames_fini(&s->frames);
+	rf_frames_fini(&s->glimpses);
+	if (s->stops)
+		munmap(s->stops, sizeof *s->stops);
 	free(s);
 }
 
@@ -102,8 +107,12 @@ int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cook
 		rc = RF_E_NOMEM;
 	if (rc == RF_OK)
 		rc = rf_numbers_init(&s->numbers, fds[RF_FILTER_MAP_rule_ids], fds[RF_FILTER_MAP_rule_counts]);
+	if (rc == RF_OK && !(s->stops = memory(sizeof *s->stops, fds[RF_FILTER_MAP_stops])))
+		rc = RF_E_NOMEM;
 	if (rc == RF_OK)
-		rc = rf_frames_init(&s->frames, fds[RF_FILTER_MAP_samples]);
+		rc = rf_frames_init(&s->frames, fds[RF_FILTER_MAP_samples], RF_SAMPLES_SIZE, sizeof(struct rf_shown));
+	if (rc == RF_OK)
+		rc = rf_frames_init(&s->glimpses, fds[RF_FILTER_MAP_glimpses], RF_GLIMPSES_SIZE, sizeof(struct rf_glimpse));
 	if (rc == RF_OK && !(s->home_rows = memory(HOMES_SIZE, fds[RF_FILTER_MAP_homes])))
 		rc = RF_E_NOMEM;
 	for (size_t i = 0; i < count; i++)
@@ -134,8 +143,7 @@ void rf_shield_spare(struct rf_shield *s, const struct rf_ip *ip, uint16_t port)
 	__atomic_store_n(&k->spare_port, port, __ATOMIC_RELEASE);
 }
 
-/* So many frames a second, and as many at once. */
-static struct rf_rate_conf rate(uint64_t frames)
+struct rf_rate_conf rf_shield_rate(uint64_t frames)
 {
 	return frames ? (struct rf_rate_conf){ RF_NS_S / frames, RF_NS_S } : (struct rf_rate_conf){ 0 };
 }
@@ -143,10 +151,10 @@ static struct rf_rate_conf rate(uint64_t frames)
 void rf_shield_limit(struct rf_shield *s, const struct rf_shield_limits *l)
 {
 	struct rf_filter_conf *k = s->t.conf;
-	k->source = rate(l->source);
-	k->prefix = rate(l->prefix);
-	k->target = rate(l->target);
-	k->syn = rate(l->syn);
+	k->source = rf_shield_rate(l->source);
+	k->prefix = rf_shield_rate(l->prefix);
+	k->target = rf_shield_rate(l->target);
+	k->syn = rf_shield_rate(l->syn);
 	k->cookies = s->cookies ? (__u8)l->cookies : RF_COOKIES_OFF;
 	k->samples = (__u16)l->samples;
 	for (size_t i = 0; i < RF_REFLECT_WORDS; i++)
@@ -205,6 +213,42 @@ void rf_shield_capture(struct rf_shield *s, unsigned rule, uint64_t reasons)
 	__atomic_store_n(&s->t.conf->capture_why, reasons, __ATOMIC_RELAXED);
 }
 
+struct rf_frames *rf_shield_glimpses(struct rf_shield *s) { return s->mapped ? &s->glimpses : NULL; }
+
+void rf_shield_looked(struct rf_shield *s, bool wanted)
+{
+	uint32_t next = s->t.conf->look + 1;
+	__atomic_store_n(&s->t.conf->look, !wanted ? 0 : next ? next : 1, __ATOMIC_RELAXED);
+}
+
+void rf_shield_stop(struct rf_shield *s, const struct rf_stop *v, unsigned n)
+{
+	struct rf_filter_conf *k = s->t.conf;
+	unsigned other = !(k->stops & RF_STOPS_OTHER);
+	if (!s->stops)
+		return;
+	n = n < RF_STOPS ? n : RF_STOPS;
+	memcpy(s->stops->v[other], v, n * sizeof *v);
+	__atomic_store_n(&k->stops, (uint8_t)(n ? n | (other ? RF_STOPS_OTHER : 0) : 0), __ATOMIC_RELEASE);
+}
+
+unsigned rf_shield_stops(const struct rf_shield *s, struct rf_stop *ret)
+{
+	unsigned n = s->t.conf->stops & (RF_STOPS_OTHER - 1);
+	if (!s->stops || n > RF_STOPS)
+		return 0;
+	memcpy(ret, s->stops->v[s->t.conf->stops / RF_STOPS_OTHER], n * sizeof *ret);
+	return n;
+}
+
+uint64_t rf_shield_source(const struct rf_shield *s, const uint32_t src[4]) { return rf_known_key(src, s->t.conf->secret); }
+
+void rf_shield_know(struct rf_shield *s, uint64_t source)
+{
+	if (s->stops)
+		__atomic_store_n(&s->stops->known[rf_known_place(source)], source, __ATOMIC_RELAXED);
+}
+
 bool rf_shield_in_kernel(const struct rf_shield *s) { return s->mapped; }
 
 static void gain(__u64 *sum, __u64 *last, __u64 now)
@@ -226,6 +270,7 @@ void rf_shield_counts(const struct rf_shield *s, struct rf_filter_counts *ret)
 	*ret = s->told;
 	for (int cpu = 0; s->counts && cpu < RF_FILTER_CPUS; cpu++) {
 		ret->unshown += s->counts[cpu].unshown;
+		ret->unseen += s->counts[cpu].unseen;
 		for (int i = 0; i < RF_DROP_COUNT; i++) {
 			ret->frames[i] += s->counts[cpu].frames[i];
 			ret->bytes[i] += s->counts[cpu].bytes[i];

@@ -68,6 +68,22 @@ void rf_shield_capture(struct rf_shield *s, unsigned rule, uint64_t reasons);
 struct rf_homes;
 struct rf_homes *rf_shield_homes(struct rf_shield *s);
 
+/* The frames that it gives a glimpse of (struct rf_glimpse); NULL without one. */
+struct rf_frames *rf_shield_glimpses(struct rf_shield *s);
+/* They have been looked at, or are not wanted any more: none are from then on. */
+void rf_shield_looked(struct rf_shield *s, bool wanted);
+
+/* Stops in force (bpf/filter.h), at most RF_STOPS, in place of those before; and which they are, also of the process before. Nothing
+ * without a kernel filter. */
+struct rf_stop;
+struct rf_rate_conf;
+struct rf_rate_conf rf_shield_rate(uint64_t frames); /* a second, and as many at once; 0: any */
+void rf_shield_stop(struct rf_shield *s, const struct rf_stop *v, unsigned n);
+unsigned rf_shield_stops(const struct rf_shield *s, struct rf_stop *ret);
+/* The key of a source, in network order, and make it known to them. */
+uint64_t rf_shield_source(const struct rf_shield *s, const uint32_t src[4]);
+void rf_shield_know(struct rf_shield *s, uint64_t source);
+
 bool rf_shield_in_kernel(const struct rf_shield *s);
 /* Frames and bytes by RF_DROP_*, all processors; without a kernel filter what was last told, or zero. */
 struct rf_filter_counts;

@@ -24,19 +24,35 @@ uint64_t rf_hll_count(const uint8_t *registers, unsigned n)
 	return (uint64_t)(e + 0.5);
 }
 
-void rf_top_add(struct rf_top *v, unsigned n, uint64_t key, uint64_t weight)
+uint64_t rf_distinct(uint64_t seen, uint64_t sampled, uint64_t all, bool *ret_least)
+{
+	double least = (double)seen, most = (double)all;
+	*ret_least = sampled < all && seen > sampled - sampled / 10;
+	if (sampled >= all || *ret_least || seen >= all)
+		return seen;
+	for (int i = 0; i < 60; i++) { /* seen = n (1 - exp(-sampled / n)), which grows with n */
+		double n = (least + most) / 2;
+		if (n * (1 - exp(-(double)sampled / n)) < (double)seen)
+			least = n;
+		else
+			most = n;
+	}
+	return (uint64_t)(least + 0.5);
+}
+
+unsigned rf_top_add(struct rf_top *v, unsigned n, uint64_t key, uint64_t weight)
 {
 	unsigned least = 0;
 	for (unsigned i = 0; i < n; i++) {
 		if (v[i].key == key) {
 			v[i].weight += weight;
-			return;
+			return i;
 		}
 		if (v[i].weight < v[least].weight)
 			least = i;
 	}
-	v[least].key = key;
-	v[least].weight += weight;
+	v[least] = (struct rf_top){ key, v[least].weight + weight, v[least].weight };
+	return least;
 }
 
 static int heavier(const void *a, const void *b)

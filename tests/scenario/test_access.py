@@ -245,7 +245,7 @@ def net():
 def walled(net, make_edge):
     """An edge in a namespace, with the kernel filter on its interface."""
     pins = f"/sys/fs/bpf/rfscen{os.getpid()}"
-    e = make_edge(shield={"interfaces": "edge0", "pins": pins})
+    e = make_edge(shield={"interfaces": "edge0", "pins": pins}, floods={"sensitivity": "high"})
     e.boot["listeners"][0]["address"] = f"10.77.0.1:{e.port}"
     e.boot["api"]["listen"] = f"10.77.0.1:{e.api_port}"
     yield e
@@ -306,7 +306,7 @@ class Echo:
 
     def __init__(self, net, port):
         code = ("import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('10.77.0.1', %d)); print('up', flush=True)\n"
-                "while True:\n d, a = s.recvfrom(2048); s.sendto(d, a)" % port)
+                "while True:\n d, a = s.recvfrom(2048)\n try: s.sendto(d, a)\n except OSError: pass" % port)
         self.net, self.port = net, port
         self.child = subprocess.Popen(net.inside(net.edge, "/usr/bin/python3", "-c", code), stdout=subprocess.PIPE)
         self.child.stdout.readline()
