@@ -40,7 +40,7 @@ static __attribute__((noinline)) int rf_give(struct xdp_md *ctx, struct rf_filte
 		g->tcp_flags = f->tcp_flags;
 		g->part = f->part;
 		g->socket = (__u8)rf_socket(ctx, f);
-		if (g->socket == RF_SOCKET_NONE && rf_elsewhere(ctx, f))
+		if (g->socket == RF_SOCKET_NONE && rf_leaves(ctx, f))
 			g->socket = RF_SOCKET_ELSEWHERE;
 	}
 	bpf_ringbuf_submit(g, BPF_RB_NO_WAKEUP); /* it is read by the clock */

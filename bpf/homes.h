@@ -93,6 +93,7 @@ RF_INLINE int rf_home_over(struct rf_home *h, int attempt, __u64 now)
 }
 
 #ifdef __bpf__
+#include "socket.h"
 
 RF_INLINE struct rf_home *home_of(const struct rf_filter_conf *k, struct rf_home_key key)
 {
@@ -146,6 +147,7 @@ RF_INLINE int of_bot(struct xdp_md *ctx, const struct rf_frame *f)
 }
 
 /* RF_DROP_PASS, RF_DROP_FLEET_PORT, RF_DROP_FLEET_BOT or RF_DROP_FLEET. Global: the verifier looks at it once, by itself. */
+/* RF_DROP_PASS, RF_DROP_FLEET_PORT or RF_DROP_FLEET. Global: the verifier looks at it once, by itself. */
 __attribute__((noinline)) int rf_fleet(struct xdp_md *ctx, const struct rf_filter_conf *k, const struct rf_frame *f)
 {
 	if (!k || !f)
@@ -155,7 +157,7 @@ __attribute__((noinline)) int rf_fleet(struct xdp_md *ctx, const struct rf_filte
 	struct rf_home *h = home_of(k, key);
 	int banned = rf_is_banned(k, f);
 	if (!h)
-		return banned && in_networks(k, key) && leaves(ctx, f) ? RF_DROP_FLEET_PORT : RF_DROP_PASS;
+		return banned && in_networks(k, key) && rf_leaves(ctx, f) ? RF_DROP_FLEET_PORT : RF_DROP_PASS;
 	rf_home_count(h, k, f, 1);
 	if (h->state & RF_HOME_EXEMPT)
 		return RF_DROP_PASS;
@@ -164,7 +166,7 @@ __attribute__((noinline)) int rf_fleet(struct xdp_md *ctx, const struct rf_filte
 		__sync_fetch_and_add(&h->bots, 1);
 	if (!banned && !bot && !(h->state & (RF_HOME_HELD | RF_HOME_SLOW)))
 		return RF_DROP_PASS;
-	if (!leaves(ctx, f))
+	if (!rf_leaves(ctx, f))
 		return RF_DROP_PASS;
 	if (banned) {
 		__sync_fetch_and_add(&h->banned, 1);

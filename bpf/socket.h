@@ -1,17 +1,25 @@
-/* bpf/socket: the socket of this machine that a frame would meet. For XDP programs only. */
+/* bpf/socket: whether a frame is for this machine, and the socket that it would meet. For XDP programs only. */
 #pragma once
 #include "syn.h"
 
-enum { RF_AF_INET = 2, RF_AF_INET6 = 10 };
-
-/* This machine routes it to another one. */
-static __attribute__((noinline)) int rf_elsewhere(struct xdp_md *ctx, const struct rf_frame *f)
+/* Is it for somebody else? Where the kernel cannot say, yes. */
+static __attribute__((noinline)) int rf_leaves(struct xdp_md *ctx, const struct rf_frame *f)
 {
-	struct bpf_fib_lookup p = { .family = f->family == 4 ? RF_AF_INET : RF_AF_INET6, .l4_protocol = f->proto, .ifindex = ctx->ingress_ifindex };
-	__builtin_memcpy(p.ipv6_src, f->src, 16);
-	__builtin_memcpy(p.ipv6_dst, f->dst, 16);
-	long there = bpf_fib_lookup(ctx, &p, sizeof p, 0);
-	return there == BPF_FIB_LKUP_RET_SUCCESS || there == BPF_FIB_LKUP_RET_NO_NEIGH || there == BPF_FIB_LKUP_RET_FRAG_NEEDED;
+	enum { INET = 2, INET6 = 10 };
+	struct bpf_fib_lookup q;
+	__builtin_memset(&q, 0, sizeof q);
+	q.family = f->family == 4 ? INET : INET6;
+	q.l4_protocol = f->proto;
+	q.ifindex = ctx->ingress_ifindex;
+	if (f->family == 4) {
+		q.ipv4_src = f->src[0];
+		q.ipv4_dst = f->dst[0];
+	} else {
+		__builtin_memcpy(q.ipv6_src, f->src, 16);
+		__builtin_memcpy(q.ipv6_dst, f->dst, 16);
+	}
+	long r = bpf_fib_lookup(ctx, &q, sizeof q, 0);
+	return r != BPF_FIB_LKUP_RET_NOT_FWDED && r != BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 
 /* Two functions: the kernel gives two kinds of pointer, which one instruction must not use. */

@@ -41,7 +41,7 @@ __attribute__((noinline)) int rf_stopped(struct xdp_md *ctx, const struct rf_fil
 	if (!s->of_src && t->known[rf_known_place(key)] == key)
 		return RF_DROP_PASS;
 	int met = rf_socket(ctx, f);
-	if (met == RF_SOCKET_CONNECTED || (met == RF_SOCKET_NONE && !s->of_dst && rf_elsewhere(ctx, f)))
+	if (met == RF_SOCKET_CONNECTED || (met == RF_SOCKET_NONE && !s->of_dst && rf_leaves(ctx, f)))
 		return RF_DROP_PASS;
 	return over(&s->rate, rf_mix(s->number) ^ 5, k->secret, now) ? RF_DROP_FLOOD : RF_DROP_PASS;
 }

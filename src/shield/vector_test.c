@@ -64,8 +64,12 @@ static void what_is_allowed_or_of_a_connection_is_of_none(void **state)
 	g = udp(53, 40000);
 	g.socket = RF_SOCKET_CONNECTED; /* an answer that was asked for */
 	assert_int_equal(rf_vector_of(&g), RF_VECTORS);
+	g.socket = RF_SOCKET_ELSEWHERE; /* it is only routed */
+	assert_int_equal(rf_vector_of(&g), RF_VECTORS);
 	g.socket = RF_SOCKET_OPEN;
 	assert_int_equal(rf_vector_of(&g), RF_VECTOR_DNS);
+	g.why = RF_DROP_FLEET; /* from a device of ours to elsewhere */
+	assert_int_equal(rf_vector_of(&g), RF_VECTORS);
 	g.why = RF_DROP_ALLOWED;
 	assert_int_equal(rf_vector_of(&g), RF_VECTORS);
 	g = tcp(RF_TCP_ACK);
