@@ -266,10 +266,10 @@ int cli_upload(struct cli *c, const char *method, const char *path, FILE *body,
 
 static bool last_page(const json_t *envelope, size_t got, const char **ret_cursor, long long page)
 {
-	const json_t *info = json_object_get(envelope, "result_info");
-	*ret_cursor = json_string_value(json_object_get(json_object_get(info, "cursors"), "after"));
-	if (*ret_cursor)
-		return (*ret_cursor)[0] == '\0' || got == 0;
+	const json_t *info = json_object_get(envelope, "result_info"), *cursors = json_object_get(info, "cursors");
+	*ret_cursor = json_string_value(json_object_get(cursors, "after"));
+	if (cursors) /* a page that was searched may be empty and not the last */
+		return !*ret_cursor || !(*ret_cursor)[0];
 	json_t *total = json_object_get(info, "total_pages");
 	if (total)
 		return page >= json_integer_value(total);

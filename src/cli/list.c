@@ -140,17 +140,54 @@ int cli_run_list_put(struct cli *c)
 	return rc;
 }
 
+/* Entries of a list that are to go: of all values at once, or of one. */
+struct leaving {
+	json_t *ids;
+	const char *one;
+};
+
+static bool meant(struct cli *c, const struct leaving *l, const char *text, const char *id)
+{
+	const char *value;
+	if (l->one)
+		return strcmp(l->one, text) == 0;
+	for (size_t i = 0; (value = cli_get_nth(c, "VALUE", i)); i++)
+		if (strcmp(value, text) == 0 || strcmp(value, id) == 0)
+			return true;
+	return false;
+}
+
 static int mark(struct cli *c, json_t *item, void *arg)
 {
 	RF_BUF_AUTO text = { 0 };
-	const char *id = json_string_value(json_object_get(item, "id")), *value;
-	json_t *ids = arg;
+	struct leaving *l = arg;
+	const char *id = json_string_value(json_object_get(item, "id"));
 	cli_item_text(&text, item);
-	for (size_t i = 0; id && (value = cli_get_nth(c, "VALUE", i)); i++)
-		if (strcmp(value, rf_buf_z(&text)) == 0 || strcmp(value, id) == 0) {
-			json_array_append_new(ids, json_pack("{s:s}", "id", id));
-			break;
-		}
+	if (id && meant(c, l, rf_buf_z(&text), id))
+		json_array_append_new(l->ids, json_pack("{s:s}", "id", id));
+	return RF_OK;
+}
+
+/* Few values are searched for, which the edge does without sending a million entries; many, or ids, are met on a walk over all. */
+static int find_leaving(struct cli *c, const char *path, json_t *ids)
+{
+	enum { FEW = 8, ID = 32 };
+	struct leaving l = { ids, NULL };
+	const char *value;
+	size_t n = 0;
+	bool walk = false;
+	for (; (value = cli_get_nth(c, "VALUE", n)); n++)
+		walk |= strlen(value) == ID || value[0] == '*' || value[0] == '+';
+	if (walk || n > FEW)
+		return cli_each(c, path, mark, &l);
+	for (size_t i = 0; (l.one = cli_get_nth(c, "VALUE", i)); i++) {
+		RF_BUF_AUTO at = { 0 };
+		rf_buf_printf(&at, "%s?search=", path);
+		cli_escape(&at, l.one);
+		int rc = cli_each(c, rf_buf_z(&at), mark, &l);
+		if (rc != RF_OK)
+			return rc;
+	}
 	return RF_OK;
 }
 
@@ -161,7 +198,7 @@ int cli_run_list_remove(struct cli *c)
 	json_t *ids = json_array(), *body = NULL, *operation = NULL;
 	int rc = items_path(c, id, &path);
 	if (rc == RF_OK)
-		rc = cli_each(c, rf_buf_z(&path), mark, ids);
+		rc = find_leaving(c, rf_buf_z(&path), ids);
 	if (rc == RF_OK && json_array_size(ids) == 0)
 		rc = rf_fail(&c->e, RF_E_NOT_FOUND, "none of these is in list %s", cli_get(c, "LIST"));
 	if (rc == RF_OK) {

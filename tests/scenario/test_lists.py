@@ -60,3 +60,18 @@ def test_many_are_in_force_and_outlive_a_kill(edge, app, host, lamp, blocked, tm
     assert edge.cli("list", "push", "blocked", str(file), "--replace").returncode == 0
     assert num_items(edge, blocked) == 1
     assert edge.get(host, "/", lamp).status == 200
+
+
+@pytest.mark.parametrize("entries", (1000, 1001))
+def test_the_last_page_is_the_last(edge, blocked, tmp_path, entries):
+    """Also where it is full: a list of a million entries has only full pages."""
+    file = tmp_path / "entries.txt"
+    file.write_text("".join(f"{address(i)}\n" for i in range(entries)))
+    assert edge.cli("list", "push", "blocked", str(file), "--replace").returncode == 0
+    until(lambda: num_items(edge, blocked) == entries)
+    assert len(edge.cli("list", "items", "blocked", "--quiet", check=0).stdout.splitlines()) >= entries
+    gone = edge.cli("list", "remove", "blocked", "192.0.2.1")
+    assert gone.returncode == 3 and "none of these" in gone.stderr
+    edge.cli("list", "remove", "blocked", address(7), address(1), check=0)
+    edge.cli("list", "remove", "blocked", *[address(i) for i in range(20, 40)], check=0)   # a walk
+    assert num_items(edge, blocked) == entries - 22
