@@ -46,6 +46,7 @@ struct rf_api_hooks {
 	int (*status)(void *ctx, json_t *object, struct rf_err *e);
 	/* Adds live facts of a device: {connections, requests, last_seen, ...}; leaves it empty when it is not known. */
 	void (*live)(void *ctx, const char *device_id, json_t *object);
+	json_t *(*addresses)(void *ctx, const char *device_id); /* where the device is */
 	/* Appends to *array the newest `limit` records that match, newest first. `filter`: JSON names of records, or "since",
 	 * to texts. */
 	int (*records)(void *ctx, const json_t *filter, size_t limit, json_t *array, struct rf_err *e);

@@ -59,6 +59,8 @@ static int reply(struct rf_api_call *c, const struct rf_object *o, json_t *bundl
 		json_object_set(j, "credentials", credentials);
 	if (j && bundle)
 		json_object_set(j, "bundle", bundle);
+	if (j && c->api->conf.hooks.addresses)
+		json_object_set_new(json_object_get(j, "live"), "addresses", c->api->conf.hooks.addresses(c->api->conf.hooks.ctx, o->id));
 	json_decref(credentials);
 	if (rc != RF_OK) {
 		json_decref(j);

@@ -298,6 +298,20 @@ static void live(void *ctx, const char *device_id, json_t *object)
 		json_object_set_new(object, "last_seen", json_string(rf_rfc3339(seen * (int64_t)RF_NS_S, 0, at)));
 }
 
+static json_t *addresses(void *ctx, const char *device_id)
+{
+	struct rf_shield *s = ((struct rf_api_edge *)ctx)->ctl->shield;
+	struct rf_homes_at v[RF_HOMES_SHOWN];
+	json_t *array = json_array();
+	unsigned n = s ? rf_homes_of(rf_shield_homes(s), device_id, v) : 0;
+	for (unsigned i = 0; i < n; i++) {
+		char text[RF_IP_TEXT];
+		json_array_append_new(array, json_pack("{s:s, s:i, s:b, s:b}", "address", rf_ip_str(&v[i].ip, text), "connections", (int)v[i].live,
+			"bound", v[i].bound, "own", v[i].own));
+	}
+	return array;
+}
+
 static int unknown(void *ctx, size_t limit, json_t *array, struct rf_err *e)
 {
 	return rf_devices_unknown(((struct rf_api_edge *)ctx)->ctl->priv->devices, limit, array, e);
@@ -428,6 +442,7 @@ static int rules_lint(void *ctx, const char *account_id, const json_t *body, jso
 struct rf_api_hooks rf_api_edge_hooks(struct rf_api_edge *e)
 {
 	return (struct rf_api_hooks){ .ctx = e, .ready = ready, .metrics = metrics, .status = status, .live = live,
+				      .addresses = addresses,
 				      .records = records, .unknown = unknown, .explain = explain, .record = record,
 				      .explain_past = explain_past, .shield = shield,
 				      .rules_test = rules_test, .rules_lint = rules_lint, .patches = &rf_api_edge_patches,

@@ -477,6 +477,20 @@ bool rf_homes_count(struct rf_homes *h, const char *subject, uint64_t *ret_frame
 	return any;
 }
 
+unsigned rf_homes_of(struct rf_homes *h, const char *device, struct rf_homes_at v[RF_HOMES_SHOWN])
+{
+	unsigned n = 0;
+	pthread_mutex_lock(&h->lock);
+	for (uint32_t i = 0; i < h->count && n < RF_HOMES_SHOWN; i++) {
+		struct home *m = h->used[i];
+		const struct who *w = who_of(m, device);
+		if (w)
+			v[n++] = (struct rf_homes_at){ m->ip, w->live, w->bound, owner(h, m) == w };
+	}
+	pthread_mutex_unlock(&h->lock);
+	return n;
+}
+
 void rf_homes_stats(struct rf_homes *h, struct rf_homes_stats *ret)
 {
 	pthread_mutex_lock(&h->lock);

@@ -73,5 +73,14 @@ void rf_homes_retire(struct rf_homes *h);
 /* Frames so far of all addresses of a device, or of an address: stopped, and all. False: it is nowhere. */
 bool rf_homes_count(struct rf_homes *h, const char *subject, uint64_t *ret_frames, uint64_t *ret_stopped);
 
+/* Where a device is, or was of late: at most RF_HOMES_SHOWN addresses; how many. Walks all. */
+enum { RF_HOMES_SHOWN = 16 };
+struct rf_homes_at {
+	struct rf_ip ip;
+	uint32_t live;            /* connections from there */
+	bool bound, own;          /* own: what comes from there is the device's */
+};
+unsigned rf_homes_of(struct rf_homes *h, const char *device, struct rf_homes_at v[RF_HOMES_SHOWN]);
+
 struct rf_homes_stats { uint32_t homes, shared, watched, lost; }; /* addresses now; lost: that found no room, so far */
 void rf_homes_stats(struct rf_homes *h, struct rf_homes_stats *ret);

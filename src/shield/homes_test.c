@@ -141,6 +141,11 @@ static void a_device_is_told_for_what_its_address_does(void **state)
 	assert_int_equal(tick(w), 1);
 	assert_string_equal(w->last, device(2));
 	assert_int_equal(w->deed.what, RF_DEED_SCAN);
+	struct rf_homes_at at[RF_HOMES_SHOWN];
+	come(w, "10.1.0.7", 1);
+	assert_int_equal(rf_homes_of(w->h, device(1), at), 1);
+	assert_true(at[0].live == 2 && at[0].own && !at[0].bound && at[0].ip.b[3] == 7);
+	assert_int_equal(rf_homes_of(w->h, device(3), at), 0);
 	uint64_t frames, stopped;
 	assert_true(rf_homes_count(w->h, device(1), &frames, &stopped));
 	assert_true(frames == 20 && stopped == 20);

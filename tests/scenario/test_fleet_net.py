@@ -1,7 +1,9 @@
 """Devices of ours behind an edge that is their router: who scans or floods is throttled, then quarantined, and telnet never leaves."""
 import ctypes
+import http.server
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -171,6 +173,8 @@ def test_telnet_never_leaves_and_who_tries_is_quarantined(net, routing):
     e.cli("class", "edit", "meters", "--flood-exempt", check=0)
     with live(e, net, hacked, "10.78.0.2") as h, live(e, net, calm, "10.78.0.3") as c, live(e, net, meter, "10.78.0.4"):
         assert reaches(net, "10.78.0.2") and reaches(net, "10.78.0.3")
+        at, = e.api("GET", f"/accounts/{{account}}/devices/{hacked.id}")["live"]["addresses"]
+        assert at == {"address": "10.78.0.2", "connections": 1, "bound": False, "own": True}
         began = time.monotonic()
         scan = Scan(net, "10.78.0.2", "23,2323", 200)
         until(lambda: state(e, hacked) == "quarantined", 10)
@@ -219,7 +223,7 @@ def test_telnet_by_ipv6(net, routing):
     e = started(routing, net)
     hacked = e.device("hacked")
     e.cli("device", "bind", "hacked", "--address", "fd78::2", check=0)
-    assert reaches(net, "fd78::2")
+    assert until(lambda: reaches(net, "fd78::2")), "once neighbours have found each other"
     scan = Scan(net, "fd78::2", "23,2323", 100)
     until(lambda: state(e, hacked) == "quarantined", 10)
     scan.end()
@@ -246,7 +250,22 @@ for i in range(20):
 """
 
 
+class Webhook(http.server.BaseHTTPRequestHandler):
+    posted = []
+
+    def do_POST(self):
+        Webhook.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
 def test_the_scanner_of_a_known_bot_is_told_by_its_frames(net, routing):
+    server = within(net.edge, lambda: http.server.HTTPServer(("127.0.0.1", 0), Webhook))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    routing.boot["alerts"] = {"webhook": f"http://127.0.0.1:{server.server_port}/"}
     e = started(routing, net)
     hacked = e.device("hacked")
     with live(e, net, hacked, "10.78.0.2"):
@@ -259,6 +278,25 @@ def test_the_scanner_of_a_known_bot_is_told_by_its_frames(net, routing):
     attack, = attacks(e, hacked)
     assert attack["vector"] == "device_bot" and attack["reason"] == "frames of the bot mirai"
     assert e.api("GET", "/accounts/{account}/shield")["frames"]["fleet_bot"] >= 2
+    until(lambda: len(Webhook.posted) == 2)
+    server.shutdown()
+    first, last = Webhook.posted
+    assert first["alert_type"] == "advanced_ddos_attack_l4_alert" and first["alert_event"] == "ALERT_STATE_EVENT_START"
+    assert first["text"] == f"device_bot by device:{hacked.id} has begun: frames of the bot mirai" and last["alert_event"].endswith("_END")
+    assert first["data"]["device_id"] == hacked.id and first["data"]["reason"] == "frames of the bot mirai"
+
+
+def test_settings_follow_a_reload(net, routing):
+    e = started(routing, net)
+    e.device("lamp")
+    e.cli("device", "bind", "lamp", "--address", "10.78.0.7", check=0)
+    assert not reaches(net, "10.78.0.7", 23)
+    e.boot["fleet"] = {"ports": "8081", "scan_ports": ""}
+    e.write()
+    mark = len(e.logged())
+    e.signal(signal.SIGHUP)
+    e.wait_log("rules are in force", start=mark)
+    assert reaches(net, "10.78.0.7", 23) and not reaches(net, "10.78.0.7", 8081)
 
 
 def test_an_address_of_several_devices_is_throttled_at_most(net, routing):
