@@ -3,6 +3,9 @@
  * Patches of one CVE are taken together (one without a CVE stands for itself). A device that any of them concerns is
  * fixed where all that concern it say so, protected where all others stop for it, else exposed. Patches of a pack
  * that no class has been given are left out, and retired ones that do not say when a device is fixed.
+ *
+ * Patches of a pack mostly concern the same devices in the same state, so that one walk over the registry answers for all
+ * flaws that are alike: a report costs what they differ, not how many they are.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +33,7 @@ struct flaw {
 	json_int_t counts[STATUSES], unknown;
 	int64_t exposed_since, protected_since;
 	json_t *devices;
+	bool copied;               /* from one that is alike */
 };
 
 struct report {
@@ -41,6 +45,7 @@ struct report {
 	size_t flaw_count;
 	struct flaw *now;          /* whose devices are walked over */
 	enum status wanted;        /* of the walk that lists */
+	size_t most;               /* devices that are listed of each */
 	bool list;
 	struct rf_arena arena;
 	struct rf_err *e;
@@ -166,7 +171,7 @@ static int64_t fixed_since(struct report *r, const struct rf_device *d, int64_t 
 static void list_device(struct report *r, const struct rf_device *d, struct rf_str class, enum status s, int64_t since)
 {
 	const struct rf_device_text *t = rf_device_text(d);
-	if (json_array_size(r->now->devices) >= RF_EXPOSURE_DEVICES)
+	if (json_array_size(r->now->devices) >= r->most)
 		return;
 	if (s == FIXED)
 		since = fixed_since(r, d, since);
@@ -192,7 +197,7 @@ static bool each_device(struct rf_device *d, void *arg)
 	if (r->list) {
 		if (s == r->wanted)
 			list_device(r, d, of.class_name, s, since);
-		return !(s == r->wanted && json_array_size(fl->devices) >= RF_EXPOSURE_DEVICES);
+		return !(s == r->wanted && json_array_size(fl->devices) >= r->most);
 	}
 	int64_t *first = s == EXPOSED ? &fl->exposed_since : s == PROTECTED ? &fl->protected_since : NULL;
 	fl->counts[s]++;
@@ -222,6 +227,28 @@ static json_t *flaw_json(const struct flaw *f)
 	return j;
 }
 
+static bool same(const json_t *a, const json_t *b, const char *member)
+{
+	const json_t *x = json_object_get(a, member), *y = json_object_get(b, member);
+	return x == y || (x && y && json_equal(x, y));
+}
+
+/* Do both say the same of every device? */
+static bool patches_alike(const struct one_patch *a, const struct one_patch *b)
+{
+	return a->state == b->state && a->object.created_s == b->object.created_s && a->acts_since_s == b->acts_since_s &&
+	       (a->state != RF_PATCH_CANARY || a == b) && same(a->object.doc, b->object.doc, "classes") &&
+	       same(a->object.doc, b->object.doc, "until");
+}
+
+static bool alike(const struct flaw *a, const struct flaw *b)
+{
+	size_t i = 0;
+	while (a->patch_count == b->patch_count && i < a->patch_count && patches_alike(a->patches[i], b->patches[i]))
+		i++;
+	return a->patch_count == b->patch_count && i == a->patch_count;
+}
+
 static void walk(struct report *r, struct flaw *f, bool devices)
 {
 	r->now = f;
@@ -236,6 +263,22 @@ static void walk(struct report *r, struct flaw *f, bool devices)
 		if (f->counts[s])
 			rf_registry_each(r->c->devices, each_device, r);
 	}
+}
+
+/* What was found for one that is alike, or a walk. */
+static void count(struct report *r, struct flaw *f, bool devices)
+{
+	for (struct flaw *k = r->flaws; k < f; k++)
+		if (!k->copied && alike(k, f)) {
+			memcpy(f->counts, k->counts, sizeof f->counts);
+			f->unknown = k->unknown;
+			f->exposed_since = k->exposed_since;
+			f->protected_since = k->protected_since;
+			f->devices = json_incref(k->devices);
+			f->copied = true;
+			return;
+		}
+	walk(r, f, devices);
 }
 
 static void report_fini(struct report *r)
@@ -261,8 +304,10 @@ int rf_patches_exposure(struct rf_ctl *c, bool devices, json_t **ret, struct rf_
 		rf_fail(e, RF_E_NOMEM, "memory is exhausted");
 	for (size_t i = 0; i < r.patch_count && rc == RF_OK; i++)
 		rc = add_flaws(&r, &r.patches[i]);
+	r.most = r.flaw_count ? RF_EXPOSURE_LISTED / r.flaw_count : 0;
+	r.most = r.most > RF_EXPOSURE_DEVICES ? RF_EXPOSURE_DEVICES : r.most < 1 ? 1 : r.most;
 	for (size_t i = 0; i < r.flaw_count && rc == RF_OK; i++) {
-		walk(&r, &r.flaws[i], devices);
+		count(&r, &r.flaws[i], devices);
 		if (json_array_append_new(all, flaw_json(&r.flaws[i])) != 0)
 			rc = rf_fail(e, RF_E_NOMEM, "memory is exhausted");
 	}

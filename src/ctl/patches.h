@@ -29,6 +29,7 @@ void rf_patches_live(struct rf_ctl *c, const char *id, json_t *object);
 
 /* An array: for each CVE (or name of a patch without one) {cve, title, severity, patches, exposed, protected, fixed,
  * unknown_firmware, exposed_since, protected_since, devices}. unknown_firmware counts devices that are also exposed or
- * protected. At most RF_EXPOSURE_DEVICES of each are listed, the exposed first. */
-enum { RF_EXPOSURE_DEVICES = 1000 };
+ * protected. At most RF_EXPOSURE_DEVICES of each are listed, and an equal part of RF_EXPOSURE_LISTED where
+ * there are many, the exposed first. */
+enum { RF_EXPOSURE_DEVICES = 1000, RF_EXPOSURE_LISTED = 20000 };
 int rf_patches_exposure(struct rf_ctl *c, bool devices, json_t **ret, struct rf_err *e);

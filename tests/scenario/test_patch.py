@@ -132,6 +132,27 @@ def test_firmware_that_is_fixed_is_left_alone(edge, app, host, name):
     assert page.startswith("<!doctype html>") and CVE in page and "@media print" in page and "<script" not in page
 
 
+def test_exposure_tells_alike_from_different(make_edge):
+    """Flaws whose patches say the same of every device are counted once; one that differs is not among them."""
+    edge = make_edge()
+    edge.start()
+    for i in range(5):
+        edge.device(f"camera-{i}", "cameras", firmware=f"1.{i}")
+    edge.device("lamp-1", "lamps")
+    wanted = {"a": ("report", "cameras", None), "b": ("report", "cameras", None), "c": ("enforce", "cameras", None), "d": ("report", "lamps", None),
+              "e": ("report", "cameras", 'device.firmware ge "1.3"')}
+    for name, (state, klass, until_) in wanted.items():
+        words = ["--class", klass] + (["--until", until_] if until_ else [])
+        new(edge, name, "--cve", f"CVE-2020-000{ord(name) - 96}", *words, expr=f'http.request.uri.path eq "/{name}"', tests={"attacks": [{"path": f"/{name}"}]})
+        move(edge, name, "report")
+    move(edge, "c", "canary", "--percent", "100")
+    move(edge, "c", "enforce")
+    said = {e["patches"][0]["name"]: e for e in json.loads(edge.cli("patch", "exposure", "--devices", "--json", check=0).stdout)}
+    counts = {n: (e["exposed"], e["protected"], e["fixed"], len(e["devices"])) for n, e in said.items()}
+    assert counts == {"a": (5, 0, 0, 5), "b": (5, 0, 0, 5), "c": (0, 5, 0, 5), "d": (1, 0, 0, 1), "e": (3, 0, 2, 5)}
+    assert {d["name"] for d in said["d"]["devices"]} == {"lamp-1"} and said["c"]["protected_since"] and not said["b"]["truncated"]
+
+
 def test_a_patch_that_hurts_falls_back_by_itself(edge, app, host, name):
     """Healthy cameras whose readings it stops: it goes back to report and says why."""
     cameras = [camera(edge, klass="klass-" + name) for _ in range(3)]
