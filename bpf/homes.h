@@ -117,26 +117,6 @@ RF_INLINE int in_networks(const struct rf_filter_conf *k, struct rf_home_key key
 	return 0;
 }
 
-/* Is it for somebody else? Where the kernel cannot say, yes. */
-RF_INLINE int leaves(struct xdp_md *ctx, const struct rf_frame *f)
-{
-	enum { INET = 2, INET6 = 10 };
-	struct bpf_fib_lookup q;
-	__builtin_memset(&q, 0, sizeof q);
-	q.family = f->family == 4 ? INET : INET6;
-	q.l4_protocol = f->proto;
-	q.ifindex = ctx->ingress_ifindex;
-	if (f->family == 4) {
-		q.ipv4_src = f->src[0];
-		q.ipv4_dst = f->dst[0];
-	} else {
-		__builtin_memcpy(q.ipv6_src, f->src, 16);
-		__builtin_memcpy(q.ipv6_dst, f->dst, 16);
-	}
-	long r = bpf_fib_lookup(ctx, &q, sizeof q, 0);
-	return r != BPF_FIB_LKUP_RET_NOT_FWDED && r != BPF_FIB_LKUP_RET_FWD_DISABLED;
-}
-
 /* The scanner of Mirai and its variants knows its own SYNs again by a sequence number that is the address they go to. */
 RF_INLINE int of_bot(struct xdp_md *ctx, const struct rf_frame *f)
 {
@@ -147,7 +127,6 @@ RF_INLINE int of_bot(struct xdp_md *ctx, const struct rf_frame *f)
 }
 
 /* RF_DROP_PASS, RF_DROP_FLEET_PORT, RF_DROP_FLEET_BOT or RF_DROP_FLEET. Global: the verifier looks at it once, by itself. */
-/* RF_DROP_PASS, RF_DROP_FLEET_PORT or RF_DROP_FLEET. Global: the verifier looks at it once, by itself. */
 __attribute__((noinline)) int rf_fleet(struct xdp_md *ctx, const struct rf_filter_conf *k, const struct rf_frame *f)
 {
 	if (!k || !f)

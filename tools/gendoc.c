@@ -286,6 +286,13 @@ static void bots(void)
 #undef RF_BOT
 }
 
+static void vectors(void)
+{
+#define RF_VECTOR(name, word, kind, port, doc) row(word, #port[0] == '0' ? "" : "port " #port, doc);
+#include "tbl/vectors.def"
+#undef RF_VECTOR
+}
+
 static void counter(const char *name, const char *labels, const char *help)
 {
 	char line[200];
@@ -305,7 +312,7 @@ static void counters(void)
 static const struct { const char *name; void (*print)(void); } tables[] = {
 	{ "settings", settings }, { "listeners", listeners }, { "fields", fields }, { "functions", functions }, { "actions", actions },
 	{ "phases", phases }, { "routes", routes }, { "api_codes", api_codes }, { "records", records },
-	{ "endings", endings }, { "reasons", reasons }, { "traits", traits }, { "bots", bots }, { "counters", counters },
+	{ "endings", endings }, { "reasons", reasons }, { "traits", traits }, { "bots", bots }, { "vectors", vectors }, { "counters", counters },
 };
 
 static int table(const char *line)

@@ -397,7 +397,7 @@ const struct cli_command cli_commands[] = {
 	{ "access", "remove", "Forget the rules about these", cli_run_access_remove, "DELETE", AC "/firewall/access_rules/rules", NULL, NULL,
 	  OPTS(ARGS("SOURCE", CLI_LOCAL, NULL, "as they are listed")), "ringfence access remove 192.0.2.1" },
 	{ "attack", "list", "List attacks, newest first", cli_run_generic, "GET", AC "/attacks",
-	  "id status vector host started_at peak_requests_per_second=peak stopped passed addresses.estimate=addresses", NULL,
+	  "id status vector host target_ip=target started_at peak_requests_per_second=peak peak_packets_per_second=packets/s stopped passed addresses.estimate=addresses", NULL,
 	  OPTS(OPT("status", "STATUS", CLI_QUERY, "status", "active or ended"), OPT("host", "HOST", CLI_QUERY, "host", "on this host")),
 	  "ringfence attack list --status active" },
 	{ "attack", "show", "What an attack was, and what was done about it", cli_run_generic, "GET", AC "/attacks/{attack}", NULL, NULL,

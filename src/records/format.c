@@ -76,6 +76,25 @@ static void who(struct rf_buf *out, const struct rf_record *rec)
 		rf_buf_addc(out, '-');
 }
 
+static void attack(struct rf_buf *out, const struct rf_record *rec)
+{
+	char ip[RF_IP_TEXT];
+	rf_buf_addc(out, ' ');
+	shown(out, rec->attack_vector.n ? rec->attack_vector : RF_STR("attack"));
+	rf_buf_add(out, RF_STR(" on "));
+	if (rec->host.n || !rec->dst.family)
+		shown(out, rec->host);
+	else
+		rf_buf_printf(out, rec->dst.family == 6 && rec->dst_port ? "[%s]" : "%s", rf_ip_str(&rec->dst, ip));
+	if (!rec->host.n && rec->dst_port)
+		rf_buf_printf(out, ":%llu", (unsigned long long)rec->dst_port);
+	if (rec->attack_event.n) {
+		rf_buf_addc(out, ' ');
+		shown(out, rec->attack_event);
+		rf_buf_printf(out, ", %llu a second", (unsigned long long)rec->attack_rate);
+	}
+}
+
 static void what(struct rf_buf *out, const struct rf_record *rec)
 {
 	if (rec->kind == RF_REC_REQUEST) {
@@ -85,8 +104,7 @@ static void what(struct rf_buf *out, const struct rf_record *rec)
 		shown(out, rec->host);
 		shown(out, rec->path);
 	} else if (rec->kind == RF_REC_ATTACK) {
-		rf_buf_add(out, RF_STR(" attack on "));
-		shown(out, rec->host);
+		attack(out, rec);
 	} else if (rec->kind == RF_REC_CONNECTION) {
 		rf_buf_add(out, RF_STR(" connection"));
 		rf_buf_add(out, rec->sni.n ? RF_STR(" to ") : RF_STR(""));

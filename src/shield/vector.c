@@ -55,10 +55,12 @@ static enum rf_vector of_udp(const struct rf_glimpse *g)
 
 static enum rf_vector of_icmp6(uint16_t type) { return type >= NEIGHBOUR_FIRST && type <= NEIGHBOUR_LAST ? RF_VECTORS : RF_VECTOR_ICMP; }
 
+static const bool no_flood[RF_DROP_COUNT] = { [RF_DROP_ALLOWED] = true, [RF_DROP_NOT_IP] = true, [RF_DROP_COOKIE_GOOD] = true,
+	[RF_DROP_FLEET] = true, [RF_DROP_FLEET_PORT] = true, [RF_DROP_FLEET_BOT] = true };
+
 enum rf_vector rf_vector_of(const struct rf_glimpse *g)
 {
-	if (g->why == RF_DROP_ALLOWED || g->why == RF_DROP_NOT_IP || g->why == RF_DROP_COOKIE_GOOD || g->why == RF_DROP_FLEET ||
-	    g->why == RF_DROP_FLEET_PORT)
+	if (no_flood[g->why < RF_DROP_COUNT ? g->why : RF_DROP_PASS])
 		return RF_VECTORS;
 	if (rf_vector_passed(g) && (g->socket == RF_SOCKET_CONNECTED || g->socket == RF_SOCKET_ELSEWHERE))
 		return RF_VECTORS;

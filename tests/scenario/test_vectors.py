@@ -1,6 +1,7 @@
 """Floods of frames, each of its kind, from spoofed sources and from one: found, named, stopped, and harmless to what is sent beside them."""
+import os
 import subprocess
-import threading
+import sys
 import time
 
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from edge import until
 import flood
 from test_access import Echo, echo, hook, ip, mac, net, reloaded, serve, started, walled  # noqa: F401  pylint: disable=unused-import
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+import mmdb  # noqa: E402
 
 ATTACKS = "/accounts/{account}/attacks"
 LIMIT = 5000  # floods.packets
@@ -93,7 +97,7 @@ def stopped_after(e, begin):
     return None
 
 
-KINDS = [  # kind, vector, port, protocol, what is stopped by
+KINDS = [  # kind, vector, port, protocol
     ("syn", "syn_flood", 7, "TCP"), ("ack", "ack_flood", 7, "TCP"), ("udp", "udp_flood", 5683, "UDP"),
     ("icmp", "icmp_flood", 0, "ICMP"), ("dns", "dns_reflection", 5683, "UDP"), ("ntp", "ntp_reflection", 40000, "UDP"),
 ]
@@ -106,7 +110,6 @@ def held(e, net, kind, vector, port, protocol, source):
         time.sleep(2)
         attack = [a for a in attacks(e, vector) if a["id"] == attack["id"]][0]
         last = time.monotonic()
-    print(kind, source, took, {k: attack[k] for k in ("packets", "stopped", "passed", "addresses", "stopped_by", "signatures", "inaction", "measure")})
     assert took is not None and took <= 3, (kind, took)
     assert attack["target_ip"] == "10.77.0.1" and attack["target_port"] == port and attack["protocol"] == protocol
     assert attack["targets"][0]["ip"] == "10.77.0.1" and attack["targets"][0]["packets"] > 0
@@ -132,8 +135,86 @@ def test_floods_are_found_named_and_stopped(net, walled, serve, echo, source):  
     for kind, (begin, last) in spans.items():
         for what, answers in done.items():
             during = [good for at, good in answers if begin <= at <= last]
-            print(kind, what, sum(during), len(during))
             assert sum(during) >= 0.9 * len(during), (kind, what, sum(during), len(during))
     for _, vector, _, _ in KINDS:
         ended = until(lambda v=vector: attacks(e, v, "ended"), 20)[0]
         assert ended["ended_at"] > ended["started_at"] and ended["packets_per_second"] == 0
+
+
+def data(path, kind, networks):
+    mmdb.write(str(path), kind, networks)
+    return str(path)
+
+
+def test_a_report_has_all_facts_and_goes_on_through_a_restart(net, walled, serve, hook, tmp_path):  # noqa: F811
+    e = walled
+    e.boot["alerts"] = {"webhook": "http://127.0.0.1:8099/"}
+    e.boot["geo"] = {"asn": data(tmp_path / "asn.mmdb", "GeoLite2-ASN", {"198.18.0.0/16": {"autonomous_system_number": 64500},
+                                                                          "198.19.0.0/16": {"autonomous_system_number": 64501}}),
+                     "place": data(tmp_path / "place.mmdb", "GeoLite2-Country", {"198.18.0.0/15": {"country": {"iso_code": "DE"}}})}
+    started(e, net)
+    with Flood(net, "dns", 40000):
+        first = until(lambda: attacks(e, "dns_reflection"), 5)[0]
+        until(lambda: e.api("GET", f"{ATTACKS}/{first['id']}")["stopped_by"].get("flood", 0) > 10000, 5)
+        e.kill()
+        time.sleep(1)
+        e.close_api()
+        started(e, net)
+        time.sleep(3)
+        assert passing(e) < LIMIT, "what stopped it stands through a restart"
+        now = e.api("GET", f"{ATTACKS}/{attacks(e, 'dns_reflection')[0]['id']}")
+        assert now["id"] == first["id"] and now["started_at"] == first["started_at"]
+        assert now["packets"] > first["packets"] and now["peak_packets_per_second"] >= first["peak_packets_per_second"]
+    assert {row["asn"] for row in now["top_asns"]} == {64500, 64501} and now["top_countries"][0]["country"] == "DE"
+    assert now["source_ports"][0]["port"] == 53 and now["samples"][0]["destination_port"] == 40000
+    assert "udp.srcport eq 53" in now["signatures"][0]["expression"] and now["signatures"][0]["state"] == "blocks"
+    ended = until(lambda: attacks(e, "dns_reflection", "ended"), 20)[0]
+    assert ended["id"] == first["id"] and not ended["inaction"]
+    until(lambda: len(hook) >= 2, 20)
+    assert [h["alert_event"] for h in hook] == ["ALERT_STATE_EVENT_START", "ALERT_STATE_EVENT_END"]
+    told = hook[1]["data"]
+    assert told["attack_id"] == first["id"] and told["attack_vector"] == "dns_reflection" and told["protocol"] == "UDP"
+    assert told["target_ip"] == "10.77.0.1" and told["target_port"] == 40000 and told["rule_id"] == "flood" and told["mitigation"] == "block"
+    assert told["packets_per_second"] > LIMIT and told["megabits_per_second"] > 1 and told["source_addresses"] > 3000
+    record = e.wait_record(AttackVector="dns_reflection", AttackEvent="end")
+    assert record["DestinationIP"] == "10.77.0.1" and record["DestinationPort"] == 40000 and record["Protocol"] == "UDP"
+    assert record["AttackStopped"] > record["AttackPassed"] and record["AttackAddresses"] > 3000 and record["AttackPeakBitsPerSecond"] > 1000000
+    listed = e.cli("attack", "list", check=0).stdout
+    assert "dns_reflection" in listed and "10.77.0.1" in listed
+    shown = e.cli("attack", "show", first["id"], check=0).stdout
+    assert "64500" in shown and "udp.srcport eq 53" in shown
+
+
+def test_the_mode_says_whether_floods_of_frames_are_told_and_stopped(net, walled):
+    e = walled
+    e.boot["floods"].update(mode="off")
+    started(e, net)
+    with Flood(net, "ntp", 40000):
+        time.sleep(4)
+        assert not e.api("GET", ATTACKS) and passing(e) > LIMIT
+        e.boot["floods"].update(mode="report")
+        reloaded(e)
+        attack = until(lambda: attacks(e, "ntp_reflection"), 5)[0]
+        time.sleep(2)
+        attack = attacks(e, "ntp_reflection")[0]
+        assert attack["inaction"] == "floods.mode does not say block" and attack["stopped"] == 0 and passing(e) > LIMIT
+        e.boot["floods"].update(mode="block")
+        reloaded(e)
+        until(lambda: passing(e) < LIMIT * 0.8, 5)
+        assert not attacks(e, "ntp_reflection")[0]["inaction"]
+
+
+def test_ipv6_floods_leave_neighbours_alone(net, walled, serve):  # noqa: F811
+    e = started(walled, net)
+    with Flood(net, "icmp", 0, target="fd77::1") as begin:
+        took = stopped_after(e, begin)
+        assert took is not None and took <= 3
+        ip("-n", net.edge, "neigh", "flush", "dev", "edge0")
+        ip("-n", net.clients, "neigh", "flush", "dev", "dev0")
+        for _ in range(3):
+            code = "import socket; s = socket.create_connection(('fd77::1', 7), 5); s.sendall(b'x'); print(s.recv(1))"
+            done = subprocess.run(net.inside(net.clients, "/usr/bin/python3", "-c", code), capture_output=True, text=True, check=False)
+            assert done.stdout == "b'x'\n", done.stderr
+        attack = attacks(e, "icmp_flood")[0]
+        assert attack["target_ip"] == "fd77::1" and "icmp.type eq 128" in attack["signatures"][0]["expression"]
+        assert attack["addresses"]["estimate"] > 2000 and attack["protocol"] == "ICMP"
