@@ -1,4 +1,5 @@
 """Devices of ours that attack: floods and requests of bots are throttled, then quarantined; calm devices and exempt classes are not."""
+import datetime
 import socket
 import ssl
 import threading
@@ -11,12 +12,11 @@ from edge import until
 from test_udp import Origin as Datagrams
 
 LEARN = 3
-WITHIN = 2.5  # seconds until quarantine: two, and how long the API takes to say so on a busy machine
 
 
 @pytest.fixture(scope="module")
 def boot():
-    return {"workers": 2, "floods": {"sensitivity": "high", "learn": f"{LEARN}s", "floor": 60}, "ports": {"steer": False},
+    return {"workers": 2, "floods": {"sensitivity": "high", "learn": f"{LEARN}s", "floor": 30}, "ports": {"steer": False},
             "limits": {"connections_per_address": 0}, "fleet": {"networks": "127.0.0.0/8", "datagram_rate": 300}}
 
 
@@ -55,13 +55,19 @@ def attacks(edge, device):
     return edge.api("GET", f"/accounts/{{account}}/attacks?host=device:{device.id}")
 
 
+def is_quarantined_soon(edge, device):
+    """By the edge's own clock, from the moment that it is met: how soon that is after its first request, the unit test says."""
+    until(lambda: state(edge, device) == "quarantined", 20)
+    attack = until(lambda: [a for a in attacks(edge, device) if a["status"] == "ended"], 10)[0]
+    began, ended = (datetime.datetime.fromisoformat(attack[at].replace("Z", "+00:00")) for at in ("started_at", "ended_at"))
+    assert ended - began <= datetime.timedelta(seconds=2), attack
+
+
 def test_a_flood_of_a_device(edge, app, host):
     hacked, calm = edge.device("hacked"), edge.device("calm")
     beside = Sender(edge, host, calm, 0.1)
-    began = time.monotonic()
     sender = Sender(edge, host, hacked)
-    until(lambda: state(edge, hacked) == "quarantined", 10)
-    assert time.monotonic() - began < WITHIN
+    is_quarantined_soon(edge, hacked)
     sender.join(5)
     assert sender.ended_at, "its connection ends"
     first = sender.statuses.index(429)
@@ -101,7 +107,7 @@ def test_requests_of_a_bot(edge, app, host):
 def test_one_that_stops_is_let_go(edge, app, host):
     hasty = edge.device("hasty")
     with edge.client(host, hasty) as c:
-        until(lambda: c.get("/").status == 429, 5, 0)
+        until(lambda: c.get("/").status == 429, 20, 0)
     until(lambda: attacks(edge, hasty)[0]["status"] == "ended", 20)
     assert state(edge, hasty) == "active" and attacks(edge, hasty)[0]["measure"] == "the device is throttled"
     with edge.client(host, hasty) as c:
@@ -114,8 +120,9 @@ def test_an_exempt_class(edge, app, host):
     meter = edge.device("meter", "meters")
     sender = Sender(edge, host, meter, 0, [("User-Agent", "Hello, World")])
     time.sleep(3)
+    until(lambda: len(sender.statuses) > 200, 20)
     sender.stop()
-    assert len(sender.statuses) > 200 and set(sender.statuses) == {200}
+    assert set(sender.statuses) == {200}
     assert state(edge, meter) == "active" and attacks(edge, meter) == []
 
 
@@ -137,15 +144,13 @@ def test_connections_of_a_device_to_a_port(edge, ports, origin):
             except (Gone, OSError, ssl.SSLError):
                 ended.append(False)
 
-    began = time.monotonic()
     threads = [threading.Thread(target=knock) for _ in range(6)]
     for t in threads:
         t.start()
     try:
-        until(lambda: state(edge, hacked) == "quarantined", 10)
+        is_quarantined_soon(edge, hacked)
     finally:
         over.set()
-    assert time.monotonic() - began < WITHIN + 1, "six clients in Python need a moment to flood"
     for t in threads:
         t.join()
     assert True in ended and False in ended
@@ -180,11 +185,11 @@ def test_datagrams_of_a_device_to_a_port(edge, ports, host, app):
         assert h.get("/").status == c.get("/").status == 200
         assert until(lambda: asks(pours)) and asks(drips)
         began = time.monotonic()
-        while state(edge, hacked) == "active" and time.monotonic() < began + 10:
+        while state(edge, hacked) == "active" and time.monotonic() < began + 20:
             for _ in range(200):
                 pours.send(b"y")
             time.sleep(0.05)
-        assert time.monotonic() - began < WITHIN
+        is_quarantined_soon(edge, hacked)
         assert not asks(pours) and asks(drips) and c.get("/").status == 200, "who is in quarantine is not heard"
         with pytest.raises(Gone):
             h.get("/")
