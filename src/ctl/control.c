@@ -312,6 +312,7 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 	if (edited && rf_packets_lists_changed(c, e) != RF_OK)
 		rf_log(RF_LOG_ERROR, "packets", "an entry that went from a list is still blocked or let pass in the kernel: %s", e->text);
 	c->priv->touched_count = 0;
+	c->priv->commits++;
 	return RF_OK;
 }
 

@@ -26,6 +26,8 @@ struct rf_patches {
 	struct rf_watch *watch;
 	struct rf_ring *ring;
 	struct rf_timer timer;
+	json_t *counted;           /* what rf_patches_fleet found in this turn of the loop, by what it depends on */
+	uint64_t counted_at, counted_of;
 	struct rf_patches_keeper {
 		pthread_t thread;
 		bool runs;
@@ -125,7 +127,7 @@ static bool count_device(struct rf_device *d, void *arg)
 	return true;
 }
 
-int rf_patches_fleet(struct rf_ctl *c, const json_t *doc, const char *id, json_t **ret, struct rf_err *e)
+static int count_fleet(struct rf_ctl *c, const json_t *doc, const char *id, json_t **ret, struct rf_err *e)
 {
 	struct fleet f = { .snap = rf_snap_now() };
 	struct rf_rule_env env = { f.snap->lists, rf_build_have(c) };
@@ -139,6 +141,37 @@ int rf_patches_fleet(struct rf_ctl *c, const json_t *doc, const char *id, json_t
 	*ret = json_pack("{s:I, s:I, s:I, s:I, s:I}", "concerned", f.concerned, "fixed", f.fixed, "needed", f.needed, "canary",
 			 f.canary, "unknown_firmware", f.unknown);
 	return *ret ? RF_OK : rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+}
+
+/* What the counts of a patch depend on, as a text; NULL without memory. */
+static char *fleet_key(const json_t *doc, const char *id)
+{
+	json_t *classes = json_object_get(doc, "classes"), *until = json_object_get(doc, "until"), *canary = json_object_get(doc, "canary");
+	json_t *key = json_pack("[O?, O?, O?, s]", classes, until, canary, json_object_size(canary) ? id : "");
+	char *text = key ? json_dumps(key, JSON_COMPACT) : NULL;
+	json_decref(key);
+	return text;
+}
+
+/* A list of patches asks for each: within a turn, and between changes, those that concern the same ones share a walk. */
+int rf_patches_fleet(struct rf_ctl *c, const json_t *doc, const char *id, json_t **ret, struct rf_err *e)
+{
+	struct rf_patches *p = c->priv->patches;
+	char *key = p && p->counted ? fleet_key(doc, id) : NULL;
+	if (!key)
+		return count_fleet(c, doc, id, ret, e);
+	if (p->counted_at != rf_loop_now(c->loop) || p->counted_of != c->priv->commits)
+		json_object_clear(p->counted);
+	p->counted_at = rf_loop_now(c->loop);
+	p->counted_of = c->priv->commits;
+	json_t *there = json_object_get(p->counted, key);
+	int rc = there ? RF_OK : count_fleet(c, doc, id, ret, e);
+	if (there)
+		*ret = json_incref(there);
+	else if (rc == RF_OK)
+		json_object_set(p->counted, key, *ret);
+	free(key);
+	return rc;
 }
 
 void rf_patches_live(struct rf_ctl *c, const char *id, json_t *object)
@@ -277,7 +310,7 @@ int rf_patches_start(struct rf_ctl *c, struct rf_watch *watch, struct rf_ring *r
 	struct rf_patches *p = calloc(1, sizeof *p);
 	if (!p)
 		return rf_fail(e, RF_E_NOMEM, "no memory to watch patches");
-	*p = (struct rf_patches){ .c = c, .watch = watch, .ring = ring, .timer = { .fire = on_time } };
+	*p = (struct rf_patches){ .c = c, .watch = watch, .ring = ring, .timer = { .fire = on_time }, .counted = json_object() };
 	p->keeper.due = rf_loop_now(c->loop) + KEEP_S * RF_NS_S;
 	take_up(p);
 	rf_patches_changed(p);
@@ -292,6 +325,7 @@ void rf_patches_stop(struct rf_patches *p)
 		return;
 	rf_timer_stop(p->c->loop, &p->timer);
 	kept(p, true);
+	json_decref(p->counted);
 	p->keeper.now_ns = p->c->clock.wall(p->c->clock.ctx);
 	keep(p);
 	free(p);

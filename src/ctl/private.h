@@ -30,6 +30,7 @@ struct rf_ctl_private {
 	struct rf_parts parts;     /* in force */
 	struct touch *touched;     /* of the open transaction */
 	size_t touched_count, touched_cap;
+	uint64_t commits;             /* changes that have been put in force */
 	struct rf_rule_index rules; /* compiled rules by id */
 	struct rf_rule_merge *merge; /* NULL until the engine runs */
 	struct rf_devices *devices;
