@@ -92,6 +92,17 @@ RF_INLINE int rf_home_over(struct rf_home *h, int attempt, __u64 now)
 	return 0;
 }
 
+/* Is the address in a network of the fleet? */
+RF_INLINE int rf_home_in_fleet(const struct rf_filter_conf *k, struct rf_home_key key)
+{
+	for (__u32 i = 0; i < RF_HOME_NETS && i < k->fleet_nets; i++) {
+		struct rf_key m = rf_key_mask((struct rf_key){ key.hi, key.lo, 128 }, (__u8)k->net[i].bits);
+		if (m.hi == k->net[i].hi && m.lo == k->net[i].lo)
+			return 1;
+	}
+	return 0;
+}
+
 #ifdef __bpf__
 #include "socket.h"
 
@@ -105,16 +116,6 @@ RF_INLINE struct rf_home *home_of(const struct rf_filter_conf *k, struct rf_home
 				return &b->home[i];
 	}
 	return (void *)0;
-}
-
-RF_INLINE int in_networks(const struct rf_filter_conf *k, struct rf_home_key key)
-{
-	for (__u32 i = 0; i < RF_HOME_NETS && i < k->fleet_nets; i++) {
-		struct rf_key m = rf_key_mask((struct rf_key){ key.hi, key.lo, 128 }, (__u8)k->net[i].bits);
-		if (m.hi == k->net[i].hi && m.lo == k->net[i].lo)
-			return 1;
-	}
-	return 0;
 }
 
 /* The scanner of Mirai and its variants knows its own SYNs again by a sequence number that is the address they go to. */
@@ -136,7 +137,7 @@ __attribute__((noinline)) int rf_fleet(struct xdp_md *ctx, const struct rf_filte
 	struct rf_home *h = home_of(k, key);
 	int banned = rf_is_banned(k, f);
 	if (!h)
-		return banned && in_networks(k, key) && rf_leaves(ctx, f) ? RF_DROP_FLEET_PORT : RF_DROP_PASS;
+		return banned && rf_home_in_fleet(k, key) && rf_leaves(ctx, f) ? RF_DROP_FLEET_PORT : RF_DROP_PASS;
 	rf_home_count(h, k, f, 1);
 	if (h->state & RF_HOME_EXEMPT)
 		return RF_DROP_PASS;

@@ -82,7 +82,8 @@ static void set_throttle(struct rf_attack_fleet *f, const char *subject, uint32_
 
 static const char *measure(const struct rf_attack_fleet *f, const char *subject)
 {
-	return !acts(f) ? NULL : is_address(subject) ? "what leaves from the address is throttled: several devices may have it" : "the device is throttled";
+	return !acts(f) ? NULL : !is_address(subject) ? "the device is throttled" :
+		"what leaves from the address is throttled: several devices may have it";
 }
 
 static void deed_words(const struct rf_fleet_deed *deed, char *to, size_t room)

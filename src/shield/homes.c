@@ -100,16 +100,7 @@ static bool occupied(const struct home *m)
 	return false;
 }
 
-static bool in_fleet(const struct rf_homes *h, const struct rf_ip *ip)
-{
-	struct rf_home_key k = key_of(ip);
-	for (uint32_t i = 0; i < h->conf->fleet_nets; i++) {
-		struct rf_key m = rf_key_mask((struct rf_key){ k.hi, k.lo, 128 }, (__u8)h->conf->net[i].bits);
-		if (m.hi == h->conf->net[i].hi && m.lo == h->conf->net[i].lo)
-			return true;
-	}
-	return false;
-}
+static bool in_fleet(const struct rf_homes *h, const struct rf_ip *ip) { return rf_home_in_fleet(h->conf, key_of(ip)); }
 
 /* [RFC 1918 3], [RFC 4193 3.1]: inside of somebody's network, and so before an address translator. */
 static bool is_private(const struct rf_ip *ip)
@@ -284,12 +275,14 @@ static struct rf_home *row_of(struct rf_homes *h, const struct rf_ip *ip)
 	return NULL;
 }
 
-int rf_homes_ask(struct rf_homes *h, const struct rf_ip *src, const struct rf_ip *dst, uint16_t port, bool tcp, uint32_t n, uint64_t now_ns)
+int rf_homes_ask(struct rf_homes *h, const struct rf_ip *src, const struct rf_ip *dst, uint16_t port, bool tcp, uint32_t n,
+		 uint64_t now_ns)
 {
 	struct rf_home *row = __atomic_load_n(&h->conf->fleet, __ATOMIC_RELAXED) ? row_of(h, src) : NULL;
 	if (!row)
 		return RF_OK;
-	struct rf_frame f = { .family = dst->family, .proto = tcp ? RF_PROTO_TCP : RF_PROTO_UDP, .tcp_flags = tcp ? RF_TCP_SYN : 0, .dport = port };
+	struct rf_frame f = { .family = dst->family, .proto = tcp ? RF_PROTO_TCP : RF_PROTO_UDP, .tcp_flags = tcp ? RF_TCP_SYN : 0,
+			      .dport = port };
 	memcpy(f.dst, dst->b, sizeof f.dst);
 	if (h->rows == h->own)
 		rf_home_count(row, h->conf, &f, n);
@@ -374,8 +367,8 @@ static bool age(struct rf_homes *h, struct home *m, uint32_t state, uint64_t now
 
 static void read_row(struct rf_home *row, struct home *m, struct rf_traffic_seen *to)
 {
-	*to = (struct rf_traffic_seen){ .counts = { __atomic_load_n(&row->syns, __ATOMIC_RELAXED), __atomic_load_n(&row->datagrams, __ATOMIC_RELAXED),
-		__atomic_load_n(&row->frames, __ATOMIC_RELAXED) } };
+	*to = (struct rf_traffic_seen){ .counts = { __atomic_load_n(&row->syns, __ATOMIC_RELAXED),
+		__atomic_load_n(&row->datagrams, __ATOMIC_RELAXED), __atomic_load_n(&row->frames, __ATOMIC_RELAXED) } };
 	uint64_t all = to->counts[0] + to->counts[1] + to->counts[2];
 	uint64_t scans = __atomic_load_n(&row->scans, __ATOMIC_RELAXED), bots = __atomic_load_n(&row->bots, __ATOMIC_RELAXED);
 	to->scans = scans - m->scans;

@@ -56,7 +56,8 @@ void rf_homes_come(struct rf_homes *h, const struct rf_ip *ip, const char *devic
 void rf_homes_go(struct rf_homes *h, const struct rf_ip *ip, const char *device, uint64_t now_ns);
 /* May a connection (tcp), or so many datagrams, from src to dst, which are for us, pass? RF_OK, RF_E_DENIED: its device is in
  * quarantine, RF_E_RATE: it is throttled. Takes no lock. */
-int rf_homes_ask(struct rf_homes *h, const struct rf_ip *src, const struct rf_ip *dst, uint16_t port, bool tcp, uint32_t n, uint64_t now_ns);
+int rf_homes_ask(struct rf_homes *h, const struct rf_ip *src, const struct rf_ip *dst, uint16_t port, bool tcp, uint32_t n,
+		 uint64_t now_ns);
 /* The address is this device's, or no more. */
 void rf_homes_bind(struct rf_homes *h, const struct rf_ip *ip, const char *device, bool is, uint64_t now_ns);
 /* A frame of an address that nobody is known at. Nothing outside of networks of the fleet. */

@@ -69,7 +69,8 @@ static bool floods(struct rf_traffic *t, unsigned i, const struct rf_traffic_con
 {
 	static const enum rf_deed deeds[] = { RF_DEED_SYNS, RF_DEED_DATAGRAMS, RF_DEED_FRAMES };
 	uint64_t *then = t->then[i];
-	uint32_t rate = limited((double)(count - then[t->place])), tick = limited((double)(count - then[(t->place + SECOND - 1) % SECOND]) * SECOND);
+	uint32_t rate = limited((double)(count - then[t->place]));
+	uint32_t tick = limited((double)(count - then[(t->place + SECOND - 1) % SECOND]) * SECOND);
 	uint32_t threshold = limited(t->usual[i].mean * RF_TRAFFIC_FACTOR);
 	then[t->place] = count;
 	threshold = threshold > conf->floors[i] ? threshold : conf->floors[i];

@@ -375,6 +375,7 @@ while time.monotonic() < end:
 
 
 def test_a_flood_outward(net, routing):
+    routing.boot["fleet"] = {"datagram_rate": 200}  # so that it is one on a busy machine too
     e = started(routing, net)
     hacked = e.device("hacked")
     with live(e, net, hacked, "10.78.0.8"):

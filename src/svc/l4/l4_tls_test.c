@@ -95,6 +95,35 @@ static void test_device(void **state)
 	tls_close(&c);
 }
 
+static void test_a_throttled_device(void **state)
+{
+	(void)state;
+	struct tls_client c;
+	start();
+	tls_open(&c, &k.device, NAME);
+	assert_true(c.up && origin());
+	struct rf_device *d = rf_device_find(w.registry, rf_str_z(last()->device));
+	assert_non_null(d);
+	assert_int_equal(rf_device_use(d)->requests_total, 1);
+	atomic_store(&rf_device_use(d)->throttle, 2);
+	tls_close(&c);
+	run();
+	for (unsigned i = 0; i < 4; i++) { /* two at once, then two a second */
+		tls_open(&c, &k.device, NAME);
+		struct rf_peer *o = origin();
+		assert_int_equal(o != NULL, i < 2);
+		tls_close(&c);
+		run();
+	}
+	assert_string_equal(last()->layer, "limit");
+	assert_int_equal(rf_device_use(d)->requests_total, 5);
+	assert_int_equal(rf_device_use(d)->refused_total, 2);
+	atomic_store(&rf_device_use(d)->throttle, 0);
+	tls_open(&c, &k.device, NAME);
+	assert_true(c.up && origin());
+	tls_close(&c);
+}
+
 static void test_strangers(void **state)
 {
 	(void)state;
@@ -219,7 +248,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_device), T(test_strangers), T(test_refused_in_the_handshake), T(test_report), T(test_ends), T(test_broken_tls),
+		T(test_device), T(test_a_throttled_device), T(test_strangers), T(test_refused_in_the_handshake), T(test_report), T(test_ends), T(test_broken_tls),
 	};
 	return cmocka_run_group_tests(tests, keys_setup, keys_teardown);
 }
