@@ -22,13 +22,14 @@
 #include "records/format.h"
 #include "records/log.h"
 
-enum { SOURCES = 5, CHUNK = 64 << 10, MEMORY = 4 << 20, HEALTHY_OF = 10, RAYS_MAX = 200000, PAUSE_NS = 1000000, SLICE_NS = 2000000 };
+enum { SOURCES = 5, CHUNK = 64 << 10, MEMORY = 4 << 20, HEALTHY_OF = 10, RAYS_MAX = 200000, RECENT_STEP = 64, PAUSE_NS = 1000000, SLICE_NS = 2000000 };
 
 struct source {
 	char path[512];
-	int fd;            /* -1: not open; of memory: its lines are in `in` */
+	int fd;            /* -1: not open */
 	bool memory;
-	off_t size, from, read;
+	off_t size, from, read; /* in bytes; of memory in records */
+	uint64_t last;     /* record of memory that was read last */
 	uint64_t line;
 };
 
@@ -259,17 +260,13 @@ static void choose(struct replay *r)
 		return;
 	add_file(r, "records in memory");
 	r->sources[r->source_count - 1].memory = true;
+	r->sources[r->source_count - 1].size = (off_t)b->records_recent;
 }
 
 /* False: it is not there, which is no error: it may not have been written yet. */
 static bool open_source(struct replay *r, struct source *s)
 {
 	struct stat st;
-	struct rf_recent_filter every = { .kind = -1 };
-	if (s->memory) {
-		rf_recent_read(r->of->recent, &every, to_lines, &r->in);
-		return true;
-	}
 	s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (s->fd < 0 || fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		if (s->fd >= 0 || errno != ENOENT)
@@ -314,16 +311,26 @@ static void cut_lines(struct replay *r, struct source *s, bool end)
 	rf_buf_eat(&r->in, r->skipping ? r->in.n : r->in.n - rest.n);
 }
 
+/* The next few records in memory, no more than there could be at the start: others come meanwhile. */
+static void read_memory(struct replay *r, struct source *s)
+{
+	struct rf_recent_filter next = { .kind = -1, .since = s->last, .limit = RECENT_STEP };
+	s->last = rf_recent_read(r->of->recent, &next, to_lines, &r->in);
+	bool over = !r->in.n || s->read >= s->size;
+	s->read += RECENT_STEP;
+	cut_lines(r, s, true);
+	if (over)
+		close_source(r, s);
+}
+
 static void read_some(struct replay *r)
 {
 	struct source *s = &r->sources[r->at];
-	if (s->fd < 0 && !s->memory && !open_source(r, s)) {
-		close_source(r, s);
+	if (s->memory) {
+		read_memory(r, s);
 		return;
 	}
-	if (s->memory) {
-		open_source(r, s);
-		cut_lines(r, s, true);
+	if (s->fd < 0 && !open_source(r, s)) {
 		close_source(r, s);
 		return;
 	}

@@ -262,6 +262,22 @@ def test_replay_tells_what_it_would_have_stopped(edge, app, host, name):
     assert "would have stopped 2 of" in table and "devices that look healthy among those: 1" in table
 
 
+def test_replay_over_records_in_memory(make_edge, origin):
+    """Where there is no file: all that memory holds, once, over several steps of the replay."""
+    edge = make_edge(records={"file": None, "recent": 1000})
+    edge.start()
+    host = "memory.edge.test"
+    edge.app(host, origin)
+    device = camera(edge)
+    with edge.client(host, device) as c:
+        for i in range(300):
+            assert c.get("/seventh" if i % 7 == 0 else "/other").status == 200
+    new(edge, "memory", "--class", "cameras", expr='http.request.uri.path eq "/seventh"')
+    until(lambda: len(edge.api("GET", "/accounts/{account}/records?limit=1000")) >= 300)
+    said = json.loads(edge.cli("patch", "replay", "memory", "--json", check=0).stdout)
+    assert said["status"] == "done" and said["requests"] == 300 and said["would_stop"] == 43 and said["files"] == ["records in memory"]
+
+
 def test_replay_does_not_guess(edge, app, host, name):
     klass = "klass-" + name
     device = camera(edge, klass=klass)
