@@ -18,7 +18,11 @@ from harness import Failed, Load
 from servers import Haproxy, Nginx, Ringfence
 
 LOADED = 100000
+FEW = 10        # rules that are others in a replacement of few
 GIVE_UP = 60
+UNDER_WAY = 3   # seconds of requests while rules are replaced
+SETTLED = 2     # and before, so that what follows a replacement is over
+LOAD = 0.3      # share of what the server can do, of requests while rules are replaced
 
 
 def paths(first, count=LOADED):
@@ -110,8 +114,18 @@ def nft(run, samples, batches, replaces):
     return json.loads(answer)
 
 
+def few_changed(first, i):
+    """The paths from `first` on, but for FEW of them."""
+    kept = paths(first)
+    step = LOADED // FEW
+    for k in range(FEW):
+        kept[k * step] = f"/few/{i}/{k}"
+    return kept
+
+
 def ours(run, samples, batches, replaces):
-    """([p99 of each batch from the answer], [the same to the answer], requests that came too early, [ms of each replace])"""
+    """([p99 of each batch from the answer], [the same to the answer], requests that came too early, [ms of each replace], [ms of
+    each replace by what is the same but for a few])"""
     server = Ringfence()
     server.start(run.lab)
     load = Load(run.lab, "keep", server.port, count=1, conns=1)
@@ -119,19 +133,24 @@ def ours(run, samples, batches, replaces):
     for i in range(replaces):
         body = server.rules_body(paths(i * LOADED))
         replaced.append(pushed(load, lambda: server.replace_rules(body), f"/rule/{(i + 1) * LOADED - 1}"))
+    few, base = [], body
+    for i in range(replaces):
+        body = server.rules_body(few_changed((replaces - 1) * LOADED, i))
+        few.append(pushed(load, lambda: server.replace_rules(body), f"/few/{i}/{FEW - 1}"))
+        server.replace_rules(base)
     batches = [[timed_push(load, lambda name=name: server.add_rule(name), name) for name in batch]
                for batch in names_of(samples, batches)]
     load.stop()
     server.stop()
     answers, met = ([p99([push[i] for push in batch]) for batch in batches] for i in (0, 1))
-    return met, answers, sum(push[2] for batch in batches for push in batch), replaced
+    return met, answers, sum(push[2] for batch in batches for push in batch), replaced, few
 
 
 def goal(run, show):
     samples, batches, replaces = (40, 2, 2) if run.quick else (200, 5, 5)
-    one, replace, note = {}, {}, f"p99, {LOADED} rules loaded"
+    one, replace, few, note = {}, {}, {}, f"p99, {LOADED} rules loaded"
     if Ringfence.available(run.lab):
-        one[Ringfence.name], answers, early, replace[Ringfence.name] = ours(run, samples, batches, replaces)
+        one[Ringfence.name], answers, early, replace[Ringfence.name], few[Ringfence.name] = ours(run, samples, batches, replaces)
         note += (f"; ringfence from its answer to the request that meets the rule; the answer came {statistics.median(answers):.2f} ms after the push "
                  f"({min(answers):.2f} to {max(answers):.2f}); {early} requests sent after it did not meet the rule; "
                  "peers from the push")
@@ -145,3 +164,43 @@ def goal(run, show):
         replace[kind.kind + "-reload"] = reload_peer(run, kind, 1 if run.quick else replaces)
     show("G13/one", one, "ms", note)
     show("G13/replace", replace, "ms", f"{LOADED} rules replaced")
+    show("G13/replace-few", {**replace, **few}, "ms", f"{LOADED} rules replaced by {LOADED - FEW} of them and {FEW} others; of the peers, by others")
+    if few:
+        slowed(run)
+
+
+def slowed(run):
+    """Prints what requests see while rules are replaced again and again, beside what they see without."""
+    server = Ringfence()
+    server.start(run.lab)
+    load = Load(run.lab, "keep", server.port, conns=64, realtime=True)
+    load.ask("open 64")
+    answer, used, _ = harness.timed_round(server, lambda: load.ask("run 5000"))
+    bodies = [server.rules_body(paths(i * LOADED)) for i in range(2)]
+    some = server.rules_body(few_changed(0, 0))
+    server.replace_rules(bodies[0])
+    time.sleep(SETTLED)
+    rate = LOAD / used * answer["units"]
+    for what, pushes in (("all", bodies), ("few", (bodies[0], some))):
+        rounds = [one_slowed(load, server, rate, pushes) for _ in range(2 if run.quick else 5)]
+        print(f"G13/slowed-{what} " + "; ".join(
+            f"{word} {statistics.median(r[0][word] for r in rounds):.0f} us without, {statistics.median(r[1][word] for r in rounds):.0f} us while "
+            "rules are replaced" for word in ("p50", "p99", "max")) + f" (medians of {len(rounds)}; {rate:.0f} requests a second)")
+    load.stop()
+    server.stop()
+
+
+def one_slowed(load, server, rate, pushes):
+    """(answer of the generator without, and with replacements one after the other)"""
+    calm = load.ask(f"rate {rate:.0f} {UNDER_WAY}")
+    end = time.monotonic() + UNDER_WAY
+    load.begin(f"rate {rate:.0f} {UNDER_WAY}")
+    turn = 1
+    while time.monotonic() < end - 0.5:
+        server.replace_rules(pushes[turn % 2])
+        turn += 1
+    busy = load.end()
+    if turn % 2 == 0:
+        server.replace_rules(pushes[0])
+    time.sleep(SETTLED)
+    return calm, busy

@@ -11,9 +11,13 @@
 #include "api/bulk.h"
 #include "api/call.h"
 #include "base/enc.h"
+#include "base/way.h"
 #include "records/counters.h"
 
-enum { ARENA_MAX = 1 << 20 };
+enum {
+	ARENA_MAX = 1 << 20,
+	LARGE = 256 << 10,  /* bytes of a body with which a call makes way for the workers */
+};
 
 struct rf_api *rf_api_new(const struct rf_api_conf *conf, struct rf_err *e)
 {
@@ -264,14 +268,19 @@ static void counted(const struct rf_api *a, int status, uint64_t began)
 void rf_api_handle(struct rf_api *a, const struct rf_api_request *q, struct rf_api_answer *ret)
 {
 	uint64_t began = a->conf.clock.mono(a->conf.clock.ctx);
+	bool large = q->body.n >= LARGE;
 	struct rf_api_call c = { .api = a, .store = a->conf.store, .req = q };
 	rf_arena_init(&c.arena, ARENA_MAX);
+	if (large)
+		rf_way_make(true);
 	int rc = run(&c);
 	if (c.in_tx)
 		a->conf.state.abort(a->conf.state.ctx);
 	rf_reply(&c, rc, ret);
 	call_fini(&c);
 	counted(a, ret->status, began);
+	if (large)
+		rf_way_back();
 }
 
 int rf_api_part(const struct rf_api_call *c, struct rf_api_call *ret, const struct rf_api_request *q, json_t *body)

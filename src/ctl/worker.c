@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 #include "ctl/worker.h"
+#include "base/way.h"
 #include "ctl/worker_ports.h"
 #include "net/addr.h"
 #include "net/listener.h"
@@ -356,6 +357,7 @@ void rf_worker_drain(struct rf_worker *w, uint64_t bound_ns, struct rf_msg *done
 static void *life(void *arg)
 {
 	struct rf_worker *w = arg;
+	rf_way_first();
 	rf_counters_attach();
 	rf_registry_thread_start();
 	rf_loop_run(w->loop);

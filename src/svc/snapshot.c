@@ -1,17 +1,20 @@
 /* svc/snapshot: publication by one pointer; retirement after a grace period and the last pin.
  *
  * A snapshot begins with one pin, that of being current. Publishing the next one takes that pin away
- * after every registered thread has passed a quiet point, so a reader that saw the pointer can still pin it.
+ * after every registered thread has passed a quiet point, so a reader that saw the pointer can still pin it. Whoever lets go of the
+ * last pin does not free: a hundred thousand rules that nobody has any more are the business of the thread that waits for grace periods,
+ * and not of a worker's.
  */
 #include <stdlib.h>
 #include <urcu-qsbr.h>
+#include "base/way.h"
 #include "svc/snapshot.h"
 
 enum { ARENA_BOUND = 512 << 20 };
 
 struct rf_retired { /* what call_rcu needs, made beforehand so that retiring cannot fail */
 	struct rcu_head rcu;
-	struct rf_snap *snap;
+	struct rf_snap *snap;   /* NULL: it never was current */
 };
 
 static _Atomic(struct rf_snap *) current;
@@ -86,7 +89,7 @@ struct rf_snap *rf_snap_new(struct rf_site *site)
 	s->site = rf_site_get(site);
 	atomic_init(&s->pins, 1);
 	s->zone_policy = calloc(site->zone_count + 1, sizeof *s->zone_policy);
-	s->retired = malloc(sizeof *s->retired);
+	s->retired = calloc(1, sizeof *s->retired);
 	if (s->retired && s->zone_policy)
 		return s;
 	rf_snap_unpin(s);
@@ -132,9 +135,23 @@ const struct rf_app *rf_snap_app(const struct rf_snap *s, struct rf_str host)
 	return h ? h->app : NULL;
 }
 
+static bool last_pin(struct rf_snap *s)
+{
+	return atomic_fetch_sub_explicit(&s->pins, 1, memory_order_acq_rel) == 1;
+}
+
 static void retired(struct rcu_head *head)
 {
-	rf_snap_unpin(RF_CONTAINER(head, struct rf_retired, rcu)->snap);
+	rf_way_make(false); /* the thread of grace periods, for the workers */
+	struct rf_snap *s = RF_CONTAINER(head, struct rf_retired, rcu)->snap;
+	if (last_pin(s))
+		snap_free(s);
+}
+
+static void unpinned(struct rcu_head *head)
+{
+	rf_way_make(false);
+	snap_free(RF_CONTAINER(head, struct rf_retired, rcu)->snap);
 }
 
 void rf_snap_publish(struct rf_snap *s)
@@ -157,8 +174,13 @@ const struct rf_snap *rf_snap_pin(const struct rf_snap *s)
 	return s;
 }
 
-void rf_snap_unpin(const struct rf_snap *s)
+void rf_snap_unpin(const struct rf_snap *snap)
 {
-	if (s && atomic_fetch_sub_explicit(&((struct rf_snap *)s)->pins, 1, memory_order_acq_rel) == 1)
-		snap_free((struct rf_snap *)s);
+	struct rf_snap *s = (struct rf_snap *)snap;
+	if (!s || !last_pin(s))
+		return;
+	if (s->retired && s->retired->snap)
+		call_rcu(&s->retired->rcu, unpinned); /* what retired it has run: that was a pin */
+	else
+		snap_free(s);
 }
