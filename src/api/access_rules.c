@@ -2,7 +2,7 @@
  * documented shape.
  *
  * The name of the object is its prefix, autonomous system or country in canonical text, so that each has one rule. What is written here is in force
- * (ctl/access) when the answer goes out.
+ * (ctl/access) when the answer goes out. Those of a zone are judged by the workers, with its rules (ctl/build_bars).
  */
 #include <stdio.h>
 #include "api/call.h"
@@ -10,19 +10,19 @@
 #include "policy/geo.h"
 #include "shield/shield.h"
 
-enum { V4_LEAST = 8, V6_LEAST = 16, V6_STEP = 4, V6_MOST = 64 };
+enum { ZONE_MOST = 1000, V4_LEAST = 8, V6_LEAST = 16, V6_STEP = 4, V6_MOST = 64 };
 
 static const char *const modes[] = { "block", "challenge", "whitelist", "js_challenge", "managed_challenge" };
 
 static json_t *show(struct rf_api_call *c, const struct rf_object *o)
 {
 	json_t *j = rf_api_plain(RF_RES_ACCESS_RULE, o), *allowed = json_array();
-	bool user = strstr(c->route->path, "/user/") != NULL;
+	const char *type = c->zone.id[0] ? "zone" : strstr(c->route->path, "/user/") ? "user" : "organization";
 	for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
 		json_array_append_new(allowed, json_string(modes[i]));
 	json_object_set_new(j, "allowed_modes", allowed);
 	json_object_set_new(j, "paused", json_false());
-	json_object_set_new(j, "scope", json_pack("{s:s, s:s}", "id", c->account.id, "type", user ? "user" : "organization"));
+	json_object_set_new(j, "scope", json_pack("{s:s, s:s}", "id", c->zone.id[0] ? c->zone.id : c->account.id, "type", type));
 	return j;
 }
 
@@ -91,18 +91,24 @@ static int read_target(struct rf_api_call *c, const json_t *configuration, char 
 static int prepare(struct rf_api_call *c, struct rf_object *o, const json_t *old)
 {
 	size_t count = 0;
-	struct rf_store_query all = { .parent = c->account.id };
+	bool zone = c->zone.id[0];
+	size_t most = zone ? ZONE_MOST : RF_SHIELD_RULES_MAX;
+	struct rf_store_query all = { .parent = zone ? c->zone.id : c->account.id };
 	if (strcmp(rf_json_text(o->doc, "mode"), "allow") == 0)
 		json_object_set_new(o->doc, "mode", json_string("whitelist"));
 	int rc = read_target(c, json_object_get(o->doc, "configuration"), o->name, sizeof o->name);
 	if (rc == RF_OK && !old)
-		rc = rf_store_count(c->store, RF_KIND_ACCESS_RULE, &all, &count, &c->err);
-	if (rc == RF_OK && count >= RF_SHIELD_RULES_MAX)
-		rc = rf_fail(&c->err, RF_E_FULL, "there are %zu access rules, and no more are taken", count);
+		rc = rf_store_count(c->store, zone ? RF_KIND_ZONE_ACCESS_RULE : RF_KIND_ACCESS_RULE, &all, &count, &c->err);
+	if (rc == RF_OK && count >= most)
+		rc = rf_fail(&c->err, RF_E_FULL, "there are %zu access rules%s, and no more are taken%s", count, zone ? " of this zone" : "", zone ?
+			     "; put addresses into a list, and block those in it by a rule" : "");
 	return rc;
 }
 
-static const struct rf_api_crud resource = { .kind = RF_KIND_ACCESS_RULE, .shape = RF_RES_ACCESS_RULE, .prepare = prepare, .show = show };
+static const struct rf_api_crud of_account = { .kind = RF_KIND_ACCESS_RULE, .shape = RF_RES_ACCESS_RULE, .prepare = prepare, .show = show },
+	of_zone = { .kind = RF_KIND_ZONE_ACCESS_RULE, .shape = RF_RES_ACCESS_RULE, .in_zone = true, .prepare = prepare, .show = show };
+
+static const struct rf_api_crud *resource(const struct rf_api_call *c) { return c->zone.id[0] ? &of_zone : &of_account; }
 
 struct listing {
 	struct rf_api_call *c;
@@ -144,9 +150,9 @@ int rf_api_access_rules_list(struct rf_api_call *c)
 	if (rc != RF_OK)
 		return rc;
 	const char *direction = rf_api_param(c, "direction");
-	struct rf_store_query q = { .parent = c->account.id, .descending = direction && strcmp(direction, "desc") == 0 };
+	struct rf_store_query q = { .parent = c->zone.id[0] ? c->zone.id : c->account.id, .descending = direction && strcmp(direction, "desc") == 0 };
 	struct listing l = { c, (page - 1) * per, page * per, 0, json_array() };
-	rc = l.array ? rf_store_list(c->store, RF_KIND_ACCESS_RULE, &q, consider, &l, NULL, &c->err) :
+	rc = l.array ? rf_store_list(c->store, resource(c)->kind, &q, consider, &l, NULL, &c->err) :
 		rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
 	if (rc == RF_OK)
 		rc = rf_api_info(c, page, per, json_array_size(l.array), l.seen);
@@ -156,12 +162,12 @@ int rf_api_access_rules_list(struct rf_api_call *c)
 	return rc;
 }
 
-int rf_api_access_rules_create(struct rf_api_call *c) { return rf_crud_create(c, &resource); }
-int rf_api_access_rules_get(struct rf_api_call *c) { return rf_crud_get(c, &resource); }
-int rf_api_access_rules_edit(struct rf_api_call *c) { return rf_crud_edit(c, &resource); }
+int rf_api_access_rules_create(struct rf_api_call *c) { return rf_crud_create(c, resource(c)); }
+int rf_api_access_rules_get(struct rf_api_call *c) { return rf_crud_get(c, resource(c)); }
+int rf_api_access_rules_edit(struct rf_api_call *c) { return rf_crud_edit(c, resource(c)); }
 
 int rf_api_access_rules_delete(struct rf_api_call *c)
 {
-	int rc = rf_crud_delete(c, &resource);
+	int rc = rf_crud_delete(c, resource(c));
 	return rc == RF_OK ? rf_api_result_id(c, c->params.id) : rc;
 }

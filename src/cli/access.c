@@ -6,6 +6,8 @@
 #include "cli/cli.h"
 #include "base/ip.h"
 
+#define ZONE_PATH "/zones/{zone}/firewall/access_rules/rules"
+
 static json_t *rule(struct cli *c, const char *value)
 {
 	struct rf_prefix p;
@@ -17,6 +19,26 @@ static json_t *rule(struct cli *c, const char *value)
 		target, "value", value, "notes", notes ? notes : "");
 }
 
+/* Access rules of the zone that --zone names, or of the account. */
+static int collection(struct cli *c, struct rf_buf *path)
+{
+	bool zone = cli_has(c, "zone");
+	int rc = zone ? cli_zone(c) : RF_OK;
+	return rc == RF_OK ? cli_path(c, zone ? ZONE_PATH : c->command->path, NULL, NULL, path) : rc;
+}
+
+int cli_run_access_list(struct cli *c)
+{
+	struct cli_command of_zone = *c->command;
+	const struct cli_command *was = c->command;
+	of_zone.path = ZONE_PATH;
+	if (cli_has(c, "zone"))
+		c->command = &of_zone;
+	int rc = cli_run_generic(c);
+	c->command = was;
+	return rc;
+}
+
 int cli_run_access_put(struct cli *c)
 {
 	const char *value;
@@ -24,7 +46,7 @@ int cli_run_access_put(struct cli *c)
 	for (size_t i = 0; rc == RF_OK && (value = cli_get_nth(c, "SOURCE", i)); i++) {
 		RF_BUF_AUTO path = { 0 };
 		json_t *body = rule(c, value), *result = NULL;
-		rc = body ? cli_path(c, c->command->path, NULL, NULL, &path) : rf_fail(&c->e, RF_E_TYPE, "\"%s\" is not UTF-8 text", value);
+		rc = body ? collection(c, &path) : rf_fail(&c->e, RF_E_TYPE, "\"%s\" is not UTF-8 text", value);
 		if (rc == RF_OK)
 			rc = cli_result(c, "POST", rf_buf_z(&path), body, &result);
 		if (rc == RF_OK && !c->quiet)
@@ -49,7 +71,7 @@ static int remove_one(struct cli *c, const char *value)
 	RF_BUF_AUTO all = { 0 }, path = { 0 };
 	char id[33] = "";
 	json_t *result = NULL;
-	int rc = cli_path(c, c->command->path, NULL, NULL, &all);
+	int rc = collection(c, &all);
 	if (rc == RF_OK) {
 		rf_buf_add(&path, rf_buf_str(&all));
 		rf_buf_printf(&all, "?configuration.value=");

@@ -195,6 +195,7 @@ int cli_run_apply_confirm(struct cli *c);
 int cli_run_apply_rollback(struct cli *c);
 int cli_run_apply_pending(struct cli *c);
 int cli_run_export(struct cli *c);
+int cli_run_access_list(struct cli *c);
 int cli_run_access_put(struct cli *c);
 int cli_run_access_remove(struct cli *c);
 int cli_run_shield_pcap(struct cli *c);

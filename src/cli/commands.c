@@ -18,6 +18,7 @@
 #define OPTS_REQ(n, v, u, t, d) OPTION(n, v, u, t, d, .required = true, .many = true)
 #define SWITCH(n, u, t, d) OPTION(n, NULL, u, t, d, .required = false)
 #define DRY SWITCH("dry-run", CLI_LOCAL, NULL, "check, and change nothing")
+#define OF_ZONE OPT("zone", "ZONE", CLI_LOCAL, NULL, "of this zone's hosts and ports alone")
 #define ZONE OPT("zone", "ZONE", CLI_LOCAL, NULL, "name or id, where there are several")
 #define AC "/accounts/{account}"
 
@@ -384,18 +385,18 @@ const struct cli_command cli_commands[] = {
 	       OPT("category", "NAME", CLI_LOCAL, NULL, "only patches of this category"), OPT("trust", "FILE", CLI_LOCAL, NULL, "public keys, PEM; of a file")),
 	  "ringfence pack measure patches traffic.json --category generic-injection" },
 
-	{ "access", "list", "List access rules", cli_run_generic, "GET", AC "/firewall/access_rules/rules",
+	{ "access", "list", "List access rules", cli_run_access_list, "GET", AC "/firewall/access_rules/rules",
 	  "mode configuration.value=source notes created_on", NULL,
-	  OPTS(OPT("mode", "MODE", CLI_QUERY, "mode", "block or whitelist"), OPT("notes", "TEXT", CLI_QUERY, "notes", "whose notes hold this")),
+	  OPTS(OPT("mode", "MODE", CLI_QUERY, "mode", "block or whitelist"), OPT("notes", "TEXT", CLI_QUERY, "notes", "whose notes hold this"), OF_ZONE),
 	  "ringfence access list --mode block" },
 	{ "access", "block", "Let nobody from there reach the edge, from the next frame on", cli_run_access_put, "POST", AC "/firewall/access_rules/rules",
-	  NULL, NULL, OPTS(ARGS("SOURCE", CLI_LOCAL, NULL, "addresses and prefixes"), OPT("notes", "TEXT", CLI_LOCAL, NULL, "why")),
-	  "ringfence access block 192.0.2.1 2001:db8::/48 --notes 'scans us'" },
+	  NULL, NULL, OPTS(ARGS("SOURCE", CLI_LOCAL, NULL, "addresses and prefixes"), OPT("notes", "TEXT", CLI_LOCAL, NULL, "why"), OF_ZONE),
+	  "ringfence access block 192.0.2.1 2001:db8::/48 --notes 'scans us'\nringfence access block --zone example.com DE" },
 	{ "access", "allow", "Let these pass whatever wider rule blocks them", cli_run_access_put, "POST", AC "/firewall/access_rules/rules",
-	  NULL, NULL, OPTS(ARGS("SOURCE", CLI_LOCAL, NULL, "addresses and prefixes"), OPT("notes", "TEXT", CLI_LOCAL, NULL, "why")),
+	  NULL, NULL, OPTS(ARGS("SOURCE", CLI_LOCAL, NULL, "addresses and prefixes"), OPT("notes", "TEXT", CLI_LOCAL, NULL, "why"), OF_ZONE),
 	  "ringfence access allow 192.0.2.7" },
 	{ "access", "remove", "Forget the rules about these", cli_run_access_remove, "DELETE", AC "/firewall/access_rules/rules", NULL, NULL,
-	  OPTS(ARGS("SOURCE", CLI_LOCAL, NULL, "as they are listed")), "ringfence access remove 192.0.2.1" },
+	  OPTS(ARGS("SOURCE", CLI_LOCAL, NULL, "as they are listed"), OF_ZONE), "ringfence access remove 192.0.2.1" },
 	{ "attack", "list", "List attacks, newest first", cli_run_generic, "GET", AC "/attacks",
 	  "id status vector host target_ip=target started_at peak_requests_per_second=peak peak_packets_per_second=packets/s stopped passed addresses.estimate=addresses", NULL,
 	  OPTS(OPT("status", "STATUS", CLI_QUERY, "status", "active or ended"), OPT("host", "HOST", CLI_QUERY, "host", "on this host")),

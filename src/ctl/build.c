@@ -14,7 +14,10 @@ unsigned rf_build_needs(enum rf_kind kind)
 		return RF_PART_RULES;
 	case RF_KIND_PATCH:
 		return RF_PART_PATCHES;
+	case RF_KIND_ZONE_ACCESS_RULE:
+		return RF_PART_BARS;
 	case RF_KIND_ZONE:
+		return RF_PART_SITE | RF_PART_BARS;
 	case RF_KIND_CLASS:
 	case RF_KIND_APP:
 	case RF_KIND_PORT:
@@ -56,6 +59,8 @@ void rf_parts_put(struct rf_parts *p)
 	free(p->list_names);
 	rules_put(p->rules, p->rules_count);
 	rules_put(p->floods, p->flood_count);
+	rules_put(p->bars, p->bar_sets);
+	rf_bars_put(p->bar_rules, p->bar_count);
 	patches_put(p);
 	rf_site_put(p->site);
 	*p = (struct rf_parts){ 0 };
@@ -111,6 +116,19 @@ static int keep_patches(const struct rf_parts *old, struct rf_parts *ret, struct
 	return RF_OK;
 }
 
+static int keep_bars(const struct rf_parts *old, struct rf_parts *ret, struct rf_err *e)
+{
+	ret->bar_rules = calloc(old->bar_count + 1, sizeof *ret->bar_rules);
+	if (!ret->bar_rules)
+		return rf_fail(e, RF_E_NOMEM, "no memory for access rules of zones");
+	for (; ret->bar_count < old->bar_count; ret->bar_count++) {
+		ret->bar_rules[ret->bar_count] = old->bar_rules[ret->bar_count];
+		for (int i = 0; i < RF_BAR_RULES; i++)
+			rf_rule_get(old->bar_rules[ret->bar_count].rules[i]);
+	}
+	return keep_rules(old->bars, old->bar_sets, &ret->bars, &ret->bar_sets, e);
+}
+
 int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct rf_parts *ret, struct rf_err *e)
 {
 	struct rf_parts p = { 0 };
@@ -132,6 +150,10 @@ int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct
 		rc = rf_build_patches(c, afresh, &p, e);
 	if (rc == RF_OK)
 		rc = what & RF_PART_FLOODS ? rf_build_floods(c, &p, e) : keep_rules(old->floods, old->flood_count, &p.floods, &p.flood_count, e);
+	if (rc == RF_OK)
+		rc = keep_bars(old, &p, e);
+	if (rc == RF_OK && what & RF_PART_BARS)
+		rc = rf_build_bars(c, &p, e);
 	if (rc == RF_OK && what & RF_PART_SITE)
 		rc = rf_build_site(c, old->site, p.trust, &p.site, e);
 	else if (rc == RF_OK)
@@ -144,11 +166,23 @@ int rf_build(struct rf_ctl *c, const struct rf_parts *old, unsigned what, struct
 	return RF_OK;
 }
 
-/* The rulesets of one phase: those against floods, that of patches, the account's, then those of the zone ("" : none). */
+/* The access rules of a zone, of the phase that comes as the `i`th. */
+static struct rf_ruleset *bars_of(const struct rf_parts *p, const char *zone, int i)
+{
+	for (size_t k = 0; k < p->bar_sets; k += RF_BAR_RULES)
+		if (strcmp(p->bars[k].zone, zone) == 0)
+			return p->bars[k + (size_t)i].set;
+	return NULL;
+}
+
+/* The rulesets of one phase: access rules of the zone, those against floods, that of patches, the account's, then those of the zone ("" : none). */
 static int phase_of(const struct rf_parts *p, enum rf_phase phase, const char *zone, struct rf_phase_set **ret)
 {
 	struct rf_ruleset *sets[RF_PHASE_SETS];
 	size_t n = 0;
+	struct rf_ruleset *bars = phase == RF_PHASE_HTTP_REQUEST ? bars_of(p, zone, 1) : NULL;
+	if (bars)
+		sets[n++] = bars;
 	for (size_t i = 0; i < p->flood_count && n < RF_PHASE_SETS; i++)
 		if (p->floods[i].set->phase == phase && strcmp(p->floods[i].zone, zone) == 0)
 			sets[n++] = p->floods[i].set;
@@ -171,7 +205,8 @@ int rf_build_policy(const struct rf_parts *p, const char *zone, struct rf_policy
 		if (rc != RF_OK)
 			return rc;
 	}
-	return RF_OK;
+	struct rf_ruleset *bars = bars_of(p, zone, 0);
+	return bars ? rf_phase_set_make(RF_PHASE_CONNECTION, &bars, 1, &ret->bars) : RF_OK;
 }
 
 int rf_build_snap(struct rf_ctl *c, const struct rf_parts *p, struct rf_snap **ret, struct rf_err *e)

@@ -5,6 +5,7 @@
  *   trust  roots and their revocation lists            (mtls_certificates)
  *   lists  named lists; their entries change live      (lists)
  *   rules  rulesets, compiled rule by rule, reused     (rulesets, rules, lists)
+ *   bars   access rules of zones, each to its rules    (zone_access_rules)
  *   floods rules against floods that are under way      (no object)
  *   patches  virtual patches, each to its rules        (patches, lists)
  *   site   zones, classes, apps, certificates, origins (all else; and trust, whose bits it holds)
@@ -34,6 +35,15 @@ struct rf_built_patch {
 	struct rf_rule *rules[RF_PATCH_RULES];
 };
 
+/* An access rule of a zone and its rules: of the phase connection, and of http_request. */
+enum { RF_BAR_RULES = 2 };
+struct rf_built_bar {
+	char id[RF_ID_LEN + 1], zone[RF_ID_LEN + 1];
+	uint64_t revision;
+	struct rf_rule *rules[RF_BAR_RULES];
+};
+#define RF_BARS_SET "access_rules" /* id and name of their rulesets */
+
 /* A named list. */
 struct rf_built_list {
 	char name[64], id[RF_ID_LEN + 1];
@@ -51,10 +61,14 @@ struct rf_parts {
 	struct rf_ruleset *patched[RF_PHASE_COUNT]; /* theirs, evaluated before all others of the phase; NULL: none */
 	struct rf_built_rules *floods; /* ephemeral rules, a ruleset a zone; evaluated before all others of their phase */
 	size_t flood_count;
+	struct rf_built_bar *bar_rules; /* in order of creation */
+	size_t bar_count;
+	struct rf_built_rules *bars; /* RF_BAR_RULES a zone that has some; evaluated before all others of their phase */
+	size_t bar_sets;
 	struct rf_site *site;
 };
 
-enum { RF_PART_TRUST = 1, RF_PART_LISTS = 2, RF_PART_RULES = 4, RF_PART_SITE = 8, RF_PART_PATCHES = 16, RF_PART_FLOODS = 32, RF_PART_ALL = 63 };
+enum { RF_PART_TRUST = 1, RF_PART_LISTS = 2, RF_PART_RULES = 4, RF_PART_SITE = 8, RF_PART_PATCHES = 16, RF_PART_FLOODS = 32, RF_PART_BARS = 64, RF_PART_ALL = 127 };
 
 /* The parts that a change of this kind of object makes stale. */
 unsigned rf_build_needs(enum rf_kind kind);
@@ -77,6 +91,9 @@ int rf_build_rules(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_
 int rf_build_patches(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_err *e);
 /* The rules against floods that are under way (ctl/attacks), which are in no store. */
 int rf_build_floods(struct rf_ctl *c, struct rf_parts *p, struct rf_err *e);
+/* Compile the access rules of zones whose row is another than that in p->bar_rules, a copy of those in force. */
+int rf_build_bars(struct rf_ctl *c, struct rf_parts *p, struct rf_err *e);
+void rf_bars_put(struct rf_built_bar *v, size_t n);
 int rf_build_site(struct rf_ctl *c, const struct rf_site *old, const struct rf_trust *trust, struct rf_site **ret,
 		  struct rf_err *e);
 

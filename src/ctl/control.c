@@ -186,7 +186,7 @@ static bool sync_entries(struct rf_ctl *c)
 			sync_device(c, o.parent);
 		else if (t->kind == RF_KIND_CREDENTIAL)
 			recheck = true; /* deleted: what it let in must go */
-		else if (t->kind == RF_KIND_ACCESS_RULE)
+		else if (t->kind == RF_KIND_ACCESS_RULE || t->kind == RF_KIND_ZONE_ACCESS_RULE)
 			recheck = true; /* the shield has followed; also after a deletion, which may uncover a wider rule */
 		else if (t->kind == RF_KIND_CLIENT_CERT) {
 			recheck = true;

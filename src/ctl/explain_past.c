@@ -231,6 +231,7 @@ static int evaluate(struct past *p, json_t **ret)
 	rc = rc == RF_OK ? answer(p, &policy, ret) : no_memory(p);
 	for (size_t i = 0; i < RF_PHASE_COUNT; i++)
 		rf_phase_set_put(policy.phase[i]);
+	rf_phase_set_put(policy.bars);
 	return rc;
 }
 

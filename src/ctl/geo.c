@@ -45,6 +45,9 @@ bool rf_ctl_rules_need(const struct rf_ctl *c, unsigned needs)
 		for (size_t i = 0; i < p->rules_count; i++)
 			if (p->rules[i].set->uses[f >> 6] >> (f & 63) & 1)
 				return true;
+		for (size_t i = 0; i < p->bar_sets; i++)
+			if (p->bars[i].set->uses[f >> 6] >> (f & 63) & 1)
+				return true;
 		for (size_t i = 0; i < RF_PHASE_COUNT; i++)
 			if (p->patched[i] && p->patched[i]->uses[f >> 6] >> (f & 63) & 1)
 				return true;

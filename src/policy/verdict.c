@@ -203,13 +203,21 @@ static void eval_in_order(const enum rf_phase *order, size_t n, const struct rf_
 		rf_phase_eval(p->phase[order[i]], f, v, trace);
 }
 
+void rf_connection_eval(const struct rf_policy *p, bool bars, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)
+{
+	if (bars)
+		rf_phase_eval(p->bars, f, v, trace);
+	if (v->outcome != RF_BLOCK && v->outcome != RF_ALLOW)
+		rf_phase_eval(p->phase[RF_PHASE_CONNECTION], f, v, trace);
+}
+
 void rf_policy_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)
 {
 	if (rf_fact(f, RF_F_PACKET)->s.n) {
 		rf_phase_eval(p->phase[RF_PHASE_PACKET], f, v, trace);
 		return;
 	}
-	rf_phase_eval(p->phase[RF_PHASE_CONNECTION], f, v, trace);
+	rf_connection_eval(p, true, f, v, trace);
 	if (v->outcome != RF_BLOCK)
 		rf_config_eval(p, f, v, trace);
 	if (v->outcome != RF_BLOCK)
@@ -222,8 +230,10 @@ void rf_policy_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_ver
 
 void rf_flow_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)
 {
-	bool packet = rf_fact(f, RF_F_PACKET)->s.n > 0;
-	rf_phase_eval(p->phase[packet ? RF_PHASE_PACKET : RF_PHASE_CONNECTION], f, v, trace);
+	if (rf_fact(f, RF_F_PACKET)->s.n > 0)
+		rf_phase_eval(p->phase[RF_PHASE_PACKET], f, v, trace);
+	else
+		rf_connection_eval(p, true, f, v, trace);
 }
 
 void rf_config_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace)

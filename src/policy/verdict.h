@@ -96,7 +96,11 @@ void rf_phase_eval(const struct rf_phase_set *set, struct rf_facts *f, struct rf
 /* The phases of one zone. */
 struct rf_policy {
 	struct rf_phase_set *phase[RF_PHASE_COUNT]; /* NULL: no rules */
+	struct rf_phase_set *bars; /* access rules of the zone, in the phase connection before its rules; not where a port is without
+	                            * a firewall of addresses. NULL: none */
 };
+/* The phase of the connection: its bars, then its rules. */
+void rf_connection_eval(const struct rf_policy *p, bool bars, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace);
 /* A packet, where the facts are of one; else a connection, its request, and the answer where the facts have one: then the
  * edits of headers are those of the answer. */
 void rf_policy_eval(const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v, const struct rf_trace *trace);

@@ -185,7 +185,7 @@ size_t rf_front_sever(struct rf_front *f, struct rf_str device_id)
 static const char *gone_bad(struct rf_client *c, enum rf_reason *ret)
 {
 	*ret = RF_REASON_BARRED;
-	if (rf_client_barred(c))
+	if (rf_client_barred(c) || who_shut_out(c))
 		return rf_reason_words(RF_REASON_BARRED);
 	*ret = RF_REASON_CERT_REVOKED;
 	const struct rf_tls_info *info = rf_client_tls(c);

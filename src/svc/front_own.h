@@ -10,6 +10,8 @@ void hello_turn(struct rf_task *t);
 /* who.c */
 void who_identify(struct rf_client *c, const struct rf_snap *snap);
 void who_leave(struct rf_client *c);
+/* Does an access rule of the zone stand against a connection that stands? Then it is its rule. */
+bool who_shut_out(struct rf_client *c);
 
 /* live.c: connections by device */
 void live_add(struct rf_client *c);

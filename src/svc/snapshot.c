@@ -100,6 +100,7 @@ static void policy_free(struct rf_policy *p)
 {
 	for (size_t i = 0; i < RF_PHASE_COUNT; i++)
 		rf_phase_set_put(p->phase[i]);
+	rf_phase_set_put(p->bars);
 }
 
 static void snap_free(struct rf_snap *s)

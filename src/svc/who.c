@@ -155,16 +155,15 @@ void rf_front_count_hits(const struct rf_verdict *v)
 	}
 }
 
-static const struct rf_phase_set *rules_of(struct rf_client *c, const struct rf_snap *snap)
+static const struct rf_policy *rules_of(struct rf_client *c, const struct rf_snap *snap)
 {
 	const struct rf_service *s = c->listener->service;
-	const struct rf_policy *p = s->policy ? s->policy(c, snap) : &snap->policy;
-	return p->phase[RF_PHASE_CONNECTION];
+	return s->policy ? s->policy(c, snap) : &snap->policy;
 }
 
 bool rf_client_wants_first(struct rf_client *c)
 {
-	const struct rf_phase_set *set = rules_of(c, c->front->snap());
+	const struct rf_phase_set *set = rules_of(c, c->front->snap())->phase[RF_PHASE_CONNECTION];
 	return set && rf_phase_set_uses(set, RF_F_TCP_FIRST);
 }
 
@@ -196,20 +195,44 @@ static void keep_logged(struct rf_client *c, const struct rf_verdict *v)
 		rf_buf_fini(&ids);
 }
 
-int rf_client_judge(struct rf_client *c, struct rf_str first)
+/* What the phase says, in the front's verdict: of bars alone, or of them and its rules. */
+static void judge(struct rf_client *c, const struct rf_policy *p, const struct rf_snap *snap, struct rf_str first, bool bars_alone)
 {
 	static const struct rf_facts_ops ops = { get, NULL };
 	struct rf_front *f = c->front;
-	struct judged j = { c, f->snap(), first };
-	const struct rf_phase_set *set = rules_of(c, j.snap);
-	if (!set)
-		return RF_OK;
+	struct judged j = { c, snap, first };
 	struct rf_arena a;
 	rf_arena_init(&a, f->conf.rule_memory);
-	rf_facts_init(&f->facts, &ops, &j, &a, j.snap->lists, rf_loop_wall(f->loop));
+	rf_facts_init(&f->facts, &ops, &j, &a, snap->lists, rf_loop_wall(f->loop));
 	rf_verdict_init(&f->verdict);
-	rf_phase_eval(set, &f->facts, &f->verdict, NULL);
+	if (bars_alone)
+		rf_phase_eval(p->bars, &f->facts, &f->verdict, NULL);
+	else
+		rf_connection_eval(p, !c->unbarred, &f->facts, &f->verdict, NULL);
 	rf_arena_fini(&a);
+}
+
+bool who_shut_out(struct rf_client *c)
+{
+	const struct rf_snap *snap = c->front->snap();
+	const struct rf_policy *p = c->src.family && !c->unbarred ? rules_of(c, snap) : NULL;
+	if (!p || !p->bars)
+		return false;
+	judge(c, p, snap, (struct rf_str){ 0 }, true);
+	if (c->front->verdict.outcome != RF_BLOCK)
+		return false;
+	c->rule = c->front->verdict.rule;
+	return true;
+}
+
+int rf_client_judge(struct rf_client *c, struct rf_str first)
+{
+	struct rf_front *f = c->front;
+	const struct rf_snap *snap = f->snap();
+	const struct rf_policy *p = rules_of(c, snap);
+	if (!p->phase[RF_PHASE_CONNECTION] && (!p->bars || c->unbarred))
+		return RF_OK;
+	judge(c, p, snap, first, false);
 	rf_front_count_hits(&f->verdict);
 	keep_logged(c, &f->verdict);
 	if (f->verdict.outcome != RF_BLOCK)

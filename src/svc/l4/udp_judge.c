@@ -38,15 +38,14 @@ bool rules_pass(struct rf_l4_udp *u, const struct rf_snap *snap, const struct rf
 {
 	static const struct rf_facts_ops ops = { get, NULL };
 	const struct rf_policy *policy = p->zone ? &snap->zone_policy[p->zone->index] : &snap->policy;
-	const struct rf_phase_set *set = policy->phase[RF_PHASE_CONNECTION];
-	if (!set)
+	if (!policy->phase[RF_PHASE_CONNECTION] && (!policy->bars || !p->ip_firewall))
 		return true;
 	struct asked q = { snap, k, ip_of(k->client_family, k->client), ip_of(k->edge_family, k->edge) };
 	struct rf_arena a;
 	rf_arena_init(&a, u->conf.rule_memory);
 	rf_facts_init(&u->facts, &ops, &q, &a, snap->lists, rf_loop_wall(u->loop));
 	rf_verdict_init(&u->verdict);
-	rf_phase_eval(set, &u->facts, &u->verdict, NULL);
+	rf_connection_eval(policy, p->ip_firewall, &u->facts, &u->verdict, NULL);
 	rf_arena_fini(&a);
 	rf_front_count_hits(&u->verdict);
 	*ret_rule = u->verdict.rule;

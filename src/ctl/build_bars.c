@@ -1,0 +1,257 @@
+/* ctl/build_bars: access rules of zones, each compiled to two rules: of the phase connection, and of requests.
+ *
+ *   rows of all zones -> a row with the revision of the copy keeps its rules, another is compiled -> the rulesets of a zone that
+ *   something was changed in
+ *
+ * The nearest rule counts: the longest prefix, then the autonomous system, then the country; that is their order. A source that is let
+ * in is asked nothing more by rules that stop: neither those against floods, nor patches, nor rates.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include "ctl/build.h"
+#include "ctl/doc.h"
+#include "ctl/private.h"
+#include "records/counters.h"
+
+enum { ORDER_ASN = 200, ORDER_COUNTRY = 201 };
+
+static const enum rf_phase phases[RF_BAR_RULES] = { RF_PHASE_CONNECTION, RF_PHASE_HTTP_REQUEST };
+
+struct making {
+	struct rf_ctl *c;
+	struct rf_rule_env env;
+	const struct rf_built_bar *old; /* of a walk over all; a part of them is in `v` again */
+	size_t old_count, at;           /* where the next row is likely to be */
+	struct rf_built_bar *v;
+	size_t n, cap;
+	struct rf_err *e;
+};
+
+static int no_memory(struct rf_err *e) { return rf_fail(e, RF_E_NOMEM, "no memory for access rules of zones"); }
+
+static void bar_put(struct rf_built_bar *b)
+{
+	for (int i = 0; i < RF_BAR_RULES; i++)
+		rf_rule_put(b->rules[i]);
+}
+
+void rf_bars_put(struct rf_built_bar *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		bar_put(&v[i]);
+	free(v);
+}
+
+/* --- one access rule --- */
+
+/* What it is about, and its place among others. */
+static int64_t condition(const char *name, char *to, size_t room)
+{
+	struct rf_prefix p;
+	if (rf_prefix_parse(rf_str_z(name), true, &p)) {
+		snprintf(to, room, "ip.src in {%s}", name);
+		return p.ip.family == 4 ? 32 - p.bits : 128 - p.bits;
+	}
+	bool asn = strncmp(name, "AS", 2) == 0 && name[2];
+	snprintf(to, room, asn ? "ip.src.asnum eq %s" : "ip.src.country eq \"%s\"", asn ? name + 2 : name);
+	return asn ? ORDER_ASN : ORDER_COUNTRY;
+}
+
+static json_t *document(const struct rf_raw_object *o, bool allow, enum rf_phase phase, const char *expression)
+{
+	const char *action = !allow ? "block" : phase == RF_PHASE_CONNECTION ? "allow" : "skip";
+	json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", o->id, "ref", o->id, "action", action, "expression", expression, "description",
+				json_sprintf("access rule of the zone: %s", o->name));
+	if (strcmp(action, "skip") == 0)
+		json_object_set_new(doc, "action_parameters", json_pack("{s:s, s:[s, s, s, s]}", "ruleset", "current", "phases", "http_request",
+			"http_ratelimit", "http_request_firewall_managed", "http_response_firewall_managed"));
+	return doc;
+}
+
+static int compile(struct making *m, const struct rf_raw_object *o, bool allow, struct rf_built_bar *to)
+{
+	char expression[400];
+	int64_t order = condition(o->name, expression, sizeof expression);
+	for (int i = 0; i < RF_BAR_RULES; i++) {
+		json_t *doc = document(o, allow, phases[i], expression);
+		m->e->pointer[0] = '\0';
+		int rc = doc ? rf_rule_make(&m->env, phases[i], doc, "", &to->rules[i], m->e) : no_memory(m->e);
+		json_decref(doc);
+		if (rc != RF_OK) {
+			snprintf(m->e->pointer, sizeof m->e->pointer, "/configuration/value");
+			return rc;
+		}
+		to->rules[i]->order = order;
+		rf_count(RF_C_RULES_COMPILED);
+	}
+	return RF_OK;
+}
+
+static const struct rf_built_bar *before(struct making *m, const char *id)
+{
+	for (size_t i = 0; i < m->old_count; i++) {
+		const struct rf_built_bar *b = &m->old[(m->at + i) % m->old_count];
+		if (strcmp(b->id, id) == 0) {
+			m->at = (m->at + i + 1) % m->old_count;
+			return b;
+		}
+	}
+	return NULL;
+}
+
+static bool room(struct making *m)
+{
+	if (m->n < m->cap)
+		return true;
+	size_t cap = m->cap ? m->cap * 2 : 64;
+	struct rf_built_bar *v = realloc(m->v, cap * sizeof *v);
+	if (!v)
+		return false;
+	m->v = v;
+	m->cap = cap;
+	return true;
+}
+
+static int take(const struct rf_raw_object *o, void *arg)
+{
+	struct making *m = arg;
+	const struct rf_built_bar *was = before(m, o->id);
+	struct rf_built_bar b = { .revision = o->revision };
+	json_t *doc;
+	int rc = room(m) ? RF_OK : no_memory(m->e);
+	snprintf(b.id, sizeof b.id, "%s", o->id);
+	snprintf(b.zone, sizeof b.zone, "%s", o->parent);
+	if (rc == RF_OK && was && was->revision == o->revision) {
+		for (int i = 0; i < RF_BAR_RULES; i++)
+			b.rules[i] = rf_rule_get(was->rules[i]);
+	} else if (rc == RF_OK) {
+		doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
+		rc = doc ? compile(m, o, doc_is(doc, "mode", "whitelist"), &b) :
+		     rf_fail(m->e, RF_E_DISK, "the document of access rule %s is damaged; restore a backup", o->id);
+		json_decref(doc);
+	}
+	if (rc == RF_OK)
+		m->v[m->n++] = b;
+	else
+		bar_put(&b);
+	return rc;
+}
+
+/* --- the rulesets of a zone --- */
+
+static int set_of(struct making *m, const char *zone, int i, struct rf_built_rules *to)
+{
+	struct rf_rule **rules = calloc(m->n + 1, sizeof *rules);
+	size_t n = 0;
+	for (size_t k = 0; rules && k < m->n; k++)
+		if (strcmp(m->v[k].zone, zone) == 0)
+			rules[n++] = m->v[k].rules[i];
+	*to = (struct rf_built_rules){ .entry = true };
+	snprintf(to->id, sizeof to->id, RF_BARS_SET);
+	snprintf(to->zone, sizeof to->zone, "%s", zone);
+	int rc = rules ? rf_ruleset_of(phases[i], RF_STR(RF_BARS_SET), RF_STR(RF_BARS_SET), rules, n, &to->set) : RF_E_NOMEM;
+	if (rc == RF_OK && (rc = rf_ruleset_index(to->set, NULL, false)) != RF_OK)
+		rf_ruleset_put(to->set);
+	free(rules);
+	return rc == RF_OK ? RF_OK : no_memory(m->e);
+}
+
+struct making_sets {
+	struct rf_built_rules *v;
+	size_t n, cap;
+};
+
+static const struct rf_built_rules *set_in(const struct rf_built_rules *v, size_t n, const char *zone)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(v[i].zone, zone) == 0)
+			return &v[i];
+	return NULL;
+}
+
+static bool same_rules(const struct rf_ruleset *set, const struct making *m, const char *zone, int i)
+{
+	size_t n = 0, at;
+	for (size_t k = 0; k < m->n; k++) {
+		if (strcmp(m->v[k].zone, zone) != 0)
+			continue;
+		const struct rf_rule *r = m->v[k].rules[i];
+		at = rf_ruleset_rank(set, r->priority, r->order);
+		const struct rf_rule *there;
+		while ((there = rf_ruleset_at(set, at)) && there != r && there->order == r->order)
+			at++;
+		if (there != r)
+			return false;
+		n++;
+	}
+	return n == set->count;
+}
+
+/* Both of them, as in force where nothing of the zone has changed. */
+static int add_zone(struct making *m, const struct rf_parts *p, const char *zone, struct making_sets *to)
+{
+	if (set_in(to->v, to->n, zone))
+		return RF_OK;
+	if (to->n + RF_BAR_RULES > to->cap) {
+		size_t cap = to->cap ? to->cap * 2 : 16;
+		struct rf_built_rules *v = realloc(to->v, cap * sizeof *v);
+		if (!v)
+			return no_memory(m->e);
+		to->v = v;
+		to->cap = cap;
+	}
+	const struct rf_built_rules *was = set_in(p->bars, p->bar_sets, zone);
+	bool same = was && same_rules(was->set, m, zone, 0);
+	for (int i = 0; i < RF_BAR_RULES; i++) {
+		int rc = RF_OK;
+		if (same) {
+			to->v[to->n] = was[i];
+			rf_ruleset_get(was[i].set);
+		} else {
+			rc = set_of(m, zone, i, &to->v[to->n]);
+		}
+		if (rc != RF_OK)
+			return rc;
+		to->n++;
+	}
+	return RF_OK;
+}
+
+static int all_sets(struct making *m, const struct rf_parts *p, struct making_sets *to)
+{
+	int rc = RF_OK;
+	for (size_t i = 0; i < m->n && rc == RF_OK; i++)
+		rc = add_zone(m, p, m->v[i].zone, to);
+	return rc;
+}
+
+/* --- the part --- */
+
+static void put_sets(struct rf_built_rules *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		rf_ruleset_put(v[i].set);
+	free(v);
+}
+
+int rf_build_bars(struct rf_ctl *c, struct rf_parts *p, struct rf_err *e)
+{
+	struct rf_store_query every = { 0 };
+	struct making m = { .c = c, .env = { .lists = p->lists, .have = rf_build_have(c) }, .old = p->bar_rules, .old_count = p->bar_count, .e = e };
+	struct making_sets sets = { NULL, 0, 0 };
+	int rc = rf_store_scan(c->store, RF_KIND_ZONE_ACCESS_RULE, &every, take, &m, e);
+	if (rc == RF_OK)
+		rc = all_sets(&m, p, &sets);
+	if (rc != RF_OK) {
+		rf_bars_put(m.v, m.n);
+		put_sets(sets.v, sets.n);
+		return rc;
+	}
+	rf_bars_put(p->bar_rules, p->bar_count);
+	put_sets(p->bars, p->bar_sets);
+	p->bar_rules = m.v;
+	p->bar_count = m.n;
+	p->bars = sets.v;
+	p->bar_sets = sets.n;
+	return RF_OK;
+}
