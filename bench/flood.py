@@ -14,7 +14,7 @@ import harness
 from harness import Failed
 
 PORT, CLOSED = 7, 9
-SOURCE_RATE = 10000  # of flood.c: frames a second of one source, and as many at once
+SOURCE_RATE, SYN_RATE = 10000, 2000  # of flood.c: frames a second of one source, SYNs to one port, and as many at once
 ECHO = """
 import socket
 s = socket.create_server(("10.78.0.1", %d))
@@ -224,24 +224,20 @@ def latency(cable, options):
                 cable.no_nft()
 
 
-WINDOW = 50  # milliseconds; frames come in bunches of some dozens
-
-
-def stopped_after(seen, begin, rate):
-    """(ms from the flood's begin to the end of the last window in which more passed than what is let through of it, frames that passed until then and
-    after it). `rate`: so many a second are let through; half as many again, and a bunch, are not taken for more."""
-    first, last = seen[0][1], begin
-    for before, after in zip(seen, seen[WINDOW:]):
-        if after[0] > begin and after[1] - before[1] > 1.5 * rate * (after[0] - before[0]) / 1e9 + 64:
-            last = next(s[0] for s in seen if s[1] >= after[1])  # nothing more had passed at the end of the window
-    until = next((s[1] for s in seen if s[0] >= last), first) - first
-    return (last - begin) / 1e6, until, seen[-1][1] - first - until
+def stopped_after(seen, begin, burst, rate):
+    """(ms from the flood's begin to its stop, frames that passed until then, and in all). It is stopped at the first frame that is, if from then on no more
+    pass than what is let through: `burst` at once and `rate` a second, with a tenth for frames that are under way; else at the last moment when more had."""
+    before, stopped = seen[0][1:]
+    over = [at for at, passed, _ in seen if passed - before > 1.1 * (burst + rate * max(0, at - begin) / 1e9) + 64]
+    first = next((at for at, _, now in seen if now > stopped), seen[-1][0])
+    last = max([first, *over[-1:]])
+    return (last - begin) / 1e6, next(passed for at, passed, _ in seen if at >= last) - before, seen[-1][1] - before
 
 
 def stop_time(cable, options):
     """From a flood's first frame to the moment from which on no more passes than is let through, by the counters of each millisecond."""
-    for name, protocol, sources, port, rate in (("SYN flood, sources at random, cookies", "syn", "any", PORT, 0),
-                                                ("UDP flood of one source, its rate", "udp", "one", CLOSED, SOURCE_RATE)):
+    for name, protocol, sources, port, burst, rate in (("SYN flood, sources at random, cookies", "syn", "any", PORT, SYN_RATE, 0),
+                                                       ("UDP flood of one source, its rate", "udp", "one", CLOSED, SOURCE_RATE, SOURCE_RATE)):
         times = []
         for _ in range(2 if options.quick else 10):
             with Part(cable.lab, cable.near, [sys.executable, "-c", ECHO], harness.SERVER_CPU), cable.gate("ours") as gate, \
@@ -249,10 +245,10 @@ def stop_time(cable, options):
                 gate.begin("1500")
                 time.sleep(0.1)
                 sent = sender.ask("1 400000")
-                times.append(stopped_after(gate.end(), sent["begin"], rate) + (sent["frames"],))
-        ms, until, after, frames = sorted(times)[len(times) // 2]
-        print(f"stopped/{protocol} {ms:.1f} ms ({name}); of {frames} frames {until} had passed by then, and {after} after it, as {rate} a second are let"
-              f" through; worst of {len(times)} {max(times)[0]:.1f} ms")
+                times.append(stopped_after(gate.end(), sent["begin"], burst, rate) + (sent["frames"],))
+        ms, until, passed, frames = sorted(times)[len(times) // 2]
+        print(f"stopped/{protocol} {ms:.1f} ms ({name}); {until} frames had passed by then, {passed} of {frames} in all, of {burst} at once and {rate} a second"
+              f" that are let through; worst of {len(times)} {max(times)[0]:.1f} ms")
 
 
 def main(lab, options):

@@ -129,8 +129,10 @@ int main(int argc, char **argv)
 	double bare = measure(b, bpf_program__fd(b->progs.bare), frames), prefixes = measure(b, rf_filter_program(f), frames);
 	struct rf_shield_limits l = { .source = 1000000, .prefix = 10000000, .syn = 2000, .cookies = RF_SHIELD_COOKIES_FLOOD };
 	rf_shield_limit(s, &l);
+	double blind = measure(b, rf_filter_program(f), frames);
+	rf_shield_looked(s, true);
 	double ours = measure(b, rf_filter_program(f), frames), peer = measure(b, bpf_program__fd(b->progs.peer), frames);
-	printf("{\"bare\": %.0f, \"prefixes\": %.0f, \"ours\": %.0f, \"peer\": %.0f}\n", bare, prefixes, ours, peer);
+	printf("{\"bare\": %.0f, \"prefixes\": %.0f, \"blind\": %.0f, \"ours\": %.0f, \"peer\": %.0f}\n", bare, prefixes, blind, ours, peer);
 	rf_bench_shield__destroy(b);
 	rf_shield_free(s);
 	rf_filter_close(f);
