@@ -1,12 +1,12 @@
 /* bench/rules: what the evaluation of rules costs, alone.
  *
- *	bench-rules RULES.json REQUESTS.json [--in-turn] [--quick] [--rounds N] [--seconds S]
+ *	bench-rules RULES.json REQUESTS.json [--in-turn] [--quick] [--cold] [--rounds N] [--seconds S]
  *
  * RULES.json: {"rules": [...]}; REQUESTS.json: an array of objects of fields and their texts; "headers" and "args" are
  * objects. The facts of each request are asked for anew, as the edge does, and some dozens of requests are read before they
- * are timed: the edge has just parsed its request, and has it in its caches. --in-turn: without the index; --quick: as
- * rules are the moment they come, before the background has merged them. With --rounds the requests are evaluated that
- * often and nothing is timed (for callgrind); else one line says, for each pass over them: ns a request.
+ * are timed: the edge has just parsed its request, and has it in its caches. --cold: they are not. --in-turn: without the
+ * index; --quick: as rules are the moment they come, before the background has merged them. With --rounds the requests are
+ * evaluated that often and nothing is timed (for callgrind); else one line says, for each pass over them: ns a request.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +32,7 @@ struct bench {
 	struct rf_facts facts;
 	struct rf_arena arena;
 	uint64_t blocked, touched;
+	bool cold;
 };
 
 static void die(const char *what, const char *why)
@@ -184,7 +185,7 @@ static double pass(struct bench *b)
 	double ns = 0;
 	for (size_t at = 0, end; at < b->count; at = end) {
 		end = at + BATCH < b->count ? at + BATCH : b->count;
-		for (size_t i = at; i < end; i++)
+		for (size_t i = at; i < end && !b->cold; i++)
 			b->touched += touch(&b->q[i]);
 		double start = now();
 		evaluate(b, at, end);
@@ -226,6 +227,8 @@ int main(int argc, char **argv)
 			in_turn = true;
 		else if (!strcmp(argv[i], "--quick"))
 			quick = true;
+		else if (!strcmp(argv[i], "--cold"))
+			b.cold = true;
 		else if (!strcmp(argv[i], "--rounds") && i + 1 < argc)
 			rounds = atol(argv[++i]);
 		else if (!strcmp(argv[i], "--seconds") && i + 1 < argc)

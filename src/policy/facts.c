@@ -17,24 +17,11 @@ void rf_facts_init(struct rf_facts *f, const struct rf_facts_ops *ops, void *ctx
 	f->memo.slot = NULL;
 }
 
-/* Of a field that nobody knows, and of the clock. */
-static __attribute__((noinline)) void give_own(struct rf_facts *f, enum rf_field field)
+void rf_fact_own(struct rf_facts *f, enum rf_field field)
 {
 	f->val[field] = field == RF_F_HTTP_SEC ? rf_val_int(f->wall_ns / 1000000000) :
 		field == RF_F_HTTP_MSEC ? rf_val_int(f->wall_ns / 1000000 % 1000) :
 		rf_fields[field].zero ? rf_type_zero(rf_fields[field].type) : (struct rf_val){ 0 };
-}
-
-const struct rf_val *rf_fact_ask(struct rf_facts *f, enum rf_field field)
-{
-	struct rf_val *v = &f->val[field];
-	bool clock = field == RF_F_HTTP_SEC || field == RF_F_HTTP_MSEC;
-	f->known[field >> 6] |= 1ull << (field & 63);
-	f->asked++;
-	v->tag = RF_V_MISSING;
-	if (clock || !f->ops->get(f->ctx, f->arena, field, v) || v->tag == RF_V_MISSING)
-		give_own(f, field);
-	return v;
 }
 
 static struct rf_val look_up(struct rf_facts *f, enum rf_field field, struct rf_str key)

@@ -59,11 +59,21 @@ struct rf_facts {
 void rf_facts_init(struct rf_facts *f, const struct rf_facts_ops *ops, void *ctx, struct rf_arena *arena,
 	const struct rf_lists *lists, int64_t wall_ns);
 
+void rf_fact_own(struct rf_facts *f, enum rf_field field); /* private to the next: of the clock, or what absence means */
 /* The value of a field: asked once. Fields whose absence means the empty value give that. */
-const struct rf_val *rf_fact_ask(struct rf_facts *f, enum rf_field field);
 static inline const struct rf_val *rf_fact(struct rf_facts *f, enum rf_field field)
 {
-	return f->known[field >> 6] >> (field & 63) & 1 ? &f->val[field] : rf_fact_ask(f, field);
+	struct rf_val *v = &f->val[field];
+	uint64_t *known = &f->known[field >> 6], bit = 1ull << (field & 63);
+	if (*known & bit)
+		return v;
+	*known |= bit;
+	f->asked++;
+	v->tag = RF_V_MISSING;
+	bool clock = field == RF_F_HTTP_SEC || field == RF_F_HTTP_MSEC;
+	if (clock || !f->ops->get(f->ctx, f->arena, field, v) || v->tag == RF_V_MISSING)
+		rf_fact_own(f, field);
+	return v;
 }
 /* The entry of a map field; missing where there is none. */
 struct rf_val rf_fact_key(struct rf_facts *f, enum rf_field field, struct rf_str key);
