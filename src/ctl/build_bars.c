@@ -1,7 +1,7 @@
 /* ctl/build_bars: access rules of zones, each compiled to two rules: of the phase connection, and of requests.
  *
- *   rows of all zones -> a row with the revision of the copy keeps its rules, another is compiled -> the rulesets of a zone that
- *   something was changed in
+ *   rows of all zones -> a row with the revision of the copy keeps its rules, another is compiled -> the rulesets of its
+ *   zone with what has come and without what has gone
  *
  * The nearest rule counts: the longest prefix, then the autonomous system, then the country; that is their order. A source that is let
  * in is asked nothing more by rules that stop: neither those against floods, nor patches, nor rates.
@@ -13,7 +13,7 @@
 #include "ctl/private.h"
 #include "records/counters.h"
 
-enum { ORDER_ASN = 200, ORDER_COUNTRY = 201 };
+enum { ORDER_ASN = 200, ORDER_COUNTRY = 201, EACH_MAX = 32 /* changes that a ruleset takes one by one */ };
 
 static const enum rf_phase phases[RF_BAR_RULES] = { RF_PHASE_CONNECTION, RF_PHASE_HTTP_REQUEST };
 
@@ -22,6 +22,8 @@ struct making {
 	struct rf_rule_env env;
 	const struct rf_built_bar *old; /* of a walk over all; a part of them is in `v` again */
 	size_t old_count, at;           /* where the next row is likely to be */
+	bool *stays;                    /* one of `old` each */
+	size_t came[EACH_MAX], came_n, gone[EACH_MAX], gone_n; /* places in `v` and `old`; EACH_MAX: too many to tell */
 	struct rf_built_bar *v;
 	size_t n, cap;
 	struct rf_err *e;
@@ -122,6 +124,7 @@ static int take(const struct rf_raw_object *o, void *arg)
 	snprintf(b.id, sizeof b.id, "%s", o->id);
 	snprintf(b.zone, sizeof b.zone, "%s", o->parent);
 	if (rc == RF_OK && was && was->revision == o->revision) {
+		m->stays[was - m->old] = true;
 		for (int i = 0; i < RF_BAR_RULES; i++)
 			b.rules[i] = rf_rule_get(was->rules[i]);
 	} else if (rc == RF_OK) {
@@ -130,6 +133,8 @@ static int take(const struct rf_raw_object *o, void *arg)
 		     rf_fail(m->e, RF_E_DISK, "the document of access rule %s is damaged; restore a backup", o->id);
 		json_decref(doc);
 	}
+	if (rc == RF_OK && !(was && m->stays[was - m->old]) && m->came_n < EACH_MAX)
+		m->came[m->came_n++] = m->n;
 	if (rc == RF_OK)
 		m->v[m->n++] = b;
 	else
@@ -169,22 +174,45 @@ static const struct rf_built_rules *set_in(const struct rf_built_rules *v, size_
 	return NULL;
 }
 
-static bool same_rules(const struct rf_ruleset *set, const struct making *m, const char *zone, int i)
+static bool in_zone(const struct rf_built_bar *v, const size_t *at, size_t n, const char *zone)
 {
-	size_t n = 0, at;
-	for (size_t k = 0; k < m->n; k++) {
-		if (strcmp(m->v[k].zone, zone) != 0)
-			continue;
-		const struct rf_rule *r = m->v[k].rules[i];
-		at = rf_ruleset_rank(set, r->priority, r->order);
-		const struct rf_rule *there;
-		while ((there = rf_ruleset_at(set, at)) && there != r && there->order == r->order)
-			at++;
-		if (there != r)
-			return false;
-		n++;
-	}
-	return n == set->count;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(v[at[i]].zone, zone) == 0)
+			return true;
+	return false;
+}
+
+/* `*set` without a rule, or with it. */
+static int swap_in(struct rf_ruleset **set, struct rf_rule *r, bool out)
+{
+	struct rf_ruleset *with = NULL;
+	size_t at = rf_ruleset_rank(*set, r->priority, r->order);
+	const struct rf_rule *there;
+	while (out && (there = rf_ruleset_at(*set, at)) && there != r)
+		at++;
+	int rc = rf_ruleset_with(*set, at, out, out ? NULL : r, &with);
+	if (rc != RF_OK)
+		return rc;
+	rf_ruleset_put(*set);
+	*set = with;
+	return RF_OK;
+}
+
+/* One of them as it was in force, with what has come and gone. */
+static int changed_set(struct making *m, const struct rf_built_rules *was, int i, struct rf_built_rules *to)
+{
+	int rc = RF_OK;
+	*to = *was;
+	rf_ruleset_get(to->set);
+	for (size_t k = 0; k < m->gone_n && rc == RF_OK; k++)
+		if (strcmp(m->old[m->gone[k]].zone, to->zone) == 0)
+			rc = swap_in(&to->set, m->old[m->gone[k]].rules[i], true);
+	for (size_t k = 0; k < m->came_n && rc == RF_OK; k++)
+		if (strcmp(m->v[m->came[k]].zone, to->zone) == 0)
+			rc = swap_in(&to->set, m->v[m->came[k]].rules[i], false);
+	if (rc != RF_OK)
+		rf_ruleset_put(to->set);
+	return rc == RF_OK ? RF_OK : no_memory(m->e);
 }
 
 /* Both of them, as in force where nothing of the zone has changed. */
@@ -201,14 +229,15 @@ static int add_zone(struct making *m, const struct rf_parts *p, const char *zone
 		to->cap = cap;
 	}
 	const struct rf_built_rules *was = set_in(p->bars, p->bar_sets, zone);
-	bool same = was && same_rules(was->set, m, zone, 0);
+	bool few = m->came_n < EACH_MAX && m->gone_n < EACH_MAX;
+	bool same = few && was && !in_zone(m->v, m->came, m->came_n, zone) && !in_zone(m->old, m->gone, m->gone_n, zone);
 	for (int i = 0; i < RF_BAR_RULES; i++) {
 		int rc = RF_OK;
 		if (same) {
 			to->v[to->n] = was[i];
 			rf_ruleset_get(was[i].set);
 		} else {
-			rc = set_of(m, zone, i, &to->v[to->n]);
+			rc = few && was ? changed_set(m, &was[i], i, &to->v[to->n]) : set_of(m, zone, i, &to->v[to->n]);
 		}
 		if (rc != RF_OK)
 			return rc;
@@ -220,8 +249,12 @@ static int add_zone(struct making *m, const struct rf_parts *p, const char *zone
 static int all_sets(struct making *m, const struct rf_parts *p, struct making_sets *to)
 {
 	int rc = RF_OK;
+	for (size_t i = 0; i < m->old_count && m->gone_n < EACH_MAX; i++)
+		if (!m->stays[i])
+			m->gone[m->gone_n++] = i;
 	for (size_t i = 0; i < m->n && rc == RF_OK; i++)
-		rc = add_zone(m, p, m->v[i].zone, to);
+		if (i == 0 || strcmp(m->v[i].zone, m->v[i - 1].zone) != 0)
+			rc = add_zone(m, p, m->v[i].zone, to);
 	return rc;
 }
 
@@ -239,9 +272,11 @@ int rf_build_bars(struct rf_ctl *c, struct rf_parts *p, struct rf_err *e)
 	struct rf_store_query every = { 0 };
 	struct making m = { .c = c, .env = { .lists = p->lists, .have = rf_build_have(c) }, .old = p->bar_rules, .old_count = p->bar_count, .e = e };
 	struct making_sets sets = { NULL, 0, 0 };
-	int rc = rf_store_scan(c->store, RF_KIND_ZONE_ACCESS_RULE, &every, take, &m, e);
+	m.stays = calloc(m.old_count + 1, sizeof *m.stays);
+	int rc = m.stays ? rf_store_scan(c->store, RF_KIND_ZONE_ACCESS_RULE, &every, take, &m, e) : no_memory(e);
 	if (rc == RF_OK)
 		rc = all_sets(&m, p, &sets);
+	free(m.stays);
 	if (rc != RF_OK) {
 		rf_bars_put(m.v, m.n);
 		put_sets(sets.v, sets.n);
