@@ -185,7 +185,7 @@ def test_telnet_never_leaves_and_who_tries_is_quarantined(net, routing):
         until(lambda: attacks(e, hacked)[0]["status"] == "ended")
         attack, = attacks(e, hacked)
         assert attack["vector"] == "device_scan" and attack["counter"]["name"] == "scanned_targets" and attack["device_id"] == hacked.id
-        assert attack["measure"] == "the device was throttled, then quarantined" and attack["stopped"] > 0
+        assert attack["measure"] == "the device was throttled, then quarantined"
         assert e.api("GET", f"/accounts/{{account}}/devices/{hacked.id}")["reason"].startswith(f"attack {attack['id']}: ")
         assert attack["reason"].endswith("destinations at ports that bots scan, usually 0")
         record = e.wait_record(AttackVector="device_scan", DeviceID=hacked.id)

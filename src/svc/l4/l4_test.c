@@ -522,12 +522,13 @@ static void test_drain(void **state)
 	over = false;
 	rf_front_drain(w.front, 30 * RF_NS_S, drained, NULL);
 	run();
-	assert_true(rf_replay_closed(early));
-	expect_end(500, "disconnect");
+	struct rf_peer *to = origin();
+	say(early, RF_STR("late"));
+	assert_true(heard(to, RF_STR("late"))); /* it was on its way */
 	say(c, RF_STR("more"));
 	assert_true(heard(o, RF_STR("more")) && !over);
 	pass(31 * RF_NS_S);
-	assert_true(over && rf_replay_closed(c) && rf_replay_closed(o));
+	assert_true(over && rf_replay_closed(c) && rf_replay_closed(o) && rf_replay_closed(early));
 	expect_end(500, "disconnect");
 }
 
