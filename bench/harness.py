@@ -157,17 +157,22 @@ def family(pid):
     return found
 
 
-def cpu_ns(pids):
-    """CPU time of all threads of `pids` so far."""
-    total = 0
+def thread_ns(pids):
+    """{thread: its CPU time so far} of all threads of `pids`."""
+    used = {}
     for pid in pids:
         try:
             for task in os.listdir(f"/proc/{pid}/task"):
                 with open(f"/proc/{pid}/task/{task}/schedstat") as f:
-                    total += int(f.read().split()[0])
+                    used[int(task)] = int(f.read().split()[0])
         except OSError:
             pass
-    return total
+    return used
+
+
+def cpu_ns(pids):
+    """CPU time of all threads of `pids` so far."""
+    return sum(thread_ns(pids).values())
 
 
 def pss_bytes(pids):

@@ -170,12 +170,25 @@ def goal(run, show):
 
 
 def slowed(run):
-    """Prints what requests see while rules are replaced again and again, beside what they see without."""
+    """Prints what requests see while rules are replaced again and again, beside what they see without: where the worker has a CPU of
+    its own, and what is done for the push runs beside the generator and the origin, which go first there; and where all threads of
+    the edge share one."""
+    for apart in (True, False):
+        slowed_where(run, apart)
+
+
+def slowed_where(run, apart):
     server = Ringfence()
     server.start(run.lab)
     load = Load(run.lab, "keep", server.port, conns=64, realtime=True)
     load.ask("open 64")
+    before = harness.thread_ns(server.pids())
     answer, used, _ = harness.timed_round(server, lambda: load.ask("run 5000"))
+    if apart:
+        after = harness.thread_ns(server.pids())
+        worker = max(after, key=lambda task: after[task] - before.get(task, 0))
+        for task in after:
+            os.sched_setaffinity(task, {harness.SERVER_CPU if task == worker else harness.LOAD_CPU})
     bodies = [server.rules_body(paths(i * LOADED)) for i in range(2)]
     some = server.rules_body(few_changed(0, 0))
     server.replace_rules(bodies[0])
@@ -183,7 +196,7 @@ def slowed(run):
     rate = LOAD / used * answer["units"]
     for what, pushes in (("all", bodies), ("few", (bodies[0], some))):
         rounds = [one_slowed(load, server, rate, pushes) for _ in range(2 if run.quick else 5)]
-        print(f"G13/slowed-{what} " + "; ".join(
+        print(f"G13/slowed-{what}{'' if apart else '/shared'} " + "; ".join(
             f"{word} {statistics.median(r[0][word] for r in rounds):.0f} us without, {statistics.median(r[1][word] for r in rounds):.0f} us while "
             "rules are replaced" for word in ("p50", "p99", "max")) + f" (medians of {len(rounds)}; {rate:.0f} requests a second)")
     load.stop()
