@@ -1,9 +1,10 @@
 /* A batch over a real store and control thread: all of it is in force, or nothing is there. */
 #include "ctl/test.h"
-#include <signal.h>
-#include <sys/wait.h>
 #include "api/call.h"
 #include "api/state.h"
+#include "base/test_child.h"
+
+enum { MANY = 400 }; /* operations of a batch that is killed */
 
 static struct rf_api *api;
 static json_t *body;
@@ -153,42 +154,51 @@ static void who_has_read_an_older_state_is_refused(void **state)
 	assert_int_equal(batch("", good, revision), 200);
 }
 
+/* So many classes at once; the status. */
+static int many_classes(void)
+{
+	RF_BUF_AUTO many = { 0 };
+	for (int i = 0; i < MANY; i++)
+		rf_buf_printf(&many, "%s{\"method\":\"POST\",\"path\":\"@/classes\",\"body\":{\"name\":\"c%d\"}}", i ? "," : "", i);
+	return batch("", rf_buf_z(&many), 0);
+}
+
+/* The child: works at a batch once it is continued, or is over with it and ends as if it had been killed. */
+static int work(const char *dir, bool at_once)
+{
+	world_open_in(dir, "");
+	api_open();
+	if (at_once && many_classes() == 200)
+		raise(SIGKILL);
+	raise(SIGSTOP);
+	many_classes();
+	return 0;
+}
+
 /* A process that is killed while it works at a batch leaves all of it or nothing. */
 static void all_or_nothing_over_a_kill(void **state)
 {
 	(void)state;
 	unsigned left = 0;
 	for (unsigned round = 0; round < 8; round++) {
-		RF_BUF_AUTO many = { 0 };
-		for (int i = 0; i < 400; i++)
-			rf_buf_printf(&many, "%s{\"method\":\"POST\",\"path\":\"@/classes\",\"body\":{\"name\":\"c%d\"}}", i ? "," : "", i);
+		siginfo_t how;
 		world_open("");
 		rf_ctl_fini(&w.ctl);
 		rf_store_close(w.ctl.store);
-		pid_t pid = fork();
-		if (pid == 0) {
-			if (rf_store_open(in_dir("state.db"), &w.ctl.clock, &w.ctl.store, &w.e) != RF_OK || rf_ctl_init(&w.ctl, -1, NULL, &w.e) != RF_OK)
-				_exit(1);
-			api_open();
-			if (round == 7 && batch("", rf_buf_z(&many), 0) == 200)
-				kill(getpid(), SIGKILL);
-			raise(SIGSTOP);
-			batch("", rf_buf_z(&many), 0);
-			_exit(0);
-		}
-		int how;
-		waitpid(pid, &how, WUNTRACED);
-		if (WIFSTOPPED(how)) {
+		pid_t pid = test_again("work", w.dir, round == 7 ? "at once" : "slowly", NULL);
+		assert_int_equal(waitid(P_PID, (id_t)pid, &how, WSTOPPED | WEXITED | WNOWAIT), 0);
+		if (how.si_code == CLD_STOPPED) {
 			kill(pid, SIGCONT);
 			usleep(round * 3000);
 			kill(pid, SIGKILL);
-			waitpid(pid, &how, 0);
 		}
+		int status = test_child_wait();
+		assert_true(status == -SIGKILL || status == 0);
 		GOOD(rf_store_open(in_dir("state.db"), &w.ctl.clock, &w.ctl.store, &w.e));
 		GOOD(rf_ctl_init(&w.ctl, -1, NULL, &w.e));
 		size_t n = count(RF_KIND_CLASS);
-		assert_true(n == 0 || n == 400);
-		left += n == 400;
+		assert_true(n == 0 || n == MANY);
+		left += n == MANY;
 		world_close();
 	}
 	assert_true(left > 0);
@@ -196,11 +206,13 @@ static void all_or_nothing_over_a_kill(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc == 4 && strcmp(argv[1], "work") == 0)
+		return work(argv[2], strcmp(argv[3], "at once") == 0);
 	const struct CMUnitTest tests[] = {
 		TEST(all_of_it_is_in_force), TEST(one_bad_part_undoes_all), TEST(a_try_changes_nothing),
-		TEST(who_has_read_an_older_state_is_refused), cmocka_unit_test(all_or_nothing_over_a_kill),
+		TEST(who_has_read_an_older_state_is_refused), cmocka_unit_test_teardown(all_or_nothing_over_a_kill, test_child_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,12 @@
 /* Lists through the API, over a real store, control thread and loop: what is answered is in force; large changes go on behind the
  * answer, whole or not at all, also over a process that is killed. */
 #include "ctl/test.h"
-#include <signal.h>
-#include <sys/wait.h>
 #include "api/bulk.h"
 #include "api/call.h"
 #include "api/state.h"
+#include "base/test_child.h"
+
+enum { OLD = 3000, NEW = 20000 }; /* entries before and after a replacement that is killed */
 
 static struct rf_api *api;
 static int status;
@@ -287,15 +288,31 @@ static int store_count(void)
 	return (int)n;
 }
 
+/* The child: begins a replacement, and after so many turns, counted from its beginning or from when it runs, is gone. */
+static int replace(const char *dir, bool begun, unsigned turns)
+{
+	RF_BUF_AUTO b = { 0 };
+	char path[128];
+	world_open_in(dir, "");
+	api_open(w.ctl.loop);
+	ask_with(RF_HTTP_PUT, items(), many(&b, OLD / 2, NEW, "new"), "");
+	snprintf(path, sizeof path, "%s", operation());
+	while (begun && (ask(RF_HTTP_GET, path, ""), strcmp(text("status"), "running")) != 0)
+		rf_loop_turn(w.ctl.loop, 1000000);
+	for (unsigned i = 0; i < turns; i++)
+		rf_loop_turn(w.ctl.loop, 100000);
+	return raise(SIGKILL);
+}
+
 /* A child that is killed at some slice of a replacement; the parent opens what is left. */
 static void all_or_nothing_over_a_kill(void **state)
 {
 	(void)state;
-	enum { OLD = 3000, NEW = 20000 };
 	unsigned nothing = 0, all = 0;
-	static const struct { bool begun; unsigned turns; } rounds[] = { { false, 0 }, { false, 8 }, { true, 0 }, { true, 3 }, { true, 9 } };
+	static const char *const rounds[][2] = { { "", "0" }, { "", "8" }, { "begun", "0" }, { "begun", "3" }, { "begun", "9" } };
 	for (size_t k = 0; k < sizeof rounds / sizeof *rounds; k++) {
 		RF_BUF_AUTO b = { 0 };
+		struct rf_operation op;
 		world_open("");
 		api_open(w.ctl.loop);
 		make_list("big", "ip");
@@ -304,28 +321,13 @@ static void all_or_nothing_over_a_kill(void **state)
 		rf_api_free(api);
 		rf_ctl_fini(&w.ctl);
 		rf_store_close(w.ctl.store);
-		pid_t pid = fork();
-		if (pid == 0) {
-			if (rf_store_open(in_dir("state.db"), &w.ctl.clock, &w.ctl.store, &w.e) != RF_OK || rf_ctl_init(&w.ctl, -1, NULL, &w.e) != RF_OK)
-				_exit(1);
-			api_open(w.ctl.loop);
-			ask_with(RF_HTTP_PUT, items(), many(&b, OLD / 2, NEW, "new"), "");
-			char path[128];
-			snprintf(path, sizeof path, "%s", operation());
-			while (rounds[k].begun && (ask(RF_HTTP_GET, path, ""), strcmp(text("status"), "running")) != 0)
-				rf_loop_turn(w.ctl.loop, 1000000);
-			for (unsigned i = 0; i < rounds[k].turns; i++)
-				rf_loop_turn(w.ctl.loop, 100000);
-			kill(getpid(), SIGKILL);
-		}
-		int how;
-		waitpid(pid, &how, 0);
-		assert_true(WIFSIGNALED(how));
+		test_again("replace", w.dir, list, rounds[k][0], rounds[k][1], NULL);
+		assert_int_equal(test_child_wait(), -SIGKILL);
 		GOOD(rf_store_open(in_dir("state.db"), &w.ctl.clock, &w.ctl.store, &w.e));
 		GOOD(rf_ctl_init(&w.ctl, -1, NULL, &w.e));
 		api_open(w.ctl.loop);
-		for (int i = 0; i < 300; i++)
-			rf_loop_turn(w.ctl.loop, 0);
+		while (rf_store_op_open(w.ctl.store, NULL, 0, &op, &w.e) == RF_OK)
+			rf_loop_turn(w.ctl.loop, 1000000);
 		nothing += store_count() == OLD;
 		all += store_count() == NEW;
 		assert_true(store_count() == OLD || store_count() == NEW);
@@ -363,12 +365,16 @@ static void a_deleted_list_leaves_nothing(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc == 6 && strcmp(argv[1], "replace") == 0) {
+		snprintf(list, sizeof list, "%s", argv[3]);
+		return replace(argv[2], argv[4][0], (unsigned)atoi(argv[5]));
+	}
 	const struct CMUnitTest tests[] = {
 		TEST(a_change_is_in_force_when_it_is_answered), TEST(a_refused_change_changes_nothing),
 		TEST(every_kind_shows_what_it_was_given), TEST(pages_go_both_ways), TEST(a_large_change_lets_others_go_on),
-		TEST(a_large_change_with_a_bad_entry_fails_whole), cmocka_unit_test(all_or_nothing_over_a_kill),
+		TEST(a_large_change_with_a_bad_entry_fails_whole), cmocka_unit_test_teardown(all_or_nothing_over_a_kill, test_child_end),
 		TEST(a_deleted_list_leaves_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

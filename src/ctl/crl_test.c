@@ -137,7 +137,7 @@ static json_t *root_doc(const char *path, json_t *crls)
 static int setup(void **state)
 {
 	(void)state;
-	world_open("crl:\n  timeout: 200ms\n  max_bytes: 4KB\n  refresh: 1h\n");
+	world_open("crl:\n  timeout: 1s\n  max_bytes: 4KB\n  refresh: 1h\n");
 	char dir[128];
 	snprintf(dir, sizeof dir, "%s", in_dir("other"));
 	assert_int_equal(mkdir(dir, 0700), 0);

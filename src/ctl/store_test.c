@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include <sqlite3.h>
+#include "base/test_child.h"
 #include "ctl/store.h"
 
 static int64_t now_s = 1800000000;
@@ -68,6 +68,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
+	test_child_end(NULL);
 	rf_store_close(f->s);
 	for (const char *const *x = (const char *const[]){ "", "-wal", "-shm", NULL }; *x; x++) {
 		char path[128];
@@ -278,8 +279,7 @@ static void a_full_disk_loses_nothing(void **state)
 	struct fixture *f = *state;
 	rf_store_close(f->s);
 	f->s = NULL;
-	pid_t pid = fork();
-	if (pid == 0) {
+	if (test_fork() == 0) {
 		signal(SIGXFSZ, SIG_IGN);
 		if (open_store(f) != RF_OK)
 			_exit(10);
@@ -296,9 +296,7 @@ static void a_full_disk_loses_nothing(void **state)
 			_exit(11);
 		_exit(count == (size_t)stored && stored > 0 ? 0 : 12);
 	}
-	int status;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	assert_int_equal(test_child_wait(), 0);
 	assert_int_equal(open_store(f), RF_OK);
 }
 
@@ -313,7 +311,7 @@ static void kill_at_random_points(void **state)
 	for (int round = 0; round < 8; round++) {
 		int fds[2];
 		assert_int_equal(pipe(fds), 0);
-		pid_t pid = fork();
+		pid_t pid = test_fork();
 		if (pid == 0) {
 			if (open_store(f) != RF_OK)
 				_exit(1);
@@ -333,9 +331,7 @@ static void kill_at_random_points(void **state)
 		while (read(fds[0], &c, 1) == 1)
 			told++;
 		close(fds[0]);
-		int status;
-		waitpid(pid, &status, 0);
-		assert_true(WIFSIGNALED(status));
+		assert_int_equal(test_child_wait(), -SIGKILL);
 		assert_int_equal(open_store(f), RF_OK);
 		size_t left, right;
 		struct rf_store_query q = { .name = "left" };

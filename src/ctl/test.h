@@ -59,12 +59,11 @@ __attribute__((unused)) static const char *in_dir(const char *name)
 	return to;
 }
 
-/* `more`: further lines of the boot file. */
-__attribute__((unused)) static void world_open(const char *more)
+/* In a folder that has been there before, as after a restart. */
+__attribute__((unused)) static void world_open_in(const char *dir, const char *more)
 {
 	char text[2048];
-	snprintf(w.dir, sizeof w.dir, "/tmp/rf-ctl-XXXXXX");
-	assert_non_null(mkdtemp(w.dir));
+	snprintf(w.dir, sizeof w.dir, "%s", dir);
 	w.now_s = NOW;
 	snprintf(text, sizeof text, "data_dir: %s\nlisteners:\n  - address: \"127.0.0.1:1\"\n    protocol: http\n%s", w.dir, more);
 	w.ctl = (struct rf_ctl){ .clock = { world_mono, world_wall, NULL } };
@@ -74,13 +73,22 @@ __attribute__((unused)) static void world_open(const char *more)
 	assert_non_null(w.ctl.devices = rf_registry_new(1000));
 	assert_non_null(w.ctl.shield = rf_shield_new(1));
 	GOOD(rf_store_open(in_dir("state.db"), &w.ctl.clock, &w.ctl.store, &w.e));
-	assert_int_equal(mkdir(in_dir("ca"), 0700), 0);
 	char ca[128];
 	snprintf(ca, sizeof ca, "%s/ca", w.dir);
 	struct rf_ca_conf conf = { .dir = ca };
 	GOOD(rf_ca_open(&conf, w.now_s, &w.ctl.ca, &w.e));
 	GOOD(rf_ctl_init(&w.ctl, -1, NULL, &w.e));
 	w.ctl.started_mono = world_mono(NULL);
+}
+
+/* `more`: further lines of the boot file. */
+__attribute__((unused)) static void world_open(const char *more)
+{
+	char dir[] = "/tmp/rf-ctl-XXXXXX", ca[32];
+	assert_non_null(mkdtemp(dir));
+	snprintf(ca, sizeof ca, "%s/ca", dir);
+	assert_int_equal(mkdir(ca, 0700), 0);
+	world_open_in(dir, more);
 }
 
 __attribute__((unused)) static void world_close(void)

@@ -11,8 +11,8 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
+#include "base/test_child.h"
 #include "monitor/client.h"
 #include "monitor/monitor.h"
 #include "monitor/sockets.h"
@@ -155,21 +155,21 @@ static int run_monitor(void)
 
 /* --- the tests' side --- */
 
-static pid_t monitor;
-
 static struct sockaddr_in address(uint16_t port)
 {
 	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 }
 
+/* A port that is free, and that no socket is given which asks for any. */
 static void choose_port(const char *name)
 {
-	struct sockaddr_in a = address(0);
-	socklen_t n = sizeof a;
+	static unsigned turn;
+	struct sockaddr_in a;
 	char text[16];
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, n), 0);
-	getsockname(fd, (struct sockaddr *)&a, &n);
+	do
+		a = address((uint16_t)(10000 + ((unsigned)getpid() * 61 + turn++ * 7) % 20000));
+	while (bind(fd, (struct sockaddr *)&a, sizeof a) != 0);
 	close(fd);
 	snprintf(text, sizeof text, "%u", ntohs(a.sin_port));
 	tell(name, text);
@@ -209,22 +209,9 @@ static void until(bool (*is)(const char *), const char *what)
 	assert_true(is(what));
 }
 
-static int wait_for(pid_t pid)
-{
-	int status;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	monitor = 0;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 static void start(void)
 {
-	fflush(NULL);
-	monitor = fork();
-	if (monitor == 0) {
-		execl(program, program, "--monitor", dir, (char *)NULL);
-		_exit(99);
-	}
+	test_again("--monitor", dir, NULL);
 }
 
 static int make_dir(void **state)
@@ -240,13 +227,8 @@ static int make_dir(void **state)
 
 static int drop_dir(void **state)
 {
-	(void)state;
 	char command[128];
-	if (monitor > 0) { /* the test failed in between */
-		kill(monitor, SIGKILL);
-		waitpid(monitor, NULL, 0);
-		monitor = 0;
-	}
+	test_child_end(state); /* where the test failed in between */
 	snprintf(command, sizeof command, "rm -r '%s'", dir);
 	return system(command);
 }
@@ -265,8 +247,8 @@ static void killed_engine_is_replaced(void **state)
 	assert_true(rf_clock_system.mono(NULL) - at < 5 * RF_NS_S); /* loosely: the machine may be busy */
 	assert_true(log_has("died by signal 9 (Killed)"));
 	assert_true(said("pid") && said("sock"));
-	kill(monitor, SIGTERM);
-	assert_int_equal(wait_for(monitor), 0);
+	kill(test_child, SIGTERM);
+	assert_int_equal(test_child_wait(), 0);
 	assert_false(said("pid"));
 	assert_false(said("sock"));
 	assert_int_equal(ask("port"), -1);
@@ -279,22 +261,22 @@ static void reload_keeps_the_old_on_error(void **state)
 	until(log_has, "serves after");
 	pid_t first = ask("port");
 	tell("plan-is-bad", "");
-	kill(monitor, SIGHUP);
+	kill(test_child, SIGHUP);
 	until(log_has, "the reload failed and the state before stays in force: 3:1: unknown setting");
 	assert_int_equal(ask("port"), first);
 	char path[128];
 	snprintf(path, sizeof path, "%s/plan-is-bad", dir);
 	unlink(path);
 	choose_port("port2");
-	kill(monitor, SIGHUP);
+	kill(test_child, SIGHUP);
 	until(log_has, "i reloaded");
 	struct sockaddr_in a = address(port_of("port2")); /* the new listener is open */
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
 	close(fd);
 	assert_int_equal(ask("port"), first);
-	kill(monitor, SIGINT);
-	assert_int_equal(wait_for(monitor), 0);
+	kill(test_child, SIGINT);
+	assert_int_equal(test_child_wait(), 0);
 }
 
 static void upgrade_without_a_refusal(void **state)
@@ -303,14 +285,14 @@ static void upgrade_without_a_refusal(void **state)
 	start();
 	until(log_has, "serves after");
 	pid_t first = ask("port");
-	kill(monitor, SIGUSR2);
+	kill(test_child, SIGUSR2);
 	pid_t second = ask_until_other(first);
 	assert_true(second > 0 && second != first);
 	until(log_has, "the engine before (process");
-	assert_int_equal(waitpid(monitor, NULL, WNOHANG), 0); /* the same process as before */
+	assert_int_equal(waitpid(test_child, NULL, WNOHANG), 0); /* the same process as before */
 	assert_int_equal(ask("port"), second);
-	kill(monitor, SIGTERM);
-	assert_int_equal(wait_for(monitor), 0);
+	kill(test_child, SIGTERM);
+	assert_int_equal(test_child_wait(), 0);
 }
 
 static void upgrade_to_what_does_not_check(void **state)
@@ -320,11 +302,11 @@ static void upgrade_to_what_does_not_check(void **state)
 	start();
 	until(log_has, "serves after");
 	pid_t first = ask("port");
-	kill(monitor, SIGUSR2);
+	kill(test_child, SIGUSR2);
 	until(log_has, "no upgrade: the new program does not accept");
 	assert_int_equal(ask("port"), first);
-	kill(monitor, SIGTERM);
-	assert_int_equal(wait_for(monitor), 0);
+	kill(test_child, SIGTERM);
+	assert_int_equal(test_child_wait(), 0);
 }
 
 static void broken_starts_end(void **state)
@@ -332,11 +314,11 @@ static void broken_starts_end(void **state)
 	(void)state;
 	tell("engine-fails", "");
 	start();
-	assert_int_equal(wait_for(monitor), 1);
+	assert_int_equal(test_child_wait(), 1);
 	assert_true(log_has("ended with status 3 before it served; giving up"));
 	tell("plan-is-bad", "");
 	start();
-	assert_int_equal(wait_for(monitor), 1);
+	assert_int_equal(test_child_wait(), 1);
 	assert_true(log_has("e 3:1: unknown setting"));
 }
 
@@ -352,8 +334,8 @@ static void crash_after_crash_waits(void **state)
 	snprintf(path, sizeof path, "%s/engine-crashes", dir);
 	unlink(path);
 	assert_true(ask("port") > 0); /* waited in the kernel all the while */
-	kill(monitor, SIGTERM);
-	assert_int_equal(wait_for(monitor), 0);
+	kill(test_child, SIGTERM);
+	assert_int_equal(test_child_wait(), 0);
 }
 
 static void address_in_use(void **state)
@@ -366,7 +348,7 @@ static void address_in_use(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
 	assert_int_equal(listen(fd, 1), 0);
 	start();
-	assert_int_equal(wait_for(monitor), 1);
+	assert_int_equal(test_child_wait(), 1);
 	assert_true(log_has("another program has this address"));
 	close(fd);
 }

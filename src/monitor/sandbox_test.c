@@ -16,8 +16,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
+#include "base/test_child.h"
 #include "monitor/request.h"
 #include "monitor/sandbox.h"
 
@@ -48,8 +48,8 @@ static int make_dir(void **state)
 
 static int drop_dir(void **state)
 {
-	(void)state;
 	char command[128];
+	test_child_end(state);
 	snprintf(command, sizeof command, "rm -r '%s'", dir);
 	return system(command);
 }
@@ -59,10 +59,7 @@ static bool landlock;
 /* Run `what` in a child in the sandbox: its status, or minus the signal. */
 static int inside(int (*what)(void))
 {
-	int status;
-	fflush(NULL);
-	pid_t pid = fork();
-	if (pid == 0) {
+	if (test_fork() == 0) {
 		struct rf_sandbox_report got;
 		struct rf_err e;
 		struct rf_plan *p = plan();
@@ -72,8 +69,7 @@ static int inside(int (*what)(void))
 		landlock = r == RF_OK && got.landlock;
 		_exit(r != RF_OK ? 100 : !got.seccomp ? 101 : what());
 	}
-	waitpid(pid, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+	return test_child_wait();
 }
 
 static int run_a_program(void)

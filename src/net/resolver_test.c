@@ -305,7 +305,7 @@ static void last_good_answer_outlives_failures(void **state)
 {
 	struct world *w = *state;
 	struct script s[] = { { "origin.test", { "192.0.2.1" }, 0, 0, 0, 0 }, { 0 } };
-	struct rf_resolver *r = resolver(w, (struct rf_resolver_opts){ .tries = 1, .timeout_ms = 20 });
+	struct rf_resolver *r = resolver(w, (struct rf_resolver_opts){ .tries = 1, .timeout_ms = 300 });
 	const struct rf_resolver_stats *st = rf_resolver_stats(r);
 	struct watcher x = { .w.changed = changed };
 	w->script = s;
@@ -334,7 +334,7 @@ static void silence_and_garbage_are_failures(void **state)
 	struct world *w = *state;
 	struct script s[] = { { "silent.test", { NULL }, 0, 0, true, false },
 			      { "garbage.test", { "192.0.2.1" }, 0, 0, false, true }, { 0 } };
-	struct rf_resolver *r = resolver(w, (struct rf_resolver_opts){ .tries = 1, .timeout_ms = 20 });
+	struct rf_resolver *r = resolver(w, (struct rf_resolver_opts){ .tries = 1, .timeout_ms = 300 });
 	struct watcher x = { .w.changed = changed }, y = { .w.changed = changed };
 	w->script = s;
 	rf_resolver_watch(r, &x.w, RF_STR("silent.test."));
