@@ -11,6 +11,8 @@
 #include "net/addr.h"
 #include "net/listener.h"
 
+#define DRAIN_GRACE_NS (2 * RF_NS_S)   /* for who was accepted and has not asked for anything yet */
+
 const struct rf_front_conf rf_front_conf_default = {
 	.connections = 100000,
 	.handshakes = 2048,
@@ -221,6 +223,23 @@ static void end_all(struct rf_front *f, const char *why)
 		rf_client_end(RF_CONTAINER(rf_list_first(&f->clients), struct rf_client, all), why);
 }
 
+static void drain_all(struct rf_front *f, bool late)
+{
+	RF_LIST_EACH(n, &f->clients) {
+		struct rf_client *c = RF_CONTAINER(n, struct rf_client, all);
+		if (c->welcomed)
+			c->listener->service->drain(c, late);
+		else if (late)
+			rf_client_end(c, "the edge is shutting down");
+	}
+	drain_look(f);
+}
+
+static void drain_grace_over(struct rf_timer *t)
+{
+	drain_all(RF_CONTAINER(t, struct rf_front, grace_timer), true);
+}
+
 static void drain_late(struct rf_timer *t)
 {
 	end_all(RF_CONTAINER(t, struct rf_front, drain_timer), "the edge is shutting down");
@@ -232,6 +251,7 @@ static void drain_over(struct rf_task *t)
 	void (*done)(void *) = f->drained;
 	f->drained = NULL;
 	rf_timer_stop(f->loop, &f->drain_timer);
+	rf_timer_stop(f->loop, &f->grace_timer);
 	if (done)
 		done(f->drained_arg);
 }
@@ -242,14 +262,8 @@ void rf_front_drain(struct rf_front *f, uint64_t bound_ns, void (*done)(void *ar
 	f->drained = done;
 	f->drained_arg = arg;
 	rf_timer_set(f->loop, &f->drain_timer, rf_loop_now(f->loop) + bound_ns);
-	RF_LIST_EACH(n, &f->clients) {
-		struct rf_client *c = RF_CONTAINER(n, struct rf_client, all);
-		if (c->welcomed)
-			c->listener->service->drain(c);
-		else
-			rf_client_end(c, "the edge is shutting down");
-	}
-	drain_look(f);
+	rf_timer_set(f->loop, &f->grace_timer, rf_loop_now(f->loop) + DRAIN_GRACE_NS);
+	drain_all(f, false);
 }
 
 void rf_front_hold(struct rf_front *f)
@@ -298,7 +312,8 @@ struct rf_front *rf_front_new(const struct rf_front_spec *s)
 		return NULL;
 	*f = (struct rf_front){ .loop = s->loop, .tls = s->tls, .bufs = s->bufs, .identity = s->identity, .snap = s->snap,
 		.emit = s->emit, .barred = s->barred, .arg = s->arg, .feed = s->feed, .homes = s->homes, .next_id = s->seed, .turn_task.run = hello_turn,
-		.drain_task.run = drain_over, .drain_timer.fire = drain_late };
+		.drain_task.run = drain_over, .drain_timer.fire = drain_late,
+		.grace_timer.fire = drain_grace_over };
 	rf_front_conf(f, s->conf ? s->conf : &rf_front_conf_default);
 	struct rf_node *lists[] = { &f->clients, &f->handshaking, &f->hellos, &f->turns, &f->live_one };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
@@ -314,6 +329,7 @@ void rf_front_free(struct rf_front *f)
 	f->drained = NULL;
 	end_all(f, "the edge has stopped");
 	rf_timer_stop(f->loop, &f->drain_timer);
+	rf_timer_stop(f->loop, &f->grace_timer);
 	rf_task_cancel(&f->turn_task);
 	rf_task_cancel(&f->drain_task);
 	rf_tally_fini(&f->by_address);

@@ -44,8 +44,9 @@ struct rf_service {
 	const struct rf_policy *(*policy)(struct rf_client *c, const struct rf_snap *snap);
 	/* Handshake and rules are behind it. May end it. */
 	void (*welcome)(struct rf_client *c);
-	/* The worker ends: end it when what is under way is done, or now where nothing is. */
-	void (*drain)(struct rf_client *c);
+	/* The worker ends: end it when what is under way is done, or now where nothing is. Asked twice: who has connected and is
+	 * still to begin may do so until `late`. */
+	void (*drain)(struct rf_client *c, bool late);
 	/* It is over: finish what is under way, add to its record. Texts must live until `release`. NULL: nothing to add.
 	 * Called for those that were never welcome, too. */
 	void (*report)(struct rf_client *c, struct rf_record *r);
@@ -151,7 +152,7 @@ struct rf_front {
 	uint32_t throttled_most;
 	uint64_t next_id;
 	uint32_t holds;                    /* of what outlives its connection */
-	struct rf_timer drain_timer;
+	struct rf_timer drain_timer, grace_timer;
 	struct rf_task drain_task;
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -187,7 +188,7 @@ size_t rf_front_sever(struct rf_front *f, struct rf_str device_id);
  * and is now revoked or of no trusted root end, and those whose source is barred. The number ended. */
 size_t rf_front_recheck(struct rf_front *f);
 /* Refuse new connections, let each service drain its own; `done` is called when nothing is left and nothing held, or
- * `bound_ns` has passed (the rest is ended then). */
+ * `bound_ns` has passed (the rest is ended then). Who is not welcome yet has two seconds of that to be. */
 void rf_front_drain(struct rf_front *f, uint64_t bound_ns, void (*done)(void *arg), void *arg);
 /* Something that outlives its connection keeps a drain from being over. */
 void rf_front_hold(struct rf_front *f);

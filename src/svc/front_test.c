@@ -38,7 +38,7 @@ static struct {
 	struct rf_site *site;
 	struct rf_snap *snap;
 	struct seen seen[RECORDS];
-	unsigned seen_n, welcomed, released, drains, done;
+	unsigned seen_n, welcomed, released, drains, late, done;
 	struct raw *last;
 	bool closed_port, greedy;
 	struct rf_ip barred;
@@ -126,9 +126,10 @@ static void welcome(struct rf_client *c)
 	on_event(&c->stream);
 }
 
-static void drain(struct rf_client *c)
+static void drain(struct rf_client *c, bool late)
 {
 	w.drains++;
+	w.late += late;
 	if (!w.greedy)
 		rf_client_end(c, "the edge is shutting down");
 }
@@ -346,8 +347,11 @@ static void test_drain(void **state)
 	rf_front_drain(w.front, 60 * RF_NS_S, on_done, NULL);
 	pass(RF_NS_S);
 	assert_int_equal(w.drains, 1);
+	assert_int_equal(w.late, 0);
 	assert_int_equal(w.done, 0);
 	assert_true(rf_replay_closed(client("too late")));
+	pass(RF_NS_S);
+	assert_int_equal(w.late, 1);
 	rf_replay_send(p, RF_STR("x"));
 	rf_replay_close(p);
 	pass(RF_NS_S);
@@ -355,6 +359,24 @@ static void test_drain(void **state)
 	assert_int_equal(w.done, 0); /* something is held */
 	rf_front_let_go(w.front);
 	pass(0);
+	assert_int_equal(w.done, 1);
+}
+
+static void test_who_has_just_come_may_begin_in_a_drain(void **state)
+{
+	(void)state;
+	w.at.proxy = true;
+	struct rf_peer *begins = client("PROXY TCP4 198.51.100.7 "), *silent = client("PROXY TCP4 ");
+	rf_front_drain(w.front, 60 * RF_NS_S, on_done, NULL);
+	pass(RF_NS_S);
+	rf_replay_send(begins, RF_STR("203.0.113.1 4711 2222\r\nbye"));
+	pass(0);
+	assert_int_equal(w.welcomed, 1);
+	assert_string_equal(newest()->reason, "asked for");
+	assert_false(rf_replay_closed(silent));
+	pass(RF_NS_S);
+	assert_true(rf_replay_closed(silent));
+	assert_string_equal(newest()->reason, "the edge is shutting down");
 	assert_int_equal(w.done, 1);
 }
 
@@ -378,7 +400,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_life), TEST(test_nothing_there), TEST(test_first_bytes), TEST(test_rules_of_addresses_need_no_bytes), TEST(test_rule_that_logs),
-		TEST(test_proxy), TEST(test_bars), TEST(test_bounds), TEST(test_drain), TEST(test_a_drain_ends_in_time),
+		TEST(test_proxy), TEST(test_bars), TEST(test_bounds), TEST(test_drain),
+		TEST(test_who_has_just_come_may_begin_in_a_drain), TEST(test_a_drain_ends_in_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

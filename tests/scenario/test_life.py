@@ -17,10 +17,11 @@ from origin import Origin
 
 
 class Traffic:
-    """Keep-alive clients that never stop; each asks again on a new connection when its own has ended."""
+    """Keep-alive clients that never stop; each asks again on a new connection when its own has ended, or, where they are `fresh`,
+    after each answer."""
 
-    def __init__(self, edge, host, identity, clients=4):
-        self.edge, self.host, self.identity = edge, host, identity
+    def __init__(self, edge, host, identity, clients=4, fresh=False):
+        self.edge, self.host, self.identity, self.fresh = edge, host, identity, fresh
         self.good = self.reconnects = 0
         self.refused = []          # connections that the kernel refused
         self.bad = []              # answers that were none
@@ -60,7 +61,7 @@ class Traffic:
                 self.gaps.append(now - last)
                 last = now
                 self.good += 1
-                if (answer.get("connection") or "").lower() == "close":
+                if self.fresh or (answer.get("connection") or "").lower() == "close":
                     raise Gone("told to close")
                 time.sleep(0.002)
             except ConnectionRefusedError as error:
@@ -340,6 +341,24 @@ def test_upgrade(busy):
         assert edge.raw("GET", "/readyz").status == 200
     assert edge.engine() not in (None, old) and edge.child.poll() is None
     assert not traffic.refused and not traffic.bad and len(traffic.lost) <= len(traffic.threads)
+
+
+def test_upgrade_loses_no_handshake(busy):
+    """Who has connected, and has not asked yet, is still answered."""
+    edge, host, device = busy(shutdown={"drain": "10s"}, workers=1)
+    idle, early = (Client(edge.port, host, ctx=context(device)) for _ in range(2))
+    assert idle.get("/work").status == 200
+    with Traffic(edge, host, device, fresh=True) as traffic:
+        for upgrade in range(2):
+            old = edge.engine()
+            edge.signal(signal.SIGUSR2)
+            if upgrade == 0:
+                assert idle.rest() == b""  # the old one drains
+                answer = early.get("/work")
+                assert answer.status == 200 and answer.get("connection").lower() == "close"
+            until(lambda: not os.path.exists(f"/proc/{old}"), 20)
+            traffic.more(20)
+    assert not traffic.refused and not traffic.bad and not traffic.lost
 
 
 def test_upgrade_to_a_bad_boot_file(busy):

@@ -132,10 +132,11 @@ static void welcome(struct rf_client *client)
 	conn_run(c);
 }
 
-static void drain(struct rf_client *client)
+static void drain(struct rf_client *client, bool late)
 {
+	const struct rf_http_conn *c = conn_of(client);
 	client->last = true;
-	if (!conn_of(client)->req)
+	if (!c->req && (c->requests || late))
 		rf_client_end(client, "the edge is shutting down");
 }
 

@@ -335,9 +335,13 @@ static void test_drain(void **state)
 	(void)state;
 	drained = false;
 	world_start();
-	struct rf_peer *idle = client(), *busy = client();
-	say(busy, GET("/"));
+	struct rf_peer *idle = client(), *busy = client(), *new = client(), *silent = client();
+	say(idle, GET("/"));
 	struct rf_peer *o = origin();
+	heard(o);
+	answer(o, "done");
+	assert_true(has(heard(idle), "done"));
+	say(busy, GET("/"));
 	heard(o);
 	rf_front_drain(w.front, 10 * RF_NS_S, on_drained, NULL);
 	run();
@@ -348,7 +352,16 @@ static void test_drain(void **state)
 	assert_true(has(a, "Connection: close\r\n"));
 	assert_true(has(a, "last words"));
 	rf_replay_close(busy);
-	run();
+	assert_false(rf_replay_closed(new)); /* it was accepted, and may ask once */
+	say(new, GET("/"));
+	heard(o);
+	answer(o, "first words");
+	assert_true(has(heard(new), "Connection: close\r\n"));
+	rf_replay_close(new);
+	pass(RF_NS_S);
+	assert_false(drained);
+	pass(2 * RF_NS_S);
+	assert_true(rf_replay_closed(silent));
 	assert_true(drained);
 	struct rf_peer *late = client();
 	assert_true(rf_replay_closed(late));

@@ -292,7 +292,7 @@ static void welcome(struct rf_client *c)
 
 /* Nobody can tell when a stream of bytes has said what it wanted to: those that are here, also on their way to an origin, go on until
  * the drain's bound, so that an upgrade loses none. */
-static void drain(struct rf_client *c) { (void)c; }
+static void drain(struct rf_client *c, bool late) { (void)c, (void)late; }
 
 static void release(struct rf_client *c)
 {
