@@ -3,6 +3,7 @@
     KIND.instructions   of the worker's thread under callgrind
     KIND.syscalls       of all processes under strace
     idle.bytes          PSS of an idle connection
+    evaluation-N.instructions  of the evaluation of N rules for a request, alone
 
 The first two are the cost of N2 units less that of N1 units, divided by N2 - N1, over one connection at a
 time; "rules" is a keepalive request with RULES rules loaded, "relay" a small request and its answer through an app of a TCP port
@@ -21,12 +22,14 @@ import time
 import harness
 import pki
 import push
+import rules
 from harness import Failed, Lab, Load
 from servers import Ringfence, RingfencePort
 
 FIGURES = os.path.join(harness.HERE, "figures.json")
 RISE = 1.05
 RULES = 1000
+EVALUATED = (10, 1000)
 DEVICES = 16
 IDLE = range(1000, 9000, 1000)  # connections at which memory is looked at
 WARM = "rate 1000 12"  # fills what the detection of floods keeps of requests
@@ -142,6 +145,10 @@ def instructions(lab):
     return figures
 
 
+def evaluations(lab):
+    return {f"evaluation-{count}.instructions": rules.instructions(lab, count) for count in EVALUATED}
+
+
 def calls_of(lab, server, kinds, tls):
     """The system calls of the kinds of units that `server` does."""
     strace = Strace(lab)
@@ -178,7 +185,7 @@ def measure(lab):
     pki.make(lab.pki, 64)
     lab.start_origin()
     figures = {}
-    for part in (instructions, system_calls, idle_bytes):
+    for part in (instructions, evaluations, system_calls, idle_bytes):
         figures.update(part(lab))
     return {name: round(value, 1) for name, value in figures.items()}
 

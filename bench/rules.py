@@ -23,6 +23,7 @@ from servers import Haproxy, Nginx, Ringfence
 
 COUNTS = (10, 1000, 100000)
 REQUESTS = 4000
+ROUNDS = 20
 MODSECURITY_MOST = 1000  # it takes minutes and gigabytes to load 100,000
 UNITS = {0: 4000, 10: 4000, 1000: 1500, 100000: 10}
 MODULE = "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so"
@@ -145,16 +146,17 @@ def alone(lab, count, runs, seconds=0.5):
 
 
 def instructions(lab, count):
-    """Of one evaluation, by callgrind: the difference of one round and three over all requests."""
+    """Of one evaluation, by callgrind: the difference of one round and many over all requests, as what comes before them differs
+    from run to run."""
     totals = []
-    for rounds in (1, 3):
+    for rounds in (1, 1 + ROUNDS):
         done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", lab.program("bench-rules"),
                                *files(lab.dir, count), "--rounds", str(rounds)], capture_output=True, text=True, check=False)
         found = re.search(r"Collected : (\d+)", done.stderr)
         if not found:
             raise Failed(f"callgrind: {done.stderr[-500:]}")
         totals.append(int(found.group(1)))
-    return (totals[1] - totals[0]) / (2 * REQUESTS)
+    return (totals[1] - totals[0]) / (ROUNDS * REQUESTS)
 
 
 def in_the_edge(run):

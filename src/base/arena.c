@@ -41,14 +41,10 @@ void rf_arena_reset(struct rf_arena *a)
 	rf_arena_init(a, a->bound);
 }
 
-void rf_arena_rewind(struct rf_arena *a)
+static __attribute__((noinline)) void rewind_blocks(struct rf_arena *a)
 {
 	struct rf_arena_block *spare = a->spare, *next;
 	unsigned spares = a->spares;
-	if (!a->blocks) {
-		a->full = false;
-		return;
-	}
 	for (struct rf_arena_block *b = a->blocks; b; b = next) {
 		next = b->next;
 		if (b->size != BLOCK || spares == SPARES) {
@@ -62,6 +58,13 @@ void rf_arena_rewind(struct rf_arena *a)
 	rf_arena_init(a, a->bound);
 	a->spare = spare;
 	a->spares = spares;
+}
+
+void rf_arena_rewind(struct rf_arena *a)
+{
+	if (a->blocks)
+		rewind_blocks(a);
+	a->full = false;
 }
 
 void rf_arena_fini(struct rf_arena *a)

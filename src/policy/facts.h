@@ -61,6 +61,7 @@ void rf_facts_init(struct rf_facts *f, const struct rf_facts_ops *ops, void *ctx
 
 void rf_fact_own(struct rf_facts *f, enum rf_field field); /* private to the next: of the clock, or what absence means */
 /* The value of a field: asked once. Fields whose absence means the empty value give that. */
+static inline bool rf_fact_of_clock(enum rf_field field) { return field == RF_F_HTTP_SEC || field == RF_F_HTTP_MSEC; }
 static inline const struct rf_val *rf_fact(struct rf_facts *f, enum rf_field field)
 {
 	struct rf_val *v = &f->val[field];
@@ -70,10 +71,25 @@ static inline const struct rf_val *rf_fact(struct rf_facts *f, enum rf_field fie
 	*known |= bit;
 	f->asked++;
 	v->tag = RF_V_MISSING;
-	bool clock = field == RF_F_HTTP_SEC || field == RF_F_HTTP_MSEC;
-	if (clock || !f->ops->get(f->ctx, f->arena, field, v) || v->tag == RF_V_MISSING)
+	if (rf_fact_of_clock(field) || !f->ops->get(f->ctx, f->arena, field, v) || v->tag == RF_V_MISSING)
 		rf_fact_own(f, field);
 	return v;
+}
+/* Ask for those of a set of fields that are not known yet; none of them is of the clock. */
+static inline void rf_facts_ask(struct rf_facts *f, const uint64_t fields[(RF_FIELD_COUNT + 63) / 64])
+{
+	for (unsigned w = 0; w < (RF_FIELD_COUNT + 63) / 64; w++) {
+		uint64_t left = fields[w] & ~f->known[w];
+		f->known[w] |= left;
+		f->asked += left != 0;
+		for (; left; left &= left - 1) {
+			enum rf_field field = (enum rf_field)(w * 64 + (unsigned)__builtin_ctzll(left));
+			struct rf_val *v = &f->val[field];
+			v->tag = RF_V_MISSING;
+			if (!f->ops->get(f->ctx, f->arena, field, v) || v->tag == RF_V_MISSING)
+				rf_fact_own(f, field);
+		}
+	}
 }
 /* The entry of a map field; missing where there is none. */
 struct rf_val rf_fact_key(struct rf_facts *f, enum rf_field field, struct rf_str key);

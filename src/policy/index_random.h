@@ -21,6 +21,8 @@ static const char *const prefixes[] = { "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3",
 static const char *const patterns[] = { "adm[a-z]+", "^/v1/", "(?i)SETUP", "a|b", "[0-9]{2,}", "x?abc+d*", "cmd=(.*)/tmp", "^$",
 	"/v1/.*/admin", "^[a-c]{2,}", "^[^/]", "(?i)^A" };
 
+static const char *const numbers[] = { "tcp.dstport in {80 440..445}", "http.request.body.size gt 5",
+	"http.request.timestamp.sec in {0 7}", "http.request.timestamp.msec eq 1" };
 static const char *const wildcards[] = { "*ABC*", "/v1*", "/v1*data", "*a*b*c*", "*", "/ADMIN", "*camera", "*\\\\**" };
 
 static inline void write_name(struct draw *d, const char *name, struct rf_buf *to)
@@ -63,7 +65,7 @@ static inline void write_test(struct draw *d, struct rf_buf *to)
 		rf_buf_printf(to, draw(d, 2) ? "ip.src eq 10.1.2.3" : "ip.src in $bad");
 		break;
 	case 2:
-		rf_buf_printf(to, draw(d, 2) ? "tcp.dstport in {80 440..445}" : "http.request.body.size gt 5");
+		rf_buf_printf(to, "%s", PICK(d, numbers));
 		break;
 	case 3:
 		rf_buf_printf(to, draw(d, 2) ? "device.known" : "ssl eq false");
@@ -133,7 +135,8 @@ struct request {
 
 static inline struct rf_val word(struct draw *d)
 {
-	static const char *const more[] = { "/v1/xx/admin", "rm -rf abcd /tmp", "cmd=%2561bc%2fadmin/tmp/12", "YWJj", "2.1", "2.03" };
+	static const char *const more[] = { "/v1/xx/admin", "rm -rf abcd /tmp", "cmd=%2561bc%2fadmin/tmp/12", "YWJj", "2.1", "2.03",
+		"Mozilla/5.0 (X11; camera) AppleWebKit/537.36 /SETUP.cgi /v1/data/../admin", "GET /v1/dat/a /v1/data/../admi" };
 	return rf_val_str(rf_str_z(draw(d, 2) ? PICK(d, words) : PICK(d, more)));
 }
 

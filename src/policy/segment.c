@@ -10,7 +10,7 @@
 struct finding {
 	const struct segment *s;
 	struct candidates *c;
-	struct eval e;
+	struct rf_facts *f;
 	struct text_found text;
 	int err;
 };
@@ -25,7 +25,7 @@ static bool to_bits(struct finding *g)
 {
 	struct candidates *c = g->c;
 	c->words = g->s->count / 64 + 1;
-	c->bits = rf_arena_array(g->e.f->arena, c->words, sizeof *c->bits);
+	c->bits = rf_arena_array(g->f->arena, c->words, sizeof *c->bits);
 	if (!c->bits) {
 		g->err = RF_E_NOMEM;
 		return false;
@@ -90,82 +90,73 @@ static void on_text(void *ctx, uint32_t key)
 	found_all(g, g->s->text_post[key]);
 }
 
-static void look_up_string(struct finding *g, uint32_t number, const struct probe *p, struct rf_str s)
+/* What a probe says among the exact keys. */
+static __attribute__((noinline)) void look_up_exact(struct finding *g, const struct probe *p, struct rf_str bytes)
+{
+	found_all(g, exact(g->s, (uint32_t)(p - g->s->probe), bytes));
+}
+
+static inline void look_up_string(struct finding *g, const struct probe *p, struct rf_str s)
 {
 	if (p->lengths >> (s.n < 63 ? s.n : 63) & 1)
-		found_all(g, exact(g->s, number, s));
+		look_up_exact(g, p, s);
 	if (p->text && text_scan(p->text, s, &g->text) != RF_OK)
 		found_all(g, p->all);
 }
 
-static void look_up_address(struct finding *g, const struct trie *t, const struct rf_ip *ip)
+static inline void look_up_address(struct finding *g, const struct probe *p, const struct rf_ip *ip)
 {
+	const struct trie *t = ip->family == 4 ? p->four : p->six;
 	for (uint32_t at = t ? trie_find(t, ip) : TRIE_NONE; at != TRIE_NONE; at = trie_wider(t, at))
 		found_all(g, trie_key(t, at));
 }
 
-static inline void look_up(struct finding *g, uint32_t number, const struct rf_val *v)
+static inline void look_up(struct finding *g, const struct probe *p, const struct rf_val *v)
 {
-	const struct probe *p = &g->s->probe[number];
 	if (v->tag == RF_V_STR)
-		look_up_string(g, number, p, v->s);
+		look_up_string(g, p, v->s);
 	else if (v->tag == RF_V_IP)
-		look_up_address(g, v->ip.family == 4 ? p->four : p->six, &v->ip);
+		look_up_address(g, p, &v->ip);
 	else if (v->tag == RF_V_INT && p->ints)
-		found_all(g, exact(g->s, number, (struct rf_str){ (const char *)&v->i, sizeof v->i }));
+		look_up_exact(g, p, (struct rf_str){ (const char *)&v->i, sizeof v->i });
 }
 
-/* All are asked for before the first is looked up: what is far is fetched meanwhile. */
-static void ask_plain(struct finding *g, const struct segment *s, struct rf_facts *f)
+static void ask_each(struct finding *g, const struct probe *p, struct eval *e)
 {
-	for (uint32_t i = 0, n = s->plain; i < n; i++) {
-		const struct rf_val *v = rf_fact(f, (enum rf_field)s->probe[i].field);
-		if (v->tag == RF_V_STR)
-			__builtin_prefetch(v->s.p);
-	}
-	for (uint32_t i = 0, n = s->plain; i < n; i++)
-		look_up(g, i, &f->val[s->probe[i].field]);
-}
-
-static void ask_each(struct finding *g, uint32_t number)
-{
-	const struct probe *p = &g->s->probe[number];
 	struct rf_val room, element;
-	const struct rf_val *a = eval_value(&g->e, p->each, &room);
-	for (uint32_t i = 0; a->tag == RF_V_ARRAY && i < a->n && !g->e.err; i++) {
-		g->e.element = &a->a[i];
-		const struct rf_val *v = eval_value(&g->e, p->term, &element);
-		if (!g->e.err)
-			look_up(g, number, v);
+	const struct rf_val *a = eval_value(e, p->each, &room);
+	for (uint32_t i = 0; a->tag == RF_V_ARRAY && i < a->n && !e->err; i++) {
+		e->element = &a->a[i];
+		const struct rf_val *v = eval_value(e, p->term, &element);
+		if (!e->err)
+			look_up(g, p, v);
 	}
-	g->e.element = NULL;
 }
 
 static void ask(struct finding *g, uint32_t number)
 {
 	const struct probe *p = &g->s->probe[number];
+	struct eval e = { .x = p->x, .f = g->f };
 	struct rf_val room;
 	if (p->field < RF_FIELD_COUNT) {
-		look_up(g, number, rf_fact(g->e.f, (enum rf_field)p->field));
+		look_up(g, p, rf_fact(g->f, (enum rf_field)p->field));
 		return;
 	}
-	g->e.x = p->x;
 	if (p->each) {
-		ask_each(g, number);
+		ask_each(g, p, &e);
 	} else {
-		const struct rf_val *v = eval_value(&g->e, p->term, &room);
-		if (!g->e.err)
-			look_up(g, number, v);
+		const struct rf_val *v = eval_value(&e, p->term, &room);
+		if (!e.err)
+			look_up(g, p, v);
 	}
-	if (g->e.err)
+	if (e.err)
 		found_all(g, p->all);
-	g->e.err = RF_OK;
 }
 
 /* The keys that the request has. */
 static void ask_keyed(struct finding *g, const struct keyed *k)
 {
-	const struct rf_val *map = rf_fact(g->e.f, k->map);
+	const struct rf_val *map = rf_fact(g->f, k->map);
 	for (uint32_t i = 0; map->tag == RF_V_MAP && i < map->n; i++) {
 		uint32_t post = exact(g->s, k->probe, map->m[i].key);
 		const uint32_t *p = post == POST_NONE || post & POST_ONE ? NULL : &g->s->post[post];
@@ -179,10 +170,10 @@ static void ask_keyed(struct finding *g, const struct keyed *k)
 /* What cannot be tested leads to the rules behind it. */
 static void pass_gate(struct finding *g, const struct gate *gate)
 {
-	bool open = code_run(&g->s->code, gate->code, &g->e);
-	if (open || g->e.err)
+	struct eval e = { .f = g->f };
+	bool open = code_run(&g->s->code, gate->code, &e);
+	if (open || e.err)
 		found_all(g, gate->post);
-	g->e.err = RF_OK;
 }
 
 /* What most segments have not. */
@@ -198,10 +189,13 @@ static __attribute__((noinline)) void ask_others(struct finding *g, const struct
 
 int segment_find(const struct segment *s, struct rf_facts *f, struct candidates *c)
 {
-	struct finding g = { .s = s, .c = c, .e = { .f = f }, .text = { on_text, &g } };
+	struct finding g = { .s = s, .c = c, .f = f, .text = { on_text, &g } };
 	c->n = c->at = 0;
 	c->bits = NULL;
-	ask_plain(&g, s, f);
+	rf_facts_ask(f, s->asks); /* all of them before the first is looked up: what is far is fetched meanwhile */
+	const struct probe *p = s->probe;
+	for (uint32_t left = s->plain; left; left--, p++)
+		look_up(&g, p, &f->val[p->field]);
 	if (s->others)
 		ask_others(&g, s);
 	return !g.err && f->arena->full ? RF_E_NOMEM : g.err; /* a fact that has no room is not an absent one */

@@ -62,7 +62,8 @@ struct segment {
 	uint32_t *post;            /* a posting: a count and ranks, rising; or, with POST_ONE, the rank itself */
 	struct probe *probe;
 	uint32_t probes, direct;   /* the first `direct` are asked of every request, */
-	uint32_t plain;            /* and the first of them are fields as they are */
+	uint32_t plain;            /* and the first of them are fields as they are, */
+	uint64_t asks[(RF_FIELD_COUNT + 63) / 64]; /* these */
 	struct keyed *keyed;
 	uint32_t keyeds;
 	struct gate *gate;

@@ -268,9 +268,13 @@ static void part_probes(struct making *m)
 		}
 		swap_probes(s, i, --s->direct);
 	}
-	for (uint32_t i = 0; i < s->direct; i++)
-		if (s->probe[i].field < RF_FIELD_COUNT)
-			swap_probes(s, i, s->plain++);
+	for (uint32_t i = 0; i < s->direct; i++) {
+		uint32_t field = s->probe[i].field;
+		if (field == RF_FIELD_COUNT || rf_fact_of_clock((enum rf_field)field))
+			continue;
+		s->asks[field / 64] |= 1ull << field % 64;
+		swap_probes(s, i, s->plain++);
+	}
 	free(m->probe_slot); /* numbers have changed */
 	m->probe_slot = NULL;
 }

@@ -2,7 +2,8 @@
  *
  *	literals, dulled (0x20 set in each byte) -> step: as many bytes as the shortest has grams, 4 at most
  *	-> for each literal and each place it can have between two steps, the gram there that the fewest others have chosen
- *	-> a table from grams to literals, and a bitmap before it that most of a text does not pass
+ *	-> a table from grams to literals, and a bitmap before it that most of a text does not pass; where grams are few, vectors
+ *	of them before both, which tell of sixteen bytes at once that none is there
  *
  * A text is looked at once a step: wherever a literal is in it, one of its grams lies on a step. Dulled bytes are equal
  * where letters differ in case only, and for some other pairs; what is found is tested by who asks.
@@ -21,6 +22,8 @@ enum {
 	NONE = UINT32_MAX,
 	STEPS_SHORT = 32,  /* steps in a text from which on vectorscan is quicker, */
 	TABLE_MOST = 4096, /* and literals from which on it always is: the table leaves the caches */
+	LANES = 4,         /* grams that are compared at once */
+	FEW_GRAMS = 16,    /* more are quicker by the table; whole LANES */
 	BITS = 5,          /* log2 of the bits of the bitmap for each gram */
 };
 
@@ -41,6 +44,8 @@ struct text {
 	struct regex_front front; /* of any of the patterns */
 	size_t bytes;
 	unsigned width, step;  /* bytes of a gram; between two looks, 0: there is no table */
+	size_t least;          /* bytes of the shortest literal; SIZE_MAX: there is none */
+	size_t few;            /* grams in few_gram, whole LANES; 0: more than those, or they are not LANES apart */
 	unsigned shift, bits_shift;
 	uint32_t *head;        /* chains by hash */
 	uint64_t *bits;
@@ -48,6 +53,7 @@ struct text {
 	size_t grams;
 	struct piece *piece;
 	char *lits;
+	uint32_t few_gram[FEW_GRAMS][LANES]; /* each in all lanes, as it lies in a text */
 };
 
 static inline uint32_t gram_at(const char *p, unsigned width)
@@ -66,15 +72,18 @@ static uint32_t hash(uint32_t gram)
 /* The longest step with which no literal is missed. */
 static void measure(struct text *t, const struct text_item *items, size_t count, size_t *ret_bytes)
 {
-	size_t least = 7;
+	size_t least = LANES + 3;
 	*ret_bytes = 0;
+	t->least = SIZE_MAX;
 	for (size_t i = 0; i < count; i++) {
 		if (items[i].pattern)
 			continue;
 		*ret_bytes += items[i].lit.n;
-		if (items[i].lit.n < least)
-			least = items[i].lit.n;
+		if (items[i].lit.n < t->least)
+			t->least = items[i].lit.n;
 	}
+	if (t->least < least)
+		least = t->least;
 	t->width = least < 4 ? 3 : 4;
 	t->step = (unsigned)least + 1 - t->width;
 }
@@ -153,11 +162,27 @@ static bool make_table(struct text *t, const struct text_item *items, size_t cou
 	return true;
 }
 
+static void gather_few(struct text *t)
+{
+	if (t->step != LANES || t->grams > FEW_GRAMS)
+		return;
+	for (size_t i = 0; i < t->grams; i++) {
+		const struct gram *g = &t->gram[i];
+		uint32_t bytes;
+		memcpy(&bytes, t->piece[g->piece].lit.p + g->at, sizeof bytes);
+		for (unsigned k = 0; k < LANES; k++)
+			t->few_gram[i][k] = bytes;
+	}
+	t->few = t->grams;
+}
+
 struct text *text_quick(const struct text_item *items, size_t count)
 {
 	struct text *t = calloc(1, sizeof *t);
-	if (t && make_table(t, items, count))
+	if (t && make_table(t, items, count)) {
+		gather_few(t);
 		return t;
+	}
 	text_free(t);
 	return NULL;
 }
@@ -242,6 +267,8 @@ struct text *text_frozen(const struct text_item *items, size_t count)
 {
 	struct text *t = count > TABLE_MOST ? calloc(1, sizeof *t) : text_quick(items, count);
 	size_t size = 0;
+	if (t && count > TABLE_MOST)
+		t->least = SIZE_MAX;
 	if (t && (t->db = database(items, count)) && hs_database_size(t->db, &size) == HS_SUCCESS) {
 		join_fronts(t, items, count);
 		t->bytes += size;
@@ -289,18 +316,85 @@ static __attribute__((noinline)) void look(const struct text *t, struct rf_str s
 }
 
 /* With a width that the compiler knows. */
-static inline void scan_table(const struct text *t, struct rf_str s, unsigned width, const struct text_found *f)
+static inline void scan_by(const struct text *t, struct rf_str s, unsigned width, const struct text_found *f)
 {
 	const uint64_t *bits = t->bits;
 	const unsigned shift = t->bits_shift;
 	const size_t step = t->step;
-	if (s.n < width)
-		return;
 	for (size_t i = 0, last = s.n - width; i <= last; i += step) {
 		uint32_t gram = gram_at(s.p + i, width), bit = hash(gram) >> shift;
 		if (__builtin_expect(bits[bit / 64] >> bit % 64 & 1, 0))
 			look(t, s, i, gram, f);
 	}
+}
+
+/* A text that is as long as the shortest literal. */
+static __attribute__((noinline)) int scan_table(const struct text *t, struct rf_str s, const struct text_found *f)
+{
+	if (t->width == 4)
+		scan_by(t, s, 4, f);
+	else
+		scan_by(t, s, 3, f);
+	return RF_OK;
+}
+
+/* Vectors as the compiler makes them of what the processor has. */
+typedef uint32_t lanes __attribute__((vector_size(4 * LANES)));
+typedef uint64_t halves __attribute__((vector_size(4 * LANES)));
+
+static inline lanes dulled(const char *p)
+{
+	lanes v;
+	memcpy(&v, p, sizeof v);
+	return v | DULL;
+}
+
+/* Not 0 where a lane of either is one of the grams. */
+static inline lanes few_in(const struct text *t, lanes a, lanes b)
+{
+	lanes hit = { 0 }, gram;
+	for (size_t i = 0; i < t->few; i += LANES)
+		for (size_t k = 0; k < LANES; k++) {
+			memcpy(&gram, t->few_gram[i + k], sizeof gram);
+			hit |= (lanes)(a == gram) | (lanes)(b == gram);
+		}
+	return hit;
+}
+
+/* The first and the last steps of less than a vector. */
+static inline lanes few_in_short(const struct text *t, struct rf_str s)
+{
+	uint64_t first = 0, last;
+	if (s.n < sizeof first) {
+		uint32_t only;
+		memcpy(&only, s.p, sizeof only);
+		first = last = only;
+	} else {
+		memcpy(&first, s.p, sizeof first);
+		memcpy(&last, s.p + ((s.n - sizeof last) & ~(size_t)(LANES - 1)), sizeof last);
+	}
+	lanes v = (lanes)(halves){ first, last } | DULL;
+	return few_in(t, v, v);
+}
+
+/* Whether one of few grams is at a step of a text, which is as long as the shortest literal. Vectors of its end lie on steps as
+ * well, and so over those before them. */
+static inline bool few_has(const struct text *t, struct rf_str s)
+{
+	const size_t size = sizeof(lanes), steps = ~(size_t)(LANES - 1);
+	lanes hit = { 0 };
+	if (s.n < size) {
+		hit = few_in_short(t, s);
+	} else if (s.n < 2 * size) {
+		hit = few_in(t, dulled(s.p), dulled(s.p + ((s.n - size) & steps)));
+	} else {
+		size_t end = (s.n - 2 * size) & steps;
+		for (size_t i = 0; i < end; i += 2 * size)
+			hit |= few_in(t, dulled(s.p + i), dulled(s.p + i + size));
+		hit |= few_in(t, dulled(s.p + end), dulled(s.p + end + size));
+	}
+	halves both = (halves)hit;
+	return both[0] | both[1];
 }
 
 static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *ctx)
@@ -315,9 +409,7 @@ int text_scan(const struct text *t, struct rf_str s, const struct text_found *f)
 {
 	if (t->db && (s.n > (size_t)STEPS_SHORT * t->step || regex_front_has(&t->front, s)))
 		return regex_scan(t->db, s, on_match, (void *)(uintptr_t)f);
-	if (t->width == 4)
-		scan_table(t, s, 4, f);
-	else
-		scan_table(t, s, 3, f);
-	return RF_OK;
+	if (s.n < t->least || (t->few && !few_has(t, s)))
+		return RF_OK;
+	return scan_table(t, s, f);
 }

@@ -6,14 +6,16 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include <hs.h>
 #include "policy/access.h"
 #include "policy/draw.h"
 #include "policy/text.h"
 
-enum { SETS = 150, TEXTS = 40, LITERALS = 60, SIZE = 220, PATTERNS = 700, KEYS = 5000 };
+enum { SETS = 150, TEXTS = 40, LITERALS = 60, SIZE = 220, PATTERNS = 700, KEYS = 5000, FEW = 5, FEW_SETS = 25, MOST = 110 };
 
 static struct draw d;
 
@@ -83,6 +85,78 @@ static void finds_literals(void **state)
 			check(t, items, count, items[i].lit);
 		text_free(t);
 	}
+}
+
+/* A page between two that cannot be read. */
+static char *walled_page(size_t size)
+{
+	char *p = mmap(NULL, 3 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	assert_int_equal(mprotect(p + size, size, PROT_READ | PROT_WRITE), 0);
+	return p + size;
+}
+
+/* The same literals alone and beside others, which are not there, say the same. */
+struct few {
+	struct text_item items[2 * FEW];
+	unsigned count;
+	struct text *alone, *beside;
+};
+
+static void check_few(const struct few *f, struct rf_str s)
+{
+	bool before[FEW];
+	check(f->alone, f->items, f->count, s);
+	memcpy(before, told, sizeof before);
+	check(f->beside, f->items, f->count, s);
+	assert_memory_equal(before, told, f->count * sizeof *told);
+}
+
+/* Write a literal into a text, in letters of either case. */
+static void plant(struct rf_str lit, char *to)
+{
+	for (size_t i = 0; i < lit.n; i++) {
+		bool letter = rf_lower((unsigned char)lit.p[i]) >= 'a' && rf_lower((unsigned char)lit.p[i]) <= 'z';
+		to[i] = (char)(lit.p[i] ^ (letter && draw(&d, 2) ? 0x20 : 0));
+	}
+}
+
+static void check_length(const struct few *f, char *at, unsigned n)
+{
+	struct rf_str s = random_bytes(at, n, n, "abAB/\xe9_@\x7f"), lit = f->items[draw(&d, f->count)].lit;
+	check_few(f, s);
+	if (lit.n > n)
+		return;
+	plant(lit, at + draw(&d, (unsigned)(n - lit.n + 1)));
+	check_few(f, s);
+	plant(lit, at + n - lit.n);
+	check_few(f, s);
+}
+
+/* Literals that are compared by the vector: texts of all lengths, up to either edge of what may be read. */
+static void finds_few_literals(void **state)
+{
+	(void)state;
+	static const char *const others[FEW] = { "zzzzzz0", "yyyyyy-1", "xxxxxxxx2", "wwwwwww3", "vvvvvvvvv4" };
+	char room[FEW][24];
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	char *page = walled_page(size);
+	for (unsigned set = 0; set < FEW_SETS; set++) {
+		struct few f = { .count = 1 + draw(&d, FEW) };
+		for (unsigned i = 0; i < f.count; i++)
+			f.items[i] = (struct text_item){ random_bytes(room[i], 7, sizeof room[i], "abAB/\xe9_"), NULL, i };
+		for (unsigned i = 0; i < FEW; i++)
+			f.items[f.count + i] = (struct text_item){ rf_str_z(others[i]), NULL, FEW + i };
+		f.alone = text_quick(f.items, f.count);
+		f.beside = text_quick(f.items, f.count + FEW);
+		for (unsigned n = 0; n < MOST; n++) {
+			check_length(&f, page, n);
+			check_length(&f, page + size - n, n);
+		}
+		text_free(f.alone);
+		text_free(f.beside);
+	}
+	munmap(page - size, 3 * size);
 }
 
 /* As many as the table does not take. */
@@ -224,7 +298,7 @@ static int begin(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(finds_literals), cmocka_unit_test(finds_among_many),
-		cmocka_unit_test(knows_patterns), cmocka_unit_test(tells_by_the_first_byte) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(finds_literals), cmocka_unit_test(finds_few_literals),
+		cmocka_unit_test(finds_among_many), cmocka_unit_test(knows_patterns), cmocka_unit_test(tells_by_the_first_byte) };
 	return cmocka_run_group_tests_name("policy-text", tests, begin, NULL);
 }

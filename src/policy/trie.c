@@ -179,16 +179,29 @@ static inline bool alone(uint64_t bits)
 	return !(bits & (bits - 1));
 }
 
-uint32_t trie_find(const struct trie *t, const struct rf_ip *ip)
+static inline uint32_t leaf_of(const struct trie *t, const struct node *n, uint64_t bit)
+{
+	return t->leaf[n->first_leaf + (alone(n->leaves) ? 0 : ones(n->leaves & (bit | (bit - 1))) - 1)];
+}
+
+/* Below the root, which has a child for the address. */
+static __attribute__((noinline)) uint32_t find_below(const struct trie *t, const uint8_t b[16])
 {
 	const struct node *n = &t->node[0];
-	for (unsigned depth = 0;; depth += STEP) {
-		unsigned slot = slot_of(ip->b, depth);
-		uint64_t bit = 1ull << slot;
-		if (!(n->kids & bit))
-			return t->leaf[n->first_leaf + (alone(n->leaves) ? 0 : ones(n->leaves & (bit | (bit - 1))) - 1)];
+	uint64_t bit = 1ull << (b[0] >> (8 - STEP));
+	for (unsigned depth = STEP;; depth += STEP) {
 		n = &t->node[n->first_kid + ones(n->kids & (bit - 1))];
+		bit = 1ull << slot_of(b, depth);
+		if (!(n->kids & bit))
+			return leaf_of(t, n, bit);
 	}
+}
+
+uint32_t trie_find(const struct trie *t, const struct rf_ip *ip)
+{
+	const struct node *root = &t->node[0];
+	uint64_t bit = 1ull << (ip->b[0] >> (8 - STEP));
+	return root->kids & bit ? find_below(t, ip->b) : leaf_of(t, root, bit);
 }
 
 uint32_t trie_key(const struct trie *t, uint32_t at)

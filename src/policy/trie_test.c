@@ -5,7 +5,7 @@
 #include <cmocka.h>
 #include "policy/trie.h"
 
-enum { MANY = 3000, ASKED = 4000 };
+enum { MANY = 3000, ASKED = 4000, SMALL = 200 };
 
 static uint64_t seed = 7;
 
@@ -24,10 +24,10 @@ static struct rf_ip draw(uint8_t family)
 	return ip;
 }
 
-static size_t fill(struct trie_item *items, uint8_t family)
+static size_t fill(struct trie_item *items, size_t most, uint8_t family)
 {
 	size_t n = 0;
-	for (size_t k = 0; k < MANY; k++) {
+	for (size_t k = 0; k < most; k++) {
 		struct rf_ip ip = draw(family);
 		struct rf_prefix p = rf_ip_mask(&ip, byte() % (family == 4 ? 33 : 129));
 		bool there = false;
@@ -41,13 +41,13 @@ static size_t fill(struct trie_item *items, uint8_t family)
 	return n;
 }
 
-static void compare(uint8_t family)
+static void compare(uint8_t family, size_t most, unsigned asked)
 {
 	struct trie_item *items = malloc(MANY * sizeof *items), *copy = malloc(MANY * sizeof *copy);
-	size_t n = fill(items, family);
+	size_t n = fill(items, most, family);
 	memcpy(copy, items, n * sizeof *copy);
 	struct trie *t = trie_make(items, n);
-	for (unsigned k = 0; k < ASKED; k++) {
+	for (unsigned k = 0; k < asked; k++) {
 		struct rf_ip ip = draw(family);
 		size_t found = 0, expected = 0;
 		unsigned last = 129;
@@ -69,13 +69,21 @@ static void compare(uint8_t family)
 static void four(void **state)
 {
 	(void)state;
-	compare(4);
+	compare(4, MANY, ASKED);
 }
 
 static void six(void **state)
 {
 	(void)state;
-	compare(6);
+	compare(6, MANY, ASKED);
+}
+
+/* Most addresses are told by the root of these. */
+static void few(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < SMALL; i++)
+		compare(i % 2 ? 4 : 6, 1 + i % 5, 30);
 }
 
 static void none(void **state)
@@ -89,6 +97,6 @@ static void none(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(four), cmocka_unit_test(six), cmocka_unit_test(none) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(four), cmocka_unit_test(six), cmocka_unit_test(few), cmocka_unit_test(none) };
 	return cmocka_run_group_tests_name("policy-trie", tests, NULL, NULL);
 }

@@ -56,7 +56,7 @@ const char *rf_why_str(enum rf_why why)
 	}
 }
 
-static bool set_skipped(const struct rf_verdict *v, const struct rf_ruleset *set)
+static __attribute__((noinline)) bool set_skipped(const struct rf_verdict *v, const struct rf_ruleset *set)
 {
 	for (unsigned i = 0; i < v->skipped.nskippers; i++)
 		for (size_t k = 0; k < v->skipped.skippers[i]->nrulesets; k++)
@@ -161,11 +161,25 @@ static unsigned first_of(const struct heads *h)
 	return best;
 }
 
-/* False where candidates could not be found: nothing was done. */
-static bool run_index(struct run *r)
+/* Of the one segment that most indexes are. False where candidates could not be found: nothing was done. */
+static bool run_segment(struct run *r, const struct rf_index *x)
+{
+	const struct segment *s = x->v[0].s;
+	struct candidates c;
+	uint32_t rank;
+	if (segment_find(s, r->f, &c) != RF_OK)
+		return false;
+	while (!r->done && !r->set_done && candidates_next(&c, &rank))
+		if (!index_dead(x, 0, rank))
+			step(r, s->rule[rank], (struct cond){ s, rank });
+	return true;
+}
+
+/* The same of several. */
+static __attribute__((noinline)) bool run_segments(struct run *r, const struct rf_index *x)
 {
 	struct heads h;
-	h.x = r->set->index;
+	h.x = x;
 	for (unsigned i = 0; i < h.x->n; i++) {
 		if (segment_find(h.x->v[i].s, r->f, &h.of[i]) != RF_OK)
 			return false;
@@ -176,12 +190,19 @@ static bool run_index(struct run *r)
 	return true;
 }
 
+/* Every rule. */
+static __attribute__((noinline)) void run_blocks(struct run *r)
+{
+	for (size_t b = 0; b < r->set->nblocks && (!r->done || r->trace); b++)
+		run_block(r, r->set->blocks[b]);
+}
+
 static void run_set(struct run *r)
 {
-	r->set_done = set_skipped(r->v, r->set) || (r->v->skipped.phases >> r->set->phase & 1);
-	bool found = r->set->index && !r->trace && (r->set_done || run_index(r));
-	for (size_t b = 0; !found && b < r->set->nblocks && (!r->done || r->trace); b++)
-		run_block(r, r->set->blocks[b]);
+	const struct rf_index *x = r->trace ? NULL : r->set->index;
+	r->set_done = (r->v->skipped.nskippers && set_skipped(r->v, r->set)) || (r->v->skipped.phases >> r->set->phase & 1);
+	if (!x || (!r->set_done && !(x->n == 1 ? run_segment(r, x) : run_segments(r, x))))
+		run_blocks(r);
 	if (r->set->counts && !r->done && !r->set_done && !(r->trace && r->trace->know))
 		outcome_count(r);
 }
