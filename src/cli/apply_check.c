@@ -6,12 +6,6 @@
 #include "cli/shape.h"
 #include "cli/state.h"
 
-static const char *text(const json_t *o, const char *name)
-{
-	const char *z = json_string_value(json_object_get(o, name));
-	return z ? z : "";
-}
-
 static int check_rules(struct cli *c, const json_t *phases, const char *at)
 {
 	const char *phase;
@@ -43,12 +37,13 @@ static int check_objects(struct cli *c, const struct state_kind *k, const json_t
 		snprintf(pointer, sizeof pointer, "%.60s/%zu", at, i);
 		if (rc == RF_OK)
 			rc = cli_shape_check(c, k->resource, one, pointer, k->also);
-		if (rc == RF_OK && !text(one, "name")[0])
-			rc = rf_fail_ptr(&c->e, RF_E_MISSING, pointer, "a %s of a file needs a name", k->kind);
-		if (rc == RF_OK && json_object_get(names, text(one, "name")))
-			rc = rf_fail_ptr(&c->e, RF_E_INVALID, pointer, "the %s %s is there already", k->kind, text(one, "name"));
+		if (rc == RF_OK && !state_name(one)[0])
+			rc = rf_fail_ptr(&c->e, RF_E_MISSING, pointer, "%s %s of a file needs a %s", strchr("aeiou", k->kind[0]) ? "an" : "a",
+					 k->kind, strcmp(k->section, "access_rules") == 0 ? "configuration with a value" : "name");
+		if (rc == RF_OK && json_object_get(names, state_name(one)))
+			rc = rf_fail_ptr(&c->e, RF_E_INVALID, pointer, "the %s %s is there already", k->kind, state_name(one));
 		if (rc == RF_OK)
-			json_object_set_new(names, text(one, "name"), json_true());
+			json_object_set_new(names, state_name(one), json_true());
 	}
 	json_decref(names);
 	return rc;
@@ -75,7 +70,7 @@ static int check_zones(struct cli *c, const json_t *zones)
 
 int cli_apply_check(struct cli *c, const json_t *doc)
 {
-	static const char *const sections[] = { "lists", "roots", "classes", "devices", "patches", "zones", "rules", "tests" };
+	static const char *const sections[] = { "lists", "roots", "classes", "devices", "patches", "access_rules", "zones", "rules", "tests" };
 	enum { SECTIONS = sizeof sections / sizeof *sections };
 	const char *name;
 	json_t *v;

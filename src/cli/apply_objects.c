@@ -1,7 +1,7 @@
-/* cli/apply_objects: lists with their entries, roots, classes, devices with their credentials, patches, zones, apps, ports: made or
- * changed where they differ from the file.
+/* cli/apply_objects: lists with their entries, roots, classes, devices with their credentials, patches, access rules, zones, apps, ports:
+ * made or changed where they differ from the file.
  *
- * An object is known by its name, and only members that the file names are compared and set.
+ * An object is known by its name, an access rule by its source, and only members that the file names are compared and set.
  */
 #include <stdlib.h>
 #include "cli/apply.h"
@@ -166,6 +166,8 @@ static int body_of(struct apply *a, const struct state_kind *k, const json_t *wa
 	for (size_t i = 0; k->also[i]; i++)
 		if (!(create && strcmp(k->also[i], "credentials") == 0))
 			json_object_del(body, k->also[i]);
+	if (strcmp(apply_text(body, "mode"), "allow") == 0)
+		json_object_set_new(body, "mode", json_string("whitelist")); /* as the API shows it */
 	if (strcmp(k->kind, "root") == 0 && create && !json_object_get(body, "ca"))
 		json_object_set_new(body, "ca", json_true());
 	int rc = state_roots_to(a->c, body, a->roots, true);
@@ -184,7 +186,7 @@ static int create(struct apply *a, const struct state_kind *k, const char *path,
 	int rc = body_of(a, k, wanted, true, &body);
 	if (rc != RF_OK)
 		return rc;
-	apply_say(a, '+', k->kind, apply_text(wanted, "name"), "");
+	apply_say(a, '+', k->kind, state_name(wanted), "");
 	snprintf(as, sizeof as, "part%u", (unsigned)json_array_size(a->parts));
 	rc = apply_request(a, "POST", path, body, as);
 	snprintf(id, 33, "~%.30s~", as);
@@ -208,7 +210,7 @@ static int change(struct apply *a, const struct state_kind *k, const char *path,
 		rc = rf_fail(&a->c->e, RF_E_CONFLICT, "root %s is there with other certificates; give the new one another name",
 			     apply_text(wanted, "name"));
 	} else if (diff.n) {
-		apply_say(a, '~', k->kind, apply_text(wanted, "name"), rf_buf_z(&diff));
+		apply_say(a, '~', k->kind, state_name(wanted), rf_buf_z(&diff));
 		if (strcmp(k->edit, "PATCH") != 0 || strcmp(k->kind, "root") == 0 || strcmp(k->kind, "list") == 0) {
 			json_object_del(body, "certificates");
 			json_object_del(body, "ca");
@@ -226,7 +228,7 @@ static int apply_zone(struct apply *a, const json_t *zone, const char *id);
 static int apply_one(struct apply *a, const struct state_kind *k, const char *path, const json_t *all, const json_t *wanted)
 {
 	char id[33] = "";
-	const json_t *now = apply_named(all, apply_text(wanted, "name"));
+	const json_t *now = apply_named(all, state_name(wanted));
 	int rc = now ? change(a, k, path, now, wanted) : create(a, k, path, wanted, id);
 	if (now)
 		snprintf(id, sizeof id, "%s", apply_text(now, "id"));

@@ -182,7 +182,7 @@ int apply_rehearse(struct apply *a)
 	struct rules_try *t = NULL;
 	size_t i, passed = 0, failed = 0;
 	const json_t *tests = json_object_get(a->doc, "tests");
-	int rc = state_read(c, false, &now);
+	int rc = state_read(c, STATE_NO_DEVICES | STATE_NO_ACCESS, &now);
 	if (rc != RF_OK)
 		return rc;
 	zones = named_after(a, json_object_get(now, "zones"), json_object_get(a->doc, "zones"));

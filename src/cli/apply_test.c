@@ -39,6 +39,9 @@ static const struct canned state[] = {
 	{ "GET", V4 "/zones/" Z1 "/spectrum/apps?*", 200,
 	  MANY("[{\"id\":\"" P2 "\",\"name\":\"ssh.example.com/tcp/22\",\"protocol\":\"tcp/22\",\"dns\":{\"type\":\"ADDRESS\",\"name\":\"ssh.example.com\"},"
 	       "\"origin_direct\":[\"tcp://192.0.2.1:22\"],\"tls\":\"off\",\"guard\":\"ssh\",\"edge_ips\":{\"type\":\"dynamic\",\"connectivity\":\"all\"}}]") },
+	{ "GET", AC "/firewall/access_rules/rules?*", 200,
+	  MANY("[{\"id\":\"" I1 "\",\"mode\":\"block\",\"configuration\":{\"target\":\"ip\",\"value\":\"192.0.2.9\"},\"notes\":\"\"}]") },
+	{ "GET", V4 "/zones/" Z1 "/firewall/access_rules/rules?*", 200, MANY("[]") },
 	{ "GET", V4 "/zones/" Z1 "/rulesets?*", 200, MANY("[]") },
 	{ "GET", AC "/rulesets?*", 200, MANY("[{\"id\":\"" S1 "\",\"phase\":\"http_request\",\"kind\":\"root\"}]") },
 	{ "GET", AC "/rulesets/" S1, 200, OK("{\"id\":\"" S1 "\",\"phase\":\"http_request\",\"rules\":[" RULE "]}") },
@@ -95,6 +98,7 @@ static void export_changes_nothing(void **s)
 	has(r.out, "    - url: http://127.0.0.1:9000\n");
 	has(r.out, "  - ref: stop\n");
 	has(r.out, "  - '192.0.2.1'\n");
+	has(r.out, "value: '192.0.2.9'\n");
 	assert_null(strstr(r.out, A));
 	const char *path = file_of(r.out);
 	ran_free(&r);

@@ -16,9 +16,11 @@ const struct state_kind state_kinds[] = {
 	{ "classes", "class", "CLASS", AC "/classes", "PATCH", { NULL }, false },
 	{ "devices", "device", "DEVICE", AC "/devices", "PATCH", { "credentials" }, false },
 	{ "patches", "patch", "PATCH", AC "/patches", "PATCH", { NULL }, false },
-	{ "zones", "zone", "ZONE", "/zones", "PATCH", { "apps", "ports", "rules" }, false },
+	{ "access_rules", "access rule", "ACCESS_RULE", AC "/firewall/access_rules/rules", "PATCH", { NULL }, false },
+	{ "zones", "zone", "ZONE", "/zones", "PATCH", { "apps", "ports", "access_rules", "rules" }, false },
 	{ "apps", "app", "APP", "/zones/{zone}/apps", "PATCH", { NULL }, true },
 	{ "ports", "port", "PORT", "/zones/{zone}/spectrum/apps", "PATCH", { NULL }, true },
+	{ "access_rules", "access rule", "ACCESS_RULE", "/zones/{zone}/firewall/access_rules/rules", "PATCH", { NULL }, true },
 };
 const size_t state_kind_count = sizeof state_kinds / sizeof *state_kinds;
 
@@ -28,6 +30,13 @@ const struct state_kind *state_kind(const char *kind)
 	while (strcmp(state_kinds[i].kind, kind) != 0)
 		i++;
 	return &state_kinds[i];
+}
+
+const char *state_name(const json_t *object)
+{
+	const json_t *name = json_object_get(object, "name"), *source = json_object_get(json_object_get(object, "configuration"), "value");
+	const char *z = json_string_value(name ? name : source);
+	return z ? z : "";
 }
 
 int state_objects(struct cli *c, const struct state_kind *k, const char *zone_id, json_t **ret)
@@ -170,17 +179,30 @@ static int add_credentials(struct cli *c, json_t *device, const char *id)
 	return rc;
 }
 
-static int read_kind(struct cli *c, const struct state_kind *k, const char *zone_id, const json_t *roots, json_t *to);
+/* What is read, and what it refers to. */
+struct reading {
+	struct cli *c;
+	const json_t *roots;
+	unsigned without;
+};
 
-static int read_zone(struct cli *c, json_t *zone, const char *id, const json_t *roots)
+static int read_kind(const struct reading *r, const struct state_kind *k, const char *zone_id, json_t *to);
+
+static bool left_out(const struct reading *r, const struct state_kind *k)
+{
+	return (r->without & STATE_NO_DEVICES && strcmp(k->kind, "device") == 0) ||
+		(r->without & STATE_NO_ACCESS && strcmp(k->section, "access_rules") == 0);
+}
+
+static int read_zone(const struct reading *r, json_t *zone, const char *id)
 {
 	json_t *rules = NULL;
 	int rc = RF_OK;
 	for (size_t i = 0; i < state_kind_count && rc == RF_OK; i++)
-		if (state_kinds[i].in_zone)
-			rc = read_kind(c, &state_kinds[i], id, roots, zone);
+		if (state_kinds[i].in_zone && !left_out(r, &state_kinds[i]))
+			rc = read_kind(r, &state_kinds[i], id, zone);
 	if (rc == RF_OK)
-		rc = state_rules(c, id, &rules);
+		rc = state_rules(r->c, id, &rules);
 	strip_rules(rules);
 	if (json_object_size(rules))
 		json_object_set(zone, "rules", rules);
@@ -189,20 +211,20 @@ static int read_zone(struct cli *c, json_t *zone, const char *id, const json_t *
 }
 
 /* What belongs to an object and is read with a request of its own. */
-static int read_below(struct cli *c, const struct state_kind *k, json_t *object, const char *id, const json_t *roots)
+static int read_below(const struct reading *r, const struct state_kind *k, json_t *object, const char *id)
 {
 	if (strcmp(k->kind, "list") == 0)
-		return add_items(c, object, id);
+		return add_items(r->c, object, id);
 	if (strcmp(k->kind, "device") == 0)
-		return add_credentials(c, object, id);
-	return strcmp(k->kind, "zone") == 0 ? read_zone(c, object, id, roots) : RF_OK;
+		return add_credentials(r->c, object, id);
+	return strcmp(k->kind, "zone") == 0 ? read_zone(r, object, id) : RF_OK;
 }
 
-static int read_kind(struct cli *c, const struct state_kind *k, const char *zone_id, const json_t *roots, json_t *to)
+static int read_kind(const struct reading *r, const struct state_kind *k, const char *zone_id, json_t *to)
 {
 	json_t *all = NULL, *one;
 	size_t i;
-	int rc = state_objects(c, k, zone_id, &all);
+	int rc = state_objects(r->c, k, zone_id, &all);
 	json_array_foreach(all, i, one) {
 		char id[33];
 		const char *z = json_string_value(json_object_get(one, "id"));
@@ -212,9 +234,9 @@ static int read_kind(struct cli *c, const struct state_kind *k, const char *zone
 		json_object_del(one, "account");
 		json_object_del(one, "class_id");
 		cli_shape_strip(k->resource, one);
-		rc = state_roots_to(c, one, roots, false);
+		rc = state_roots_to(r->c, one, r->roots, false);
 		if (rc == RF_OK)
-			rc = read_below(c, k, one, id, roots);
+			rc = read_below(r, k, one, id);
 	}
 	if (rc == RF_OK && json_array_size(all))
 		json_object_set(to, k->section, all);
@@ -222,13 +244,14 @@ static int read_kind(struct cli *c, const struct state_kind *k, const char *zone
 	return rc;
 }
 
-int state_read(struct cli *c, bool devices, json_t **ret)
+int state_read(struct cli *c, unsigned without, json_t **ret)
 {
 	json_t *doc = json_object(), *roots = NULL, *rules = NULL;
 	int rc = state_objects(c, &state_kinds[1], NULL, &roots);
+	const struct reading r = { c, roots, without };
 	for (size_t i = 0; rc == RF_OK && i < state_kind_count; i++)
-		if (!state_kinds[i].in_zone && (devices || strcmp(state_kinds[i].kind, "device") != 0))
-			rc = read_kind(c, &state_kinds[i], NULL, roots, doc);
+		if (!state_kinds[i].in_zone && !left_out(&r, &state_kinds[i]))
+			rc = read_kind(&r, &state_kinds[i], NULL, doc);
 	if (rc == RF_OK && (rc = state_rules(c, NULL, &rules)) == RF_OK) {
 		strip_rules(rules);
 		if (json_object_size(rules))
@@ -247,7 +270,7 @@ int state_read(struct cli *c, bool devices, json_t **ret)
 int cli_run_export(struct cli *c)
 {
 	json_t *doc = NULL;
-	int rc = state_read(c, !cli_has(c, "no-devices"), &doc);
+	int rc = state_read(c, cli_has(c, "no-devices") ? STATE_NO_DEVICES : 0, &doc);
 	if (rc != RF_OK)
 		return rc;
 	if (c->format == CLI_JSON) {

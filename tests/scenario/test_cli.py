@@ -139,6 +139,44 @@ def test_export_apply(edge, origin, host, tmp_path):
     edge.delete_app(app)
 
 
+def test_access_rules_of_a_file(make_edge, origin, tmp_path):
+    """Of the account and of a zone: made, changed, and, where the file has the section, pruned; one that is in the way is taken back."""
+    edge = make_edge()
+    edge.start()
+    edge.app("a.edge.test", origin)
+    lamp, file = edge.device("lamp"), tmp_path / "access.yaml"
+
+    def listed(*where):
+        rules = json.loads(edge.cli("access", "list", *where, "--json", check=0).stdout)
+        return sorted((r["configuration"]["value"], r["mode"], r["notes"]) for r in rules)
+
+    def apply(text, *flags, check=0):
+        file.write_text(text)
+        return edge.cli("apply", str(file), *flags, check=check)
+
+    rule = "- {{mode: {}, configuration: {{target: {}, value: {}}}, notes: {}}}\n".format
+    both = ("access_rules:\n" + rule("block", "ip_range", "192.0.2.0/24", "scans") + rule("allow", "ip", "192.0.2.7", "ours") +
+            "zones:\n- name: edge.test\n  access_rules:\n  " + rule("block", "ip6", "2001:db8::1", "zone"))
+    assert "3 changes made" in apply(both).stdout
+    assert listed() == [("192.0.2.0/24", "block", "scans"), ("192.0.2.7", "whitelist", "ours")]
+    assert listed("--zone", "edge.test") == [("2001:db8::1", "block", "zone")]
+    assert "0 changes made" in apply(both).stdout
+    exported = edge.cli("export", check=0).stdout
+    assert "0 changes made" in apply(exported).stdout and exported.count("access_rules:") == 2
+    assert "~ access rule 192.0.2.7: mode" in apply("access_rules:\n" + rule("block", "ip", "192.0.2.7", "ours")).stdout
+    apply("zones:\n- name: edge.test\n", "--prune", "--dry-run")
+    assert len(listed()) == 2, "a file that says nothing about access rules leaves them"
+    assert "- access rule 192.0.2.7" in apply("access_rules:\n" + rule("block", "ip_range", "192.0.2.0/24", "scans"), "--prune",
+                                              "--dry-run").stdout
+    wrong = apply("access_rules:\n- {mode: block, notes: whom}\n", check=1)
+    assert "/access_rules/0" in wrong.stderr and "configuration" in wrong.stderr
+    done = apply("access_rules:\n" + rule("block", "ip", "127.0.0.1", "a slip"), "--confirm", "5")
+    assert "confirm" in done.stdout + done.stderr
+    until(lambda: len(listed()) == 2, 20)
+    assert edge.get("a.edge.test", "/", lamp).status == 200
+
+
+
 def test_record_tail(edge, app, host, lamp):
     output = os.path.join(edge.dir, "tail")
     with open(output, "w") as out:
