@@ -249,6 +249,26 @@ static bool alike(const struct flaw *a, const struct flaw *b)
 	return a->patch_count == b->patch_count && i == a->patch_count;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strverscmp(doc_str(*(json_t *const *)a, "name").p, doc_str(*(json_t *const *)b, "name").p);
+}
+
+/* From the `first` on, as people look for them. */
+static void sort_by_name(json_t *devices, size_t first)
+{
+	size_t n = json_array_size(devices) - first;
+	json_t **v = n ? calloc(n, sizeof *v) : NULL;
+	if (!v)
+		return;
+	for (size_t i = 0; i < n; i++)
+		v[i] = json_incref(json_array_get(devices, first + i));
+	qsort(v, n, sizeof *v, by_name);
+	for (size_t i = 0; i < n; i++)
+		json_array_set_new(devices, first + i, v[i]);
+	free(v);
+}
+
 static void walk(struct report *r, struct flaw *f, bool devices)
 {
 	r->now = f;
@@ -259,9 +279,11 @@ static void walk(struct report *r, struct flaw *f, bool devices)
 	f->devices = json_array();
 	r->list = true;
 	for (int s = 0; s < STATUSES; s++) {
+		size_t first = json_array_size(f->devices);
 		r->wanted = (enum status)s;
 		if (f->counts[s])
 			rf_registry_each(r->c->devices, each_device, r);
+		sort_by_name(f->devices, first);
 	}
 }
 

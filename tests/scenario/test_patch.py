@@ -136,8 +136,8 @@ def test_exposure_tells_alike_from_different(make_edge):
     """Flaws whose patches say the same of every device are counted once; one that differs is not among them."""
     edge = make_edge()
     edge.start()
-    for i in range(5):
-        edge.device(f"camera-{i}", "cameras", firmware=f"1.{i}")
+    for i, number in enumerate((10, 1, 0, 4, 3)):
+        edge.device(f"camera-{number}", "cameras", firmware=f"1.{i}")
     edge.device("lamp-1", "lamps")
     wanted = {"a": ("report", "cameras", None), "b": ("report", "cameras", None), "c": ("enforce", "cameras", None), "d": ("report", "lamps", None),
               "e": ("report", "cameras", 'device.firmware ge "1.3"')}
@@ -150,6 +150,7 @@ def test_exposure_tells_alike_from_different(make_edge):
     said = {e["patches"][0]["name"]: e for e in json.loads(edge.cli("patch", "exposure", "--devices", "--json", check=0).stdout)}
     counts = {n: (e["exposed"], e["protected"], e["fixed"], len(e["devices"])) for n, e in said.items()}
     assert counts == {"a": (5, 0, 0, 5), "b": (5, 0, 0, 5), "c": (0, 5, 0, 5), "d": (1, 0, 0, 1), "e": (3, 0, 2, 5)}
+    assert [d["name"] for d in said["e"]["devices"]] == ["camera-0", "camera-1", "camera-10", "camera-3", "camera-4"], "by status, then by name"
     assert {d["name"] for d in said["d"]["devices"]} == {"lamp-1"} and said["c"]["protected_since"] and not said["b"]["truncated"]
 
 
