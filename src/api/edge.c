@@ -231,6 +231,7 @@ static json_t *shield(void *ctx)
 	struct rf_ctl *c = ((struct rf_api_edge *)ctx)->ctl;
 	struct rf_filter_counts n;
 	json_t *frames = json_object(), *bytes = json_object();
+	rf_wall_count(c);
 	rf_shield_counts(c->shield, &n);
 	for (int i = 0; i < RF_DROP_COUNT; i++) {
 		json_object_set_new(frames, drop_words[i], json_integer((json_int_t)n.frames[i]));

@@ -3,6 +3,7 @@
 #include "ctl/captures.h"
 #include "ctl/packets.h"
 #include "ctl/private.h"
+#include "ctl/wall.h"
 #include "shield/numbers.h"
 #include "shield/shield.h"
 #include "svc/snapshot.h"
@@ -22,7 +23,7 @@ static json_t *one_rule(const struct rf_ctl *c, const struct rf_rule *r)
 		rf_numbers_counted(n, number, &frames, &bytes);
 	return json_pack("{s:s%, s:s%, s:s%, s:s, s:s%, s:b, s:b, s:I, s:I}", "id", r->id.p, r->id.n, "ref", r->ref.n ? r->ref.p : "", r->ref.n,
 		"description", r->description.n ? r->description.p : "", r->description.n, "action", rf_actions[r->action].name,
-		"expression", r->expression.p, r->expression.n, "enabled", r->enabled, "in_force", r->enabled && counted && !rf_packets_missing(c),
+		"expression", r->expression.p, r->expression.n, "enabled", r->enabled, "in_force", r->enabled && counted && !rf_packets_missing(c) && !rf_packets_left_out(c, r->id),
 		"frames", (json_int_t)frames, "bytes", (json_int_t)bytes);
 }
 
@@ -31,6 +32,7 @@ static json_t *rules(void *ctx)
 	const struct rf_ctl *c = ((struct rf_api_edge *)ctx)->ctl;
 	const struct rf_phase_set *set = rf_snap_now()->policy.phase[RF_PHASE_PACKET];
 	json_t *array = json_array();
+	rf_wall_count(c);
 	for (size_t i = 0; set && i < set->count; i++)
 		for (size_t b = 0; b < set->sets[i]->nblocks; b++)
 			for (unsigned k = 0; k < set->sets[i]->blocks[b]->count; k++)

@@ -110,6 +110,15 @@ static json_t *rows(const json_t *shield)
 	return array;
 }
 
+/* Rules that what stands here cannot have. */
+static void print_left_out(struct cli *c, const json_t *rules)
+{
+	const json_t *r;
+	size_t i;
+	json_array_foreach(rules, i, r)
+		fprintf(c->out, "  not in force: %s: %s\n", json_string_value(json_object_get(r, "id")), json_string_value(json_object_get(r, "reason")));
+}
+
 int cli_run_shield_status(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
@@ -129,6 +138,7 @@ int cli_run_shield_status(struct cli *c)
 		in_kernel ? json_string_value(json_object_get(shield, "gate")) : "none: sources are refused when they connect (shield.interfaces)");
 	fprintf(c->out, "packet rules  %lld%s%s\n", (long long)json_integer_value(json_object_get(packets, "rules")),
 		why && why[0] ? ", not in force: " : "", why ? why : "");
+	print_left_out(c, json_object_get(packets, "left_out"));
 	const json_t *fleet = json_object_get(shield, "fleet");
 	const char *unseen = json_string_value(json_object_get(fleet, "unseen"));
 	fprintf(c->out, "fleet         %lld addresses, %lld of several devices%s%s\n", (long long)json_integer_value(json_object_get(fleet, "addresses")),

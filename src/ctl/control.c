@@ -266,7 +266,7 @@ static void undo_access(struct rf_ctl *c)
 static int follow_packets(struct rf_ctl *c, unsigned what, const struct rf_snap *snap, const struct rf_edits *edits, bool only_try, struct rf_err *e)
 {
 	if (snap && what & (RF_PART_RULES | RF_PART_LISTS | RF_PART_PATCHES))
-		return rf_packets_follow(c, snap->policy.phase[RF_PHASE_PACKET], snap->lists, only_try, e);
+		return rf_packets_follow(c, snap->policy.phase[RF_PHASE_PACKET], snap->lists, only_try ? RF_PACKETS_TRY : RF_PACKETS_PUT, e);
 	return edits->n ? rf_packets_lists_changed(c, e) : RF_OK;
 }
 
@@ -274,7 +274,7 @@ void rf_ctl_keep_packets(struct rf_ctl *c)
 {
 	struct rf_err e;
 	const struct rf_snap *now = rf_snap_now();
-	if (rf_packets_follow(c, now->policy.phase[RF_PHASE_PACKET], now->lists, false, &e) != RF_OK)
+	if (rf_packets_follow(c, now->policy.phase[RF_PHASE_PACKET], now->lists, RF_PACKETS_KEEP, &e) != RF_OK)
 		rf_log(RF_LOG_ERROR, "packets", "rules of packets are not those of the state: %s", e.text);
 }
 

@@ -117,11 +117,13 @@ int filter_up(struct engine *g, struct rf_err *e)
 	uint32_t can = 0;
 	struct rf_ctl *c = &g->ctl;
 	int rc = rf_monitor_filter(g->monitor_fd, fds, RF_FILTER_MAP_COUNT, &count, &can, where, sizeof where, e);
-	if (rc == RF_OK && count)
+	if (rc == RF_OK && count && !(can & RF_FILTER_IS_NFT))
 		rc = rf_shield_enter(c->shield, fds, count, can & RF_FILTER_HAS_COOKIES, c->clock.mono(c->clock.ctx), e);
+	c->priv->nft = rc == RF_OK && can & RF_FILTER_IS_NFT;
+	if (c->priv->nft)
+		rc = rf_shield_stand_in(c->shield);
 	if (rc == RF_OK)
 		rf_ctl_keep_packets(c);
-	c->priv->nft = rc == RF_OK && can & RF_FILTER_IS_NFT;
 	if (rc != RF_OK)
 		return rc;
 	rf_wall_follow(c);

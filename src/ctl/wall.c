@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "bpf/filter.h"
+#include "ctl/packets.h"
 #include "ctl/private.h"
 #include "monitor/client.h"
 #include "monitor/nft_policy.h"
@@ -46,9 +47,12 @@ static int add_rule(void *arg, const struct rf_prefix *at, enum rf_shield_mode m
 static int policy_of(const struct rf_ctl *c, struct rf_buf *to, struct rf_err *e)
 {
 	struct rf_shield_limits l;
+	size_t ops;
+	const struct rf_nft_op *op = rf_packets_ops(c, &ops);
 	struct rf_ip way = way_of_operator(c);
 	limits_of(c->boot, &l);
 	struct rf_nft_head h = { .magic = RF_NFT_MAGIC, .source = l.source, .prefix = l.prefix, .target = l.target,
+		.samples = l.samples, .ops = (uint32_t)ops, .capture_rule = c->priv->nft_capture.rule, .capture_why = c->priv->nft_capture.reasons,
 		.spare_port = c->boot->api_listen.port, .spare_family = way.family };
 	memcpy(h.spare, way.b, sizeof h.spare);
 	memcpy(h.reflect, l.reflect, sizeof h.reflect);
@@ -67,7 +71,8 @@ static int policy_of(const struct rf_ctl *c, struct rf_buf *to, struct rf_err *e
 		return rf_fail(e, RF_E_FULL, "nft takes at most %d prefixes, and access rules come to %zu", RF_NFT_RULES_MAX, n);
 	h.count = (uint32_t)n;
 	memcpy(to->p, &h, sizeof h);
-	return RF_OK;
+	rf_buf_add(to, (struct rf_str){ (const char *)op, ops * sizeof *op });
+	return to->bad ? rf_fail(e, RF_E_NOMEM, "memory is exhausted") : RF_OK;
 }
 
 static int sealed(struct rf_str text, struct rf_err *e)
@@ -98,7 +103,21 @@ static int publish(struct rf_ctl *c, struct rf_err *e)
 	close(fd);
 	if (rc == RF_OK)
 		c->priv->nft_has = changes;
+	c->priv->nft_given = true;
 	return rc;
+}
+
+int rf_wall_rules(struct rf_ctl *c, struct rf_err *e) { return c->priv->nft_given ? publish(c, e) : RF_OK; }
+
+int rf_wall_capture(struct rf_ctl *c, unsigned rule, uint64_t reasons, struct rf_err *e)
+{
+	rf_shield_capture(c->shield, rule, reasons);
+	if (!c->priv->nft)
+		return RF_OK;
+	bool change = c->priv->nft_capture.rule != rule || c->priv->nft_capture.reasons != reasons;
+	c->priv->nft_capture.rule = rule;
+	c->priv->nft_capture.reasons = reasons;
+	return change && c->priv->nft_given ? publish(c, e) : RF_OK;
 }
 
 int rf_wall_publish(struct rf_ctl *c, struct rf_err *e)
@@ -106,23 +125,28 @@ int rf_wall_publish(struct rf_ctl *c, struct rf_err *e)
 	return c->priv->nft && c->priv->nft_has != rf_shield_changes(c->shield) ? publish(c, e) : RF_OK;
 }
 
+static void count_all(const struct rf_ctl *c, int fd)
+{
+	struct rf_filter_counts now = { 0 };
+	struct rf_nft_counted one;
+	for (off_t at = 0; pread(fd, &one, sizeof one, at) == (ssize_t)sizeof one; at += (off_t)sizeof one)
+		if (one.is_rule)
+			rf_packets_told(c, one.key, one.frames, one.bytes);
+		else if (one.why < RF_DROP_COUNT) {
+			now.frames[one.why] = one.frames;
+			now.bytes[one.why] = one.bytes;
+		}
+	rf_shield_told(c->shield, &now);
+}
+
 void rf_wall_count(const struct rf_ctl *c)
 {
-	static const int counters[] = {
-#define X(name, word) RF_DROP_##name,
-		RF_NFT_COUNTERS(X)
-#undef X
-	};
-	char text[RF_WALL_TEXT], *at = text, *end = text;
-	struct rf_filter_counts now = { 0 };
 	struct rf_err e;
-	if (!c->priv->nft || rf_monitor_counts(c->priv->monitor_fd, text, sizeof text, &e) != RF_OK || !text[0])
+	int fd = -1;
+	if (!c->priv->nft || rf_monitor_counts(c->priv->monitor_fd, &fd, &e) != RF_OK || fd < 0)
 		return;
-	for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
-		now.frames[counters[i]] = strtoull(at, &end, 10);
-		now.bytes[counters[i]] = strtoull(end, &at, 10);
-	}
-	rf_shield_told(c->shield, &now);
+	count_all(c, fd);
+	close(fd);
 }
 
 /* --- both --- */
@@ -135,7 +159,17 @@ void rf_wall_follow(struct rf_ctl *c)
 	limits_of(c->boot, &l);
 	rf_shield_limit(c->shield, &l);
 	rf_shield_spare(c->shield, &way, c->boot->api_listen.port);
-	if (c->priv->nft && publish(c, &e) != RF_OK)
+	if (!c->priv->nft)
+		return;
+	int rc = publish(c, &e);
+	size_t ops;
+	rf_packets_ops(c, &ops);
+	if (rc != RF_OK && ops) { /* better without rules of packets than without anything */
+		rf_log(RF_LOG_ERROR, "shield", "rules of packets are not in force: %s", e.text);
+		rf_packets_without(c, e.text);
+		rc = publish(c, &e);
+	}
+	if (rc != RF_OK)
 		rf_log(RF_LOG_ERROR, "shield", "nft has not the policy that it should have; sources are refused when they connect: %s", e.text);
 }
 

@@ -7,6 +7,10 @@
 void rf_wall_follow(struct rf_ctl *c);
 /* Give nft the rules of c->shield, if it is in use and they have changed. On failure those before are in force. */
 int rf_wall_publish(struct rf_ctl *c, struct rf_err *e);
+/* Give nft the rules of the phase packet as they are to be now (ctl/packets), once it was given a policy at all. As above. */
+int rf_wall_rules(struct rf_ctl *c, struct rf_err *e);
+/* Show all frames that a rule matches, by its number and one more, and those of these reasons: rf_shield_capture, or nft. */
+int rf_wall_capture(struct rf_ctl *c, unsigned rule, uint64_t reasons, struct rf_err *e);
 /* Ask nft, if it is in use, what it counted, for rf_shield_counts. */
 void rf_wall_count(const struct rf_ctl *c);
 

@@ -27,8 +27,8 @@ int rf_monitor_gate(int fd, char *where, size_t size, struct rf_err *e);
 
 /* Put a policy for nft in force, a sealed file (monitor/nft_policy), whole or not at all. */
 int rf_monitor_policy(int fd, int policy, struct rf_err *e);
-/* What nft counted, frames and bytes in the order of RF_NFT_COUNTERS; empty where it is not in use. */
-int rf_monitor_counts(int fd, char *to, size_t size, struct rf_err *e);
+/* What nft counted: a file of struct rf_nft_counted, the caller's; -1 where it is not in use, or does not say. */
+int rf_monitor_counts(int fd, int *ret_file, struct rf_err *e);
 
 /* Put rules of the phase packet in force (`in_force`), or only have them tried: a program in a sealed file, -1: none. On failure *ret_at is
  * the instruction that the error is about, UINT32_MAX where it is about none. */

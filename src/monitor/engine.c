@@ -292,8 +292,9 @@ static void on_counts(struct monitor *m, struct engine *g, const struct rf_reque
 {
 	(void)g;
 	(void)q;
-	if (m->nft.on)
-		rf_mon_nft_counts(a->r.text, sizeof a->r.text);
+	int fd = m->nft.on ? rf_mon_nft_counts() : -1;
+	if (fd >= 0)
+		a->fds[a->count++] = a->close_after = fd;
 }
 
 static void on_steer(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)

@@ -7,19 +7,55 @@
  */
 #include <net/if.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "monitor/monitor_in.h"
 #include "monitor/nft.h"
 #include "monitor/nft_counts.h"
+#include "monitor/nft_rules.h"
+
+/* --- what stands from before and is not used any more --- */
+
+struct leftovers {
+	const struct rf_nft_policy *p;
+	struct rf_buf *to;
+};
+
+static void left_chain(void *ctx, struct rf_str name)
+{
+	const struct leftovers *l = ctx;
+	uint32_t chain;
+	if (rf_nft_chain_named(name, &chain) && chain >= rf_nft_rules_chains(l->p->ops, l->p->head.ops))
+		rf_buf_printf(l->to, "delete chain " RF_NFT_TABLE " %.*s\n", RF_ARG(name));
+}
+
+static void left_counter(void *ctx, struct rf_str name, uint64_t frames, uint64_t bytes)
+{
+	const struct leftovers *l = ctx;
+	uint64_t key;
+	(void)frames, (void)bytes;
+	if (!rf_nft_rule_named(name, &key))
+		return;
+	for (uint32_t i = 0; i < l->p->head.ops; i++)
+		if (l->p->ops[i].op == RF_NFT_HIT && l->p->ops[i].key == key)
+			return;
+	rf_buf_printf(l->to, "delete counter " RF_NFT_TABLE " %.*s\n", RF_ARG(name));
+}
 
 static int table_text(const struct monitor *m, bool anew, struct rf_buf *to, struct rf_err *e)
 {
+	struct leftovers l = { &m->nft.policy, to };
 	int rc = RF_OK;
 	if (anew)
 		rf_buf_printf(to, "add table " RF_NFT_TABLE "\ndelete table " RF_NFT_TABLE "\n");
-	rf_nft_policy_text(&m->nft.policy, to);
+	rf_nft_policy_text(&m->nft.policy, m->nft.group, to);
 	for (size_t i = 0; i < m->gate_count && rc == RF_OK; i++)
 		if (if_nametoindex(m->gates[i].name))
 			rc = rf_nft_hook_text(m->gates[i].name, to, e);
+	if (!anew) {
+		rf_nft_chains(left_chain, &l);
+		rf_nft_counts(left_counter, &l);
+	}
 	return to->bad ? rf_fail(e, RF_E_NOMEM, "memory is exhausted") : rc;
 }
 
@@ -90,21 +126,42 @@ void rf_mon_nft_detach(struct monitor *m, const char *interface)
 		rf_mon_say(m, 'w', "nft may still filter %s: %s", interface, e.text);
 }
 
-void rf_mon_nft_counts(char *to, size_t room)
+/* --- what it counted --- */
+
+struct counting {
+	struct rf_nft_counted v[RF_NFT_COUNTED_MAX];
+	size_t n;
+};
+
+static void counted(void *ctx, struct rf_str name, uint64_t frames, uint64_t bytes)
 {
-	static const char *const words[] = {
-#define X(name, word) word,
-		RF_NFT_COUNTERS(X)
+	static const struct { uint32_t why; const char *word; } ends[] = {
+#define X(name, word, verdict) { RF_DROP_##name, word },
+		RF_NFT_ENDS(X)
 #undef X
 	};
-	enum { COUNTERS = sizeof words / sizeof *words };
-	uint64_t v[COUNTERS][2];
-	size_t n = 0;
-	to[0] = 0;
-	if (rf_nft_counts(words, COUNTERS, v) != RF_OK)
+	struct counting *c = ctx;
+	struct rf_nft_counted one = { .frames = frames, .bytes = bytes };
+	one.is_rule = rf_nft_rule_named(name, &one.key);
+	size_t i = 0;
+	while (!one.is_rule && i < sizeof ends / sizeof *ends && !rf_str_eq(name, rf_str_z(ends[i].word)))
+		i++;
+	if ((!one.is_rule && i == sizeof ends / sizeof *ends) || c->n == RF_NFT_COUNTED_MAX)
 		return;
-	for (size_t i = 0; i < COUNTERS && n < room; i++)
-		n += (size_t)snprintf(to + n, room - n, "%llu %llu ", (unsigned long long)v[i][0], (unsigned long long)v[i][1]);
+	one.why = one.is_rule ? 0 : ends[i].why;
+	c->v[c->n++] = one;
+}
+
+int rf_mon_nft_counts(void)
+{
+	static struct counting c;
+	c.n = 0;
+	int fd = rf_nft_counts(counted, &c) == RF_OK ? memfd_create("counts", MFD_CLOEXEC) : -1;
+	if (fd >= 0 && write(fd, c.v, c.n * sizeof *c.v) == (ssize_t)(c.n * sizeof *c.v))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
 }
 
 bool rf_mon_nft_begin(struct monitor *m, const char *why)

@@ -43,6 +43,8 @@ struct monitor {
 		bool on;             /* nft is in the filter's place */
 		char why[200];
 		bool known;          /* there is a policy */
+		uint16_t group;      /* of the kernel's log, to which it shows frames; 0: none */
+		int log;             /* the socket of that group; -1 */
 		struct rf_nft_policy policy;
 	} nft;
 	int links;                   /* tells of interfaces that come and go; -1 */
@@ -86,7 +88,7 @@ void rf_mon_nft_end(struct monitor *m);
 void rf_mon_nft_ensure(struct monitor *m);
 int rf_mon_nft_policy(struct monitor *m, int fd, struct rf_err *e);   /* a sealed file; on failure what was in force stays so */
 void rf_mon_nft_detach(struct monitor *m, const char *interface);
-void rf_mon_nft_counts(char *to, size_t room);                        /* frames and bytes in the order of RF_NFT_COUNTERS; "" where there are none */
+int rf_mon_nft_counts(void);                                          /* a file of struct rf_nft_counted; -1: nothing is known */
 void rf_mon_nft_yield(struct monitor *m);                             /* what stood from the other way goes, once this one has its policy */
 
 /* steering.c */

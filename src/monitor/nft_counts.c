@@ -1,6 +1,6 @@
 /* monitor/nft_counts: see nft_counts.h.
  *
- *   dump of the table's counters -> messages -> attributes of each: name, data -> those whose name is asked for
+ *   dump of the table's counters, or chains -> messages -> attributes of each: name [, data] -> told
  */
 #include "monitor/nft_counts.h"
 #include <endian.h>
@@ -12,12 +12,13 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { ROOM = 65536, MESSAGES_MAX = 64 };
+enum { ROOM = 65536, MESSAGES_MAX = 512 };
 
-struct wanted {
-	const char *const *words;
-	size_t count;
-	uint64_t (*ret)[2];
+struct dump {
+	uint16_t message, name;
+	void (*counter)(void *ctx, struct rf_str name, uint64_t frames, uint64_t bytes);
+	void (*chain)(void *ctx, struct rf_str name);
+	void *ctx;
 };
 
 /* The attribute of this type among those of `n` bytes; NULL: none. */
@@ -50,23 +51,23 @@ static uint64_t number(const struct nlattr *data, unsigned type)
 	return be64toh(v);
 }
 
-static void take(const struct wanted *w, const struct nlmsghdr *h)
+static void take(const struct dump *d, const struct nlmsghdr *h)
 {
 	const char *at = (const char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct nfgenmsg));
 	if (h->nlmsg_len < NLMSG_SPACE(sizeof(struct nfgenmsg)))
 		return;
 	size_t n = h->nlmsg_len - NLMSG_SPACE(sizeof(struct nfgenmsg));
-	const struct nlattr *name = find(at, n, NFTA_OBJ_NAME), *data = find(at, n, NFTA_OBJ_DATA);
-	if (!name || !data || !length(name))
+	const struct nlattr *name = find(at, n, d->name), *data = find(at, n, NFTA_OBJ_DATA);
+	if (!name || !length(name))
 		return;
-	for (size_t i = 0; i < w->count; i++)
-		if (strlen(w->words[i]) + 1 == length(name) && memcmp(w->words[i], value(name), length(name)) == 0) {
-			w->ret[i][0] = number(data, NFTA_COUNTER_PACKETS);
-			w->ret[i][1] = number(data, NFTA_COUNTER_BYTES);
-		}
+	struct rf_str s = { value(name), length(name) - 1 };
+	if (d->chain)
+		d->chain(d->ctx, s);
+	else if (data)
+		d->counter(d->ctx, s, number(data, NFTA_COUNTER_PACKETS), number(data, NFTA_COUNTER_BYTES));
 }
 
-static bool ask(int fd)
+static bool ask(int fd, const struct dump *d)
 {
 	static const char table[12] = "ringfence";
 	struct {
@@ -74,16 +75,18 @@ static bool ask(int fd)
 		struct nfgenmsg g;
 		struct nlattr table_is; char table[12];
 		struct nlattr type_is; uint32_t type;
-	} q = { .h = { .nlmsg_len = sizeof q, .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETOBJ, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+	} q = { .h = { .nlmsg_len = sizeof q, .nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | d->message), .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
 		.g = { .nfgen_family = NFPROTO_NETDEV, .version = NFNETLINK_V0 },
 		.table_is = { .nla_len = NLA_HDRLEN + sizeof "ringfence", .nla_type = NFTA_OBJ_TABLE },
 		.type_is = { .nla_len = NLA_HDRLEN + sizeof(uint32_t), .nla_type = NFTA_OBJ_TYPE }, .type = htobe32(NFT_OBJECT_COUNTER) };
 	memcpy(q.table, table, sizeof table);
-	return send(fd, &q, sizeof q, 0) == (ssize_t)sizeof q;
+	if (d->chain) /* there is one type of them */
+		q.h.nlmsg_len -= NLA_HDRLEN + sizeof q.type;
+	return send(fd, &q, q.h.nlmsg_len, 0) == (ssize_t)q.h.nlmsg_len;
 }
 
 /* True: there is more to come. */
-static bool answer(int fd, const struct wanted *w, int *rc)
+static bool answer(int fd, const struct dump *d, int *rc)
 {
 	_Alignas(struct nlmsghdr) static char room[ROOM];
 	ssize_t got = recv(fd, room, sizeof room, 0);
@@ -96,7 +99,7 @@ static bool answer(int fd, const struct wanted *w, int *rc)
 			*rc = RF_OK;
 		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
 			return false;
-		take(w, h);
+		take(d, h);
 		size_t step = NLMSG_ALIGN(h->nlmsg_len);
 		if (step >= n)
 			return true;
@@ -106,18 +109,26 @@ static bool answer(int fd, const struct wanted *w, int *rc)
 	return n == 0;
 }
 
-int rf_nft_counts(const char *const *words, size_t count, uint64_t (*ret)[2])
+static int run(const struct dump *d)
 {
-	const struct wanted w = { words, count, ret };
 	const struct timeval limit = { .tv_sec = 1 };
 	int rc = RF_E_IO, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	memset(ret, 0, count * sizeof *ret);
 	if (fd < 0)
 		return RF_E_IO;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	if (ask(fd))
-		for (int i = 0; i < MESSAGES_MAX && answer(fd, &w, &rc); i++)
+	if (ask(fd, d))
+		for (int i = 0; i < MESSAGES_MAX && answer(fd, d, &rc); i++)
 			;
 	close(fd);
 	return rc;
+}
+
+int rf_nft_counts(void (*each)(void *ctx, struct rf_str name, uint64_t frames, uint64_t bytes), void *ctx)
+{
+	return run(&(struct dump){ .message = NFT_MSG_GETOBJ, .name = NFTA_OBJ_NAME, .counter = each, .ctx = ctx });
+}
+
+int rf_nft_chains(void (*each)(void *ctx, struct rf_str name), void *ctx)
+{
+	return run(&(struct dump){ .message = NFT_MSG_GETCHAIN, .name = NFTA_CHAIN_NAME, .chain = each, .ctx = ctx });
 }

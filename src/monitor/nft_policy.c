@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "bpf/parse.h"
+#include "monitor/nft_rules.h"
 
 enum { DEPTH = 130 };
 
@@ -41,7 +43,9 @@ static bool rule_ok(const struct rf_nft_rule *r)
 
 static bool head_ok(const struct rf_nft_head *h)
 {
-	if (h->magic != RF_NFT_MAGIC || !zero(h->unused, sizeof h->unused))
+	if (h->magic != RF_NFT_MAGIC || !zero(h->unused, sizeof h->unused) || h->more_unused)
+		return false;
+	if (h->samples > RF_NFT_RATE_MAX || h->capture_rule > RF_PACKET_RULES)
 		return false;
 	if (h->source > RF_NFT_RATE_MAX || h->prefix > RF_NFT_RATE_MAX || h->target > RF_NFT_RATE_MAX)
 		return false;
@@ -71,6 +75,8 @@ static int check(struct rf_nft_policy *p, struct rf_err *e)
 	for (uint32_t i = 0; i < p->head.count; i++)
 		if (!rule_ok(&p->rules[i]))
 			return rf_fail(e, RF_E_INVALID, "record %u of a policy for nft is no rule", i);
+	if (rf_nft_rules_check(p->ops, p->head.ops, e) != RF_OK)
+		return RF_E_INVALID;
 	if (p->head.count)
 		qsort(p->rules, p->head.count, sizeof *p->rules, by_place);
 	for (uint32_t i = 1; i < p->head.count; i++)
@@ -90,13 +96,17 @@ static int read_whole(int fd, struct rf_nft_policy *p, struct rf_err *e)
 		return rf_fail(e, RF_E_INVALID, "a policy for nft ends within its head");
 	if (p->head.count > RF_NFT_RULES_MAX)
 		return rf_fail(e, RF_E_TOO_LARGE, "nft is given at most %d access rules and networks", RF_NFT_RULES_MAX);
-	size_t n = p->head.count * sizeof *p->rules;
-	if ((size_t)st.st_size != sizeof p->head + n)
+	if (p->head.ops > RF_NFT_OPS_MAX)
+		return rf_fail(e, RF_E_TOO_LARGE, "nft is given at most %d operations of packet rules", RF_NFT_OPS_MAX);
+	size_t n = p->head.count * sizeof *p->rules, ops = p->head.ops * sizeof *p->ops;
+	if ((size_t)st.st_size != sizeof p->head + n + ops)
 		return rf_fail(e, RF_E_INVALID, "a policy for nft has not the length that its head says");
 	p->rules = malloc(n + 1);
-	if (!p->rules)
+	p->ops = malloc(ops + 1);
+	if (!p->rules || !p->ops)
 		return rf_fail(e, RF_E_NOMEM, "memory is exhausted");
-	return pread(fd, p->rules, n, sizeof p->head) == (ssize_t)n ? RF_OK : rf_fail(e, RF_E_IO, "a policy for nft cannot be read");
+	bool whole = pread(fd, p->rules, n, sizeof p->head) == (ssize_t)n && pread(fd, p->ops, ops, (off_t)(sizeof p->head + n)) == (ssize_t)ops;
+	return whole ? RF_OK : rf_fail(e, RF_E_IO, "a policy for nft cannot be read");
 }
 
 int rf_nft_policy_read(int fd, struct rf_nft_policy *ret, struct rf_err *e)
@@ -115,8 +125,10 @@ int rf_nft_policy_read(int fd, struct rf_nft_policy *ret, struct rf_err *e)
 void rf_nft_policy_fini(struct rf_nft_policy *p)
 {
 	free(p->rules);
+	free(p->ops);
 	p->rules = NULL;
-	p->head.count = 0;
+	p->ops = NULL;
+	p->head.count = p->head.ops = 0;
 }
 
 /* --- intervals --- */
@@ -209,23 +221,55 @@ static void family_elements(const struct rf_nft_policy *p, int family, struct rf
 #define SET(name, type, more) "add set " RF_NFT_TABLE " " name " { type " type "; " more " }\nflush set " RF_NFT_TABLE " " name "\n"
 #define RATES "size 65536; flags dynamic,timeout; timeout 10s;"
 #define RULE "add rule " RF_NFT_TABLE " filter "
-#define OVER " limit rate over %llu/second burst %llu packets } counter name "
+#define AFTER "add rule " RF_NFT_TABLE " after "
 
 static const char skeleton[] =
-	"add table " RF_NFT_TABLE "\n"
-#define X(name, word) "add counter " RF_NFT_TABLE " " word "\n"
-	RF_NFT_COUNTERS(X)
+	"add table " RF_NFT_TABLE "\nflush table " RF_NFT_TABLE "\n"
+#define X(name, word, verdict) "add counter " RF_NFT_TABLE " " word "\nadd chain " RF_NFT_TABLE " end_" word "\n"
+	RF_NFT_ENDS(X)
 #undef X
-	"add chain " RF_NFT_TABLE " filter\nflush chain " RF_NFT_TABLE " filter\n"
+	"add chain " RF_NFT_TABLE " filter\nadd chain " RF_NFT_TABLE " after\n"
 	SET("allow4", "ipv4_addr", "flags interval;") SET("allow6", "ipv6_addr", "flags interval;")
 	SET("deny4", "ipv4_addr", "flags interval;") SET("deny6", "ipv6_addr", "flags interval;")
 	SET("reflect", "inet_service", "") SET("ban", "inet_service", "")
 	SET("fleet4", "ipv4_addr", "flags interval; auto-merge;") SET("fleet6", "ipv6_addr", "flags interval; auto-merge;")
 	SET("source4", "ipv4_addr", RATES) SET("source6", "ipv6_addr", RATES) SET("prefix4", "ipv4_addr", RATES) SET("prefix6", "ipv6_addr", RATES)
 	SET("target4", "ipv4_addr . inet_proto . inet_service", RATES) SET("target6", "ipv6_addr . inet_proto . inet_service", RATES)
-	SET("other4", "ipv4_addr . inet_proto", RATES) SET("other6", "ipv6_addr . inet_proto", RATES)
-	RULE "ip saddr @allow4 counter name \"allowed\" accept\n"
-	RULE "ip6 saddr @allow6 counter name \"allowed\" accept\n";
+	SET("other4", "ipv4_addr . inet_proto", RATES) SET("other6", "ipv6_addr . inet_proto", RATES);
+
+/* The ends of a frame's way: shown, counted, and gone. */
+static void ends(const struct rf_nft_head *h, const struct rf_nft_shown *s, struct rf_buf *to)
+{
+	static const struct { unsigned why; const char *word, *verdict; } all[] = {
+#define X(name, word, verdict) { RF_DROP_##name, word, verdict },
+		RF_NFT_ENDS(X)
+#undef X
+	};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		bool drops = all[i].why > RF_DROP_LAST_PASS && all[i].why != RF_DROP_RULE; /* what a rule drops it shows itself */
+		if (s->group && s->samples && drops) {
+			rf_buf_printf(to, "add rule " RF_NFT_TABLE " end_%s limit rate %u/second burst %u packets", all[i].word, s->samples, s->samples);
+			rf_nft_log_text(s, all[i].why, 0, RF_SAMPLE_RECORD, to);
+			rf_buf_printf(to, "\n");
+		}
+		rf_buf_printf(to, "add rule " RF_NFT_TABLE " end_%s counter name \"%s\"", all[i].word, all[i].word);
+		if (s->group && h->capture_why >> all[i].why & 1)
+			rf_nft_log_text(s, all[i].why, 0, RF_SAMPLE_CAPTURE, to);
+		rf_buf_printf(to, " %s\n", all[i].verdict);
+	}
+}
+
+/* What no host sends (bpf/parse.h), as far as nft can ask, and what it cannot look into. */
+static void sane(struct rf_buf *to)
+{
+	rf_buf_printf(to, RULE "meta protocol { 8021q, 8021ad } goto end_vlan_depth\n"
+		RULE "ip saddr { 127.0.0.0/8, 224.0.0.0/3 } goto end_source\n" RULE "ip saddr 0.0.0.0/8 ip daddr != 255.0.0.0/8 goto end_source\n"
+		RULE "ip6 saddr { ::1, ff00::/8 } goto end_source\n" RULE "meta l4proto 6 @th,88,24 & 63 { 0"); /* three bytes: see widen() of policy/packet_nft */
+	for (unsigned f = 1; f < 64; f++)
+		if (rf_bad_tcp_flags((__u8)f))
+			rf_buf_printf(to, ", %u", f);
+	rf_buf_printf(to, " } goto end_tcp_flags\n");
+}
 
 static void spare(const struct rf_nft_head *h, struct rf_buf *to)
 {
@@ -237,7 +281,7 @@ static void spare(const struct rf_nft_head *h, struct rf_buf *to)
 	rf_buf_printf(to, RULE);
 	if (ip.family)
 		rf_buf_printf(to, "%s daddr %s ", ip.family == 4 ? "ip" : "ip6", rf_ip_str(&ip, text));
-	rf_buf_printf(to, "tcp dport %u counter name \"pass\" accept\n", h->spare_port);
+	rf_buf_printf(to, "tcp dport %u goto end_pass\n", h->spare_port);
 }
 
 /* Into a set; false: there are none. */
@@ -259,7 +303,7 @@ static bool ports(const char *set, const uint64_t bits[RF_NFT_REFLECT_WORDS], st
 static void reflection(const struct rf_nft_head *h, struct rf_buf *to)
 {
 	if (ports("reflect", h->reflect, to))
-		rf_buf_printf(to, RULE "udp sport @reflect counter name \"reflection\" drop\n");
+		rf_buf_printf(to, RULE "udp sport @reflect goto end_reflection\n");
 }
 
 /* What networks of the fleet send to ports that bots scan, away from here. */
@@ -278,7 +322,7 @@ static void fleet(const struct rf_nft_head *h, struct rf_buf *to)
 	}
 	for (int six = 0; six < 2; six++)
 		if (has[six])
-			rf_buf_printf(to, RULE "%s saddr @fleet%d tcp dport @ban fib daddr . iif type != local counter name \"fleet_port\" drop\n",
+			rf_buf_printf(to, RULE "%s saddr @fleet%d tcp dport @ban fib daddr . iif type != local goto end_fleet_port\n",
 				six ? "ip6" : "ip", six ? 6 : 4);
 }
 
@@ -287,24 +331,45 @@ static void rate(const char *key4, const char *key6, const char *word, uint64_t 
 	unsigned long long limit = n;
 	const char *const keys[] = { key4, key6 };
 	for (int i = 0; n && i < 2; i++)
-		rf_buf_printf(to, RULE "%s" OVER "\"%s\" drop\n", keys[i], limit, limit, word);
+		rf_buf_printf(to, AFTER "%s limit rate over %llu/second burst %llu packets } goto end_%s\n", keys[i], limit, limit, word);
 }
 
-void rf_nft_policy_text(const struct rf_nft_policy *p, struct rf_buf *to)
+static void rates(const struct rf_nft_head *h, struct rf_buf *to)
 {
-	const struct rf_nft_head *h = &p->head;
-	rf_buf_add(to, (struct rf_str){ skeleton, sizeof skeleton - 1 });
-	spare(h, to);
-	rf_buf_printf(to, RULE "ip saddr @deny4 counter name \"denied\" drop\n" RULE "ip6 saddr @deny6 counter name \"denied\" drop\n");
-	fleet(h, to);
-	reflection(h, to);
 	rate("update @source4 { ip saddr", "update @source6 { ip6 saddr", "rate_source", h->source, to);
 	rate("update @prefix4 { ip saddr & 255.255.255.0", "update @prefix6 { ip6 saddr & ffff:ffff:ffff::", "rate_prefix", h->prefix, to);
 	rate("meta l4proto { tcp, udp } update @target4 { ip daddr . meta l4proto . th dport",
 		"meta l4proto { tcp, udp } update @target6 { ip6 daddr . meta l4proto . th dport", "rate_target", h->target, to);
 	rate("meta l4proto != { tcp, udp } update @other4 { ip daddr . meta l4proto",
 		"meta l4proto != { tcp, udp } update @other6 { ip6 daddr . meta l4proto", "rate_target", h->target, to);
-	rf_buf_printf(to, RULE "meta protocol { ip, ip6 } counter name \"pass\" accept\n" RULE "counter name \"not_ip\" accept\n");
+}
+
+/* Extension headers that nft does not look behind would hide ports from rules: AH, mobility, HIP, shim6. */
+static void rules(const struct rf_nft_policy *p, const struct rf_nft_shown *s, struct rf_buf *to)
+{
+	char chain[RF_NFT_NAME];
+	rf_nft_rules_text(p->ops, p->head.ops, s, to);
+	if (p->head.ops)
+		rf_buf_printf(to, RULE "meta protocol ip6 meta l4proto { 51, 135, 139, 140 } goto end_ip6_chain\n"
+			RULE "meta protocol { ip, ip6 } goto %s\n", rf_nft_chain_name(0, chain));
+}
+
+void rf_nft_policy_text(const struct rf_nft_policy *p, uint16_t group, struct rf_buf *to)
+{
+	const struct rf_nft_head *h = &p->head;
+	const struct rf_nft_shown s = { .group = group, .rule = (uint16_t)h->capture_rule, .samples = h->samples };
+	rf_buf_add(to, (struct rf_str){ skeleton, sizeof skeleton - 1 });
+	ends(h, &s, to);
+	sane(to);
+	rf_buf_printf(to, RULE "ip saddr @allow4 goto end_allowed\n" RULE "ip6 saddr @allow6 goto end_allowed\n");
+	spare(h, to);
+	rf_buf_printf(to, RULE "ip saddr @deny4 goto end_denied\n" RULE "ip6 saddr @deny6 goto end_denied\n");
+	fleet(h, to);
+	reflection(h, to);
+	rules(p, &s, to);
+	rf_buf_printf(to, RULE "goto after\n");
+	rates(h, to);
+	rf_buf_printf(to, AFTER "meta protocol { ip, ip6 } goto end_pass\n" AFTER "goto end_not_ip\n");
 	family_elements(p, 4, to);
 	family_elements(p, 6, to);
 }

@@ -43,7 +43,7 @@ static void text_of(struct rf_nft_head h, const struct rf_nft_rule *rules, size_
 	struct rf_nft_policy p;
 	h.count = (uint32_t)count;
 	assert_int_equal(read_of(h, rules, count, &p), RF_OK);
-	rf_nft_policy_text(&p, to);
+	rf_nft_policy_text(&p, 0, to);
 	rf_nft_policy_fini(&p);
 }
 
@@ -86,10 +86,10 @@ static void limits_ports_and_the_way_of_the_operator(void **unused)
 	h.reflect[0] = 1ull << 19;
 	h.reflect[1900 / 64] = 1ull << 1900 % 64;
 	text_of(h, NULL, 0, &b);
-	HAS(&b, "filter ip daddr 192.0.2.1 tcp dport 8443 counter name \"pass\" accept\n");
+	HAS(&b, "filter ip daddr 192.0.2.1 tcp dport 8443 goto end_pass\n");
 	HAS(&b, "reflect { 19, 1900 }\n");
-	HAS(&b, "update @source4 { ip saddr limit rate over 50/second burst 50 packets } counter name \"rate_source\" drop\n");
-	HAS(&b, "update @other6 { ip6 daddr . meta l4proto limit rate over 7/second burst 7 packets } counter name \"rate_target\" drop\n");
+	HAS(&b, "update @source4 { ip saddr limit rate over 50/second burst 50 packets } goto end_rate_source\n");
+	HAS(&b, "update @other6 { ip6 daddr . meta l4proto limit rate over 7/second burst 7 packets } goto end_rate_target\n");
 	HAS_NOT(&b, "update @prefix4");
 	const char *text = rf_buf_z(&b);
 	assert_true(strstr(text, "ip saddr @allow4") < strstr(text, "dport 8443") && strstr(text, "dport 8443") < strstr(text, "ip saddr @deny4"));
@@ -109,7 +109,7 @@ static void the_fleet_is_held_to_its_ports(void **unused)
 	text_of(h, NULL, 0, &b);
 	HAS(&b, "ban { 23, 2323 }\n");
 	HAS(&b, "fleet4 { 10.0.0.0/8 }\n");
-	HAS(&b, "ip6 saddr @fleet6 tcp dport @ban fib daddr . iif type != local counter name \"fleet_port\" drop\n");
+	HAS(&b, "ip6 saddr @fleet6 tcp dport @ban fib daddr . iif type != local goto end_fleet_port\n");
 	const char *text = rf_buf_z(&b);
 	assert_true(strstr(text, "ip saddr @deny4") < strstr(text, "ip saddr @fleet4") && strstr(text, "ip saddr @allow4") < strstr(text, "ip saddr @fleet4"));
 }

@@ -156,7 +156,7 @@ void asm_test(struct assembly *a, uint8_t op, uint8_t dst, uint32_t imm, const s
 	asm_go(a, w->no, w);
 }
 
-static void one32(struct assembly *a, uint8_t reg, const struct asm_range *r, const struct asm_ways *w)
+static void one32(struct assembly *a, uint8_t reg, const struct packet_range *r, const struct asm_ways *w)
 {
 	uint32_t from = (uint32_t)r->from, to = (uint32_t)r->to;
 	if (from == to) {
@@ -173,7 +173,7 @@ static void one32(struct assembly *a, uint8_t reg, const struct asm_range *r, co
 		asm_go(a, w->yes, w);
 }
 
-void asm_in32(struct assembly *a, uint8_t reg, const struct asm_range *v, size_t n, const struct asm_ways *w)
+void asm_in32(struct assembly *a, uint8_t reg, const struct packet_range *v, size_t n, const struct asm_ways *w)
 {
 	if (n == 0) {
 		asm_go(a, w->no, w);
@@ -206,7 +206,7 @@ static void order128(struct assembly *a, uint8_t op, const uint8_t reg[3], uint6
 	asm_go(a, w->no, w);
 }
 
-static void one128(struct assembly *a, const uint8_t reg[3], const struct asm_range *r, const struct asm_ways *w)
+static void one128(struct assembly *a, const uint8_t reg[3], const struct packet_range *r, const struct asm_ways *w)
 {
 	uint32_t above = asm_label(a);
 	if (r->from_hi || r->from)
@@ -215,7 +215,7 @@ static void one128(struct assembly *a, const uint8_t reg[3], const struct asm_ra
 	order128(a, BPF_JLE, reg, r->to_hi, r->to, w);
 }
 
-static void in128(struct assembly *a, const uint8_t reg[3], const struct asm_range *v, size_t n, const struct asm_ways *w)
+static void in128(struct assembly *a, const uint8_t reg[3], const struct packet_range *v, size_t n, const struct asm_ways *w)
 {
 	if (n == 1) {
 		one128(a, reg, v, w);
@@ -229,7 +229,7 @@ static void in128(struct assembly *a, const uint8_t reg[3], const struct asm_ran
 	in128(a, reg, v + n / 2, n - n / 2, w);
 }
 
-void asm_in128(struct assembly *a, uint8_t hi, uint8_t lo, uint8_t spare, const struct asm_range *v, size_t n, const struct asm_ways *w)
+void asm_in128(struct assembly *a, uint8_t hi, uint8_t lo, uint8_t spare, const struct packet_range *v, size_t n, const struct asm_ways *w)
 {
 	const uint8_t reg[3] = { hi, lo, spare };
 	if (n == 0)

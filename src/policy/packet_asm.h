@@ -6,7 +6,7 @@
  */
 #pragma once
 #include <linux/bpf.h>
-#include "policy/set.h"
+#include "policy/packet_front.h"
 
 enum { ASM_INSNS = 32000 }; /* so that every jump reaches */
 
@@ -52,9 +52,6 @@ void asm_if(struct assembly *a, uint8_t op, uint8_t dst, uint32_t imm, uint32_t 
 void asm_test(struct assembly *a, uint8_t op, uint8_t dst, uint32_t imm, const struct asm_ways *w);
 
 /* Branch on whether a number is in one of the ranges, which are sorted and apart: by halving. */
-struct asm_range {
-	uint64_t from_hi, from, to_hi, to;
-};
-void asm_in32(struct assembly *a, uint8_t reg, const struct asm_range *v, size_t n, const struct asm_ways *w);
+void asm_in32(struct assembly *a, uint8_t reg, const struct packet_range *v, size_t n, const struct asm_ways *w);
 /* The same for 128 bits in two registers; `spare` is written. */
-void asm_in128(struct assembly *a, uint8_t hi, uint8_t lo, uint8_t spare, const struct asm_range *v, size_t n, const struct asm_ways *w);
+void asm_in128(struct assembly *a, uint8_t hi, uint8_t lo, uint8_t spare, const struct packet_range *v, size_t n, const struct asm_ways *w);

@@ -3,17 +3,18 @@
 #include <sys/mman.h>
 #include "bpf/filter.h"
 
-enum { COUNTS_SIZE = RF_FILTER_CPUS * sizeof(struct rf_rule_counts) };
+static size_t counts_size(const struct rf_numbers *n) { return (size_t)n->lines * sizeof *n->counts; }
 
 static void *shared(size_t n, int fd)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 
-int rf_numbers_init(struct rf_numbers *n, int ids, int counts)
+static int init(struct rf_numbers *n, int ids, int counts, int lines)
 {
-	struct rf_numbers made = { shared(sizeof *made.ids, ids), shared(COUNTS_SIZE, counts) };
+	struct rf_numbers made = { .lines = lines, .ids = shared(sizeof *made.ids, ids) };
+	made.counts = shared(counts_size(&made), counts);
 	if (!made.ids || !made.counts) {
 		rf_numbers_fini(&made);
 		return RF_E_NOMEM;
@@ -24,12 +25,15 @@ int rf_numbers_init(struct rf_numbers *n, int ids, int counts)
 	return RF_OK;
 }
 
+int rf_numbers_init(struct rf_numbers *n, int ids, int counts) { return init(n, ids, counts, RF_FILTER_CPUS); }
+int rf_numbers_init_own(struct rf_numbers *n) { return init(n, -1, -1, 1); }
+
 void rf_numbers_fini(struct rf_numbers *n)
 {
 	if (n->ids)
 		munmap(n->ids, sizeof *n->ids);
 	if (n->counts)
-		munmap(n->counts, COUNTS_SIZE);
+		munmap(n->counts, counts_size(n));
 	*n = (struct rf_numbers){ 0 };
 }
 
@@ -50,7 +54,7 @@ int rf_numbers_find(const struct rf_numbers *n, struct rf_str id, unsigned *ret)
 
 static void clear(const struct rf_numbers *n, unsigned number)
 {
-	for (int cpu = 0; cpu < RF_FILTER_CPUS; cpu++)
+	for (int cpu = 0; cpu < n->lines; cpu++)
 		n->counts[cpu].v[number].frames = n->counts[cpu].v[number].bytes = 0;
 }
 
@@ -82,10 +86,16 @@ void rf_numbers_keep(const struct rf_numbers *n, const struct rf_number_set *use
 			n->ids->v[i][0] = 0;
 }
 
+void rf_numbers_told(const struct rf_numbers *n, unsigned number, uint64_t frames, uint64_t bytes)
+{
+	n->counts[0].v[number].frames = frames;
+	n->counts[0].v[number].bytes = bytes;
+}
+
 void rf_numbers_counted(const struct rf_numbers *n, unsigned number, uint64_t *ret_frames, uint64_t *ret_bytes)
 {
 	*ret_frames = *ret_bytes = 0;
-	for (int cpu = 0; cpu < RF_FILTER_CPUS; cpu++) {
+	for (int cpu = 0; cpu < n->lines; cpu++) {
 		*ret_frames += n->counts[cpu].v[number].frames;
 		*ret_bytes += n->counts[cpu].v[number].bytes;
 	}

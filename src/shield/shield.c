@@ -134,6 +134,8 @@ int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cook
 	return RF_OK;
 }
 
+int rf_shield_stand_in(struct rf_shield *s) { return rf_numbers_init_own(&s->numbers); }
+
 void rf_shield_spare(struct rf_shield *s, const struct rf_ip *ip, uint16_t port)
 {
 	struct rf_filter_conf *k = s->t.conf;
@@ -202,7 +204,7 @@ enum rf_shield_mode rf_shield_judge(const struct rf_shield *s, const struct rf_i
 	return !tag ? RF_SHIELD_NONE : rf_tag_denies(tag) ? RF_SHIELD_DENY : RF_SHIELD_ALLOW;
 }
 
-const struct rf_numbers *rf_shield_numbers(const struct rf_shield *s) { return s->mapped ? &s->numbers : NULL; }
+const struct rf_numbers *rf_shield_numbers(const struct rf_shield *s) { return s->numbers.ids ? &s->numbers : NULL; }
 void rf_shield_ask_rules(struct rf_shield *s, bool on) { __atomic_store_n(&s->t.conf->rules, on, __ATOMIC_RELEASE); }
 
 struct rf_frames *rf_shield_frames(struct rf_shield *s) { return s->mapped ? &s->frames : NULL; }

@@ -23,6 +23,8 @@ struct rf_shield *rf_shield_new(uint64_t secret);
  * and is not in the policy goes, what is new comes, and what is in both stays without a gap. `cookies`: it can answer SYNs with
  * them. Before workers run. */
 int rf_shield_enter(struct rf_shield *s, const int *fds, size_t count, bool cookies, uint64_t now_ns, struct rf_err *e);
+/* Something else stands in the filter's place, and counts rules of the phase packet. Before workers run. RF_E_NOMEM. */
+int rf_shield_stand_in(struct rf_shield *s);
 void rf_shield_free(struct rf_shield *s); /* NULL is harmless */
 
 /* Frames to this address (family 0: to any) and TCP port pass whatever stands at their source, and any rate: the way of the
@@ -52,7 +54,8 @@ int rf_shield_each(const struct rf_shield *s, int (*each)(void *arg, const struc
 uint64_t rf_shield_changes(const struct rf_shield *s); /* another number where rules may have changed */
 enum rf_shield_mode rf_shield_judge(const struct rf_shield *s, const struct rf_ip *ip);
 
-/* Rules of the phase packet, in the kernel: the numbers under which they are counted; NULL without a kernel filter. */
+/* Rules of the phase packet, in the kernel: the numbers under which they are counted; NULL without a kernel filter, or
+ * what stands in its place. */
 struct rf_numbers;
 const struct rf_numbers *rf_shield_numbers(const struct rf_shield *s);
 /* The kernel filter hands frames to the rules, or not. */

@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd = policy(data, size);
 	if (rf_nft_policy_read(fd, &p, &e) == RF_OK) {
 		RF_BUF_AUTO text = { 0 };
-		rf_nft_policy_text(&p, &text);
+		rf_nft_policy_text(&p, 7, &text);
 		if (text.bad || p.head.count > RF_NFT_RULES_MAX)
 			abort();
 		for (size_t i = 0; i < text.n; i++)

@@ -38,8 +38,15 @@ def counted(e):
     return {r["ref"]: r["frames"] for r in e.api("GET", "/accounts/{account}/shield/rules")}
 
 
-def test_rules_block_and_let_pass_real_traffic_and_change_live(net, walled, echo):
-    e = started(walled, net)
+@pytest.fixture(params=["generic", "nft"])
+def way(walled, request):
+    """How the kernel filters: by the filter, or by nft in its place."""
+    walled.boot["shield"]["mode"] = request.param
+    return request.param
+
+
+def test_rules_block_and_let_pass_real_traffic_and_change_live(net, walled, way, echo):
+    e = started(walled, net, way)
     assert pings(net, "10.77.0.2") and echo.answers("10.77.0.2", 3) == 3 and net.reaches(e.port, "10.77.0.2")
     put(e, {"ref": "ping", "expression": "icmp.type eq 8 and ip.src eq 10.77.0.2"},
         {"ref": "seen", "expression": "udp.dstport eq 5683", "action": "log"},
@@ -59,8 +66,8 @@ def test_rules_block_and_let_pass_real_traffic_and_change_live(net, walled, echo
     assert echo.answers("10.77.0.2", 3) == 3
 
 
-def test_a_named_list_changes_live(net, walled, tmp_path):
-    e = started(walled, net)
+def test_a_named_list_changes_live(net, walled, way, tmp_path):
+    e = started(walled, net, way)
     made = e.api("POST", "/accounts/{account}/rules/lists", {"name": "bad", "kind": "ip"})
     put(e, {"ref": "list", "expression": "ip.src in $bad and icmp.type eq 8"})
     assert pings(net, "10.77.0.2")
@@ -77,8 +84,8 @@ def test_a_named_list_changes_live(net, walled, tmp_path):
     assert e.api("GET", f"/accounts/{{account}}/rules/lists/{made['id']}")["num_items"] == 4096
 
 
-def test_what_the_kernel_cannot_do_is_refused_where_it_is_written(net, walled):
-    e = started(walled, net)
+def test_what_the_kernel_cannot_do_is_refused_where_it_is_written(net, walled, way):
+    e = started(walled, net, way)
     put(e, {"ref": "good", "expression": "icmp.type eq 8"})
     for expression, words in (("ip.ttl gt 3 and sip", "cannot answer `sip`"), ("ip.src in $none", "there is no list `none`"),
                               ("http.host eq \"x\"", "not known in the phase `packet`")):
@@ -99,8 +106,8 @@ def test_what_the_kernel_cannot_do_is_refused_where_it_is_written(net, walled):
     assert pings(net, "10.77.0.2")
 
 
-def test_no_rule_shuts_the_operator_out(net, walled):
-    e = started(walled, net)
+def test_no_rule_shuts_the_operator_out(net, walled, way):
+    e = started(walled, net, way)
     put(e, {"ref": "all", "expression": "true"})
     assert net.reaches(e.api_port, "10.77.0.2"), "the API's own address is never filtered away"
     assert not net.reaches(e.port, "10.77.0.2", 0.3) and not pings(net, "10.77.0.3")
@@ -108,8 +115,8 @@ def test_no_rule_shuts_the_operator_out(net, walled):
     assert net.reaches(e.port, "10.77.0.3") and pings(net, "10.77.0.3"), "who is allowed is asked nothing"
 
 
-def test_rules_are_in_force_when_nothing_of_the_daemon_lives(net, walled):
-    e = started(walled, net)
+def test_rules_are_in_force_when_nothing_of_the_daemon_lives(net, walled, way):
+    e = started(walled, net, way)
     put(e, {"ref": "ping", "expression": "icmp.type eq 8 and ip.src eq 10.77.0.2"})
     assert not pings(net, "10.77.0.2")
     os.kill(e.engine(), signal.SIGKILL)
@@ -117,11 +124,33 @@ def test_rules_are_in_force_when_nothing_of_the_daemon_lives(net, walled):
     e.kill()
     assert not pings(net, "10.77.0.2") and pings(net, "10.77.0.3")
     e.close_api()
-    started(e, net)
+    started(e, net, way)
     assert not pings(net, "10.77.0.2") and pings(net, "10.77.0.3")
     assert counted(e)["ping"] == 4, "counts go on"
     put(e)
     assert pings(net, "10.77.0.2")
+
+
+def test_what_nft_cannot_have_is_refused_or_left_out_and_said(net, walled):
+    e = started(walled, net)
+    put(e, {"ref": "ping", "expression": "icmp.type eq 8"}, {"ref": "long", "expression": "ip.hdr_len gt 40"})
+    e.kill()
+    e.close_api()
+    e.boot["shield"]["mode"] = "nft"
+    mark = len(e.logged())
+    e.start(wrapper=net.inside(net.edge))
+    e.wait_log("kernel filter follows the access rules: edge0 nft", start=mark)
+    assert not pings(net, "10.77.0.2"), "the others are in force"
+    left = next(r for r in e.api("GET", "/accounts/{account}/shield/rules") if r["ref"] == "long")
+    status = e.api("GET", "/accounts/{account}/shield")["packet_rules"]
+    assert not left["in_force"] and status["rules"] == 2 and [r["id"] for r in status["left_out"]] == [left["id"]]
+    assert f"not in force: {left['id']}: rules of the phase packet run in nft here" in e.cli("shield", "status", check=0).stdout
+    for expression, words in (("ip.hdr_len eq 20", "where the headers of IPv6 end"), (" xor ".join(f"ip.ttl eq {n}" for n in range(12)), "levels of chains")):
+        with pytest.raises(Refused) as refused:
+            put(e, {"expression": "icmp.code eq 9"}, {"expression": expression})
+        error = refused.value.errors[0]
+        assert words in error["message"] and error["source"]["pointer"] == "/rules/1/expression", error
+    assert not pings(net, "10.77.0.2"), "what was in force is so still"
 
 
 @pytest.fixture
