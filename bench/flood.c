@@ -18,24 +18,12 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "bench/program.h"
 #include "bench/flood.skel.h"
 #include "monitor/filter.h"
 #include "shield/shield.h"
 
 enum { DENIED = 100000, FRAME = 60, BATCH = 64, BURST = 400000 };
-
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "bench-flood: %s: %s\n", what, why);
-	exit(1);
-}
-
-static uint64_t now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 /* To 10.78.0.1, without source and sums. */
 static void compose(uint8_t f[FRAME], const char *mac, bool syn, uint16_t port)

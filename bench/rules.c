@@ -10,7 +10,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include "bench/program.h"
 #include "policy/verdict.h"
 
 enum { KEYS = 16 /* headers, fields */, PASSES = 400, BATCH = 50 };
@@ -34,19 +34,6 @@ struct bench {
 	uint64_t blocked, touched;
 	bool cold;
 };
-
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "bench-rules: %s: %s\n", what, why);
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static bool get(void *ctx, struct rf_arena *arena, enum rf_field f, struct rf_val *ret)
 {

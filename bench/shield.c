@@ -13,17 +13,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "bench/program.h"
 #include "bench/shield.skel.h"
 #include "monitor/filter.h"
 #include "shield/shield.h"
 
 enum { DENIED = 100000, ALLOWED = 1000, FRAME = 64, ROUNDS = 9, FRAMES = 1000000 };
-
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "bench-shield: %s: %s\n", what, why);
-	exit(1);
-}
 
 static uint64_t seed = 42;
 
