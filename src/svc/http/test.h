@@ -8,13 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include <urcu-qsbr.h>
 #include "loop/replay.h"
-#include "net/addr.h"
 #include "net/listener.h"
 #include "svc/http/edge.h"
 
-#define TEST_UNUSED __attribute__((unused))
 enum { TEST_RECORDS = 256 };
 
 struct seen { /* what a test wants to know of a record */
@@ -53,12 +50,7 @@ struct world {
 
 static struct world w;
 
-static const struct rf_snap *test_snap(void) { return w.snap; }
-
-static void keep_z(char *to, size_t size, struct rf_str s)
-{
-	snprintf(to, size, "%.*s", RF_ARG(s));
-}
+#include "svc/test_world.h"
 
 static void test_emit(void *arg, const struct rf_record *rec)
 {
@@ -88,12 +80,6 @@ static void test_local(void *arg, struct rf_local_request *q)
 	w.local = q;
 }
 
-static void test_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
-{
-	(void)l;
-	rf_front_accept(w.front, &w.at, fd, peer);
-}
-
 static struct rf_app *test_app(const char *host)
 {
 	struct rf_app *a = RF_ARENA_NEW(&w.site->arena, struct rf_app);
@@ -113,11 +99,7 @@ static struct rf_app *test_app(const char *host)
 TEST_UNUSED static void world_open(void)
 {
 	w = (struct world){ .conf = rf_http_conf_default, .front_conf = rf_front_conf_default };
-	rf_registry_thread_start();
-	w.r = rf_replay_new();
-	w.loop = rf_replay_loop(w.r);
-	rf_bufpool_init(&w.bufs, 10000, 16);
-	w.registry = rf_registry_new(1000);
+	world_begin();
 	w.site = rf_site_new();
 	w.zone = RF_ARENA_NEW(&w.site->arena, struct rf_zone);
 	w.site->zones = rf_arena_array(&w.site->arena, 1, sizeof *w.site->zones);
@@ -139,9 +121,7 @@ TEST_UNUSED static void world_start(void)
 	struct rf_err e;
 	assert_int_equal(rf_origin_group_new(&w.group, NULL, &w.app->origins, &e), RF_OK);
 	w.other->origins = rf_origin_group_get(w.app->origins);
-	w.snap = rf_snap_new(w.site);
-	w.snap->generation = 1;
-	w.pool = rf_pool_new(w.loop, w.tls, NULL);
+	world_publish();
 	struct rf_front_spec front = { .loop = w.loop, .tls = w.tls, .bufs = &w.bufs, .conf = &w.front_conf,
 		.identity = { .registry = w.registry }, .snap = test_snap, .emit = test_emit, .seed = 7 };
 	w.front = rf_front_new(&front);
@@ -150,9 +130,7 @@ TEST_UNUSED static void world_start(void)
 		.limits = w.limits };
 	w.edge = rf_http_edge_new(&spec);
 	assert_non_null(w.edge);
-	w.at.service_arg = w.edge;
-	w.fd = rf_replay_listener(w.r);
-	assert_int_equal(rf_listener_adopt(&w.listener, w.loop, w.fd, test_accept), RF_OK);
+	world_listen(w.edge);
 }
 
 /* Ends it, and checks that nothing is left behind. */
@@ -161,41 +139,13 @@ TEST_UNUSED static void world_close(void)
 	rf_listener_close(&w.listener);
 	rf_front_free(w.front);
 	rf_http_edge_free(w.edge);
-	rf_pool_free(w.pool);
-	assert_int_equal(rf_replay_open(w.r), 0);
-	assert_int_equal(w.bufs.out, 0);
-	rf_bufpool_fini(&w.bufs);
-	rf_snap_unpin(w.snap);
-	rf_site_put(w.site);
-	rf_tls_free(w.tls);
-	rf_replay_free(w.r);
-	rf_registry_free(w.registry);
-	rcu_barrier();
-	rf_registry_thread_stop();
-}
-
-TEST_UNUSED static void run(void) { assert_int_equal(rf_replay_run(w.r, 0), RF_OK); }
-TEST_UNUSED static void pass(uint64_t ns) { assert_int_equal(rf_replay_run(w.r, ns), RF_OK); }
-
-TEST_UNUSED static struct rf_peer *client(void)
-{
-	struct rf_peer *p = rf_replay_connect(w.r, w.fd, NULL);
-	run();
-	return p;
+	world_end();
 }
 
 TEST_UNUSED static void say(struct rf_peer *p, const char *text)
 {
 	rf_replay_send(p, rf_str_z(text));
 	run();
-}
-
-/* The connection that the edge has begun to an origin; NULL: none. */
-TEST_UNUSED static struct rf_peer *origin(void)
-{
-	struct rf_peer *p = rf_replay_accept(w.r, NULL, RF_REPLAY_ACCEPT);
-	run();
-	return p;
 }
 
 /* All that came, as text; valid until the next call. */

@@ -8,13 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include <urcu-qsbr.h>
 #include "loop/replay.h"
-#include "net/addr.h"
 #include "net/listener.h"
 #include "svc/l4/l4.h"
 
-#define TEST_UNUSED __attribute__((unused))
 enum { TEST_RECORDS = 64 };
 
 struct seen { /* what a test wants to know of a record */
@@ -49,12 +46,7 @@ struct world {
 
 static struct world w;
 
-static const struct rf_snap *test_snap(void) { return w.snap; }
-
-static void keep_z(char *to, size_t size, struct rf_str s)
-{
-	snprintf(to, size, "%.*s", RF_ARG(s));
-}
+#include "svc/test_world.h"
 
 static void test_emit(void *arg, const struct rf_record *rec)
 {
@@ -80,12 +72,6 @@ static bool test_barred(void *arg, const struct rf_ip *src)
 {
 	(void)arg;
 	return rf_ip_eq(src, &w.barred);
-}
-
-static void test_accept(struct rf_listener *l, int fd, const struct rf_addr *peer)
-{
-	(void)l;
-	rf_front_accept(w.front, &w.at, fd, peer);
 }
 
 /* A site with the port as it stands. */
@@ -121,11 +107,7 @@ TEST_UNUSED static void world_open(void)
 {
 	static struct rf_port plan;
 	w = (struct world){ .conf = rf_l4_conf_default };
-	rf_registry_thread_start();
-	w.r = rf_replay_new();
-	w.loop = rf_replay_loop(w.r);
-	rf_bufpool_init(&w.bufs, 10000, 16);
-	w.registry = rf_registry_new(1000);
+	world_begin();
 	plan = (struct rf_port){ .id = "app0", .name = RF_STR("ssh.example.com"), .low = 2000, .high = 2999, .origin_low = 5000,
 				 .idle_ns = 300 * RF_NS_S, .roots = 1 };
 	w.port = &plan;
@@ -141,17 +123,13 @@ TEST_UNUSED static void world_start(void)
 {
 	w.site = test_site(w.port);
 	w.port = w.site->port[0];
-	w.snap = rf_snap_new(w.site);
-	w.snap->generation = 1;
-	w.pool = rf_pool_new(w.loop, w.tls, NULL);
+	world_publish();
 	struct rf_front_spec spec = { .loop = w.loop, .tls = w.tls, .bufs = &w.bufs, .identity = { .registry = w.registry },
 		.snap = test_snap, .emit = test_emit, .barred = test_barred, .seed = 7 };
 	w.front = rf_front_new(&spec);
 	w.l4 = rf_l4_new(w.front, w.pool, &w.conf);
 	assert_true(w.front && w.l4);
-	w.at.service_arg = w.l4;
-	w.fd = rf_replay_listener(w.r);
-	assert_int_equal(rf_listener_adopt(&w.listener, w.loop, w.fd, test_accept), RF_OK);
+	world_listen(w.l4);
 }
 
 /* Ends it, and checks that nothing is left behind. */
@@ -160,42 +138,14 @@ TEST_UNUSED static void world_close(void)
 	rf_listener_close(&w.listener);
 	rf_front_free(w.front);
 	rf_l4_free(w.l4);
-	rf_pool_free(w.pool);
-	assert_int_equal(rf_replay_open(w.r), 0);
-	assert_int_equal(w.bufs.out, 0);
 	assert_int_equal(atomic_load(&w.port->use->live), 0);
-	rf_bufpool_fini(&w.bufs);
-	rf_snap_unpin(w.snap);
-	rf_site_put(w.site);
-	rf_tls_free(w.tls);
-	rf_replay_free(w.r);
-	rf_registry_free(w.registry);
-	rcu_barrier();
-	rf_registry_thread_stop();
-}
-
-TEST_UNUSED static void run(void) { assert_int_equal(rf_replay_run(w.r, 0), RF_OK); }
-TEST_UNUSED static void pass(uint64_t ns) { assert_int_equal(rf_replay_run(w.r, ns), RF_OK); }
-
-TEST_UNUSED static struct rf_peer *client(void)
-{
-	struct rf_peer *p = rf_replay_connect(w.r, w.fd, NULL);
-	run();
-	return p;
+	world_end();
 }
 
 TEST_UNUSED static void say(struct rf_peer *p, struct rf_str bytes)
 {
 	rf_replay_send(p, bytes);
 	run();
-}
-
-/* The connection that the edge has begun to an origin; NULL: none. */
-TEST_UNUSED static struct rf_peer *origin(void)
-{
-	struct rf_peer *p = rf_replay_accept(w.r, NULL, RF_REPLAY_ACCEPT);
-	run();
-	return p;
 }
 
 /* Exactly this has come. */
