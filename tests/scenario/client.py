@@ -42,6 +42,16 @@ def context(identity=None, ca=None, low=None, high=None):
     return ctx
 
 
+def pour(source, into):
+    """All that comes from one socket goes into another, and so does the end."""
+    try:
+        while got := source.recv(65536):
+            into.sendall(got)
+        into.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
 class Client:
     """One connection. Close it, or use it as a context manager."""
 

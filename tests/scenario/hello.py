@@ -3,6 +3,8 @@ import hashlib
 import socket
 import threading
 
+from client import pour
+
 
 class Tap:
     """A port that passes all on to another, and keeps the first bytes of each client."""
@@ -28,17 +30,8 @@ class Tap:
                 record += piece
             self.first.append(bytes(record))
             server.sendall(record)
-            threading.Thread(target=self.pipe, args=(client, server), daemon=True).start()
-            threading.Thread(target=self.pipe, args=(server, client), daemon=True).start()
-
-    @staticmethod
-    def pipe(a, b):
-        try:
-            while piece := a.recv(65536):
-                b.sendall(piece)
-            b.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+            threading.Thread(target=pour, args=(client, server), daemon=True).start()
+            threading.Thread(target=pour, args=(server, client), daemon=True).start()
 
     def close(self):
         self.listener.close()

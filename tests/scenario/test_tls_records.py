@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from client import Client, Gone, context
+from client import Client, Gone, context, pour
 from conftest import needs
 
 SUITES = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]
@@ -135,7 +135,7 @@ class Between:
 
     def run(self):
         near, _ = self.listener.accept()
-        back = threading.Thread(target=self.copy, args=(self.far, near), daemon=True)
+        back = threading.Thread(target=pour, args=(self.far, near), daemon=True)
         back.start()
         buf, n = b"", 0
         while got := near.recv(65536):
@@ -150,15 +150,6 @@ class Between:
                     self.far.shutdown(socket.SHUT_WR)
                     return
                 self.far.sendall(out)
-
-    @staticmethod
-    def copy(src, dst):
-        try:
-            while got := src.recv(65536):
-                dst.sendall(got)
-            dst.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
 
     def stop(self):
         self.listener.close()
