@@ -2,13 +2,16 @@
 
     ./test [PART...]     all parts, or those named: checks unit scenario client counts clang
 
-Each part builds what it needs and gives its numbers of passed and failed tests. The last line on standard
+Files of scenarios run two at a time, each a pytest of its own; then, by themselves, the tests that are marked `alone`. SCENARIO="-k NAME"
+gives options to pytest. Each part builds what it needs and gives its numbers of passed and failed tests. The last line on standard
 output is "N passed, N failed"; the exit status is 1 where any failed. Whole output of each tool is kept in
 build/test-logs/.
 """
+import glob
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -25,11 +28,16 @@ SANITIZERS = {
 }
 SETUP = {
     ASAN: ["-Db_sanitize=address,undefined", "-Db_lundef=false", "--buildtype=debugoptimized"],
-    RELEASE: ["--buildtype=release"],
-    CLANG: ["--buildtype=plain", "-Doptimization=1"],
+    RELEASE: ["--buildtype=release", "-Dtests=false"],
+    CLANG: ["--buildtype=plain"],
 }
 FAILURES_SHOWN = 40   # lines of output a failed step shows
 LIMIT = 20 * 60       # seconds of one command
+TOGETHER = min(2, os.cpu_count() or 1)  # files of scenarios at a time
+# Files of scenarios to begin with, or the last one would run by itself for long:
+LONGEST = ("test_tls", "test_vectors", "test_access", "test_fleet_net", "test_ports", "test_packets", "test_run", "test_confirm", "test_life", "test_patch", "test_fleet",
+           "test_lists", "test_pack", "test_mqtt_flood")
+NO_TESTS = 5          # pytest's exit status where all tests of a file are run elsewhere
 
 
 class Count:
@@ -132,24 +140,77 @@ def scenario(count):
     """The whole edge with real clients."""
     if not build(ASAN, count) or not build(RELEASE, count):
         return
-    report = os.path.join(LOGS, "scenario.xml")
-    if os.path.exists(report):
-        os.unlink(report)
-    options = os.environ.get("SCENARIO", "").split()
-    say("  tests/scenario with build/asan")
-    status, words = run([sys.executable, "-B", "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", "--junitxml", report,
-                         "tests/scenario", *options], "scenario.log")
-    if not os.path.exists(report):
-        count.add(False, "pytest", words)
-        return
-    for case in xml.parse(report).getroot().iter("testcase"):
-        bad = [part for part in case if part.tag in ("failure", "error")]
-        if any(part.tag == "skipped" for part in case):
-            say(f"  skipped {case.get('name')}: {case.find('skipped').get('message')}")
-            continue
-        count.add(not bad, f"{case.get('classname')}.{case.get('name')}", bad[0].text + "\n" + bad[0].get("message", "") if bad else "")
-    if status not in (0, 1):
-        count.add(False, f"pytest (exit status {status})", words)
+    for old in glob.glob(os.path.join(LOGS, "scenario*")):
+        os.unlink(old)
+    names = sorted((os.path.basename(path)[:-3] for path in glob.glob(os.path.join(ROOT, "tests", "scenario", "test_*.py"))),
+                   key=lambda name: (LONGEST.index(name) if name in LONGEST else len(LONGEST), name))
+    say(f"  tests/scenario with build/asan, {TOGETHER} files at a time")
+    in_turn([Scenario(f"scenario-{name}", "not alone", f"tests/scenario/{name}.py") for name in names], count)
+    say("  those that want the machine for themselves")
+    in_turn([Scenario("scenario-alone", "alone", "tests/scenario")], count)
+
+
+class Scenario:
+    """A pytest of some tests, as a process of its own."""
+
+    def __init__(self, name, marked, what):
+        self.name = name
+        self.report = os.path.join(LOGS, name + ".xml")
+        self.log = os.path.join(LOGS, name + ".log")
+        self.command = [sys.executable, "-B", "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", "-m", marked,
+                        "--durations=10", "--junitxml", self.report, what, *os.environ.get("SCENARIO", "").split()]
+
+    def start(self):
+        with open(self.log, "w") as out:
+            self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=ROOT,
+                                          env={**os.environ, **SANITIZERS})
+        self.end, self.asked = time.monotonic() + LIMIT, False
+        return self
+
+    def over(self):
+        """Whether it has ended. One that takes too long is interrupted, so that it ends what it has started, and in the end killed."""
+        if self.child.poll() is not None:
+            return True
+        late = time.monotonic() - self.end
+        if late > 60:
+            self.child.kill()
+        elif late > 0 and not self.asked:
+            self.asked = True
+            self.child.send_signal(signal.SIGINT)
+        return False
+
+    def tell(self, count):
+        with open(self.log, errors="replace") as log:
+            words = log.read()
+        if not os.path.exists(self.report):
+            count.add(False, self.name, words)
+            return
+        for case in xml.parse(self.report).getroot().iter("testcase"):
+            bad = [part for part in case if part.tag in ("failure", "error")]
+            if any(part.tag == "skipped" for part in case):
+                say(f"  skipped {case.get('name')}: {case.find('skipped').get('message')}")
+                continue
+            count.add(not bad, f"{case.get('classname')}.{case.get('name')}",
+                      bad[0].text + "\n" + bad[0].get("message", "") if bad else "")
+        if self.child.returncode not in (0, 1, NO_TESTS):
+            count.add(False, f"{self.name} (exit status {self.child.returncode})", words)
+
+
+def in_turn(waiting, count):
+    """Run them all, so many at a time. Who interrupts us interrupts them too, and they end what they have started."""
+    running = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < TOGETHER:
+                running.append(waiting.pop(0).start())
+            for one in [one for one in running if one.over()]:
+                running.remove(one)
+                one.tell(count)
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        for one in running:
+            one.child.wait(60)
+        raise
 
 
 def client(count):
@@ -220,6 +281,9 @@ def main(names):
         say(f"{name}: {PARTS[name].__doc__}")
         try:
             PARTS[name](part)
+        except KeyboardInterrupt:
+            say("interrupted")
+            return 130
         except Exception as error:  # a part that breaks must not hide the others
             part.add(False, name, repr(error))
         say(f"  {part.passed} passed, {part.failed} failed in {time.monotonic() - start:.0f} s")

@@ -13,7 +13,7 @@ from origin import Origin
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "release: with the release build, where load or time is measured")
+    config.addinivalue_line("markers", "alone: not beside other tests, because it loads the machine or measures time")
 
 
 @pytest.fixture(scope="module")

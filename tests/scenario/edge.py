@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -20,25 +21,58 @@ RELEASE = os.path.join(ROOT, "build", "release")
 ACCUSATIONS = re.compile(r"ERROR: (Address|Leak|Undefined)\w*Sanitizer|runtime error:|Assertion .* failed|SUMMARY: \w+Sanitizer")
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=0",
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
-READY_SECONDS = 20
+READY_SECONDS = 60
 OPENAPI = "/client/v4/openapi.json"
 
 
-given = set()
+class Ports:
+    """Ports for servers, of blocks that one process of tests has at a time, below those that the kernel gives to who asks for any."""
+
+    FIRST, BLOCK, BLOCKS = 10000, 250, 88
+
+    def __init__(self):
+        self.claims, self.left = [], iter(())
+
+    def claim(self):
+        """A block that no other process has: the name of a socket says so, in this network namespace and as long as we live."""
+        for block in random.sample(range(self.BLOCKS), self.BLOCKS):
+            claim = socket.socket(socket.AF_UNIX)
+            try:
+                claim.bind(f"\0ringfence-test-ports-{block}")
+            except OSError:
+                claim.close()
+                continue
+            self.claims.append(claim)
+            first = self.FIRST + block * self.BLOCK
+            return iter(range(first, first + self.BLOCK))
+        raise AssertionError("every block of ports is taken")
+
+    def next(self):
+        """A port that nobody has, and that was not given before."""
+        while True:
+            port = next(self.left, None)
+            if port is None:
+                self.left = self.claim()
+            elif self.free(port, socket.SOCK_STREAM) and self.free(port, socket.SOCK_DGRAM):
+                return port
+
+    @staticmethod
+    def free(port, kind):
+        with socket.socket(type=kind) as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
 
 
-def free_port():
-    """A port that nobody has, and that was not given before."""
-    while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        if port not in given:
-            given.add(port)
-            return port
+free_port = Ports().next
 
 
-def until(what, seconds=10, every=0.01):
+PATIENCE = 30   # seconds: who waits so long for what takes a moment on a busy machine waits for what has failed
+
+
+def until(what, seconds=PATIENCE, every=0.01):
     """The first true answer of `what()`, asked again and again for so long."""
     end = time.monotonic() + seconds
     while not (got := what()):
@@ -243,7 +277,7 @@ class Edge:
     def signal(self, number):
         self.child.send_signal(number)
 
-    def wait_log(self, pattern, seconds=10, start=0):
+    def wait_log(self, pattern, seconds=PATIENCE, start=0):
         return until(lambda: re.search(pattern, self.logged()[start:]), seconds)
 
     def set_server(self, identity):
@@ -386,7 +420,7 @@ class Edge:
             lines = [json.loads(line) for line in f if line.endswith("\n")]
         return [r for r in lines if all(r.get(k) == v for k, v in filters.items())]
 
-    def wait_record(self, seconds=10, **filters):
+    def wait_record(self, seconds=PATIENCE, **filters):
         return until(lambda: self.records(**filters), seconds)[-1]
 
     # -- its clients

@@ -10,6 +10,8 @@ import socket
 import ssl
 import threading
 
+from edge import PATIENCE, free_port
+
 
 class Request:
     """One request as the origin understood it."""
@@ -50,8 +52,8 @@ class Origin:
             if client_ca:
                 self.context.verify_mode = ssl.CERT_REQUIRED
                 self.context.load_verify_locations(client_ca)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.port = self.listener.getsockname()[1]
+        self.port = free_port()
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
         self.thread = threading.Thread(target=self.accept, daemon=True)
         self.thread.start()
 
@@ -104,7 +106,7 @@ class Origin:
         handler = ANSWERS.get(verb[0], plain)
         return handler(self, sock, request, reader, verb[1:])
 
-    def wait(self, count=1, seconds=10):
+    def wait(self, count=1, seconds=PATIENCE):
         """Until `count` requests have come; those requests."""
         with self.changed:
             if not self.changed.wait_for(lambda: len(self.requests) >= count, seconds):

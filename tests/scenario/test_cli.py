@@ -187,7 +187,7 @@ def test_record_tail(edge, app, host, lamp):
         with open(output) as f:
             return f"{lamp.name} GET {host}/tailed -> 200" in f.read()
     try:
-        until(shown, 15, 0.2)
+        until(shown, every=0.2)
     finally:
         tail.send_signal(signal.SIGINT)
         assert tail.wait(10) in (0, 130, -2)

@@ -57,8 +57,8 @@ def attacks(edge, device):
 
 def is_quarantined_soon(edge, device):
     """By the edge's own clock, from the moment that it is met: how soon that is after its first request, the unit test says."""
-    until(lambda: state(edge, device) == "quarantined", 20)
-    attack = until(lambda: [a for a in attacks(edge, device) if a["status"] == "ended"], 10)[0]
+    until(lambda: state(edge, device) == "quarantined")
+    attack = until(lambda: [a for a in attacks(edge, device) if a["status"] == "ended"])[0]
     began, ended = (datetime.datetime.fromisoformat(attack[at].replace("Z", "+00:00")) for at in ("started_at", "ended_at"))
     assert ended - began <= datetime.timedelta(seconds=2), attack
 
@@ -95,7 +95,7 @@ def test_a_flood_of_a_device(edge, app, host):
 def test_requests_of_a_bot(edge, app, host):
     infected = edge.device("infected")
     sender = Sender(edge, host, infected, 0.4, [("User-Agent", "Hello, World")])
-    until(lambda: state(edge, infected) == "quarantined", 10)
+    until(lambda: state(edge, infected) == "quarantined")
     sender.stop()
     until(lambda: attacks(edge, infected)[0]["status"] == "ended")
     attack, = attacks(edge, infected)
@@ -107,8 +107,8 @@ def test_requests_of_a_bot(edge, app, host):
 def test_one_that_stops_is_let_go(edge, app, host):
     hasty = edge.device("hasty")
     with edge.client(host, hasty) as c:
-        until(lambda: c.get("/").status == 429, 20, 0)
-    until(lambda: attacks(edge, hasty)[0]["status"] == "ended", 20)
+        until(lambda: c.get("/").status == 429, every=0)
+    until(lambda: attacks(edge, hasty)[0]["status"] == "ended")
     assert state(edge, hasty) == "active" and attacks(edge, hasty)[0]["measure"] == "the device is throttled"
     with edge.client(host, hasty) as c:
         assert [c.get("/").status for _ in range(12)] == [200] * 12
@@ -120,7 +120,7 @@ def test_an_exempt_class(edge, app, host):
     meter = edge.device("meter", "meters")
     sender = Sender(edge, host, meter, 0, [("User-Agent", "Hello, World")])
     time.sleep(3)
-    until(lambda: len(sender.statuses) > 200, 20)
+    until(lambda: len(sender.statuses) > 200)
     sender.stop()
     assert set(sender.statuses) == {200}
     assert state(edge, meter) == "active" and attacks(edge, meter) == []
@@ -198,5 +198,5 @@ def test_datagrams_of_a_device_to_a_port(edge, ports, host, app):
     assert edge.metric("ringfence_udp_dropped_total", reason="fleet") > 0 and state(edge, calm) == "active"
     edge.cli("device", "activate", "pours", check=0)
     with from_there("127.0.0.77") as again:
-        until(lambda: asks(again), 5)
+        until(lambda: asks(again))
     answers.stop()

@@ -221,7 +221,7 @@ def test_telnet_by_ipv6(net, routing):
     e.cli("device", "bind", "hacked", "--address", "fd78::2", check=0)
     assert until(lambda: reaches(net, "fd78::2")), "once neighbours have found each other"
     scan = Scan(net, "fd78::2", "23,2323", 100)
-    until(lambda: state(e, hacked) == "quarantined", 10)
+    until(lambda: state(e, hacked) == "quarantined")
     scan.end()
     assert net.arrived() == 0
     time.sleep(0.3)
@@ -324,7 +324,7 @@ def test_who_is_held_stays_so_when_nothing_of_the_daemon_lives(net, routing):
     hacked = e.device("hacked")
     with live(e, net, hacked, "10.78.0.2"):
         scan = Scan(net, "10.78.0.2", "23", 100)
-        until(lambda: state(e, hacked) == "quarantined", 10)
+        until(lambda: state(e, hacked) == "quarantined")
         scan.end()
     until(lambda: not reaches(net, "10.78.0.2"), 3)
     e.kill()
@@ -347,7 +347,7 @@ def test_an_address_that_is_bound_to_a_device(net, routing):
     assert "is no address" in e.cli("device", "bind", "other", "--address", "10.78.0").stderr
     assert "1 addresses, 0 of several" in e.cli("shield", "status", check=0).stdout
     scan = Scan(net, "10.78.0.7", "23", 100)
-    until(lambda: state(e, hacked) == "quarantined", 10)
+    until(lambda: state(e, hacked) == "quarantined")
     scan.end()
     assert net.arrived() == 0 and not reaches(net, "10.78.0.7") and state(e, other) == "active"
     e.kill()

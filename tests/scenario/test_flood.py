@@ -17,7 +17,7 @@ from edge import RELEASE, ROOT, free_port, until
 
 COOKIE, BODY, LOGIN = "cookie.edge.test", "body.edge.test", "login.edge.test"
 LEARN = 5
-pytestmark = pytest.mark.release
+pytestmark = pytest.mark.alone  # 8000 requests a second and more
 
 
 class Webhook(http.server.BaseHTTPRequestHandler):

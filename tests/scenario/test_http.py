@@ -180,7 +180,7 @@ def test_slow_reader_does_not_fill_memory(edge, origin, app, host, lamp):
             nonlocal last
             now, last = last, origin.sent_bodies
             return now == last
-        until(stands, 20, 0.3)
+        until(stands, every=0.3)
         assert origin.sent_bodies < 64 << 20
 
 

@@ -480,4 +480,4 @@ def test_expiring_certificate_ends_in_a_resumed_session(edge, origin, plant_app,
     def expired():
         with edge.client(host, ctx=ctx, session=session) as c:
             return c.get().status == 403
-    until(expired, 10, 0.25)
+    until(expired, every=0.25)

@@ -254,7 +254,7 @@ def test_kept_up_to_date_by_url(make_edge, maker):
         os.chmod(ca.path, 0o644)
         edge = make_edge(patches={"keys": maker.pub, "url": server.url}, origin_ca=ca.path)
         edge.start()
-        until(lambda: states(edge) == {"one": "draft"}, 20)
+        until(lambda: states(edge) == {"one": "draft"})
         assert until(lambda: pack(edge)["update"]["last_success"]) and pack(edge)["source"] == "url" and pack(edge)["update"]["last_error"] == ""
         n = len(server.asked)
         edge.cli("pack", "update", check=0)
@@ -300,7 +300,6 @@ def release():
         edge.stop()
 
 
-@pytest.mark.release
 def test_the_pack_of_this_tree_over_the_edge(release, origin, host):
     edge = release
     edge.app(host, origin)
@@ -325,7 +324,6 @@ def test_the_pack_of_this_tree_over_the_edge(release, origin, host):
     assert edge.metric("ringfence_patch_halts_total") == 0
 
 
-@pytest.mark.release
 def test_ordinary_traffic_passes(tmp_path):
     """What doc/virtual-patch-pack.md states."""
     requests = ordinary.requests(6000)

@@ -172,7 +172,7 @@ def test_a_patch_that_hurts_falls_back_by_itself(edge, app, host, name):
         for c in clients:
             c.get("/readings")
         return shown(edge, name)["state"] == "report"
-    until(back, 20, 0.2)
+    until(back, every=0.2)
     assert {c.get("/readings").status for c in clients} == {200}
     last = shown(edge, name)["history"][-1]
     assert last["who"] == "auto-halt" and "healthy devices that it stopped suffer" in last["why"]
@@ -209,7 +209,7 @@ def test_how_devices_fare_outlives_a_restart(make_edge, origin):
         for c in cameras:
             assert edge.get(host, "/readings", c).status in (403, 200)
         return shown(edge, name)["state"] == "report"
-    until(back, 20, 0.2)
+    until(back, every=0.2)
     assert "healthy devices that it stopped suffer" in shown(edge, name)["history"][-1]["why"]
     # what cannot be read is said, and learnt anew
     edge.kill()

@@ -176,7 +176,7 @@ def test_testssl(make_edge, origin, tmp_path):
         subprocess.run([shutil.which("testssl") or "testssl.sh", "--quiet", "--color", "0", "--warnings", "batch", "--ip", "127.0.0.1",
                         "--add-ca", edge.server_ca.path, "--severity", "LOW", "--jsonfile", str(report), "--nodns", "none",
                         "-p", "-s", "-f", "-P", "-S", "-U", "--openssl", "/usr/bin/openssl", f"edge.test:{edge.port}"],
-                       capture_output=True, text=True, timeout=280, check=False)
+                       capture_output=True, text=True, timeout=600, check=False)
         return [f for f in json.loads(report.read_text()) if not any(f["id"].startswith(k) for k in known)]
 
     # WARN is a check that testssl could not finish, for which it gets another chance; a finding is final.

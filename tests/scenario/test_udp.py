@@ -213,9 +213,9 @@ def resolver(tmp_path):
         child = subprocess.Popen(["dnsmasq", "--no-daemon", "--no-resolv", "--no-hosts", f"--port={port}", "--listen-address=127.0.0.1",
                                   "--bind-interfaces", "--address=/lamp.test/192.0.2.7", "--txt-record=long.test," + "x" * 200,
                                   f"--pid-file={tmp_path}/pid"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(lambda: listens(port) or child.poll() is not None, 20)
+        until(lambda: listens(port) or child.poll() is not None)
         return child.poll() is None and (port, child)
-    port, child = until(started, 20)
+    port, child = until(started)
     yield port
     child.terminate()
     child.wait()
@@ -328,7 +328,7 @@ def test_devices_are_served_over_a_new_engine(edge, opened, echo, how):
                 assert d.ask(b"meanwhile") or d.ask(b"meanwhile"), "there is no gap"
         else:
             os.kill(old, signal.SIGKILL)
-        until(lambda: edge.engine() not in (None, old), 20)
+        until(lambda: edge.engine() not in (None, old))
         assert until(lambda: d.ask(b"after", 0.5)) is not None
         edge.wait()
 
