@@ -220,6 +220,8 @@ static int keep_places(struct diff *d)
 		if (!d->now[i].old)
 			continue;
 		size_t lo = 0, hi = length;
+		if (hi && d->now[tail[hi - 1]].old->place < d->now[i].old->place)
+			lo = hi; /* where they stand as they stood */
 		while (lo < hi) {
 			size_t mid = (lo + hi) / 2;
 			if (d->now[tail[mid]].old->place < d->now[i].old->place)
@@ -314,7 +316,7 @@ static int number(struct diff *d, struct wanted *w)
 	struct rf_rule_given *g = w->given;
 	int rc = RF_OK;
 	if (w->old)
-		snprintf(g->id, sizeof g->id, "%s", w->old->id);
+		memcpy(g->id, w->old->id, strnlen(w->old->id, sizeof g->id - 1) + 1);
 	else
 		rc = rf_store_draw_id(d->c->store, g->id, &d->c->err);
 	w->ref = g->own_ref.n ? g->own_ref : rf_str_z(w->old ? w->old->ref : g->id);
@@ -348,19 +350,26 @@ static long long next_version(const struct stored *old)
 	return (long long)v + 1;
 }
 
+static void add_all(struct rf_buf *b, const struct rf_str *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		rf_buf_add(b, v[i]);
+}
+
 /* A plain rule's document: its texts are JSON as they are. */
 static void write_plain(struct rf_buf *b, const struct wanted *w, const char *now)
 {
 	const struct rf_rule_text *t = &w->given->text;
-	rf_buf_printf(b, "{\"expression\":\"");
-	rf_buf_add(b, t->expression.raw);
-	rf_buf_printf(b, "\",\"action\":\"");
-	rf_buf_add(b, t->action.raw);
-	rf_buf_printf(b, "\",\"description\":\"");
-	rf_buf_add(b, t->description.raw);
-	rf_buf_printf(b, "\",\"enabled\":%s,\"id\":\"%s\",\"ref\":", t->disabled ? "false" : "true", w->given->id);
+	char version[24];
+	snprintf(version, sizeof version, "%lld", next_version(w->old));
+	const struct rf_str parts[] = { RF_STR("{\"expression\":\""), t->expression.raw, RF_STR("\",\"action\":\""), t->action.raw,
+		RF_STR("\",\"description\":\""), t->description.raw, t->disabled ? RF_STR("\",\"enabled\":false,\"id\":\"") :
+		RF_STR("\",\"enabled\":true,\"id\":\""), rf_str_z(w->given->id), RF_STR("\",\"ref\":") };
+	const struct rf_str rest[] = { RF_STR(",\"version\":\""), rf_str_z(w->old ? version : "1"), RF_STR("\",\"last_updated\":\""), rf_str_z(now),
+		RF_STR("\"}") };
+	add_all(b, parts, sizeof parts / sizeof *parts);
 	rf_json_quote(b, w->ref);
-	rf_buf_printf(b, ",\"version\":\"%lld\",\"last_updated\":\"%s\"}", next_version(w->old), now);
+	add_all(b, rest, sizeof rest / sizeof *rest);
 }
 
 /* --- few rows --- */
@@ -449,7 +458,7 @@ static int fill_rows(struct diff *d)
 	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
 		const struct wanted *w = &d->now[i];
 		v[i] = (struct rf_store_child){ .id = w->given->id, .name = w->ref, .doc = { d->texts.p + w->from, w->n }, .place = w->place,
-			.fresh = !w->old };
+			.note = w->given->doc ? 0 : w->given->text.content, .fresh = !w->old };
 	}
 	if (rc == RF_OK)
 		rc = rf_store_fill(d->c->store, RF_KIND_RULE, d->ch->head.id, v, d->count, &d->c->err);

@@ -1,5 +1,5 @@
-/* base/js: see js.h. Texts are looked at byte by byte through a table; escapes are checked where they stand, so that decoding cannot
- * fail. A code unit of a pair that stands alone, and the character 0, are refused, as the parser in full does. */
+/* base/js: see js.h. Texts are looked at eight bytes at a time while they are plain; escapes are checked where they stand, so that
+ * decoding cannot fail. A code unit of a pair that stands alone, and the character 0, are refused, as the parser in full does. */
 #include "base/js.h"
 #include <stdlib.h>
 #include "base/hash.h"
@@ -15,30 +15,6 @@ static bool fail(struct rf_js *j)
 {
 	j->bad = true;
 	return false;
-}
-
-char rf_js_peek(struct rf_js *j)
-{
-	while (j->at < j->end && (*j->at == ' ' || *j->at == '\n' || *j->at == '\t' || *j->at == '\r'))
-		j->at++;
-	return j->bad || j->at == j->end ? '\0' : *j->at;
-}
-
-bool rf_js_take(struct rf_js *j, char c)
-{
-	if (rf_js_peek(j) != c || j->at == j->end)
-		return false;
-	j->at++;
-	return true;
-}
-
-bool rf_js_more(struct rf_js *j, char close, bool *first)
-{
-	bool begun = !*first;
-	*first = false;
-	if (rf_js_take(j, close))
-		return false;
-	return !begun || rf_js_take(j, ',') || fail(j);
 }
 
 bool rf_js_end(struct rf_js *j)
@@ -90,12 +66,25 @@ static size_t utf8(const unsigned char *p, const char *end)
 	return wrong ? 0 : n;
 }
 
+/* The first byte from p on that may be something else than PLAIN, or one of the last seven. */
+static const char *past_plain(const char *p, const char *end)
+{
+	const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+	for (uint64_t w; end - p >= 8; p += 8) {
+		memcpy(&w, p, 8);
+		uint64_t quote = w ^ ones * '"', back = w ^ ones * '\\';
+		if (((w | (w - ones * 0x20) | (quote - ones) | (back - ones)) & high) != 0)
+			break;
+	}
+	return p;
+}
+
 bool rf_js_text(struct rf_js *j, struct rf_js_text *ret)
 {
 	if (!rf_js_take(j, '"'))
 		return fail(j);
 	struct rf_js_text t = { { j->at, 0 }, false, true };
-	for (const char *p = j->at; p < j->end;) {
+	for (const char *p = past_plain(j->at, j->end); p < j->end;) {
 		size_t n = 1;
 		switch (class_of((unsigned char)*p)) {
 		case QUOTE:
@@ -117,7 +106,7 @@ bool rf_js_text(struct rf_js *j, struct rf_js_text *ret)
 		}
 		if (!n)
 			break;
-		p += n;
+		p = past_plain(p + n, j->end);
 	}
 	return fail(j);
 }
@@ -223,14 +212,23 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-static bool text_digest(struct rf_js *j, const struct rf_js_text *t, uint64_t *ret)
+/* What it says, as a name or a value. */
+static bool text_hash(const struct rf_js_text *t, uint64_t *ret)
 {
 	char room[DECODED], *more = t->escaped && t->raw.n > sizeof room ? malloc(t->raw.n) : NULL;
 	if (t->escaped && t->raw.n > sizeof room && !more)
-		return fail(j);
+		return false;
 	char *to = more ? more : room;
-	*ret = rf_hash(t->escaped ? (struct rf_str){ to, rf_js_decode(t, to) } : t->raw);
+	*ret = rf_hash_quick(t->escaped ? (struct rf_str){ to, rf_js_decode(t, to) } : t->raw);
 	free(more);
+	return true;
+}
+
+bool rf_js_text_digest(const struct rf_js_text *t, uint64_t *ret)
+{
+	if (!text_hash(t, ret))
+		return false;
+	*ret = mix(*ret, '"');
 	return true;
 }
 
@@ -239,7 +237,7 @@ static bool value(struct rf_js *j, unsigned depth, uint64_t *ret);
 static bool text(struct rf_js *j, uint64_t *ret)
 {
 	struct rf_js_text t;
-	return rf_js_text(j, &t) && (!ret || text_digest(j, &t, ret));
+	return rf_js_text(j, &t) && (!ret || text_hash(&t, ret) || fail(j));
 }
 
 static bool object(struct rf_js *j, unsigned depth, uint64_t *ret)
@@ -289,7 +287,7 @@ static bool value(struct rf_js *j, unsigned depth, uint64_t *ret)
 	if (!(c == '-' || (c >= '0' && c <= '9') ? number(j) : word(j)))
 		return false;
 	if (ret)
-		*ret = mix(rf_hash((struct rf_str){ from, (size_t)(j->at - from) }), '0');
+		*ret = mix(rf_hash_quick((struct rf_str){ from, (size_t)(j->at - from) }), '0');
 	return true;
 }
 

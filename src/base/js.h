@@ -24,11 +24,35 @@ struct rf_js_text {
 static inline struct rf_js rf_js_over(struct rf_str s) { return (struct rf_js){ s.p, s.p + s.n, false }; }
 
 /* The next byte that is no space, which stays; 0 at the end or after an error. */
-char rf_js_peek(struct rf_js *j);
-/* Go past this byte, spaces before it aside. False, and nothing moves, where another one stands there. */
-bool rf_js_take(struct rf_js *j, char c);
+static inline char rf_js_peek(struct rf_js *j)
+{
+	while (j->at < j->end && (*j->at == ' ' || *j->at == '\n' || *j->at == '\t' || *j->at == '\r'))
+		j->at++;
+	return j->bad || j->at == j->end ? '\0' : *j->at;
+}
+
+/* Go past this byte, spaces before it aside. False, and nothing but spaces is passed, where another one stands there. */
+static inline bool rf_js_take(struct rf_js *j, char c)
+{
+	if (rf_js_peek(j) != c || j->at == j->end)
+		return false;
+	j->at++;
+	return true;
+}
+
 /* In an object or array whose bracket was taken: is there one more? Call it before each; it takes the comma, or the end. */
-bool rf_js_more(struct rf_js *j, char close, bool *first);
+static inline bool rf_js_more(struct rf_js *j, char close, bool *first)
+{
+	bool begun = !*first;
+	*first = false;
+	if (rf_js_take(j, close))
+		return false;
+	if (!begun || rf_js_take(j, ','))
+		return true;
+	j->bad = true;
+	return false;
+}
+
 bool rf_js_text(struct rf_js *j, struct rf_js_text *ret);
 /* A member's name and the colon. */
 bool rf_js_name(struct rf_js *j, struct rf_js_text *ret);
@@ -37,6 +61,8 @@ bool rf_js_skip(struct rf_js *j, struct rf_str *ret);
 /* Past any value; a keyed digest that is the same however it is written: spaces, escapes, the order of members. (A fraction is what
  * it is written as.) */
 bool rf_js_digest(struct rf_js *j, uint64_t *ret);
+/* The digest of a text that was passed. False without memory. */
+bool rf_js_text_digest(const struct rf_js_text *t, uint64_t *ret);
 /* Nothing but spaces is left. */
 bool rf_js_end(struct rf_js *j);
 

@@ -70,58 +70,41 @@ struct scanning {
 	struct making *m;
 	const char *set;
 	enum rf_phase phase;
-	struct rf_rule **v; /* a reference each */
+	struct rf_rule **v;  /* a reference each */
+	uint64_t *revisions;
 	size_t n, cap;
 };
 
-static int compile_row(struct scanning *s, const struct rf_raw_object *o, struct rf_rule **ret)
+static bool room(struct scanning *s)
 {
-	struct rf_rule *made = NULL;
-	int rc = compile(s->m, s->phase, o, &made);
-	if (rc == RF_OK && rf_rule_index_note(s->m->index, o->id, s->set, made, o->revision) != RF_OK)
-		rc = no_memory(s->m->e);
-	if (rc == RF_OK)
-		*ret = made;
-	else
-		rf_rule_put(made);
-	return rc;
+	if (s->n < s->cap)
+		return true;
+	size_t cap = s->cap ? s->cap * 2 : 64;
+	struct rf_rule **v = realloc(s->v, cap * sizeof(struct rf_rule *));
+	if (v)
+		s->v = v;
+	uint64_t *revisions = v ? realloc(s->revisions, cap * sizeof *revisions) : NULL;
+	if (!revisions)
+		return false;
+	s->revisions = revisions;
+	s->cap = cap;
+	return true;
 }
 
 static int each_rule(const struct rf_raw_object *o, void *arg)
 {
 	struct scanning *s = arg;
-	struct rf_indexed_rule *was = rf_rule_index_find(s->m->index, o->id);
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 64;
-		struct rf_rule **v = realloc(s->v, cap * sizeof(struct rf_rule *));
-		if (!v)
-			return no_memory(s->m->e);
-		s->v = v;
-		s->cap = cap;
-	}
-	if (was)
-		was->seen = s->m->index->full_builds;
+	const struct rf_indexed_rule *was = s->m->afresh ? NULL : rf_rule_index_in(s->m->index, s->set, o->id, o->revision);
+	if (!room(s))
+		return no_memory(s->m->e);
+	s->revisions[s->n] = o->revision;
 	int rc = RF_OK;
-	if (was && was->revision == o->revision && !s->m->afresh)
+	if (was)
 		s->v[s->n] = rf_rule_get(was->rule);
 	else
-		rc = compile_row(s, o, &s->v[s->n]);
+		rc = compile(s->m, s->phase, o, &s->v[s->n]);
 	s->n += rc == RF_OK;
 	return rc;
-}
-
-/* Rules of `old` that the last full build did not meet are gone. */
-static int note_gone(struct making *m, const struct rf_ruleset *old)
-{
-	for (size_t b = 0; b < old->nblocks; b++)
-		for (unsigned i = 0; i < old->blocks[b]->count; i++) {
-			const char *id = old->blocks[b]->rules[i]->id.p;
-			const struct rf_indexed_rule *was = rf_rule_index_find(m->index, id);
-			if (was && was->seen != m->index->full_builds &&
-			    rf_rule_index_note(m->index, id, "", NULL, 0) != RF_OK)
-				return no_memory(m->e);
-		}
-	return RF_OK;
 }
 
 static int whole_set(struct making *m, const struct rf_object *o, struct rf_ruleset **ret)
@@ -129,10 +112,16 @@ static int whole_set(struct making *m, const struct rf_object *o, struct rf_rule
 	struct scanning s = { .m = m, .set = o->id };
 	struct rf_store_query rows = { .parent = o->id, .by_place = true };
 	int rc = rf_phase_find(doc_str(o->doc, "phase"), &s.phase, m->e);
+	if (rc == RF_OK && !room(&s))
+		rc = RF_E_NOMEM;
 	if (rc == RF_OK)
 		rc = rf_store_scan(m->c->store, RF_KIND_RULE, &rows, each_rule, &s, m->e);
 	if (rc == RF_OK)
 		rc = rf_ruleset_of(s.phase, rf_str_z(o->id), doc_str(o->doc, "name"), s.v, s.n, ret);
+	if (rc == RF_OK && (rc = rf_rule_index_note_set(m->index, o->id, s.v, s.revisions, s.n)) != RF_OK) {
+		rf_ruleset_put(*ret);
+		*ret = NULL;
+	}
 	if (rc == RF_E_FULL)
 		rf_fail_ptr(m->e, rc, "/rules", "a ruleset takes at most %d rules", RF_RULES);
 	else if (rc == RF_E_NOMEM)
@@ -140,6 +129,7 @@ static int whole_set(struct making *m, const struct rf_object *o, struct rf_rule
 	for (size_t i = 0; i < s.n; i++)
 		rf_rule_put(s.v[i]);
 	free(s.v);
+	free(s.revisions);
 	return rc;
 }
 
@@ -168,16 +158,13 @@ static struct rf_built_rules *append(struct making *m, const struct rf_object *o
 static int build_set(struct making *m, const struct rf_object *o)
 {
 	struct rf_ruleset *set = NULL;
-	m->index->full_builds++;
 	int rc = whole_set(m, o, &set);
 	struct rf_built_rules *r = rc == RF_OK ? built(m->made, o->id) : NULL;
 	if (rc == RF_OK && rf_ruleset_index(set, r && !m->afresh ? r->set : NULL, false) != RF_OK)
 		rc = no_memory(m->e);
 	if (rc == RF_OK)
 		rc = in_memory(m, set);
-	if (rc == RF_OK && r)
-		rc = note_gone(m, r->set);
-	else if (rc == RF_OK && !(r = append(m, o)))
+	if (rc == RF_OK && !r && !(r = append(m, o)))
 		rc = no_memory(m->e);
 	if (rc != RF_OK) {
 		rf_ruleset_put(set);
@@ -192,10 +179,8 @@ static int build_set(struct making *m, const struct rf_object *o)
 static int drop_set(struct making *m, struct rf_built_rules *r)
 {
 	struct rf_parts *p = m->made;
-	m->index->full_builds++;
-	int rc = note_gone(m, r->set);
-	if (rc != RF_OK)
-		return rc;
+	if (rf_rule_index_note_set(m->index, r->id, NULL, NULL, 0) != RF_OK)
+		return no_memory(m->e);
 	rf_ruleset_put(r->set);
 	memmove(r, r + 1, (size_t)(&p->rules[--p->rules_count] - r) * sizeof *r);
 	return RF_OK;
@@ -282,14 +267,17 @@ static int put_in(struct making *m, struct rf_built_rules *r, const struct rf_ra
 static int touched_rule(struct making *m, const char *id)
 {
 	struct rf_raw_object row = { 0 };
+	const char *set = NULL;
 	if (rf_rule_index_noted(m->index, id))
-		return RF_OK; /* touched twice, or its ruleset was built as a whole */
-	const struct rf_indexed_rule *was = rf_rule_index_find(m->index, id);
+		return RF_OK; /* touched twice */
+	const struct rf_indexed_rule *was = rf_rule_index_find(m->index, id, &set);
 	int rc = rf_store_raw(m->c->store, RF_KIND_RULE, id, &row, m->e);
 	if (rc != RF_OK && rc != RF_E_NOT_FOUND)
 		return rc;
 	bool there = rc == RF_OK;
-	struct rf_built_rules *r = there ? built(m->made, row.parent) : was ? built(m->made, was->set) : NULL;
+	struct rf_built_rules *r = there ? built(m->made, row.parent) : was ? built(m->made, set) : NULL;
+	if (r && rf_rule_index_noted_set(m->index, r->id))
+		return RF_OK; /* its ruleset was built as a whole */
 	if (!r || (there && was && was->revision == row.revision))
 		return RF_OK; /* the ruleset went, or holds it as it is */
 	struct rf_rule *rule = NULL;
@@ -332,5 +320,8 @@ int rf_build_rules(struct rf_ctl *c, bool afresh, struct rf_parts *p, struct rf_
 	m.costs = (struct rf_rule_costs){ .where = "/rules", .bound = m.change ? c->boot->limits_rules_compile_time : 0 };
 	bool some = rules + touched(own, RF_KIND_RULESET) > 0 && rules <= EACH_MAX && !afresh;
 	rf_rule_index_drop(&own->rules);
-	return some ? build_touched(&m) : build_all(&m);
+	m.env.shapes = rf_shapes_new();
+	int rc = some ? build_touched(&m) : build_all(&m);
+	rf_shapes_free(m.env.shapes);
+	return rc;
 }

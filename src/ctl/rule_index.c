@@ -1,51 +1,119 @@
-/* ctl/rule_index: see rule_index.h. All memory is taken when a note is made, so that settling cannot fail. */
+/* ctl/rule_index: see rule_index.h. Tables are open, a third of their slots is free. All memory is taken when a note is made, so that
+ * settling cannot fail: a table that a note goes to has room for it. */
 #include "ctl/rule_index.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "base/list.h"
+#include "base/hash.h"
 
-struct rf_indexed_rule *rf_rule_index_find(const struct rf_rule_index *x, const char *id)
+static bool fits(const struct rf_rule_table *t, size_t count)
 {
-	struct rf_map_node *n = x->rules.count ? rf_map_find(&x->rules, rf_str_z(id)) : NULL;
-	return n ? RF_CONTAINER(n, struct rf_indexed_rule, node) : NULL;
+	return t->slot && count * 3 <= (t->mask + 1) * 2;
 }
 
-static void free_entry(struct rf_indexed_rule *r)
+static void put(struct rf_rule_table *t, struct rf_indexed_rule r)
 {
-	if (!r)
-		return;
-	rf_rule_put(r->rule);
-	free(r);
+	size_t at = r.hash & t->mask;
+	while (t->slot[at].rule)
+		at = (at + 1) & t->mask;
+	t->slot[at] = r;
+	t->count++;
+	if (r.revision > t->newest)
+		t->newest = r.revision;
 }
 
-static bool room(struct rf_rule_index *x)
+/* Room for so many. */
+static bool room_for(struct rf_rule_table *t, size_t count)
 {
-	if (x->note_count < x->note_cap)
+	size_t slots = 16;
+	if (fits(t, count))
 		return true;
-	size_t cap = x->note_cap ? x->note_cap * 2 : 16;
-	struct rf_rule_note *v = realloc(x->notes, cap * sizeof *v);
-	if (!v)
+	while (slots * 2 < count * 3)
+		slots *= 2;
+	struct rf_rule_table more = { .slot = calloc(slots, sizeof *more.slot), .mask = slots - 1 };
+	if (!more.slot)
 		return false;
-	x->notes = v;
-	x->note_cap = cap;
+	for (size_t i = 0; t->slot && i <= t->mask; i++)
+		if (t->slot[i].rule)
+			put(&more, t->slot[i]);
+	free(t->slot);
+	t->slot = more.slot;
+	t->mask = more.mask;
+	return true;
+}
+
+static struct rf_indexed_rule *find_in(const struct rf_rule_table *t, struct rf_str id)
+{
+	uint64_t hash = rf_hash_quick(id);
+	for (size_t at = hash & t->mask; t->slot && t->slot[at].rule; at = (at + 1) & t->mask)
+		if (t->slot[at].hash == hash && rf_str_eq(t->slot[at].rule->id, id))
+			return &t->slot[at];
+	return NULL;
+}
+
+/* What stands behind a slot that becomes free moves up, where its way leads over it. */
+static void take(struct rf_rule_table *t, struct rf_indexed_rule *r)
+{
+	size_t gap = (size_t)(r - t->slot);
+	for (size_t at = (gap + 1) & t->mask; t->slot[at].rule; at = (at + 1) & t->mask) {
+		size_t home = t->slot[at].hash & t->mask;
+		if (((at - home) & t->mask) < ((at - gap) & t->mask))
+			continue;
+		t->slot[gap] = t->slot[at];
+		gap = at;
+	}
+	t->slot[gap] = (struct rf_indexed_rule){ 0 };
+	t->count--;
+}
+
+static struct rf_rule_table *table_of(struct rf_rule_table *v, size_t n, const char *set)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(v[i].set, set) == 0)
+			return &v[i];
+	return NULL;
+}
+
+const struct rf_indexed_rule *rf_rule_index_in(const struct rf_rule_index *x, const char *set, const char *id, uint64_t revision)
+{
+	const struct rf_rule_table *t = table_of(x->v, x->n, set);
+	const struct rf_indexed_rule *r = t && revision <= t->newest ? find_in(t, rf_str_z(id)) : NULL;
+	return r && r->revision == revision ? r : NULL;
+}
+
+const struct rf_indexed_rule *rf_rule_index_find(const struct rf_rule_index *x, const char *id, const char **ret_set)
+{
+	const struct rf_indexed_rule *r = NULL;
+	for (size_t i = 0; i < x->n && !r; i++) {
+		r = find_in(&x->v[i], rf_str_z(id));
+		*ret_set = x->v[i].set;
+	}
+	return r;
+}
+
+static bool grow(void **v, size_t *cap, size_t count, size_t size)
+{
+	if (count < *cap)
+		return true;
+	size_t more = *cap ? *cap * 2 : 16;
+	void *p = realloc(*v, more * size);
+	if (!p)
+		return false;
+	*v = p;
+	*cap = more;
 	return true;
 }
 
 int rf_rule_index_note(struct rf_rule_index *x, const char *id, const char *set, struct rf_rule *rule, uint64_t revision)
 {
-	struct rf_indexed_rule *now = rule ? calloc(1, sizeof *now) : NULL;
-	if ((rule && !now) || !room(x)) {
-		free(now);
+	struct rf_rule_table *t = rule ? table_of(x->v, x->n, set) : NULL;
+	if (!grow((void **)&x->notes, &x->note_cap, x->note_count, sizeof *x->notes))
 		return RF_E_NOMEM;
-	}
-	if (now) {
-		now->rule = rf_rule_get(rule);
-		now->revision = revision;
-		snprintf(now->set, sizeof now->set, "%s", set);
-	}
+	if (rule && (!t || !room_for(t, t->count + x->note_count + 1)))
+		return t ? RF_E_NOMEM : RF_E_INTERNAL;
 	struct rf_rule_note *n = &x->notes[x->note_count++];
-	n->now = now;
+	*n = (struct rf_rule_note){ .rule = rule, .revision = revision };
 	snprintf(n->id, sizeof n->id, "%s", id);
+	snprintf(n->set, sizeof n->set, "%s", set);
 	return RF_OK;
 }
 
@@ -57,36 +125,80 @@ bool rf_rule_index_noted(const struct rf_rule_index *x, const char *id)
 	return false;
 }
 
+bool rf_rule_index_noted_set(const struct rf_rule_index *x, const char *set)
+{
+	return table_of(x->noted, x->noted_n, set);
+}
+
+int rf_rule_index_note_set(struct rf_rule_index *x, const char *set, struct rf_rule *const *rules, const uint64_t *revisions, size_t n)
+{
+	struct rf_rule_table t = { .gone = !rules }, *there = table_of(x->noted, x->noted_n, set);
+	snprintf(t.set, sizeof t.set, "%s", set);
+	if ((rules && !room_for(&t, n)) || !grow((void **)&x->noted, &x->noted_cap, x->noted_n, sizeof *x->noted) ||
+	    !grow((void **)&x->v, &x->cap, x->n + x->noted_n, sizeof *x->v)) {
+		free(t.slot);
+		return RF_E_NOMEM;
+	}
+	for (size_t i = 0; rules && i < n; i++)
+		put(&t, (struct rf_indexed_rule){ rf_hash_quick(rules[i]->id), rules[i], revisions[i] });
+	if (there) {
+		free(there->slot);
+		*there = t;
+	} else {
+		x->noted[x->noted_n++] = t;
+	}
+	return RF_OK;
+}
+
+static void settle_set(struct rf_rule_index *x, const struct rf_rule_table *now)
+{
+	struct rf_rule_table *was = table_of(x->v, x->n, now->set);
+	if (was)
+		free(was->slot);
+	else if (!now->gone)
+		was = &x->v[x->n++];
+	if (was && now->gone)
+		*was = x->v[--x->n];
+	else if (was)
+		*was = *now;
+}
+
+static void settle_rule(struct rf_rule_index *x, const struct rf_rule_note *n)
+{
+	struct rf_str id = rf_str_z(n->id);
+	struct rf_rule_table *to = n->rule ? table_of(x->v, x->n, n->set) : NULL;
+	for (size_t i = 0; i < x->n; i++) {
+		struct rf_indexed_rule *was = find_in(&x->v[i], id);
+		if (was)
+			take(&x->v[i], was);
+	}
+	if (to)
+		put(to, (struct rf_indexed_rule){ rf_hash_quick(id), n->rule, n->revision });
+}
+
 void rf_rule_index_settle(struct rf_rule_index *x)
 {
-	for (size_t i = 0; i < x->note_count; i++) {
-		struct rf_rule_note *n = &x->notes[i];
-		struct rf_indexed_rule *was = rf_rule_index_find(x, n->id);
-		if (was) {
-			rf_map_del(&x->rules, &was->node);
-			free_entry(was);
-		}
-		if (n->now)
-			rf_map_add(&x->rules, &n->now->node, n->now->rule->id);
-	}
-	x->note_count = 0;
+	for (size_t i = 0; i < x->note_count; i++)
+		settle_rule(x, &x->notes[i]);
+	for (size_t i = 0; i < x->noted_n; i++)
+		settle_set(x, &x->noted[i]);
+	x->note_count = x->noted_n = 0;
 }
 
 void rf_rule_index_drop(struct rf_rule_index *x)
 {
-	for (size_t i = 0; i < x->note_count; i++)
-		free_entry(x->notes[i].now);
-	x->note_count = 0;
+	for (size_t i = 0; i < x->noted_n; i++)
+		free(x->noted[i].slot);
+	x->note_count = x->noted_n = 0;
 }
 
 void rf_rule_index_fini(struct rf_rule_index *x)
 {
 	rf_rule_index_drop(x);
-	for (struct rf_map_node *n = rf_map_next(&x->rules, NULL), *next; n; n = next) {
-		next = rf_map_next(&x->rules, n);
-		free_entry(RF_CONTAINER(n, struct rf_indexed_rule, node));
-	}
-	rf_map_fini(&x->rules);
+	for (size_t i = 0; i < x->n; i++)
+		free(x->v[i].slot);
+	free(x->v);
+	free(x->noted);
 	free(x->notes);
 	*x = (struct rf_rule_index){ 0 };
 }

@@ -1,38 +1,50 @@
 /* ctl/rule_index: which compiled rule stands for which row of the state.
  *
- * The index says what is in force. A build notes what it would change; the control thread settles the notes when the
- * build is in force, or drops them. Control thread only.
+ * The index says what is in force, a table for each ruleset. A build notes what it would change, rule by rule or a ruleset as a whole;
+ * the control thread settles the notes when the build is in force, or drops them. Rules are not held here: the rulesets in force, or
+ * those that a build has made, hold them. Control thread only.
  */
 #pragma once
-#include "base/map.h"
 #include "ctl/store.h"
 #include "policy/rule.h"
 
 struct rf_indexed_rule {
-	struct rf_map_node node;  /* by the rule's id */
-	struct rf_rule *rule;     /* a reference */
-	char set[33];             /* its ruleset */
+	uint64_t hash;            /* of its id */
+	struct rf_rule *rule;     /* NULL: there is none */
 	uint64_t revision;        /* of the row that was compiled */
-	uint64_t seen;            /* by the last full build that met it */
+};
+
+struct rf_rule_table {
+	char set[33];
+	struct rf_indexed_rule *slot;
+	size_t mask, count;
+	uint64_t newest;          /* no rule here is of a later revision */
+	bool gone;                /* of a note: the ruleset is no more */
 };
 
 struct rf_rule_note {
-	char id[33];
-	struct rf_indexed_rule *now; /* NULL: the rule is gone */
+	char id[33], set[33];
+	struct rf_rule *rule;     /* NULL: it is gone */
+	uint64_t revision;
 };
 
 struct rf_rule_index {
-	struct rf_map rules;
+	struct rf_rule_table *v, *noted;
+	size_t n, cap, noted_n, noted_cap;
 	struct rf_rule_note *notes;
 	size_t note_count, note_cap;
-	uint64_t full_builds;
 };
 
-struct rf_indexed_rule *rf_rule_index_find(const struct rf_rule_index *x, const char *id);
+/* Of a ruleset; of any, and then *ret_set is which. NULL: none. */
+const struct rf_indexed_rule *rf_rule_index_in(const struct rf_rule_index *x, const char *set, const char *id, uint64_t revision);
+const struct rf_indexed_rule *rf_rule_index_find(const struct rf_rule_index *x, const char *id, const char **ret_set);
 
-/* What a build changes. `rule` NULL: it is gone; else a reference is taken. RF_E_NOMEM. */
+/* What a build changes. `rule` NULL: it is gone. RF_E_NOMEM. */
 int rf_rule_index_note(struct rf_rule_index *x, const char *id, const char *set, struct rf_rule *rule, uint64_t revision);
 bool rf_rule_index_noted(const struct rf_rule_index *x, const char *id);
+/* All rules of a ruleset, with the revisions of their rows; `rules` NULL: it is no more. */
+int rf_rule_index_note_set(struct rf_rule_index *x, const char *set, struct rf_rule *const *rules, const uint64_t *revisions, size_t n);
+bool rf_rule_index_noted_set(const struct rf_rule_index *x, const char *set);
 void rf_rule_index_settle(struct rf_rule_index *x); /* cannot fail */
 void rf_rule_index_drop(struct rf_rule_index *x);
 void rf_rule_index_fini(struct rf_rule_index *x);

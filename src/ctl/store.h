@@ -109,6 +109,7 @@ struct rf_store_child {
 	const char *id;
 	struct rf_str name, doc;
 	int64_t place;
+	uint64_t note; /* of the object, where the document is given */
 	bool fresh; /* its id is drawn just now */
 };
 int rf_store_fill(struct rf_store *s, enum rf_kind k, const char *parent, const struct rf_store_child *v, size_t n, struct rf_err *e);

@@ -414,8 +414,8 @@ int rf_books_put(struct rf_store *s, const struct rf_object *o, const char *doc,
 }
 
 /* The row that a child is to be. */
-static struct book_row *row_for(const struct rf_store *s, const struct book *was, const struct rf_store_child *c, uint64_t revision,
-				struct rf_err *e)
+static struct book_row *row_for(const struct book *was, const struct rf_store_child *c, uint64_t revision,
+				int64_t now, struct rf_err *e)
 {
 	struct rf_str id = rf_str_z(c->id);
 	const struct book_row *old = c->fresh ? NULL : book_find(was, id);
@@ -430,9 +430,9 @@ static struct book_row *row_for(const struct rf_store *s, const struct book *was
 	}
 	bool same = !c->doc.n && old->place == c->place;
 	r->place = c->place;
-	r->note = c->doc.n ? 0 : old->note;
+	r->note = c->doc.n ? c->note : old->note;
 	r->revision = same ? old->revision : revision;
-	r->modified_s = same ? old->modified_s : s->clock.wall(s->clock.ctx) / (int64_t)RF_NS_S;
+	r->modified_s = same ? old->modified_s : now;
 	r->created_s = old ? old->created_s : r->modified_s;
 	return r;
 }
@@ -440,10 +440,11 @@ static struct book_row *row_for(const struct rf_store *s, const struct book *was
 static int fill(const struct rf_store *s, const struct book *was, struct book *now, const struct rf_store_child *v, size_t n,
 		struct rf_err *e)
 {
+	int64_t wall = s->clock.wall(s->clock.ctx) / (int64_t)RF_NS_S;
 	for (size_t i = 0; i < n; i++) {
 		if (i && v[i - 1].place >= v[i].place)
 			return rf_fail(e, RF_E_CONFLICT, "rules %s and %s are not in order", v[i - 1].id, v[i].id);
-		struct book_row *r = row_for(s, was, &v[i], s->revision + 1 + i, e);
+		struct book_row *r = row_for(was, &v[i], s->revision + 1 + i, wall, e);
 		if (!r)
 			return e->code;
 		if (book_in(now, r) != RF_OK) {

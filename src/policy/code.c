@@ -25,11 +25,11 @@ uint64_t node_hash(const struct rf_expr *x, const struct pnode *n)
 	return h;
 }
 
-static bool grow(void **v, size_t *cap, size_t count, size_t size)
+static bool grow(const struct code_maker *m, void **v, size_t *cap, size_t count, size_t size)
 {
 	if (count < *cap)
 		return true;
-	size_t more = *cap ? *cap * 2 : FIRST_CAP;
+	size_t more = *cap ? *cap * 2 : m->expected > FIRST_CAP ? m->expected + 1 : FIRST_CAP;
 	void *p = realloc(*v, more * size);
 	if (!p)
 		return false;
@@ -50,11 +50,13 @@ static void place(struct code_maker *m, uint32_t number)
 /* Twice as many slots as predicates, at least. */
 static bool room(struct code_maker *m)
 {
-	if (!grow((void **)&m->code.pred, &m->pred_cap, m->code.pred_count, sizeof *m->code.pred))
+	if (!grow(m, (void **)&m->code.pred, &m->pred_cap, m->code.pred_count, sizeof *m->code.pred))
 		return false;
 	if (m->slot && m->code.pred_count * 2 <= m->mask)
 		return true;
 	size_t slots = m->slot ? (m->mask + 1) * 2 : FIRST_CAP * 2;
+	while (!m->slot && slots < m->expected * 2)
+		slots *= 2;
 	uint32_t *slot = calloc(slots, sizeof *slot);
 	if (!slot)
 		return false;
@@ -88,7 +90,7 @@ static uint32_t number_of(struct code_maker *m, const struct rf_expr *x, const s
 static uint16_t emit(struct code_maker *m, uint32_t pred, uint16_t yes, uint16_t no)
 {
 	if (m->failed || m->code.ins_count - m->base >= CODE_NO ||
-		!grow((void **)&m->code.ins, &m->ins_cap, m->code.ins_count, sizeof *m->code.ins)) {
+		!grow(m, (void **)&m->code.ins, &m->ins_cap, m->code.ins_count, sizeof *m->code.ins)) {
 		m->failed = true;
 		return CODE_NO;
 	}

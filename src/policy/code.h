@@ -42,6 +42,7 @@ struct code_maker {
 	uint32_t *slot;   /* predicates by hash */
 	size_t mask;
 	uint32_t base;
+	size_t expected;  /* predicates, about; 0: some */
 	unsigned depth;   /* of the xors around */
 	bool failed;      /* no memory */
 };

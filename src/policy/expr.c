@@ -53,6 +53,11 @@ int rf_expr_compile_value(const struct rf_rule_env *env, enum rf_phase phase, st
 	return compile(env, phase, text, false, ret, e);
 }
 
+struct rf_str rf_expr_text(const struct rf_expr *x)
+{
+	return x->text;
+}
+
 size_t rf_expr_bytes(const struct rf_expr *x)
 {
 	return x->bytes;

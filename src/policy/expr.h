@@ -11,6 +11,7 @@
 
 struct rf_lists;
 struct rf_expr;
+struct rf_shapes;
 
 enum {
 	RF_EXPR_SIZE = 65536,     /* bytes of an expression's text */
@@ -29,7 +30,13 @@ struct rf_rule_env {
 	unsigned have;                /* 1u << RF_NEED_* that this process can answer */
 	const struct rf_clock *clock; /* to measure what rules cost to compile; NULL: it is not measured */
 	bool any_list;                /* a name that is not in `lists` passes; only to check, never to evaluate */
+	struct rf_shapes *shapes;     /* NULL: every expression is parsed by itself */
 };
+
+/* What expressions of plain rules that were compiled have in common (policy/shape): those that differ in a string alone are parsed
+ * once. Of one environment, for one thread. NULL without memory. */
+struct rf_shapes *rf_shapes_new(void);
+void rf_shapes_free(struct rf_shapes *v);
 
 /* Compile a condition (of type boolean) for a phase. Errors have line, column and, where a name is
  * unknown, the nearest one. The program has one reference, the caller's. */
@@ -45,6 +52,7 @@ void rf_expr_put(struct rf_expr *x);
 int rf_expr_test(const struct rf_expr *x, struct rf_facts *f, bool *ret);
 int rf_expr_value(const struct rf_expr *x, struct rf_facts *f, struct rf_val *ret);
 
+struct rf_str rf_expr_text(const struct rf_expr *x); /* as it was given */
 /* The canonical text, which compiles to the same program. */
 void rf_expr_print(const struct rf_expr *x, struct rf_buf *to);
 bool rf_expr_same(const struct rf_expr *a, const struct rf_expr *b);

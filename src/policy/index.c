@@ -7,7 +7,6 @@
 #include "policy/index.h"
 #include <stdatomic.h>
 #include <stdlib.h>
-#include "policy/hash64.h"
 
 enum { MERGE_RATIO = 4 }; /* a frozen segment is merged with others that have a fourth of its rules, or more */
 
@@ -67,6 +66,14 @@ static struct rf_index *copy_of(const struct rf_index *old)
 	return x;
 }
 
+/* A segment that holds all rules, and that merging would not change, need not be merged. */
+static void settle(struct rf_index *x)
+{
+	struct segment *s = x->v[0].s;
+	if (x->n == 1 && s->settled && s->count >= INDEX_FRESH)
+		s->frozen = true;
+}
+
 int index_make(struct rf_rule *const *rules, uint32_t count, bool frozen, struct rf_index **ret)
 {
 	struct rf_index *x = copy_of(NULL);
@@ -76,6 +83,7 @@ int index_make(struct rf_rule *const *rules, uint32_t count, bool frozen, struct
 		return rc;
 	}
 	x->n = 1;
+	settle(x);
 	*ret = x;
 	return RF_OK;
 }
@@ -235,45 +243,24 @@ int index_with(const struct rf_index *old, const struct rf_rule *out, struct rf_
 
 /* --- all rules anew --- */
 
-struct pointers { /* the rules that are wanted and not yet in a segment */
-	const struct rf_rule **slot;
-	uint32_t *at; /* their places, plus 1 */
-	size_t mask;
-};
-
-static size_t slot_of(const struct pointers *p, const struct rf_rule *r)
+/* The next rule that is wanted, of those from *at on, and not before this one; both are in order, and each place is there once. */
+static bool wanted(const struct rf_rule *r, struct rf_rule *const *rules, uint32_t count, uint32_t *at)
 {
-	size_t at = hash_mix((uint64_t)(uintptr_t)r, 1) & p->mask;
-	while (p->slot[at] && p->slot[at] != r)
-		at = (at + 1) & p->mask;
-	return at;
+	while (*at < count && before(rules[*at], r))
+		++*at;
+	return *at < count && rules[*at] == r;
 }
 
-static bool gather_pointers(struct pointers *p, struct rf_rule *const *rules, uint32_t count)
-{
-	size_t slots = 16;
-	while (slots < (size_t)count * 2)
-		slots *= 2;
-	*p = (struct pointers){ calloc(slots, sizeof(struct rf_rule *)), calloc(slots, sizeof(uint32_t)), slots - 1 };
-	for (uint32_t i = 0; p->slot && p->at && i < count; i++) {
-		size_t at = slot_of(p, rules[i]);
-		p->slot[at] = rules[i];
-		p->at[at] = i + 1;
-	}
-	return p->slot && p->at;
-}
-
-/* Take the segment over where most of its rules are wanted; they are then no longer to be placed. */
-static int take_over(struct rf_index *x, const struct segment *from, const struct pointers *p, struct rf_rule **rest)
+/* Take the segment over where most of its rules are wanted; they are then no longer to be placed: NULL in `rest`. */
+static int take_over(struct rf_index *x, const struct segment *from, struct rf_rule *const *rules, uint32_t count, struct rf_rule **rest)
 {
 	size_t words = from->count / 64 + 1;
 	struct dead *d = calloc(1, sizeof *d + words * sizeof *d->bits);
 	if (!d)
 		return RF_E_NOMEM;
 	atomic_init(&d->refs, 1);
-	for (uint32_t i = 0; i < from->count; i++) {
-		uint32_t at = p->at[slot_of(p, from->rule[i])];
-		bool gone = !at || !rest[at - 1];
+	for (uint32_t i = 0, at = 0; i < from->count; i++) {
+		bool gone = !wanted(from->rule[i], rules, count, &at) || !rest[at];
 		d->bits[i / 64] |= (uint64_t)gone << i % 64;
 		d->count += gone;
 	}
@@ -281,9 +268,9 @@ static int take_over(struct rf_index *x, const struct segment *from, const struc
 		dead_put(d);
 		return RF_OK;
 	}
-	for (uint32_t i = 0; i < from->count; i++)
-		if (!(d->bits[i / 64] >> i % 64 & 1))
-			rest[p->at[slot_of(p, from->rule[i])] - 1] = NULL;
+	for (uint32_t i = 0, at = 0; i < from->count; i++)
+		if (wanted(from->rule[i], rules, count, &at))
+			rest[at] = NULL;
 	x->v[x->n].s = segment_get((struct segment *)(uintptr_t)from);
 	x->v[x->n++].dead = d;
 	return RF_OK;
@@ -291,22 +278,21 @@ static int take_over(struct rf_index *x, const struct segment *from, const struc
 
 int index_remake(const struct rf_index *old, struct rf_rule *const *rules, uint32_t count, struct rf_index **ret)
 {
-	struct pointers p = { 0 };
 	struct rf_rule **rest = malloc((count + 1) * sizeof(struct rf_rule *));
 	struct rf_index *x = copy_of(NULL);
-	int rc = rest && x && gather_pointers(&p, rules, count) ? RF_OK : RF_E_NOMEM;
+	int rc = rest && x ? RF_OK : RF_E_NOMEM;
 	if (rc == RF_OK && count)
 		memcpy(rest, rules, count * sizeof(struct rf_rule *));
 	for (unsigned i = 0; rc == RF_OK && i < old->n && x->n < INDEX_SEGMENTS - 1; i++)
-		rc = take_over(x, old->v[i].s, &p, rest);
+		rc = take_over(x, old->v[i].s, rules, count, rest);
 	uint32_t left = 0;
 	for (uint32_t i = 0; rc == RF_OK && i < count; i++)
 		left += rest[i] && rest[i]->enabled;
 	if (rc == RF_OK && left)
 		rc = segment_make(rest, count, false, &x->v[x->n].s);
 	x->n += rc == RF_OK && left;
-	free(p.slot);
-	free(p.at);
+	if (rc == RF_OK && left)
+		settle(x);
 	free(rest);
 	if (rc == RF_OK)
 		*ret = x;

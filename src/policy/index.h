@@ -28,7 +28,7 @@ struct rf_index {
 
 /* Of all rules, by rank. RF_E_NOMEM. */
 int index_make(struct rf_rule *const *rules, uint32_t count, bool frozen, struct rf_index **ret);
-/* Of all rules, using the segments of `old` again where most of their rules are still there. */
+/* Of all rules, each at a place of its own and in order, using the segments of `old` again where most of their rules are still there. */
 int index_remake(const struct rf_index *old, struct rf_rule *const *rules, uint32_t count, struct rf_index **ret);
 /* Without a rule (NULL: none) and with another (NULL: none). */
 int index_with(const struct rf_index *old, const struct rf_rule *out, struct rf_rule *in, struct rf_index **ret);

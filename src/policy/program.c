@@ -1,6 +1,6 @@
 /* policy/program: from the checked tree to one block of memory, and reference counts.
  *
- * Two walks: the first counts nodes and bytes, the second fills. Patterns are compiled in the second
+ * Two walks: the first counts nodes and bytes, the second fills. A literal that stands in the text as it is is not kept twice. Patterns are compiled in the second
  * one, where a failure frees what was made so far: a node that was not filled is all zero.
  */
 #include "policy/program.h"
@@ -14,24 +14,27 @@ struct filling {
 	uint32_t next;   /* the next free node */
 };
 
-static void measure(const struct node *n, size_t *nodes, size_t *bytes)
+static bool in_text(struct rf_str text, const struct node *n)
 {
-	++*nodes;
-	if (n->lit.tag == RF_V_STR)
-		*bytes += n->lit.s.n;
-	for (const struct node *k = n->kid; k; k = k->next)
-		measure(k, nodes, bytes);
+	return n->lit_at && n->lit.s.n <= text.n - n->lit_at && (!n->lit.s.n || memcmp(text.p + n->lit_at, n->lit.s.p, n->lit.s.n) == 0);
 }
 
-static struct rf_val keep(struct filling *f, struct rf_val v)
+static void measure(struct rf_str text, const struct node *n, size_t *nodes, size_t *bytes)
 {
-	if (v.tag != RF_V_STR)
-		return v;
-	if (v.s.n)
-		memcpy(f->text, v.s.p, v.s.n);
-	v.s.p = f->text;
-	f->text += v.s.n;
-	return v;
+	++*nodes;
+	if (n->lit.tag == RF_V_STR && !in_text(text, n))
+		*bytes += n->lit.s.n;
+	for (const struct node *k = n->kid; k; k = k->next)
+		measure(text, k, nodes, bytes);
+}
+
+static struct rf_str keep(struct filling *f, struct rf_str s)
+{
+	struct rf_str kept = { f->text, s.n };
+	if (s.n)
+		memcpy(f->text, s.p, s.n);
+	f->text += s.n;
+	return kept;
 }
 
 static int no_memory(struct filling *f, const struct node *n)
@@ -76,7 +79,9 @@ static int fill_literal(struct filling *f, const struct node *n, struct pnode *t
 	default:
 		break;
 	}
-	to->lit = keep(f, n->lit);
+	to->lit = n->lit;
+	if (n->lit.tag == RF_V_STR)
+		to->lit.s = in_text(f->x->text, n) ? (struct rf_str){ f->x->text.p + n->lit_at, n->lit.s.n } : keep(f, n->lit.s);
 	return RF_OK;
 }
 
@@ -124,13 +129,14 @@ static void destroy(struct rf_expr *x)
 		else if (n->op == N_CALL && n->sub == FN_RE_REPLACE)
 			rereplace_free(n->rere);
 	}
-	free(x);
+	if (!x->lent)
+		free(x);
 }
 
 int program_make(struct parser *p, struct node *root, struct rf_expr **ret)
 {
 	size_t nodes = 0, bytes = p->lex.text.n;
-	measure(root, &nodes, &bytes);
+	measure(p->lex.text, root, &nodes, &bytes);
 	struct rf_expr *x = calloc(1, sizeof *x + nodes * sizeof *x->node + bytes);
 	if (!x)
 		return lex_fail(&p->lex, 0, RF_E_NOMEM, "no memory for this expression");
@@ -140,7 +146,7 @@ int program_make(struct parser *p, struct node *root, struct rf_expr **ret)
 	x->deprecated = p->deprecated;
 	memcpy(x->uses, p->uses, sizeof x->uses);
 	struct filling f = { .p = p, .x = x, .text = (char *)(x->node + nodes), .next = 1 };
-	x->text = keep(&f, rf_val_str(p->lex.text)).s;
+	x->text = keep(&f, p->lex.text);
 	int r = fill(&f, root, &x->node[0]);
 	if (r) {
 		destroy(x);

@@ -32,6 +32,7 @@ struct rf_expr {
 	uint32_t count;
 	size_t bytes;       /* of all of it */
 	const char *deprecated;
+	bool lent;          /* its memory is another's */
 	uint64_t uses[(RF_FIELD_COUNT + 63) / 64];
 	struct rf_str text; /* as written */
 	struct pnode node[];

@@ -1,7 +1,7 @@
 /* policy/rule: one rule from its JSON document to an immutable object.
  *
- * All parts of a rule are small allocations in one chain that its last put frees. Errors say where with
- * a JSON pointer and, inside an expression, line and column.
+ * All parts of a rule are small allocations in one chain that its last put frees; a plain one whose expression has a known shape is a
+ * single allocation. Errors say where with a JSON pointer and, inside an expression, line and column.
  */
 #include "policy/rule.h"
 #include <stdatomic.h>
@@ -12,6 +12,9 @@
 #include "policy/packet_code.h"
 #include "policy/rule_int.h"
 #include "policy/rule_text.h"
+#include "policy/shape.h"
+
+enum { SHAPED = 1024 }; /* bytes of the longest expression that may have a shape */
 
 struct chunk {
 	struct chunk *next;
@@ -180,7 +183,7 @@ static int for_packets(struct rule_read *in)
 static int compile(struct rule_read *in, const json_t *parameters, const json_t *limit)
 {
 	struct rf_rule *r = in->rule;
-	int c = expression(in, r->expression, "/expression", true, &r->cond);
+	int c = r->cond ? RF_OK : expression(in, r->expression, "/expression", true, &r->cond);
 	if (!c)
 		c = rule_parameters(in, parameters);
 	if (!c)
@@ -240,15 +243,52 @@ static int plain_texts(struct rule_read *in, const struct rf_rule_text *t)
 	return RF_OK;
 }
 
-static int read_plain(struct rule_read *in, const struct rf_rule_text *t)
+/* What is left of it once its texts are there, and perhaps its condition. */
+static int finish_plain(struct rule_read *in, const struct rf_rule_text *t)
 {
 	struct rf_rule *r = in->rule;
-	int c = plain_texts(in, t);
-	if (!c)
-		c = action_named(in, t->action.raw);
+	int c = action_named(in, t->action.raw);
 	r->enabled = !t->disabled;
 	r->logging = logs(r->action);
 	return c ? c : compile(in, NULL, NULL);
+}
+
+static int read_plain(struct rule_read *in, const struct rf_rule_text *t)
+{
+	int c = plain_texts(in, t);
+	return c ? c : finish_plain(in, t);
+}
+
+static struct rf_str put_text(char **at, const struct rf_js_text *t)
+{
+	struct rf_str s = { *at, t->raw.n ? rf_js_decode(t, *at) : 0 };
+	(*at)[s.n] = '\0';
+	*at += s.n + 1;
+	return s;
+}
+
+/* A plain rule whose expression `s` has a known shape. */
+static int make_shaped(struct rule_read *in, const struct rf_rule_text *t, const struct shape *shape, struct rf_str s, const struct cut *cut)
+{
+	enum { ALIGN = _Alignof(max_align_t) };
+	bool own_ref = !rf_str_eq(t->ref.raw, t->id.raw);
+	size_t program = (shape_room(shape, s.n) + ALIGN - 1) / ALIGN * ALIGN, head = (sizeof *in->rule + ALIGN - 1) / ALIGN * ALIGN;
+	size_t texts = t->id.raw.n + (own_ref ? t->ref.raw.n + 1 : 0) + t->version.raw.n + t->description.raw.n + 3;
+	char *block = malloc(head + program + texts), *at = block ? block + head + program : NULL;
+	if (!block)
+		return rf_fail_ptr(in->e, RF_E_NOMEM, in->at, "no memory for this rule");
+	struct rf_rule *r = in->rule = (struct rf_rule *)block;
+	*r = (struct rf_rule){ .phase = in->phase, .cond = shape_fill(shape, s, cut, block + head), .bytes = head + program + texts };
+	atomic_init(&r->refs, 1);
+	r->expression = rf_expr_text(r->cond);
+	r->id = put_text(&at, &t->id);
+	r->ref = own_ref ? put_text(&at, &t->ref) : r->id;
+	r->version = put_text(&at, &t->version);
+	r->description = put_text(&at, &t->description);
+	int c = finish_plain(in, t);
+	if (c)
+		rf_rule_put(r);
+	return c;
 }
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -314,6 +354,7 @@ static int make(const struct rf_rule_env *env, enum rf_phase phase, const json_t
 	atomic_init(&r->refs, 1);
 	r->phase = phase;
 	struct rule_read in = { .env = env, .rule = r, .at = at, .e = e };
+	in.phase = phase;
 	uint64_t began = measured(env);
 	int c = doc ? read_rule(&in, doc) : read_plain(&in, text);
 	if (c) {
@@ -335,13 +376,31 @@ int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_
 	return make(env, phase, doc, NULL, at, ret, e);
 }
 
+static int make_plain(const struct rf_rule_env *env, enum rf_phase phase, const struct rf_rule_text *t, const char *at, struct rf_rule **ret,
+	struct rf_err *e)
+{
+	char room[SHAPED];
+	struct cut cut;
+	if (!env->shapes || t->expression.raw.n > sizeof room)
+		return make(env, phase, NULL, t, at, ret, e);
+	struct rf_str s = { room, rf_js_decode(&t->expression, room) };
+	const struct shape *shape = shape_find(env->shapes, phase, s, &cut);
+	struct rule_read in = { .env = env, .phase = phase, .at = at, .e = e };
+	int c = shape ? make_shaped(&in, t, shape, s, &cut) : make(env, phase, NULL, t, at, ret, e);
+	if (!c && shape)
+		*ret = in.rule;
+	else if (!c)
+		shape_learn(env->shapes, phase, &cut, (*ret)->cond);
+	return c;
+}
+
 int rf_rule_make_text(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str doc, const char *at, struct rf_rule **ret,
 	struct rf_err *e)
 {
 	struct rf_js j = rf_js_over(doc);
 	struct rf_rule_text text;
 	if (rf_rule_text_read(&j, &text) && text.plain && rf_js_end(&j))
-		return make(env, phase, NULL, &text, at, ret, e);
+		return make_plain(env, phase, &text, at, ret, e);
 	json_error_t why;
 	json_t *tree = json_loadb(doc.p, doc.n, JSON_REJECT_DUPLICATES, &why);
 	if (!tree)

@@ -5,6 +5,7 @@
 
 struct rule_read {
 	const struct rf_rule_env *env;
+	enum rf_phase phase;
 	struct rf_rule *rule; /* being made */
 	const char *at;       /* its JSON pointer */
 	struct rf_err *e;

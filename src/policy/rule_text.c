@@ -71,7 +71,8 @@ static bool member(struct rf_js *j, struct rf_rule_text *r, unsigned *seen)
 	*seen |= 1u << which;
 	rf_js_peek(j);
 	struct rf_js from = *j;
-	if (!m || !text(j, m, r)) {
+	bool known = m && text(j, m, r);
+	if (!known) {
 		if (!rf_js_skip(j, &value) || rf_str_eq(value, RF_STR("null")))
 			return false;
 		r->disabled |= which == member_count && rf_str_eq(value, RF_STR("false"));
@@ -80,9 +81,9 @@ static bool member(struct rf_js *j, struct rf_rule_text *r, unsigned *seen)
 	value = (struct rf_str){ from.at, (size_t)(j->at - from.at) };
 	if (j->bad || (m && m->computed) || is_default(which, value))
 		return !j->bad;
-	if (!rf_js_digest(&from, &digest))
+	if (!(known ? rf_js_text_digest((struct rf_js_text *)((char *)r + m->at), &digest) : rf_js_digest(&from, &digest)))
 		return false;
-	r->content += mix(rf_hash(name.raw), digest);
+	r->content += mix(rf_hash_quick(name.raw), digest);
 	return true;
 }
 

@@ -241,10 +241,11 @@ static int by_order(const void *a, const void *b)
 	return x->order < y->order ? -1 : x->order > y->order;
 }
 
-static bool in_order(struct rf_rule *const *rules, size_t count)
+/* `strictly`: no two share a place. */
+static bool in_order(struct rf_rule *const *rules, size_t count, bool strictly)
 {
 	for (size_t i = 1; i < count; i++)
-		if (by_order(&rules[i - 1], &rules[i]) > 0)
+		if (by_order(&rules[i - 1], &rules[i]) > -(int)strictly)
 			return false;
 	return true;
 }
@@ -261,7 +262,7 @@ int rf_ruleset_of(enum rf_phase phase, struct rf_str id, struct rf_str name, str
 	struct rf_ruleset *s = empty(phase, count / RF_RULE_BLOCK + 1);
 	if (sorted && count)
 		memcpy(sorted, rules, count * sizeof *sorted);
-	if (sorted && !in_order(sorted, count))
+	if (sorted && !in_order(sorted, count, false))
 		qsort(sorted, count, sizeof *sorted, by_order);
 	bool done = sorted && s && append(s, sorted, count, RF_RULE_BLOCK);
 	free(sorted);
@@ -392,7 +393,7 @@ int rf_ruleset_index(struct rf_ruleset *s, const struct rf_ruleset *old, bool fr
 {
 	struct rf_rule **v = all_rules(s);
 	struct rf_index *made = NULL;
-	bool share = old && old->index && in_order(v, v ? s->count : 0);
+	bool share = old && old->index && in_order(v, v ? s->count : 0, true);
 	int rc = !v ? RF_E_NOMEM : share ? index_remake(old->index, v, (uint32_t)s->count, &made) :
 		index_make(v, (uint32_t)s->count, frozen, &made);
 	free(v);

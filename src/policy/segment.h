@@ -50,6 +50,7 @@ struct gate {
 struct segment {
 	_Atomic unsigned refs;
 	bool frozen;
+	bool settled;              /* as a frozen one of the same rules */
 	uint32_t count;
 	struct rf_rule **rule;     /* by rank; a reference each */
 	struct code code;

@@ -1,6 +1,6 @@
 /* policy/segment_make: from rules to a segment.
  *
- *	rule -> plan of its access -> keys (probe, kind, bytes), each with the ranks of rules it leads to
+ *	rule -> plan of its access -> probes, which are then sorted -> keys (probe, kind, bytes), each with the ranks of rules it leads to
  *	keys -> hash of strings and numbers | tries | texts | gates; ranks -> postings
  *
  * Keys of one kind and probe are made once. A text that the quick form cannot hold (a whole pattern), or that vectorscan
@@ -15,7 +15,6 @@
 enum {
 	KEYED = 8,         /* keys of one map that are asked for one by one */
 	FILTER_BITS = 5,   /* log2 of the filter's bits for each exact key */
-	PLAN_MEMORY = 64 << 20,
 	ALL = ACCESS_GATE + 1, NAME, /* kinds of keys beside those of accesses */
 };
 
@@ -35,11 +34,20 @@ struct pair {
 	uint32_t key, rank;
 };
 
+/* By what a rule is reached; `a.test` and `a.term` NULL where nothing leads to it. */
+struct way {
+	struct access a;
+	uint32_t rank, probe;
+};
+
 struct making {
 	struct segment *s;
 	bool frozen;
+	bool poorer;               /* a frozen one would have another form */
 	struct code_maker code;
-	struct rf_arena arena;     /* of texts that are kept until the segment is made */
+	struct rf_arena arena;     /* of plans */
+	struct way *way;           /* of all rules, in turn */
+	size_t ways, way_cap;
 	struct key *key;
 	size_t keys, key_cap;
 	uint32_t *slot;
@@ -71,11 +79,13 @@ static bool grow(struct making *m, void **v, size_t *cap, size_t count, size_t s
 /* --- probes --- */
 
 /* Twice as many slots as entries; false without memory. */
-static bool rehash(struct making *m, uint32_t **slot, size_t *mask, size_t count, uint64_t (*hash)(const struct making *m, uint32_t i))
+static bool rehash(struct making *m, uint32_t **slot, size_t *mask, size_t count, size_t first, uint64_t (*hash)(const struct making *m, uint32_t i))
 {
 	if (*slot && count * 2 <= *mask)
 		return true;
 	size_t slots = *slot ? (*mask + 1) * 2 : 64;
+	while (!*slot && slots < first)
+		slots *= 2;
 	uint32_t *more = calloc(slots, sizeof *more);
 	if (!more) {
 		m->failed = true;
@@ -126,7 +136,10 @@ static uint32_t probe_add(struct making *m, const struct rf_expr *x, const struc
 static uint32_t probe_of(struct making *m, const struct rf_expr *x, const struct pnode *term)
 {
 	struct segment *s = m->s;
-	if (!rehash(m, &m->probe_slot, &m->probe_mask, s->probes, probe_hash))
+	const struct probe *last = m->ways && m->way[m->ways - 1].a.term ? &s->probe[m->way[m->ways - 1].probe] : NULL; /* often the same */
+	if (last && node_same(last->x, last->term, x, term))
+		return m->way[m->ways - 1].probe;
+	if (!rehash(m, &m->probe_slot, &m->probe_mask, s->probes, 0, probe_hash))
 		return 0;
 	size_t at = node_hash(x, term) & m->probe_mask;
 	for (; m->probe_slot[at]; at = (at + 1) & m->probe_mask) {
@@ -163,7 +176,7 @@ static uint64_t hash_key(const struct key *k)
 
 static uint32_t key_of(struct making *m, struct key k)
 {
-	if (!rehash(m, &m->slot, &m->mask, m->keys, key_hash) || !grow(m, (void **)&m->key, &m->key_cap, m->keys, sizeof *m->key))
+	if (!rehash(m, &m->slot, &m->mask, m->keys, 2 * m->ways, key_hash) || !grow(m, (void **)&m->key, &m->key_cap, m->keys, sizeof *m->key))
 		return 0;
 	k.hash = hash_key(&k);
 	size_t at = k.hash & m->mask;
@@ -184,51 +197,37 @@ static void lead(struct making *m, struct key k, uint32_t rank)
 	m->key[number].count++;
 }
 
-/* Bytes that live as long as the making. */
-static struct rf_str kept(struct making *m, struct rf_str s)
+/* `last`: the way before this one; NULL: none. */
+static void lead_by(struct making *m, const struct way *w, const struct way *last)
 {
-	struct rf_str copy = rf_arena_dup(&m->arena, s);
-	m->failed |= !copy.p;
-	return copy;
-}
-
-/* `last`: the access of this rule before this one; NULL: none. */
-static void lead_by(struct making *m, const struct rf_expr *x, const struct access *a, const struct access *last, uint32_t rank)
-{
-	struct key k = { .kind = (uint8_t)a->kind, .x = x, .test = a->test };
-	if (a->kind == ACCESS_PATTERN && !m->frozen)
+	const struct access *a = &w->a;
+	struct key k = { .kind = (uint8_t)a->kind, .x = m->s->rule[w->rank]->cond, .test = a->test };
+	if (a->kind == ACCESS_PATTERN && !m->frozen) {
 		k.kind = ACCESS_GATE;
+		m->poorer = true;
+	}
 	if (k.kind == ACCESS_GATE) {
-		lead(m, k, rank);
+		lead(m, k, w->rank);
 		return;
 	}
-	k.probe = probe_of(m, x, a->term);
+	k.probe = w->probe;
 	if (k.kind == ACCESS_PREFIX)
 		k.prefix = a->prefix;
 	else if (k.kind == ACCESS_INT)
-		k.bytes = kept(m, (struct rf_str){ (const char *)&a->number, sizeof a->number });
+		k.bytes = (struct rf_str){ (const char *)&a->number, sizeof a->number };
 	else if (k.kind == ACCESS_PATTERN)
 		k.bytes = regex_pattern(k.pattern = a->pattern);
 	else
-		k.bytes = kept(m, a->lit);
-	lead(m, k, rank);
-	if (!last || last->term != a->term)
-		lead(m, (struct key){ .kind = ALL, .probe = k.probe }, rank);
+		k.bytes = a->lit;
+	lead(m, k, w->rank);
+	if (!last || last->rank != w->rank || last->a.term != a->term)
+		lead(m, (struct key){ .kind = ALL, .probe = k.probe }, w->rank);
 }
 
-static int lead_to(struct making *m, uint32_t rank)
+static void lead_all(struct making *m)
 {
-	const struct rf_rule *r = m->s->rule[rank];
-	struct rf_arena room;
-	rf_arena_init(&room, PLAN_MEMORY);
-	struct access_plan p = { .arena = &room };
-	int rc = access_plan(r->cond, &p);
-	for (size_t i = 0; rc == RF_OK && i < p.n && !m->failed; i++)
-		lead_by(m, r->cond, &p.v[i], i ? &p.v[i - 1] : NULL, rank);
-	if (rc == RF_OK && p.always)
-		lead(m, (struct key){ .kind = ACCESS_GATE }, rank);
-	rf_arena_fini(&room);
-	return m->failed ? RF_E_NOMEM : rc;
+	for (size_t i = 0; i < m->ways && !m->failed; i++)
+		lead_by(m, &m->way[i], i ? &m->way[i - 1] : NULL);
 }
 
 /* --- many keys of one map --- */
@@ -241,18 +240,20 @@ static const struct pnode *entry_of(const struct rf_expr *x, const struct pnode 
 	return n->op == N_KEY && x->node[n->kid].op == N_FIELD ? n : NULL;
 }
 
-static void swap_probes(struct segment *s, uint32_t i, uint32_t k)
+static void swap_probes(struct segment *s, uint32_t *number, uint32_t i, uint32_t k)
 {
 	struct probe p = s->probe[i];
+	uint32_t n = number[i];
 	s->probe[i] = s->probe[k];
 	s->probe[k] = p;
+	number[i] = number[k];
+	number[k] = n;
 }
 
-/* Plain fields go to the front, and probes of keyed maps behind those that are asked of every request. Numbers of probes
- * change, and so must run before any key has one: probes are collected first. */
-static void part_probes(struct making *m)
+/* Plain fields go to the front, and probes of keyed maps behind those that are asked of every request; number[i] says which one is now
+ * the i-th. */
+static void sort_probes(struct segment *s, uint32_t *number)
 {
-	struct segment *s = m->s;
 	uint32_t many[RF_FIELD_COUNT] = { 0 };
 	s->direct = s->probes;
 	for (uint32_t i = 0; i < s->probes; i++) {
@@ -266,31 +267,53 @@ static void part_probes(struct making *m)
 			i++;
 			continue;
 		}
-		swap_probes(s, i, --s->direct);
+		swap_probes(s, number, i, --s->direct);
 	}
 	for (uint32_t i = 0; i < s->direct; i++) {
 		uint32_t field = s->probe[i].field;
 		if (field == RF_FIELD_COUNT || rf_fact_of_clock((enum rf_field)field))
 			continue;
 		s->asks[field / 64] |= 1ull << field % 64;
-		swap_probes(s, i, s->plain++);
+		swap_probes(s, number, i, s->plain++);
 	}
-	free(m->probe_slot); /* numbers have changed */
+}
+
+/* Numbers of probes change, so no key may have one yet. */
+static void part_probes(struct making *m)
+{
+	uint32_t n = m->s->probes, *number = malloc((2 * (size_t)n + 1) * sizeof *number), *now = number ? number + n : NULL;
+	m->failed |= !number;
+	for (uint32_t i = 0; number && i < n; i++)
+		number[i] = i;
+	if (number)
+		sort_probes(m->s, number);
+	for (uint32_t i = 0; number && i < n; i++)
+		now[number[i]] = i;
+	for (size_t i = 0; number && i < m->ways; i++)
+		if (m->way[i].a.term)
+			m->way[i].probe = now[m->way[i].probe];
+	free(number);
+	free(m->probe_slot);
 	m->probe_slot = NULL;
 }
 
-static void collect_probes(struct making *m)
+static void add_way(struct making *m, const struct access *a, uint32_t rank)
 {
+	uint32_t probe = a->term ? probe_of(m, m->s->rule[rank]->cond, a->term) : 0;
+	if (m->failed || !grow(m, (void **)&m->way, &m->way_cap, m->ways, sizeof *m->way))
+		return;
+	m->way[m->ways++] = (struct way){ *a, rank, probe };
+}
+
+static void plan_all(struct making *m)
+{
+	struct access_plan p = { .arena = &m->arena };
 	for (uint32_t rank = 0; rank < m->s->count && !m->failed; rank++) {
-		const struct rf_expr *x = m->s->rule[rank]->cond;
-		struct rf_arena room;
-		rf_arena_init(&room, PLAN_MEMORY);
-		struct access_plan p = { .arena = &room };
-		m->failed |= access_plan(x, &p) != RF_OK;
+		m->failed |= access_plan(m->s->rule[rank]->cond, &p) != RF_OK;
 		for (size_t i = 0; i < p.n && !m->failed; i++)
-			if (p.v[i].term)
-				probe_of(m, x, p.v[i].term);
-		rf_arena_fini(&room);
+			add_way(m, &p.v[i], rank);
+		if (p.always)
+			add_way(m, &(struct access){ .kind = ACCESS_GATE }, rank);
 	}
 }
 
@@ -453,6 +476,7 @@ static int make_text(struct making *m, struct key *const *v, size_t n)
 		items[i] = (struct text_item){ v[i]->bytes, v[i]->pattern, (uint32_t)(v[i] - m->key) };
 		patterns += items[i].pattern != NULL;
 	}
+	m->poorer |= n > TEXT_FEW;
 	struct text *t = m->frozen && (patterns || n > TEXT_FEW) ? text_frozen(items, n) : NULL;
 	if (!t) {
 		for (size_t i = 0; i < n; i++) {
@@ -517,15 +541,15 @@ static int make_code(struct making *m)
 
 static int make_all(struct making *m)
 {
-	collect_probes(m);
+	plan_all(m);
 	if (m->failed)
 		return RF_E_NOMEM;
 	part_probes(m);
-	int rc = rehash(m, &m->probe_slot, &m->probe_mask, m->s->probes, probe_hash) ? RF_OK : RF_E_NOMEM;
-	for (uint32_t i = 0; rc == RF_OK && i < m->s->count; i++)
-		rc = lead_to(m, i);
-	if (rc == RF_OK)
+	if (!m->failed)
+		lead_all(m);
+	if (!m->failed)
 		lead_to_probes(m);
+	int rc = m->failed ? RF_E_NOMEM : RF_OK;
 	static int (*const steps[])(struct making *m) = { post_all, make_exact, make_gates, make_posts_of_texts, make_code };
 	for (size_t i = 0; rc == RF_OK && !m->failed && i < sizeof steps / sizeof *steps; i++)
 		rc = steps[i](m);
@@ -556,6 +580,7 @@ int segment_make(struct rf_rule *const *rules, uint32_t count, bool frozen, stru
 	s->frozen = frozen;
 	take_rules(s, rules, count);
 	rf_arena_init(&m.arena, SIZE_MAX / 2);
+	m.code.expected = s->count;
 	int rc = make_all(&m);
 	s->code = m.code.code;
 	code_maker_fini(&m.code);
@@ -564,6 +589,8 @@ int segment_make(struct rf_rule *const *rules, uint32_t count, bool frozen, stru
 	free(m.slot);
 	free(m.pair);
 	free(m.probe_slot);
+	free(m.way);
+	s->settled = frozen || !m.poorer;
 	if (rc != RF_OK) {
 		segment_put(s);
 		return rc;
