@@ -3,7 +3,8 @@
  *   ring of the kernel (shield/frames), looked at by the clock -> record, where the kernel says so
  *                                                              -> the capture that runs, until it has enough or its time is over
  *
- * What is wanted is written into the filter's configuration; the kernel shows no other frame, and drops what finds no room in its
+ * Where nft is in the filter's place, it shows frames to a group of the kernel's log (shield/nflog), and what is wanted is part of its policy.
+ * What is wanted is else written into the filter's configuration; the kernel shows no other frame, and drops what finds no room in its
  * ring. Nothing here waits for it.
  */
 #include "ctl/captures.h"
@@ -14,9 +15,12 @@
 #include "ctl/attacks.h"
 #include "ctl/doc.h"
 #include "ctl/private.h"
+#include "ctl/wall.h"
 #include "policy/rule.h"
+#include "records/log.h"
 #include "records/record.h"
 #include "shield/frames.h"
+#include "shield/nflog.h"
 #include "shield/numbers.h"
 #include "shield/shield.h"
 #include "wire/packet.h"
@@ -122,9 +126,11 @@ static void record(struct rf_captures *t, const struct rf_shown *s)
 
 static void end(struct rf_captures *t, struct capture *k)
 {
-	if (k->running && t->c->shield)
-		rf_shield_capture(t->c->shield, 0, 0);
+	struct rf_err e;
+	bool was = k->running;
 	k->running = false;
+	if (was && t->c->shield && rf_wall_capture(t->c, 0, 0, &e) != RF_OK)
+		rf_log(RF_LOG_ERROR, "captures", "frames of a capture that is over are still shown: %s", e.text);
 }
 
 static void keep(struct rf_captures *t, struct capture *k, const struct rf_shown *s)
@@ -159,13 +165,20 @@ static void each(void *ctx, const void *entry)
 		keep(t, &t->v[0], s);
 }
 
+static bool nft_shows(const struct rf_captures *t) { return t->c->priv && t->c->priv->nft && t->c->priv->nft_log >= 0; }
+
 static void look(struct rf_captures *t)
 {
 	struct rf_frames *f = t->c->shield ? rf_shield_frames(t->c->shield) : NULL;
 	uint64_t now = t->c->clock.mono(t->c->clock.ctx);
 	t->to_wall = t->c->clock.wall(t->c->clock.ctx) - (int64_t)now;
+	bool missed = false;
 	if (f)
 		rf_frames_take(f, TURN_FRAMES, each, t);
+	else if (nft_shows(t))
+		rf_nflog_take(t->c->priv->nft_log, TURN_FRAMES, now, each, t, &missed);
+	if (missed)
+		rf_shield_missed(t->c->shield);
 	if (t->n && t->v[0].running && now >= t->v[0].until)
 		end(t, &t->v[0]);
 	rf_timer_set(t->c->loop, &t->timer, now + LOOK_NS);
@@ -182,10 +195,10 @@ struct rf_captures *rf_captures_new(struct rf_ctl *c, struct rf_ring *ring)
 	if (!t)
 		return NULL;
 	*t = (struct rf_captures){ .c = c, .ring = ring, .timer.fire = on_time };
-	if (c->shield && rf_shield_frames(c->shield)) {
+	if (c->shield && rf_shield_frames(c->shield))
 		rf_shield_capture(c->shield, 0, 0);
+	if (c->shield && (rf_shield_frames(c->shield) || nft_shows(t)))
 		look(t);
-	}
 	return t;
 }
 
@@ -240,7 +253,7 @@ int rf_captures_start(struct rf_captures *t, const json_t *body, json_t **ret, s
 {
 	struct capture k = { .limit = (size_t)doc_int(body, "packet_limit", PACKETS_USUAL), .seconds = doc_int(body, "time_limit", SECONDS_USUAL) };
 	unsigned number = 0;
-	if (!t->c->shield || !rf_shield_frames(t->c->shield))
+	if (!t->c->shield || !(rf_shield_frames(t->c->shield) || nft_shows(t)))
 		return rf_fail(e, RF_E_UNSUPPORTED, "there is no kernel filter here that could capture (shield.interfaces)");
 	if (t->n && t->v[0].running)
 		return rf_fail(e, RF_E_CONFLICT, "the capture %s is running; stop it, or wait until it is over", t->v[0].id);
@@ -259,7 +272,11 @@ int rf_captures_start(struct rf_captures *t, const json_t *body, json_t **ret, s
 	k.until = k.since + (uint64_t)k.seconds * RF_NS_S;
 	k.running = true;
 	t->v[0] = k;
-	rf_shield_capture(t->c->shield, k.rule[0] ? number + 1 : 0, k.rule[0] ? 0 : 1ull << k.why);
+	rc = rf_wall_capture(t->c, k.rule[0] ? number + 1 : 0, k.rule[0] ? 0 : 1ull << k.why, e);
+	if (rc != RF_OK) {
+		end(t, &t->v[0]);
+		return rc;
+	}
 	return give(shown(&t->v[0]), ret, e);
 }
 

@@ -120,6 +120,7 @@ int filter_up(struct engine *g, struct rf_err *e)
 	if (rc == RF_OK && count && !(can & RF_FILTER_IS_NFT))
 		rc = rf_shield_enter(c->shield, fds, count, can & RF_FILTER_HAS_COOKIES, c->clock.mono(c->clock.ctx), e);
 	c->priv->nft = rc == RF_OK && can & RF_FILTER_IS_NFT;
+	c->priv->nft_log = c->priv->nft && count ? fds[0] : -1;
 	if (c->priv->nft)
 		rc = rf_shield_stand_in(c->shield);
 	if (rc == RF_OK)

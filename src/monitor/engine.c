@@ -250,6 +250,8 @@ static void on_filter(struct monitor *m, struct engine *g, const struct rf_reque
 	(void)q;
 	for (unsigned i = 0; m->filter && i < RF_FILTER_MAP_COUNT; i++)
 		a->fds[a->count++] = rf_filter_map(m->filter, i);
+	if (m->nft.on && m->nft.group)
+		a->fds[a->count++] = m->nft.log;
 	const char *why;
 	a->r.arg = (m->filter && rf_filter_cookies(m->filter, &why) ? RF_FILTER_HAS_COOKIES : 0) | (m->nft.on ? RF_FILTER_IS_NFT : 0);
 	rf_mon_gate_text(m, a->r.text, sizeof a->r.text);

@@ -12,6 +12,7 @@
 #include "monitor/monitor_in.h"
 #include "monitor/nft.h"
 #include "monitor/nft_counts.h"
+#include "monitor/nft_log.h"
 #include "monitor/nft_rules.h"
 
 /* --- what stands from before and is not used any more --- */
@@ -175,12 +176,16 @@ bool rf_mon_nft_begin(struct monitor *m, const char *why)
 	m->nft.on = true;
 	snprintf(m->nft.why, sizeof m->nft.why, "%s", why);
 	rf_mon_say(m, 'i', "nft takes the place of the kernel filter: %s", why);
+	if (rf_nft_log_open(&m->nft.log, &m->nft.group, &e) != RF_OK)
+		rf_mon_say(m, 'w', "nft shows no frames, for records and captures: %s", e.text);
 	return true;
 }
 
 void rf_mon_nft_end(struct monitor *m)
 {
 	rf_nft_policy_fini(&m->nft.policy);
+	if (m->nft.group)
+		close(m->nft.log);
 }
 
 /* The other way is in force now, with all of the policy. */

@@ -44,7 +44,7 @@ struct monitor {
 		char why[200];
 		bool known;          /* there is a policy */
 		uint16_t group;      /* of the kernel's log, to which it shows frames; 0: none */
-		int log;             /* the socket of that group; -1 */
+		int log;             /* the socket of that group, if there is one */
 		struct rf_nft_policy policy;
 	} nft;
 	int links;                   /* tells of interfaces that come and go; -1 */

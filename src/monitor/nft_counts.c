@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+#include "base/nlattr.h"
 
 enum { ROOM = 65536, MESSAGES_MAX = 512 };
 
@@ -21,33 +22,12 @@ struct dump {
 	void *ctx;
 };
 
-/* The attribute of this type among those of `n` bytes; NULL: none. */
-static const struct nlattr *find(const void *from, size_t n, unsigned type)
-{
-	for (const char *p = from; n >= sizeof(struct nlattr);) {
-		const struct nlattr *a = (const void *)p;
-		size_t step = NLA_ALIGN(a->nla_len);
-		if (a->nla_len < sizeof *a || a->nla_len > n)
-			return NULL;
-		if ((a->nla_type & NLA_TYPE_MASK) == type)
-			return a;
-		if (step >= n)
-			return NULL;
-		p += step;
-		n -= step;
-	}
-	return NULL;
-}
-
-static const void *value(const struct nlattr *a) { return (const char *)a + NLA_HDRLEN; }
-static size_t length(const struct nlattr *a) { return a->nla_len - (size_t)NLA_HDRLEN; }
-
 static uint64_t number(const struct nlattr *data, unsigned type)
 {
 	uint64_t v = 0;
-	const struct nlattr *a = find(value(data), length(data), type);
-	if (a && length(a) == sizeof v)
-		memcpy(&v, value(a), sizeof v);
+	const struct nlattr *a = rf_nlattr_find(rf_nlattr_value(data), rf_nlattr_length(data), type);
+	if (a && rf_nlattr_length(a) == sizeof v)
+		memcpy(&v, rf_nlattr_value(a), sizeof v);
 	return be64toh(v);
 }
 
@@ -57,10 +37,10 @@ static void take(const struct dump *d, const struct nlmsghdr *h)
 	if (h->nlmsg_len < NLMSG_SPACE(sizeof(struct nfgenmsg)))
 		return;
 	size_t n = h->nlmsg_len - NLMSG_SPACE(sizeof(struct nfgenmsg));
-	const struct nlattr *name = find(at, n, d->name), *data = find(at, n, NFTA_OBJ_DATA);
-	if (!name || !length(name))
+	const struct nlattr *name = rf_nlattr_find(at, n, d->name), *data = rf_nlattr_find(at, n, NFTA_OBJ_DATA);
+	if (!name || !rf_nlattr_length(name))
 		return;
-	struct rf_str s = { value(name), length(name) - 1 };
+	struct rf_str s = { rf_nlattr_value(name), rf_nlattr_length(name) - 1 };
 	if (d->chain)
 		d->chain(d->ctx, s);
 	else if (data)

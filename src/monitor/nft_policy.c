@@ -246,16 +246,13 @@ static void ends(const struct rf_nft_head *h, const struct rf_nft_shown *s, stru
 #undef X
 	};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-		bool drops = all[i].why > RF_DROP_LAST_PASS && all[i].why != RF_DROP_RULE; /* what a rule drops it shows itself */
-		if (s->group && s->samples && drops) {
-			rf_buf_printf(to, "add rule " RF_NFT_TABLE " end_%s limit rate %u/second burst %u packets", all[i].word, s->samples, s->samples);
-			rf_nft_log_text(s, all[i].why, 0, RF_SAMPLE_RECORD, to);
-			rf_buf_printf(to, "\n");
-		}
-		rf_buf_printf(to, "add rule " RF_NFT_TABLE " end_%s counter name \"%s\"", all[i].word, all[i].word);
-		if (s->group && h->capture_why >> all[i].why & 1)
-			rf_nft_log_text(s, all[i].why, 0, RF_SAMPLE_CAPTURE, to);
-		rf_buf_printf(to, " %s\n", all[i].verdict);
+		char chain[RF_NFT_NAME];
+		snprintf(chain, sizeof chain, "end_%s", all[i].word);
+		if (h->capture_why >> all[i].why & 1)
+			rf_nft_show_text(s, chain, all[i].why, 0, RF_SAMPLE_CAPTURE, to);
+		if (all[i].why > RF_DROP_LAST_PASS && all[i].why != RF_DROP_RULE) /* what a rule drops it shows itself */
+			rf_nft_show_text(s, chain, all[i].why, 0, RF_SAMPLE_RECORD, to);
+		rf_buf_printf(to, "add rule " RF_NFT_TABLE " %s counter name \"%s\" %s\n", chain, all[i].word, all[i].verdict);
 	}
 }
 

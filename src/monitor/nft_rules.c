@@ -128,10 +128,14 @@ bool rf_nft_chain_named(struct rf_str name, uint32_t *ret)
 
 /* --- text --- */
 
-void rf_nft_log_text(const struct rf_nft_shown *s, unsigned why, unsigned rule, unsigned kind, struct rf_buf *to)
+void rf_nft_show_text(const struct rf_nft_shown *s, const char *chain, unsigned why, unsigned rule, unsigned kind, struct rf_buf *to)
 {
-	rf_buf_printf(to, " log prefix \"%u %u %u\" group %u snaplen %u", why, rule, kind, s->group,
-		kind & RF_SAMPLE_CAPTURE ? RF_SAMPLE_BYTES : RF_SAMPLE_HEAD);
+	bool capture = kind == RF_SAMPLE_CAPTURE;
+	unsigned rate = capture ? RF_NFT_CAPTURE_RATE : s->samples;
+	if (!s->group || !rate)
+		return;
+	rf_buf_printf(to, "add rule " RF_NFT_TABLE " %s limit rate %u/second burst %u packets log prefix \"%u %u %u\" group %u snaplen %u\n", chain,
+		rate, rate, why, rule, kind, s->group, capture ? RF_SAMPLE_BYTES : RF_SAMPLE_HEAD);
 }
 
 static void put_address(uint64_t hi, uint64_t lo, unsigned family, struct rf_buf *to)
@@ -189,16 +193,11 @@ static void put_hit(const struct rf_nft_op *o, bool blocks, const char *chain, c
 {
 	char name[RF_NFT_NAME];
 	unsigned why = blocks ? RF_DROP_RULE : RF_DROP_PASS;
-	bool capture = s->group && s->rule == o->to + 1, record = s->group && s->samples && o->flags & RF_NFT_SHOWN;
-	rf_buf_printf(to, "add rule " RF_NFT_TABLE " %s counter name \"%s\"", chain, rf_nft_rule_name(o->key, name));
-	if (capture)
-		rf_nft_log_text(s, why, o->to + 1, RF_SAMPLE_CAPTURE, to);
-	rf_buf_printf(to, "\n");
-	if (!record)
-		return;
-	rf_buf_printf(to, "add rule " RF_NFT_TABLE " %s limit rate %u/second burst %u packets", chain, s->samples, s->samples);
-	rf_nft_log_text(s, why, o->to + 1, RF_SAMPLE_RECORD, to);
-	rf_buf_printf(to, "\n");
+	rf_buf_printf(to, "add rule " RF_NFT_TABLE " %s counter name \"%s\"\n", chain, rf_nft_rule_name(o->key, name));
+	if (s->rule == o->to + 1)
+		rf_nft_show_text(s, chain, why, o->to + 1, RF_SAMPLE_CAPTURE, to);
+	if (o->flags & RF_NFT_SHOWN)
+		rf_nft_show_text(s, chain, why, o->to + 1, RF_SAMPLE_RECORD, to);
 }
 
 static void put_verdict(const struct rf_nft_op *o, struct rf_buf *to)

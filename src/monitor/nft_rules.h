@@ -21,8 +21,9 @@ struct rf_nft_shown {         /* how frames are shown: to a group of the kernel'
 	uint16_t rule;            /* all that this rule's number, and one more, matches; 0: of none */
 	uint32_t samples;         /* of what is recorded, a second */
 };
-/* " log ..." of a frame with why (RF_DROP_*), rule (a number, and one more) and kind (RF_SAMPLE_*), of so many bytes. */
-void rf_nft_log_text(const struct rf_nft_shown *s, unsigned why, unsigned rule, unsigned kind, struct rf_buf *to);
+enum { RF_NFT_CAPTURE_RATE = 4000 }; /* frames a second that a capture has at most, and as many at once */
+/* A rule of a chain that shows frames, with why (RF_DROP_*), by which rule (a number, and one more; 0: none) and what for (RF_SAMPLE_*). */
+void rf_nft_show_text(const struct rf_nft_shown *s, const char *chain, unsigned why, unsigned rule, unsigned kind, struct rf_buf *to);
 
 /* Commands that add the chains and counters, and the rules; the first chain is that of number 0. They go on at the chain "after"; what is blocked
  * goes to "end_by_rule". All chains are empty before. */

@@ -259,6 +259,8 @@ static void gain(__u64 *sum, __u64 *last, __u64 now)
 	*last = now;
 }
 
+void rf_shield_missed(struct rf_shield *s) { s->told.unshown++; }
+
 void rf_shield_told(struct rf_shield *s, const struct rf_filter_counts *by_another)
 {
 	for (int i = 0; i < RF_DROP_COUNT; i++) {

@@ -91,5 +91,6 @@ bool rf_shield_in_kernel(const struct rf_shield *s);
 /* Frames and bytes by RF_DROP_*, all processors; without a kernel filter what was last told, or zero. */
 struct rf_filter_counts;
 /* Counters of what stands in the filter's place; they may begin anew. */
+void rf_shield_missed(struct rf_shield *s); /* frames to be shown found no room there */
 void rf_shield_told(struct rf_shield *s, const struct rf_filter_counts *by_another);
 void rf_shield_counts(const struct rf_shield *s, struct rf_filter_counts *ret);

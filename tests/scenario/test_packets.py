@@ -182,8 +182,8 @@ def frames_of(capture, *words):
     return done.stdout.decode().splitlines()
 
 
-def test_a_capture_shows_what_a_rule_hits_and_records_say_so(net, walled, echo, pcap):
-    e = started(walled, net)
+def test_a_capture_shows_what_a_rule_hits_and_records_say_so(net, walled, way, echo, pcap):
+    e = started(walled, net, way)
     put(e, {"ref": "udp", "description": "no coap", "expression": "udp.dstport eq 5683 and ip.src eq 10.77.0.2"},
         {"ref": "ping", "expression": "icmp.type eq 8 and ip.src eq 10.77.0.2"},
         {"ref": "seen", "expression": "icmp.type eq 8", "action": "log"})
@@ -210,8 +210,8 @@ def test_a_capture_shows_what_a_rule_hits_and_records_say_so(net, walled, echo, 
     assert p.returncode == 0 and len(frames_of(out)) == 2, "also where another rule decides after it"
 
 
-def test_a_capture_by_reason_ends_by_itself_or_when_it_is_stopped(net, walled, echo, pcap, tmp_path):
-    e = started(walled, net)
+def test_a_capture_by_reason_ends_by_itself_or_when_it_is_stopped(net, walled, way, echo, pcap, tmp_path):
+    e = started(walled, net, way)
     block(e, "10.77.0.3")
     p = pcap("--reason", "denied", "--seconds", "2", "--write", str(tmp_path / "denied"))
     assert echo.answers("10.77.0.3", 2) == 0 and echo.answers("10.77.0.2", 2) == 2
@@ -232,10 +232,10 @@ def test_a_capture_by_reason_ends_by_itself_or_when_it_is_stopped(net, walled, e
         assert words in refused.value.errors[0]["message"], refused.value.errors
 
 
-def test_samples_are_bounded_and_can_be_off(net, walled, echo):
+def test_samples_are_bounded_and_can_be_off(net, walled, way, echo):
     walled.boot["shield"]["samples"] = 1
     walled.write()
-    e = started(walled, net)
+    e = started(walled, net, way)
     put(e, {"ref": "udp", "expression": "udp.dstport eq 5683"})
     assert echo.answers("10.77.0.2", 60) == 0
     e.wait_record(Type="packet", DestinationPort=5683)
