@@ -2,7 +2,7 @@
 
     ./test [PART...]     all parts, or those named: checks unit scenario client counts clang
 
-Files of scenarios run two at a time, each a pytest of its own; then, by themselves, the tests that are marked `alone`. SCENARIO="-k NAME"
+Files of scenarios run a few at a time, each a pytest of its own; then, by themselves, the tests that are marked `alone`. SCENARIO="-k NAME"
 gives options to pytest. Each part builds what it needs and gives its numbers of passed and failed tests. The last line on standard
 output is "N passed, N failed"; the exit status is 1 where any failed. Whole output of each tool is kept in
 build/test-logs/.
@@ -33,7 +33,7 @@ SETUP = {
 }
 FAILURES_SHOWN = 40   # lines of output a failed step shows
 LIMIT = 20 * 60       # seconds of one command
-TOGETHER = min(2, os.cpu_count() or 1)  # files of scenarios at a time
+TOGETHER = min(3, 1 + (os.cpu_count() or 1))  # files of scenarios at a time: most of the time they wait
 # Files of scenarios to begin with, or the last one would run by itself for long:
 LONGEST = ("test_tls", "test_vectors", "test_access", "test_fleet_net", "test_ports", "test_packets", "test_run", "test_confirm", "test_life", "test_patch", "test_fleet",
            "test_lists", "test_pack", "test_mqtt_flood")
@@ -179,6 +179,14 @@ class Scenario:
             self.child.send_signal(signal.SIGINT)
         return False
 
+    def finish(self):
+        """Wait until it has ended what it has started; not for ever."""
+        try:
+            self.child.wait(60)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
     def tell(self, count):
         with open(self.log, errors="replace") as log:
             words = log.read()
@@ -209,7 +217,7 @@ def in_turn(waiting, count):
             time.sleep(0.05)
     except KeyboardInterrupt:
         for one in running:
-            one.child.wait(60)
+            one.finish()
         raise
 
 

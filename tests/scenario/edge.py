@@ -69,6 +69,7 @@ class Ports:
 free_port = Ports().next
 
 
+WORK_SECONDS = 0.1
 PATIENCE = 30   # seconds: who waits so long for what takes a moment on a busy machine waits for what has failed
 
 
@@ -80,6 +81,15 @@ def until(what, seconds=PATIENCE, every=0.01):
             raise AssertionError(f"not within {seconds} s: {getattr(what, '__name__', what)}")
         time.sleep(every)
     return got
+
+
+def slowness():
+    """How many times longer this machine, as busy as it is, takes for some work than an idle one of the kind that the times in tests are
+    for; at least 1."""
+    start = time.monotonic()
+    for _ in range(8_000_000):
+        pass
+    return max(1, (time.monotonic() - start) / WORK_SECONDS)
 
 
 class Refused(AssertionError):

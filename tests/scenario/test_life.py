@@ -12,7 +12,7 @@ import time
 import pytest
 
 from client import Client, Gone, context
-from edge import ACCUSATIONS, Edge, free_port, until
+from edge import ACCUSATIONS, Edge, free_port, slowness, until
 from origin import Origin
 
 
@@ -263,13 +263,12 @@ def test_certificate_swap(busy):
 
 @pytest.mark.parametrize("kind", ["asan", pytest.param("release", marks=pytest.mark.alone)])
 def test_engine_killed_under_load(busy, kind):
-    """SIGKILL: serves again within 100 ms (release; sanitizers are slower), and nobody is refused. The best of some counts: others may have
-    the processor."""
+    """SIGKILL: serves again within 100 ms (release; sanitizers are slower), and nobody is refused. The best of some counts."""
     from edge import RELEASE
     edge, host, device = busy(**({} if kind == "asan" else {"build": RELEASE}))
-    bound, worst = 0.1 if kind == "release" else 3, []
+    bound, worst = (0.1 if kind == "release" else 3) * slowness(), []
     with Traffic(edge, host, device) as traffic:
-        while len(worst) < 2 or (min(worst) >= bound and len(worst) < 8):
+        while len(worst) < 2 or (min(worst) >= bound and len(worst) < 5):
             old = edge.engine()
             del traffic.gaps[:]
             os.kill(old, signal.SIGKILL)
@@ -280,7 +279,7 @@ def test_engine_killed_under_load(busy, kind):
                 time.sleep(2.1)  # one that dies young again is started later
         assert edge.raw("GET", "/readyz").status == 200
     assert not traffic.refused and not traffic.bad
-    assert min(worst) < bound, f"{min(worst) * 1000:.0f} ms without an answer"
+    assert min(worst) < bound, f"{min(worst) * 1000:.0f} ms without an answer, not {bound * 1000:.0f}"
 
 
 def test_monitor_killed_takes_the_engine_along(busy):

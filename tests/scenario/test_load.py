@@ -9,7 +9,7 @@ import time
 import pytest
 
 from client import Client, Gone, context
-from edge import Edge, RELEASE, until
+from edge import Edge, RELEASE, slowness, until
 from origin import Origin
 
 LIVE = 5000
@@ -78,7 +78,7 @@ def test_revoking_devices_ends_5000_live_connections(edge, origin, app, host):
     for t in clients:
         t.close()
     assert not open_ones, f"{len(open_ones)} are still open"
-    assert took < 1, f"{took:.2f} s"
+    assert took < slowness(), f"{took:.2f} s"
 
 
 def test_10000_half_open_handshakes(edge, origin, app, host, lamp):
@@ -115,7 +115,7 @@ def test_10000_half_open_handshakes(edge, origin, app, host, lamp):
         worker.join(30)
         for s in half:
             s.close()
-    assert worst[0] < 2, f"a request took {worst[0]:.2f} s"
+    assert worst[0] < 2 * slowness(), f"a request took {worst[0]:.2f} s"
     assert edge.metric("ringfence_limit_hits_total", limit="handshakes") > 0
     assert edge.get(host, "/", lamp).status == 200
 
