@@ -590,8 +590,10 @@ def test_syn_cookies_let_clients_in_during_a_flood(net, walled, serve, mode, add
     assert plain[3] == "True" and counted(e, "cookie") == 0
     with Flood(net, address, 7):
         until(lambda: counted(e, "cookie") > 2000)
-        for _ in range(3):
-            assert talk(net, address) == ["7", "7", plain[2], "True"], "all options of a usual client"
+        cookie, said = ["7", "7", plain[2], "True"], []
+        while said.count(cookie) < 3 and len(said) < 20:  # one that comes when the flood rests, for want of a processor, needs no cookie
+            said.append(talk(net, address))
+        assert said.count(cookie) == 3 and all(one in (cookie, plain) for one in said), "all options of a usual client"
         attack = until(lambda: [a for a in e.api("GET", "/accounts/{account}/attacks") if a["vector"] == "syn_flood"])[0]
         assert attack["status"] == "active" and attack["counter"]["name"] == "cookie" and attack["started_at"]
     assert counted(e, "cookie_good") >= 3
