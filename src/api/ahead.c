@@ -8,12 +8,11 @@
 #include "api/ahead.h"
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 #include "base/buf.h"
+#include "base/way.h"
 #include "policy/warm.h"
 
-enum { NICENESS = 10 };
+enum { PIECE = 64 << 10 };
 
 struct rf_ahead_job {
 	struct rf_msg msg;
@@ -85,7 +84,7 @@ static void *life(void *arg)
 	struct rf_ahead *a = arg;
 	struct rf_ahead_job *j;
 	pthread_setname_np(pthread_self(), "ahead");
-	setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS); /* of this thread alone, on Linux */
+	rf_way_last();
 	pthread_mutex_lock(&a->mutex);
 	while ((j = next(a))) {
 		pthread_mutex_unlock(&a->mutex);
@@ -102,8 +101,10 @@ struct rf_ahead_job *rf_ahead_begin(struct rf_ahead *a, struct rf_str body, void
 	if (!a || a->count >= RF_AHEAD_WAITING || body.n < RF_AHEAD_LEAST || !rf_warm_worth(body))
 		return NULL;
 	struct rf_ahead_job *j = calloc(1, sizeof *j);
-	if (j)
-		rf_buf_add(&j->body, body);
+	for (struct rf_str left = body; j && left.n; left = rf_str_skip(left, PIECE)) {
+		rf_buf_add(&j->body, (struct rf_str){ left.p, left.n < PIECE ? left.n : PIECE });
+		rf_way_look();
+	}
 	if (!j || j->body.bad) {
 		if (j)
 			job_free(j);

@@ -16,7 +16,6 @@
 
 enum {
 	ARENA_MAX = 1 << 20,
-	LARGE = 256 << 10,  /* bytes of a body with which a call makes way for the workers */
 };
 
 struct rf_api *rf_api_new(const struct rf_api_conf *conf, struct rf_err *e)
@@ -233,12 +232,14 @@ static int admit(struct rf_api_call *c)
 static int run(struct rf_api_call *c)
 {
 	int rc = admit(c);
+	rf_way_look();
 	if (rc == RF_OK)
 		rc = read_conditions(c);
 	if (rc == RF_OK)
 		rc = rf_applies_admit(c);
 	if (rc == RF_OK)
 		rc = read_body(c);
+	rf_way_look();
 	return rc == RF_OK ? c->route->handler(c) : rc;
 }
 
@@ -268,19 +269,16 @@ static void counted(const struct rf_api *a, int status, uint64_t began)
 void rf_api_handle(struct rf_api *a, const struct rf_api_request *q, struct rf_api_answer *ret)
 {
 	uint64_t began = a->conf.clock.mono(a->conf.clock.ctx);
-	bool large = q->body.n >= LARGE;
 	struct rf_api_call c = { .api = a, .store = a->conf.store, .req = q };
 	rf_arena_init(&c.arena, ARENA_MAX);
-	if (large)
-		rf_way_make(true);
+	rf_way_latest();
 	int rc = run(&c);
 	if (c.in_tx)
 		a->conf.state.abort(a->conf.state.ctx);
 	rf_reply(&c, rc, ret);
 	call_fini(&c);
+	rf_observe(RF_H_LATE, rf_way_latest());
 	counted(a, ret->status, began);
-	if (large)
-		rf_way_back();
 }
 
 int rf_api_part(const struct rf_api_call *c, struct rf_api_call *ret, const struct rf_api_request *q, json_t *body)

@@ -91,16 +91,12 @@ static json_t *envelope(struct rf_api_call *c, bool good)
 
 static void write_json(struct rf_api_answer *ret, json_t *j)
 {
-	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-	if (text)
-		rf_buf_add(&ret->body, rf_str_z(text));
-	if (!text || ret->body.bad) {
+	if (!j || !rf_doc_write(&ret->body, j)) {
 		rf_buf_fini(&ret->body);
 		ret->status = 503;
 		rf_buf_add(&ret->body, RF_STR("{\"success\":false,\"errors\":[{\"code\":20014,\"message\":\"memory is "
 					      "exhausted\"}],\"messages\":[],\"result\":null}"));
 	}
-	free(text);
 	ret->content_type = "application/json";
 }
 

@@ -13,6 +13,7 @@
 #include "api/rulesets.h"
 #include "base/hash.h"
 #include "base/jw.h"
+#include "base/way.h"
 
 struct stored {
 	const char *id, *ref;  /* the store's, as is the text */
@@ -127,9 +128,12 @@ static int read_old(struct diff *d)
 	if (!lookup_for(&d->ids, d->old_count) || !lookup_for(&d->refs, d->old_count) || !lookup_for(&d->contents, d->old_count))
 		return no_memory(d->c);
 	bool named = false;
-	for (size_t i = 0; i < d->count; i++)
+	for (size_t i = 0; i < d->count; i++) {
+		rf_way_give();
 		named |= d->now[i].given->own_id.n || d->now[i].given->own_ref.n;
+	}
 	for (size_t i = 0; i < d->old_count; i++) {
+		rf_way_give();
 		add_content(d, (uint32_t)i);
 		if (!named)
 			continue;
@@ -141,11 +145,11 @@ static int read_old(struct diff *d)
 
 static void diff_fini(struct diff *d)
 {
-	free(d->ids.slot);
-	free(d->refs.slot);
-	free(d->contents.slot);
-	free(d->old);
-	free(d->now);
+	rf_way_free(d->ids.slot);
+	rf_way_free(d->refs.slot);
+	rf_way_free(d->contents.slot);
+	rf_way_free(d->old);
+	rf_way_free(d->now);
 	rf_buf_fini(&d->texts);
 }
 
@@ -185,6 +189,7 @@ static int match(struct diff *d)
 {
 	for (size_t i = 0; i < d->count; i++) {
 		struct wanted *w = &d->now[i];
+		rf_way_give();
 		w->old = by_name(d, w->given);
 		if (w->old && w->old->taken) {
 			char at[48];
@@ -196,6 +201,7 @@ static int match(struct diff *d)
 	}
 	for (size_t i = 0; i < d->count; i++) {
 		struct wanted *w = &d->now[i];
+		rf_way_give();
 		if (w->old || w->given->own_ref.n || !w->given->text.content)
 			continue;
 		w->old = by_content(d, w->given->text.content);
@@ -217,6 +223,7 @@ static int keep_places(struct diff *d)
 		return no_memory(d->c);
 	}
 	for (size_t i = 0; i < d->count; i++) {
+		rf_way_give();
 		if (!d->now[i].old)
 			continue;
 		size_t lo = 0, hi = length;
@@ -234,11 +241,12 @@ static int keep_places(struct diff *d)
 		length += lo == length;
 	}
 	for (size_t i = length ? tail[length - 1] : 0, n = length; n > 0; n--, i = prev[i]) {
+		rf_way_give();
 		d->now[i].keeps = true;
 		d->now[i].place = d->now[i].old->place;
 	}
-	free(tail);
-	free(prev);
+	rf_way_free(tail);
+	rf_way_free(prev);
 	return RF_OK;
 }
 
@@ -251,8 +259,10 @@ static bool fill(struct diff *d, size_t from, size_t to)
 		step = (hi - lo) / (n + 1);
 	else if (to < d->count)
 		lo = hi - (n + 1) * step;
-	for (size_t i = from; i < to; i++)
+	for (size_t i = from; i < to; i++) {
+		rf_way_give();
 		d->now[i].place = lo += step;
+	}
 	return step > 0 && lo < (int64_t)1 << 60 && lo > -((int64_t)1 << 60);
 }
 
@@ -261,8 +271,8 @@ static int place_all(struct diff *d)
 	int rc = keep_places(d);
 	bool room = true;
 	for (size_t i = 0, end; rc == RF_OK && i < d->count; i = end + 1) {
-		for (end = i; end < d->count && !d->now[end].keeps;)
-			end++;
+		for (end = i; end < d->count && !d->now[end].keeps; end++)
+			rf_way_give();
 		room = room && (end == i || fill(d, i, end));
 	}
 	for (size_t i = 0; !room && i < d->count; i++) {
@@ -280,11 +290,14 @@ static int check_refs(struct diff *d)
 	struct lookup seen = { 0 };
 	int rc = RF_OK;
 	bool named = false;
-	for (size_t i = 0; i < d->count; i++)
+	for (size_t i = 0; i < d->count; i++) {
+		rf_way_give();
 		named |= !rf_str_eq(d->now[i].ref, rf_str_z(d->now[i].given->id));
+	}
 	if (named && !lookup_for(&seen, d->count))
 		return no_memory(d->c);
 	for (size_t i = 0; i < d->count && named && rc == RF_OK; i++) {
+		rf_way_give();
 		uint64_t hash = rf_hash(d->now[i].ref);
 		char pointer[48];
 		snprintf(pointer, sizeof pointer, "/rules/%zu/ref", i);
@@ -293,7 +306,7 @@ static int check_refs(struct diff *d)
 				rc = rf_api_fail(d->c, RF_E_INVALID, pointer, "two rules have the same id or ref");
 		lookup_add(&seen, hash, i);
 	}
-	free(seen.slot);
+	rf_way_free(seen.slot);
 	return rc;
 }
 
@@ -330,6 +343,7 @@ static int number_all(struct diff *d)
 {
 	int rc = RF_OK;
 	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
+		rf_way_give();
 		rc = number(d, &d->now[i]);
 		if (rc != RF_OK && d->c->errors)
 			rc = RF_OK; /* tell of the others too */
@@ -377,6 +391,7 @@ static void write_plain(struct rf_buf *b, const struct wanted *w, const char *no
 static int put_one(struct diff *d, struct wanted *w)
 {
 	struct rf_rule_given *g = w->given;
+	rf_way_give();
 	if (!w->changed)
 		return w->keeps ? RF_OK : rf_change_move(d->c, d->ch, w->old->id, w->old->place, w->place);
 	int rc = g->doc ? RF_OK : number_tree(d, w);
@@ -392,6 +407,7 @@ static int put_one(struct diff *d, struct wanted *w)
 
 static int del_one(struct diff *d, const struct stored *s)
 {
+	rf_way_give();
 	json_t *old = json_loadb(s->text.p, s->text.n, 0, NULL);
 	int rc = old ? rf_change_del(d->c, d->ch, s->id, old, s->place) : no_memory(d->c);
 	json_decref(old);
@@ -413,6 +429,7 @@ static int write_rows(struct diff *d)
 
 static int note_one(struct diff *d, const char *id, const struct stored *old, bool text)
 {
+	rf_way_give();
 	json_t *doc = old && text ? json_loadb(old->text.p, old->text.n, 0, NULL) : NULL;
 	int rc = old && text && !doc ? no_memory(d->c) : rf_change_note(d->c, d->ch, id, old ? &old->place : NULL, doc);
 	json_decref(doc);
@@ -434,6 +451,7 @@ static int note_rows(struct diff *d)
 
 static int write_text(struct diff *d, struct wanted *w)
 {
+	rf_way_give();
 	w->from = d->texts.n;
 	if (w->changed && !w->given->doc)
 		write_plain(&d->texts, w, d->ch->now);
@@ -457,12 +475,13 @@ static int fill_rows(struct diff *d)
 		rc = no_memory(d->c);
 	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
 		const struct wanted *w = &d->now[i];
+		rf_way_give();
 		v[i] = (struct rf_store_child){ .id = w->given->id, .name = w->ref, .doc = { d->texts.p + w->from, w->n }, .place = w->place,
 			.note = w->given->doc ? 0 : w->given->text.content, .fresh = !w->old };
 	}
 	if (rc == RF_OK)
 		rc = rf_store_fill(d->c->store, RF_KIND_RULE, d->ch->head.id, v, d->count, &d->c->err);
-	free(v);
+	rf_way_free(v);
 	if (rc == RF_OK && json_object_set_new(d->ch->head.doc, "rule_count", json_integer((json_int_t)d->count)) != 0)
 		rc = no_memory(d->c);
 	return rc;
@@ -471,10 +490,14 @@ static int fill_rows(struct diff *d)
 static int write_all(struct diff *d)
 {
 	size_t rows = 0;
-	for (size_t i = 0; i < d->old_count; i++)
+	for (size_t i = 0; i < d->old_count; i++) {
+		rf_way_give();
 		rows += !d->old[i].taken;
-	for (size_t i = 0; i < d->count; i++)
+	}
+	for (size_t i = 0; i < d->count; i++) {
+		rf_way_give();
 		rows += d->now[i].changed || !d->now[i].keeps;
+	}
 	d->ch->whole |= rows > RF_RULESET_EACH;
 	d->ch->unkept |= rows > RF_RULESET_VERSION_RULES;
 	return rows > RF_RULESET_EACH ? fill_rows(d) : write_rows(d);
@@ -484,8 +507,10 @@ int rf_rules_replace(struct rf_api_call *c, struct rf_ruleset_change *ch)
 {
 	struct diff d = { .c = c, .ch = ch, .count = c->rules->n };
 	d.now = calloc(d.count + 1, sizeof *d.now);
-	for (size_t i = 0; d.now && i < d.count; i++)
+	for (size_t i = 0; d.now && i < d.count; i++) {
+		rf_way_give();
 		d.now[i].given = &c->rules->v[i];
+	}
 	int rc = d.now ? read_old(&d) : no_memory(c);
 	if (rc == RF_OK)
 		rc = match(&d);

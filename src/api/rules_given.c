@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "api/call.h"
+#include "base/way.h"
 
 static struct rf_rule_given *add(struct rf_rules_given *g)
 {
@@ -26,10 +27,12 @@ static struct rf_rule_given *add(struct rf_rules_given *g)
 
 void rf_rules_given_free(struct rf_rules_given *g)
 {
-	for (size_t i = 0; g && i < g->n; i++)
+	for (size_t i = 0; g && i < g->n; i++) {
+		rf_way_give();
 		json_decref(g->v[i].doc);
+	}
 	if (g)
-		free(g->v);
+		rf_way_free(g->v);
 	free(g);
 }
 
@@ -94,6 +97,7 @@ struct rf_rules_given *rf_rules_of(const json_t *array)
 {
 	struct rf_rules_given *g = calloc(1, sizeof *g);
 	for (size_t i = 0; g && i < json_array_size(array); i++) {
+		rf_way_give();
 		struct rf_rule_given *r = add(g);
 		json_t *doc = json_array_get(array, i);
 		char *text = r ? json_dumps(doc, JSON_COMPACT) : NULL;

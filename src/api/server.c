@@ -20,6 +20,7 @@
 #include "api/admit.h"
 #include "api/ahead.h"
 #include "base/arena.h"
+#include "base/way.h"
 #include "net/addr.h"
 #include "net/listener.h"
 #include "net/stream.h"
@@ -295,6 +296,7 @@ static int on_body(struct conn *c)
 static int fill(struct conn *c)
 {
 	struct rf_api_server *s = c->server;
+	rf_way_look();
 	size_t body = c->state == BODY ? c->bound : rf_api_body_max(s->conf.api), most = body + 2 * RF_API_EARLY_BODY + (c->state == BODY ? body : 0);
 	if (c->in.n >= most || s->buffered >= RF_API_BUFFERED_MAX + body) {
 		rf_count(RF_C_LIMIT_API_BODY);

@@ -2,6 +2,7 @@
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/way.h"
 
 struct rf_arena_block {
 	struct rf_arena_block *next;
@@ -29,6 +30,7 @@ static void free_all(struct rf_arena_block *b)
 {
 	while (b) {
 		struct rf_arena_block *next = b->next;
+		rf_way_give();
 		free(b);
 		b = next;
 	}

@@ -1,6 +1,7 @@
 #include "base/buf.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/way.h"
 
 char *rf_buf_room(struct rf_buf *b, size_t n)
 {
@@ -81,6 +82,6 @@ const char *rf_buf_z(struct rf_buf *b)
 
 void rf_buf_fini(struct rf_buf *b)
 {
-	free(b->p);
+	rf_way_free(b->p);
 	*b = (struct rf_buf){ .bound = b->bound };
 }

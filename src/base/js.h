@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "base/str.h"
+#include "base/way.h"
 
 enum { RF_JS_DEPTH = 16 };
 
@@ -44,6 +45,7 @@ static inline bool rf_js_take(struct rf_js *j, char c)
 static inline bool rf_js_more(struct rf_js *j, char close, bool *first)
 {
 	bool begun = !*first;
+	rf_way_give();
 	*first = false;
 	if (rf_js_take(j, close))
 		return false;

@@ -1,6 +1,7 @@
 #include "base/map.h"
 #include <stdlib.h>
 #include "base/hash.h"
+#include "base/way.h"
 
 static struct rf_map_node **chain(const struct rf_map *m, uint64_t hash)
 {
@@ -23,12 +24,14 @@ static void grow(struct rf_map *m)
 	if (!slots)
 		return;
 	size_t chains = m->slots ? m->mask + 1 : 1;
-	for (size_t i = 0; i < chains; i++)
+	for (size_t i = 0; i < chains; i++) {
+		rf_way_give();
 		for (struct rf_map_node *n = m->slots ? m->slots[i] : m->single, *next; n; n = next) {
 			next = n->next;
 			n->next = slots[n->hash & (size - 1)];
 			slots[n->hash & (size - 1)] = n;
 		}
+	}
 	free(m->slots);
 	m->slots = slots;
 	m->mask = size - 1;

@@ -1,19 +1,44 @@
-/* base/way: see way.h. A short slice and a small share need no right; to have the usual share again needs RLIMIT_NICE, which who gives
- * up privileges sets where it may. Where the kernel refuses, all is as usual. */
+/* base/way: see way.h. Nothing here needs a right, and where the kernel refuses, all is as usual.
+ *
+ * sched_yield takes from the share of who calls it, so that whoever wakes meanwhile is ahead, and runs at once.
+ */
 #include "base/way.h"
 #include <linux/sched.h>
 #include <linux/sched/types.h>
+#include <malloc.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 
 enum {
-	NICE = 10,
+	LAST = 19,
 	SLICE_NS = 100000,  /* the least that Linux takes */
-	RLIMIT_USUAL = 20,  /* of RLIMIT_NICE: a nice value of 0 */
+	PAGE = 4096,
+	PIECE = 32 * PAGE,
+	MUCH = 2 * PIECE,
 };
 
-static _Thread_local bool made;
+_Thread_local unsigned rf_way_left;
+
+static _Thread_local struct {
+	bool gives;
+	uint64_t since;     /* the clock at the end of the last wait */
+	uint64_t due;       /* how long it may run from there */
+	uint64_t used;      /* processor time there */
+	uint64_t latest;
+} mine;
+
+static uint64_t ns(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * RF_NS_S + (uint64_t)t.tv_nsec;
+}
 
 void rf_way_first(void)
 {
@@ -22,17 +47,59 @@ void rf_way_first(void)
 	syscall(SYS_sched_setattr, 0, &a, 0);
 }
 
-void rf_way_make(bool back)
+void rf_way_last(void)
 {
-	struct rlimit most;
-	id_t thread = (id_t)gettid();
-	if (made || (back && (getrlimit(RLIMIT_NICE, &most) != 0 || most.rlim_cur < RLIMIT_USUAL || getpriority(PRIO_PROCESS, thread) != 0)))
-		return;
-	made = setpriority(PRIO_PROCESS, thread, NICE) == 0;
+	setpriority(PRIO_PROCESS, (id_t)gettid(), LAST);
 }
 
-void rf_way_back(void)
+void rf_way_gives(void)
 {
-	if (made)
-		made = setpriority(PRIO_PROCESS, (id_t)gettid(), 0) != 0;
+	mine.gives = true;
+	mine.used = ns(CLOCK_THREAD_CPUTIME_ID);
+	rf_way_left = 1;
+}
+
+static void end_stretch(void)
+{
+	uint64_t used = ns(CLOCK_THREAD_CPUTIME_ID), stretch = used - mine.used;
+	if (stretch > mine.due && stretch - mine.due > mine.latest)
+		mine.latest = stretch - mine.due;
+	mine.used = used;
+}
+
+void rf_way_look(void)
+{
+	uint64_t now = mine.gives ? ns(CLOCK_MONOTONIC) : 0;
+	if (!mine.gives)
+		return;
+	rf_way_left = RF_WAY_ITEMS;
+	if (now - mine.since < mine.due)
+		return;
+	end_stretch();
+	syscall(SYS_sched_yield);
+	mine.since = ns(CLOCK_MONOTONIC);
+	mine.due = (mine.since - now) / RF_WAY_SHARE;
+	if (mine.due < RF_WAY_STRETCH_NS)
+		mine.due = RF_WAY_STRETCH_NS;
+}
+
+void rf_way_free(void *p)
+{
+	size_t n = mine.gives ? malloc_usable_size(p) : 0;
+	uintptr_t at = ((uintptr_t)p + PAGE - 1) & ~(uintptr_t)(PAGE - 1), end = ((uintptr_t)p + n) & ~(uintptr_t)(PAGE - 1);
+	for (; n >= MUCH && at < end; at += PIECE) {
+		madvise((void *)at, end - at < PIECE ? end - at : PIECE, MADV_DONTNEED);
+		rf_way_look();
+	}
+	free(p);
+}
+
+uint64_t rf_way_latest(void)
+{
+	if (!mine.gives)
+		return 0;
+	end_stretch();
+	uint64_t latest = mine.latest;
+	mine.latest = 0;
+	return latest;
 }

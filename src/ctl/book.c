@@ -12,6 +12,7 @@
 #include "base/cur.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "base/way.h"
 
 enum { HEAD = 1 + 2 + 4 + 4 * 8, ID_MOST = 32 };
 
@@ -34,6 +35,7 @@ static void free_gone(struct book *b)
 {
 	while (b->gone) {
 		struct book_page *p = b->gone;
+		rf_way_give();
 		b->gone = p->next;
 		free(p);
 	}
@@ -44,6 +46,7 @@ void book_free(struct book *b)
 	if (!b)
 		return;
 	for (size_t i = 0; i < b->pages; i++) {
+		rf_way_look();
 		for (unsigned k = 0; k < b->v[i]->n; k++)
 			free(b->v[i]->v[k]);
 		free(b->v[i]);
@@ -305,8 +308,10 @@ void book_out(struct book *b, struct book_row *r)
 
 void book_settled(struct book *b)
 {
-	for (size_t i = 0; i < b->pages; i++)
+	for (size_t i = 0; i < b->pages; i++) {
+		rf_way_give();
 		b->v[i]->dirty = false;
+	}
 	free_gone(b);
 	b->anew = false;
 }

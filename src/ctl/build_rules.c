@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/way.h"
 #include "ctl/build.h"
 #include "ctl/doc.h"
 #include "ctl/private.h"
@@ -126,10 +127,12 @@ static int whole_set(struct making *m, const struct rf_object *o, struct rf_rule
 		rf_fail_ptr(m->e, rc, "/rules", "a ruleset takes at most %d rules", RF_RULES);
 	else if (rc == RF_E_NOMEM)
 		no_memory(m->e);
-	for (size_t i = 0; i < s.n; i++)
+	for (size_t i = 0; i < s.n; i++) {
+		rf_way_give();
 		rf_rule_put(s.v[i]);
-	free(s.v);
-	free(s.revisions);
+	}
+	rf_way_free(s.v);
+	rf_way_free(s.revisions);
 	return rc;
 }
 

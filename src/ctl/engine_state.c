@@ -1,8 +1,12 @@
 /* ctl/engine_state: records, loop, registry, store, CA, plan, shield, control: what is kept, and what decides by it. */
+#include <jansson.h>
+#include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <urcu-qsbr.h>
 #include "base/hash.h"
+#include "base/way.h"
 #include "ctl/applies.h"
 #include "ctl/captures.h"
 #include "ctl/engine_in.h"
@@ -14,7 +18,7 @@
 #include "shield/homes.h"
 #include "shield/shield.h"
 
-enum { MAX_DEVICES = 4000000 };
+enum { MAX_DEVICES = 4000000, LARGE = 256 << 10 /* bytes that are mapped: they grow by being moved, not copied (base/way) */ };
 
 /* --- records and log --- */
 
@@ -49,13 +53,29 @@ void records_down(struct engine *g)
 
 /* --- loop, registry, store, CA, control --- */
 
+/* Of trees of JSON, which are read and freed in one call. */
+static void *take(size_t n)
+{
+	rf_way_give();
+	return malloc(n);
+}
+
+static void give(void *p)
+{
+	rf_way_give();
+	free(p);
+}
+
 int loop_up(struct engine *g, struct rf_err *e)
 {
 	uint8_t key[16];
 	if (getrandom(key, sizeof key, 0) != sizeof key)
 		return rf_fail(e, RF_E_IO, "no random numbers");
 	rf_hash_seed(key);
+	mallopt(M_MMAP_THRESHOLD, LARGE);
 	rf_counters_attach();
+	rf_way_gives();
+	json_set_alloc_funcs(take, give);
 	rf_registry_thread_start();
 	g->ctl.loop = rf_loop_epoll(e);
 	if (!g->ctl.loop)

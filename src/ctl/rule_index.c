@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/hash.h"
+#include "base/way.h"
 
 static bool fits(const struct rf_rule_table *t, size_t count)
 {
@@ -13,6 +14,7 @@ static bool fits(const struct rf_rule_table *t, size_t count)
 static void put(struct rf_rule_table *t, struct rf_indexed_rule r)
 {
 	size_t at = r.hash & t->mask;
+	rf_way_give();
 	while (t->slot[at].rule)
 		at = (at + 1) & t->mask;
 	t->slot[at] = r;
@@ -35,7 +37,7 @@ static bool room_for(struct rf_rule_table *t, size_t count)
 	for (size_t i = 0; t->slot && i <= t->mask; i++)
 		if (t->slot[i].rule)
 			put(&more, t->slot[i]);
-	free(t->slot);
+	rf_way_free(t->slot);
 	t->slot = more.slot;
 	t->mask = more.mask;
 	return true;
@@ -136,7 +138,7 @@ int rf_rule_index_note_set(struct rf_rule_index *x, const char *set, struct rf_r
 	snprintf(t.set, sizeof t.set, "%s", set);
 	if ((rules && !room_for(&t, n)) || !grow((void **)&x->noted, &x->noted_cap, x->noted_n, sizeof *x->noted) ||
 	    !grow((void **)&x->v, &x->cap, x->n + x->noted_n, sizeof *x->v)) {
-		free(t.slot);
+		rf_way_free(t.slot);
 		return RF_E_NOMEM;
 	}
 	for (size_t i = 0; rules && i < n; i++)
@@ -154,7 +156,7 @@ static void settle_set(struct rf_rule_index *x, const struct rf_rule_table *now)
 {
 	struct rf_rule_table *was = table_of(x->v, x->n, now->set);
 	if (was)
-		free(was->slot);
+		rf_way_free(was->slot);
 	else if (!now->gone)
 		was = &x->v[x->n++];
 	if (was && now->gone)
@@ -188,7 +190,7 @@ void rf_rule_index_settle(struct rf_rule_index *x)
 void rf_rule_index_drop(struct rf_rule_index *x)
 {
 	for (size_t i = 0; i < x->noted_n; i++)
-		free(x->noted[i].slot);
+		rf_way_free(x->noted[i].slot);
 	x->note_count = x->noted_n = 0;
 }
 

@@ -10,13 +10,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
+#include "base/way.h"
 #include "ctl/private.h"
 #include "records/counters.h"
 #include "records/log.h"
-
-enum { LOWEST = 19 };
 
 struct done {                  /* owned by the loop once posted */
 	struct rf_msg msg;
@@ -36,7 +33,7 @@ static void *merge(void *arg)
 {
 	struct rf_rule_merge *m = arg;
 	pthread_setname_np(pthread_self(), "merge");
-	setpriority(PRIO_PROCESS, (id_t)gettid(), LOWEST); /* of this thread alone, on Linux */
+	rf_way_last();
 	m->result = rf_index_merge(m->job);
 	rf_loop_post(m->c->loop, &m->done->msg);
 	return NULL;

@@ -18,8 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/buf.h"
+#include "base/way.h"
+#include "ctl/store_file.h"
 
-enum { APPLICATION_ID = 0x52464e43, SCHEMA_VERSION = 3, BUSY_MS = 5000 };
+enum { APPLICATION_ID = 0x52464e43, SCHEMA_VERSION = 3, BUSY_MS = 5000, STEPS = 64 /* of SQLite between two looks at the clock */ };
 
 const struct store_kind rf_store_kinds[RF_KIND_COUNT] = {
 #define RF_KIND(id, table, parent, unique, doc) [RF_KIND_##id] = { table, RF_KIND_##parent, UNIQUE_##unique },
@@ -188,6 +190,14 @@ void rf_store_random(struct rf_store *s, int (*fill)(void *ctx, void *to, size_t
 	s->pooled = 0;
 }
 
+/* Statements over many rows. */
+static int give(void *unused)
+{
+	(void)unused;
+	rf_way_look();
+	return 0;
+}
+
 /* The file is made by us, before SQLite, so that no other user can ever read it. */
 static int make_file(const char *path, struct rf_err *e)
 {
@@ -210,11 +220,12 @@ int rf_store_open(const char *path, const struct rf_clock *clock, struct rf_stor
 	int rc = make_file(path, e);
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
 	if (rc == RF_OK) {
-		int sq = sqlite3_open_v2(path, &s->db, flags, NULL);
+		int sq = sqlite3_open_v2(path, &s->db, flags, rf_store_vfs());
 		rc = sq == SQLITE_OK ? RF_OK : rf_store_failed(s, sq, "open the state", e);
 	}
 	if (rc == RF_OK) {
 		sqlite3_busy_timeout(s->db, BUSY_MS);
+		sqlite3_progress_handler(s->db, STEPS, give, NULL);
 		rc = run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
 			    "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-65536; "
 			    "PRAGMA temp_store=MEMORY" /* the sandbox has no place for its files */, "open the state", e);

@@ -17,6 +17,7 @@
  */
 #pragma once
 #include <jansson.h>
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 
@@ -92,6 +93,9 @@ int rf_store_scan(struct rf_store *s, enum rf_kind k, const struct rf_store_quer
 int rf_store_raw(struct rf_store *s, enum rf_kind k, const char *id, struct rf_raw_object *ret, struct rf_err *e);
 /* How many a query finds, without its offset and limit. */
 int rf_store_count(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q, size_t *ret, struct rf_err *e);
+
+/* A document as text, behind what is in `to`; it makes way for workers (base/way). False without memory. */
+bool rf_doc_write(struct rf_buf *to, const json_t *doc);
 
 /* Writes, in a transaction. id "" in `put` for a new object: one is drawn and set. if_revision 0: whatever
  * is there; else RF_E_STALE unless it is the present one. RF_E_EXISTS on a name that is taken, RF_E_CONFLICT on a parent that is absent. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/list.h"
+#include "base/way.h"
 #include "ctl/book.h"
 #include "ctl/store_db.h"
 
@@ -135,6 +136,7 @@ struct reading {
 
 static int take_page(struct reading *r, sqlite3_stmt *st)
 {
+	rf_way_give();
 	const char *data = sqlite3_column_blob(st, 1);
 	size_t n = (size_t)sqlite3_column_bytes(st, 1);
 	if (r->n == r->cap) {
@@ -172,6 +174,7 @@ static int read_pages(struct rf_store *s, struct book *b, struct rf_err *e)
 	if (r.n)
 		qsort(r.v, r.n, sizeof *r.v, by_first);
 	for (size_t i = 0; i < r.n && rc == RF_OK; i++) {
+		rf_way_look();
 		rc = book_read(b, r.v[i].number, r.v[i].data);
 		if (rc == RF_E_NOMEM)
 			no_memory(e);
@@ -315,6 +318,7 @@ static int scan_book(struct book *b, const struct rf_store_query *q, size_t *lef
 	size_t n = q->offset < b->rows ? b->rows - q->offset : 0;
 	struct book_at at = n ? book_skip(b, q->descending ? n - 1 : q->offset) : (struct book_at){ b->pages, 0 };
 	for (; n > 0 && *left && !stop; n--, (*left)--) {
+		rf_way_give();
 		struct rf_raw_object raw = raw_of(b, book_row_at(b, at));
 		at = q->descending ? book_before(b, at) : book_next(b, at);
 		stop = each(&raw, arg);
@@ -442,6 +446,7 @@ static int fill(const struct rf_store *s, const struct book *was, struct book *n
 {
 	int64_t wall = s->clock.wall(s->clock.ctx) / (int64_t)RF_NS_S;
 	for (size_t i = 0; i < n; i++) {
+		rf_way_give();
 		if (i && v[i - 1].place >= v[i].place)
 			return rf_fail(e, RF_E_CONFLICT, "rules %s and %s are not in order", v[i - 1].id, v[i].id);
 		struct book_row *r = row_for(was, &v[i], s->revision + 1 + i, wall, e);
@@ -568,11 +573,15 @@ static int flush_book(struct rf_store *s, struct book *b, struct rf_err *e)
 {
 	RF_BUF_AUTO room = { 0 };
 	int rc = b->anew ? del_pages(s, b->parent, e) : RF_OK;
-	for (const struct book_page *p = b->gone; p && rc == RF_OK; p = p->next)
+	for (const struct book_page *p = b->gone; p && rc == RF_OK; p = p->next) {
+		rf_way_look();
 		rc = del_page(s, p->number, e);
-	for (size_t i = 0; i < b->pages && rc == RF_OK; i++)
+	}
+	for (size_t i = 0; i < b->pages && rc == RF_OK; i++) {
+		rf_way_look();
 		if (b->v[i]->dirty)
 			rc = put_page(s, b, b->v[i], &room, e);
+	}
 	return rc;
 }
 
@@ -589,6 +598,7 @@ void rf_books_settle(struct rf_store *s)
 	for (struct book *b = s->book_edit_count ? each_book(s, NULL) : NULL; b; b = each_book(s, b))
 		book_settled(b);
 	for (size_t i = 0; i < s->book_edit_count; i++) {
+		rf_way_give();
 		free(s->book_edits[i].out);
 		book_free(s->book_edits[i].was);
 	}
@@ -623,6 +633,7 @@ static void undo_book(struct rf_store *s, const struct book_edit *d)
 void rf_books_undo(struct rf_store *s)
 {
 	while (s->book_edit_count) {
+		rf_way_give();
 		const struct book_edit *d = &s->book_edits[--s->book_edit_count];
 		if (d->whole)
 			undo_book(s, d);

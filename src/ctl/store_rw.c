@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include "base/buf.h"
 #include "base/enc.h"
+#include "base/way.h"
 #include "ctl/store_db.h"
 
 #define COLUMNS "id, parent, name, doc, revision, created, modified, place"
@@ -343,6 +344,18 @@ static int write_row(struct rf_store *s, enum rf_kind k, enum store_op op, const
 	return rc;
 }
 
+static int piece(const char *text, size_t n, void *to)
+{
+	rf_way_give();
+	rf_buf_add(to, (struct rf_str){ text, n });
+	return 0;
+}
+
+bool rf_doc_write(struct rf_buf *to, const json_t *doc)
+{
+	return json_dump_callback(doc, piece, to, JSON_COMPACT) == 0 && !to->bad;
+}
+
 int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64_t if_revision, struct rf_err *e)
 {
 	uint64_t old = 0;
@@ -355,15 +368,14 @@ int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64
 		rc = rf_store_present(s, k, o->id, &old, &created, e);
 	if (rc == RF_OK)
 		rc = as_expected(k, next.id, old, if_revision, e);
-	char *doc = rc == RF_OK ? json_dumps(o->doc, JSON_COMPACT) : NULL;
-	if (rc == RF_OK && !doc)
+	RF_BUF_AUTO doc = { 0 };
+	if (rc == RF_OK && (!rf_doc_write(&doc, o->doc) || !rf_buf_z(&doc)[0]))
 		rc = rf_fail(e, RF_E_NOMEM, "could not write an object: memory is exhausted");
 	next.revision = s->revision + 1;
 	next.modified_s = s->clock.wall(s->clock.ctx) / (int64_t)RF_NS_S;
 	next.created_s = old ? created : next.modified_s;
 	if (rc == RF_OK)
-		rc = write_row(s, k, old ? OP_UPDATE : OP_INSERT, &next, doc, e);
-	free(doc);
+		rc = write_row(s, k, old ? OP_UPDATE : OP_INSERT, &next, rf_buf_z(&doc), e);
 	if (rc == RF_OK)
 		rc = rf_store_audited(s, k, next.id, old, next.revision, e);
 	if (rc != RF_OK)

@@ -186,10 +186,9 @@ static int become(const char *user, bool *ret_dropped, struct rf_err *e)
 int rf_sandbox_enter(const struct rf_plan *plan, struct rf_sandbox_report *ret, struct rf_err *e)
 {
 	struct rf_sandbox_report done = { 0 };
-	struct rlimit none = { 0, 0 }, usual = { 20, 20 }; /* 20: a nice value of 0 */
+	struct rlimit none = { 0, 0 };
 	int rules = -1, r;
 	setrlimit(RLIMIT_CORE, &none);
-	setrlimit(RLIMIT_NICE, &usual); /* who has made way for the workers may be as before again; without it, nobody makes way */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return rf_fail(e, RF_E_UNSUPPORTED, "this kernel lacks PR_SET_NO_NEW_PRIVS");
 	if ((r = rf_landlock_make(plan, &rules, e)) != RF_OK)

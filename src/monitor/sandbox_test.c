@@ -175,7 +175,7 @@ static void *nothing(void *arg) { return arg; }
 
 static int privileges(void)
 {
-	struct rlimit core, nice;
+	struct rlimit core;
 	pthread_t t;
 	gid_t groups[8];
 	if (pthread_create(&t, NULL, nothing, NULL) != 0 || pthread_join(t, NULL) != 0)
@@ -185,9 +185,8 @@ static int privileges(void)
 	if (getuid() == 0 || geteuid() == 0 || getgid() == 0)
 		return 3;
 	getrlimit(RLIMIT_CORE, &core);
-	getrlimit(RLIMIT_NICE, &nice);
-	if (nice.rlim_max >= 20 && (setpriority(PRIO_PROCESS, 0, 10) != 0 || setpriority(PRIO_PROCESS, 0, 0) != 0))
-		return 7; /* a thread makes way, and is as before; not where root itself may not say so (CAP_SYS_RESOURCE) */
+	if (setpriority(PRIO_PROCESS, 0, 19) != 0)
+		return 7; /* a thread makes way */
 	return core.rlim_max != 0 ? 5 : getgroups(8, groups) > 0 ? 6 : 0;
 }
 

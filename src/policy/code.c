@@ -5,6 +5,7 @@
  */
 #include "policy/code.h"
 #include <stdlib.h>
+#include "base/way.h"
 #include "policy/hash64.h"
 
 enum { FIRST_CAP = 64, XOR_DEPTH = 64 };
@@ -63,8 +64,10 @@ static bool room(struct code_maker *m)
 	free(m->slot);
 	m->slot = slot;
 	m->mask = slots - 1;
-	for (uint32_t i = 0; i < m->code.pred_count; i++)
+	for (uint32_t i = 0; i < m->code.pred_count; i++) {
+		rf_way_give();
 		place(m, i);
+	}
 	return true;
 }
 

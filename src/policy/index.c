@@ -7,6 +7,7 @@
 #include "policy/index.h"
 #include <stdatomic.h>
 #include <stdlib.h>
+#include "base/way.h"
 
 enum { MERGE_RATIO = 4 }; /* a frozen segment is merged with others that have a fourth of its rules, or more */
 
@@ -146,6 +147,7 @@ static struct rf_rule **living(const struct rf_index *x, unsigned which, struct 
 	struct rf_rule **v = malloc(total * sizeof(struct rf_rule *));
 	while (v) {
 		struct rf_rule *best = more;
+		rf_way_give();
 		unsigned from = INDEX_SEGMENTS;
 		for (unsigned i = 0; i < x->n; i++) {
 			const struct segment *s = x->v[i].s;
@@ -246,8 +248,8 @@ int index_with(const struct rf_index *old, const struct rf_rule *out, struct rf_
 /* The next rule that is wanted, of those from *at on, and not before this one; both are in order, and each place is there once. */
 static bool wanted(const struct rf_rule *r, struct rf_rule *const *rules, uint32_t count, uint32_t *at)
 {
-	while (*at < count && before(rules[*at], r))
-		++*at;
+	for (; *at < count && before(rules[*at], r); ++*at)
+		rf_way_give();
 	return *at < count && rules[*at] == r;
 }
 
@@ -260,6 +262,7 @@ static int take_over(struct rf_index *x, const struct segment *from, struct rf_r
 		return RF_E_NOMEM;
 	atomic_init(&d->refs, 1);
 	for (uint32_t i = 0, at = 0; i < from->count; i++) {
+		rf_way_give();
 		bool gone = !wanted(from->rule[i], rules, count, &at) || !rest[at];
 		d->bits[i / 64] |= (uint64_t)gone << i % 64;
 		d->count += gone;
@@ -268,9 +271,11 @@ static int take_over(struct rf_index *x, const struct segment *from, struct rf_r
 		dead_put(d);
 		return RF_OK;
 	}
-	for (uint32_t i = 0, at = 0; i < from->count; i++)
+	for (uint32_t i = 0, at = 0; i < from->count; i++) {
+		rf_way_give();
 		if (wanted(from->rule[i], rules, count, &at))
 			rest[at] = NULL;
+	}
 	x->v[x->n].s = segment_get((struct segment *)(uintptr_t)from);
 	x->v[x->n++].dead = d;
 	return RF_OK;
@@ -281,19 +286,23 @@ int index_remake(const struct rf_index *old, struct rf_rule *const *rules, uint3
 	struct rf_rule **rest = malloc((count + 1) * sizeof(struct rf_rule *));
 	struct rf_index *x = copy_of(NULL);
 	int rc = rest && x ? RF_OK : RF_E_NOMEM;
-	if (rc == RF_OK && count)
-		memcpy(rest, rules, count * sizeof(struct rf_rule *));
+	for (uint32_t i = 0; rc == RF_OK && i < count; i++) {
+		rf_way_give();
+		rest[i] = rules[i];
+	}
 	for (unsigned i = 0; rc == RF_OK && i < old->n && x->n < INDEX_SEGMENTS - 1; i++)
 		rc = take_over(x, old->v[i].s, rules, count, rest);
 	uint32_t left = 0;
-	for (uint32_t i = 0; rc == RF_OK && i < count; i++)
+	for (uint32_t i = 0; rc == RF_OK && i < count; i++) {
+		rf_way_give();
 		left += rest[i] && rest[i]->enabled;
+	}
 	if (rc == RF_OK && left)
 		rc = segment_make(rest, count, false, &x->v[x->n].s);
 	x->n += rc == RF_OK && left;
 	if (rc == RF_OK && left)
 		settle(x);
-	free(rest);
+	rf_way_free(rest);
 	if (rc == RF_OK)
 		*ret = x;
 	else
@@ -380,6 +389,7 @@ static int bury_late(struct rf_index *x, const struct rf_index *now, unsigned at
 	unsigned merged = x->n - 1;
 	uint32_t rank;
 	for (uint32_t k = 0; k < s->count; k++) {
+		rf_way_give();
 		if (!index_dead(now, at, k) || index_dead(then, i, k))
 			continue;
 		int rc = holds(x->v[merged].s, s->rule[k], &rank) ? bury(x, merged, rank) : RF_E_INTERNAL;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include "base/list.h"
 #include "base/map.h"
+#include "base/way.h"
 #include "policy/index.h"
 #include "policy/rule_int.h"
 
@@ -81,8 +82,10 @@ void rf_ruleset_put(struct rf_ruleset *s)
 {
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	for (size_t i = 0; i < s->nblocks; i++)
+	for (size_t i = 0; i < s->nblocks; i++) {
+		rf_way_look();
 		block_put(s->blocks[i]);
+	}
 	index_put(s->index);
 	free(s->blocks);
 	free(s);
@@ -102,6 +105,7 @@ static bool append(struct rf_ruleset *s, struct rf_rule *const *rules, size_t co
 	size_t first = s->nblocks;
 	for (size_t i = 0; i < count; i += most) {
 		unsigned n = (unsigned)(count - i < most ? count - i : most);
+		rf_way_give();
 		struct rf_rule_block *b = block_of(rules + i, n);
 		if (!b) {
 			while (s->nblocks > first) /* the caller still has the references */
@@ -119,6 +123,7 @@ static void by_priority(struct rf_rule **rules, size_t count)
 {
 	for (size_t i = 1; i < count; i++) {
 		struct rf_rule *r = rules[i];
+		rf_way_give();
 		size_t lo = 0, hi = i;
 		if (rules[i - 1]->priority <= r->priority)
 			continue;
@@ -175,6 +180,7 @@ static int make_rules(const struct rf_rule_env *env, enum rf_phase phase, const 
 		const json_t *doc = json_array_get(docs, i);
 		char at[32];
 		snprintf(at, sizeof at, "/rules/%zu", i);
+		rf_way_give();
 		struct rf_rule *r = unchanged(m, doc);
 		int c = r ? RF_OK : rf_rule_make(env, phase, doc, at, &r, e);
 		if (c)
@@ -236,6 +242,7 @@ int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct r
 static int by_order(const void *a, const void *b)
 {
 	const struct rf_rule *x = *(struct rf_rule *const *)a, *y = *(struct rf_rule *const *)b;
+	rf_way_give();
 	if (x->priority != y->priority)
 		return x->priority < y->priority ? -1 : 1;
 	return x->order < y->order ? -1 : x->order > y->order;
@@ -255,22 +262,27 @@ int rf_ruleset_of(enum rf_phase phase, struct rf_str id, struct rf_str name, str
 {
 	if (count > RF_RULES)
 		return RF_E_FULL;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		rf_way_give();
 		if (rules[i]->phase != phase)
 			return RF_E_INVALID;
+	}
 	struct rf_rule **sorted = malloc((count + 1) * sizeof *sorted);
 	struct rf_ruleset *s = empty(phase, count / RF_RULE_BLOCK + 1);
-	if (sorted && count)
-		memcpy(sorted, rules, count * sizeof *sorted);
+	for (size_t i = 0; sorted && i < count; i++) {
+		rf_way_give();
+		sorted[i] = rules[i];
+	}
 	if (sorted && !in_order(sorted, count, false))
 		qsort(sorted, count, sizeof *sorted, by_order);
 	bool done = sorted && s && append(s, sorted, count, RF_RULE_BLOCK);
-	free(sorted);
+	rf_way_free(sorted);
 	if (!done) {
 		rf_ruleset_put(s);
 		return RF_E_NOMEM;
 	}
 	for (size_t i = 0; i < count; i++) {
+		rf_way_give();
 		uses_of(rf_rule_get(rules[i]), s->uses);
 		s->counts |= counts(rules[i]);
 		s->bytes += rules[i]->bytes;
@@ -384,8 +396,10 @@ static int reindex(struct rf_ruleset *s, const struct rf_ruleset *old, const str
 static struct rf_rule **all_rules(const struct rf_ruleset *s)
 {
 	struct rf_rule **v = malloc((s->count + 1) * sizeof(struct rf_rule *));
-	for (size_t b = 0, n = 0; v && b < s->nblocks; n += s->blocks[b++]->count)
+	for (size_t b = 0, n = 0; v && b < s->nblocks; n += s->blocks[b++]->count) {
+		rf_way_give();
 		memcpy(v + n, s->blocks[b]->rules, s->blocks[b]->count * sizeof(struct rf_rule *));
+	}
 	return v;
 }
 
@@ -396,7 +410,7 @@ int rf_ruleset_index(struct rf_ruleset *s, const struct rf_ruleset *old, bool fr
 	bool share = old && old->index && in_order(v, v ? s->count : 0, true);
 	int rc = !v ? RF_E_NOMEM : share ? index_remake(old->index, v, (uint32_t)s->count, &made) :
 		index_make(v, (uint32_t)s->count, frozen, &made);
-	free(v);
+	rf_way_free(v);
 	if (rc != RF_OK)
 		return rc;
 	index_put(s->index);
@@ -432,6 +446,7 @@ static struct rf_ruleset *twin(const struct rf_ruleset *old)
 	if (!s)
 		return NULL;
 	for (; s->nblocks < old->nblocks; s->nblocks++) {
+		rf_way_give();
 		s->blocks[s->nblocks] = old->blocks[s->nblocks];
 		atomic_fetch_add_explicit(&s->blocks[s->nblocks]->refs, 1, memory_order_relaxed);
 	}

@@ -8,6 +8,7 @@
  */
 #include <stdatomic.h>
 #include <stdlib.h>
+#include "base/way.h"
 #include "policy/access.h"
 #include "policy/hash64.h"
 #include "policy/segment.h"
@@ -91,10 +92,11 @@ static bool rehash(struct making *m, uint32_t **slot, size_t *mask, size_t count
 		m->failed = true;
 		return false;
 	}
-	free(*slot);
+	rf_way_free(*slot);
 	*slot = more;
 	*mask = slots - 1;
 	for (uint32_t i = 0; i < count; i++) {
+		rf_way_give();
 		size_t at = hash(m, i) & *mask;
 		while (more[at])
 			at = (at + 1) & *mask;
@@ -226,8 +228,10 @@ static void lead_by(struct making *m, const struct way *w, const struct way *las
 
 static void lead_all(struct making *m)
 {
-	for (size_t i = 0; i < m->ways && !m->failed; i++)
+	for (size_t i = 0; i < m->ways && !m->failed; i++) {
+		rf_way_give();
 		lead_by(m, &m->way[i], i ? &m->way[i - 1] : NULL);
+	}
 }
 
 /* --- many keys of one map --- */
@@ -289,9 +293,11 @@ static void part_probes(struct making *m)
 		sort_probes(m->s, number);
 	for (uint32_t i = 0; number && i < n; i++)
 		now[number[i]] = i;
-	for (size_t i = 0; number && i < m->ways; i++)
+	for (size_t i = 0; number && i < m->ways; i++) {
+		rf_way_give();
 		if (m->way[i].a.term)
 			m->way[i].probe = now[m->way[i].probe];
+	}
 	free(number);
 	free(m->probe_slot);
 	m->probe_slot = NULL;
@@ -309,6 +315,7 @@ static void plan_all(struct making *m)
 {
 	struct access_plan p = { .arena = &m->arena };
 	for (uint32_t rank = 0; rank < m->s->count && !m->failed; rank++) {
+		rf_way_give();
 		m->failed |= access_plan(m->s->rule[rank]->cond, &p) != RF_OK;
 		for (size_t i = 0; i < p.n && !m->failed; i++)
 			add_way(m, &p.v[i], rank);
@@ -352,16 +359,20 @@ static int post_all(struct making *m)
 	size_t total = 0;
 	for (size_t i = 0; i < m->keys; i++) {
 		struct key *k = &m->key[i];
+		rf_way_give();
 		k->post = (uint32_t)total;
 		total += k->count > 1 ? k->count + 1 : 0;
 	}
 	if (total >= POST_ONE || !(m->s->post = malloc((total + 1) * sizeof *m->s->post)))
 		return RF_E_NOMEM;
 	m->s->size += total * sizeof *m->s->post;
-	for (size_t i = 0; i < m->keys; i++)
+	for (size_t i = 0; i < m->keys; i++) {
+		rf_way_give();
 		if (m->key[i].count > 1)
 			m->s->post[m->key[i].post] = 0;
+	}
 	for (size_t i = 0; i < m->pairs; i++) {
+		rf_way_give();
 		struct key *k = &m->key[m->pair[i].key];
 		if (k->count == 1) {
 			k->post = m->pair[i].rank | POST_ONE;
@@ -385,6 +396,7 @@ static int make_exact(struct making *m)
 	size_t count = 0, bytes = 0, slots = 2, at = 0;
 	unsigned log = 6;
 	for (size_t i = 0; i < m->keys; i++) {
+		rf_way_give();
 		count += is_exact(&m->key[i]);
 		bytes += is_exact(&m->key[i]) ? m->key[i].bytes.n : 0;
 	}
@@ -404,6 +416,7 @@ static int make_exact(struct making *m)
 	char *to = s->bytes;
 	for (size_t i = 0; i < m->keys; i++) {
 		const struct key *k = &m->key[i];
+		rf_way_give();
 		if (!is_exact(k))
 			continue;
 		if (k->bytes.n)
@@ -436,9 +449,11 @@ static bool gate_add(struct making *m, const struct key *k)
 
 static int make_gates(struct making *m)
 {
-	for (size_t i = 0; i < m->keys; i++)
+	for (size_t i = 0; i < m->keys; i++) {
+		rf_way_give();
 		if (m->key[i].kind == ACCESS_GATE && !gate_add(m, &m->key[i]))
 			return RF_E_NOMEM;
+	}
 	return RF_OK;
 }
 
@@ -446,6 +461,7 @@ static int make_gates(struct making *m)
 static int by_probe(const void *a, const void *b)
 {
 	const struct key *const *x = a, *const *y = b;
+	rf_way_give();
 	int families = (*x)->prefix.ip.family - (*y)->prefix.ip.family;
 	return (*x)->probe != (*y)->probe ? ((*x)->probe < (*y)->probe ? -1 : 1) : families;
 }
@@ -456,7 +472,7 @@ static int make_trie(struct making *m, struct key *const *v, size_t n)
 	for (size_t i = 0; items && i < n; i++)
 		items[i] = (struct trie_item){ v[i]->prefix, v[i]->post };
 	struct trie *t = items ? trie_make(items, n) : NULL;
-	free(items);
+	rf_way_free(items);
 	if (!t)
 		return RF_E_NOMEM;
 	struct probe *p = &m->s->probe[v[0]->probe];
@@ -487,7 +503,7 @@ static int make_text(struct making *m, struct key *const *v, size_t n)
 		}
 		t = gates ? text_quick(items, literals) : NULL;
 	}
-	free(items);
+	rf_way_free(items);
 	m->s->probe[v[0]->probe].text = t;
 	m->s->size += t ? text_bytes(t) : 0;
 	return t ? RF_OK : RF_E_NOMEM;
@@ -501,6 +517,7 @@ static int each_run(struct making *m, bool texts, int (*make)(struct making *m, 
 	int rc = v ? RF_OK : RF_E_NOMEM;
 	for (size_t i = 0; v && i < m->keys; i++) {
 		enum access_kind kind = (enum access_kind)m->key[i].kind;
+		rf_way_give();
 		if (texts ? kind == ACCESS_TEXT || kind == ACCESS_PATTERN : kind == ACCESS_PREFIX)
 			v[n++] = &m->key[i];
 	}
@@ -511,7 +528,7 @@ static int each_run(struct making *m, bool texts, int (*make)(struct making *m, 
 			end++;
 		rc = make(m, v + i, end - i);
 	}
-	free(v);
+	rf_way_free(v);
 	return rc;
 }
 
@@ -523,6 +540,7 @@ static int make_posts_of_texts(struct making *m)
 		return RF_E_NOMEM;
 	s->size += m->keys * sizeof *s->text_post;
 	for (size_t i = 0; i < m->keys; i++) {
+		rf_way_give();
 		s->text_post[i] = m->key[i].post;
 		if (m->key[i].kind == ALL)
 			s->probe[m->key[i].probe].all = m->key[i].post;
@@ -534,8 +552,10 @@ static int make_code(struct making *m)
 {
 	struct segment *s = m->s;
 	s->at = malloc((s->count + 1) * sizeof *s->at);
-	for (uint32_t i = 0; s->at && i < s->count; i++)
+	for (uint32_t i = 0; s->at && i < s->count; i++) {
+		rf_way_give();
 		s->at[i] = code_make(&m->code, s->rule[i]->cond, &s->rule[i]->cond->node[0]);
+	}
 	return s->at && !m->code.failed ? RF_OK : RF_E_NOMEM;
 }
 
@@ -563,9 +583,11 @@ static int make_all(struct making *m)
 
 static void take_rules(struct segment *s, struct rf_rule *const *rules, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
+		rf_way_give();
 		if (rules[i] && rules[i]->enabled)
 			s->rule[s->count++] = rf_rule_get(rules[i]);
+	}
 }
 
 int segment_make(struct rf_rule *const *rules, uint32_t count, bool frozen, struct segment **ret)
@@ -585,11 +607,11 @@ int segment_make(struct rf_rule *const *rules, uint32_t count, bool frozen, stru
 	s->code = m.code.code;
 	code_maker_fini(&m.code);
 	rf_arena_fini(&m.arena);
-	free(m.key);
-	free(m.slot);
-	free(m.pair);
-	free(m.probe_slot);
-	free(m.way);
+	rf_way_free(m.key);
+	rf_way_free(m.slot);
+	rf_way_free(m.pair);
+	rf_way_free(m.probe_slot);
+	rf_way_free(m.way);
 	s->settled = frozen || !m.poorer;
 	if (rc != RF_OK) {
 		segment_put(s);
@@ -610,8 +632,10 @@ void segment_put(struct segment *s)
 		trie_free(s->probe[i].six);
 		text_free(s->probe[i].text);
 	}
-	for (uint32_t i = 0; i < s->count; i++)
+	for (uint32_t i = 0; i < s->count; i++) {
+		rf_way_give();
 		rf_rule_put(s->rule[i]);
+	}
 	code_fini(&s->code);
 	free(s->rule);
 	free(s->at);

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/err.h"
+#include "base/way.h"
 #include "policy/regex.h"
 
 enum {
@@ -76,6 +77,7 @@ static void measure(struct text *t, const struct text_item *items, size_t count,
 	*ret_bytes = 0;
 	t->least = SIZE_MAX;
 	for (size_t i = 0; i < count; i++) {
+		rf_way_give();
 		if (items[i].pattern)
 			continue;
 		*ret_bytes += items[i].lit.n;
@@ -150,6 +152,7 @@ static bool make_table(struct text *t, const struct text_item *items, size_t cou
 	char *to = t->lits;
 	for (size_t i = 0; i < count; i++) {
 		struct rf_str lit = items[i].lit;
+		rf_way_give();
 		if (items[i].pattern)
 			continue;
 		t->piece[pieces] = (struct piece){ { to, lit.n }, items[i].key };

@@ -9,6 +9,7 @@
  */
 #include "policy/trie.h"
 #include <stdlib.h>
+#include "base/way.h"
 
 enum { STEP = 6, SLOTS = 1 << STEP };
 
@@ -31,6 +32,7 @@ struct trie {
 static int by_prefix(const void *a, const void *b)
 {
 	const struct trie_item *x = a, *y = b;
+	rf_way_give();
 	int c = rf_ip_cmp(&x->prefix.ip, &y->prefix.ip);
 	return c ? c : (int)x->prefix.bits - (int)y->prefix.bits;
 }
@@ -77,6 +79,7 @@ static void sort_out(const struct part *p, struct slots *s)
 	for (size_t i = p->from; i < p->to; i++) { /* a wider prefix comes before those in it */
 		const struct rf_prefix *x = &p->items[i].prefix;
 		unsigned slot = slot_of(x->ip.b, p->depth);
+		rf_way_give();
 		if (x->bits > p->depth + STEP) {
 			if (s->from[slot] == s->to[slot])
 				s->from[slot] = i;
@@ -124,6 +127,7 @@ static void link_wider(struct trie *t, const struct trie_item *items)
 {
 	uint32_t outer = TRIE_NONE;
 	for (uint32_t i = 0; i < t->count; i++) {
+		rf_way_give();
 		while (outer != TRIE_NONE && !rf_prefix_has(&items[outer].prefix, &items[i].prefix.ip))
 			outer = t->entry[outer].wider;
 		t->entry[i] = (struct entry){ items[i].key, outer };

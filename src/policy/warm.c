@@ -1,10 +1,11 @@
 /* policy/warm: see warm.h. An expression is only scanned: a string behind `matches` or `~` is a pattern. */
 #include "policy/warm.h"
 #include <stdlib.h>
+#include "base/way.h"
 #include "policy/lex.h"
 #include "policy/regex.h"
 
-enum { MEMORY = 256 << 10, DEPTH = 32 };
+enum { MEMORY = 256 << 10, DEPTH = 32, PIECE = 64 << 10 };
 
 static bool stopped(const struct rf_warm *w) { return w->stop && atomic_load_explicit(w->stop, memory_order_relaxed); }
 
@@ -83,7 +84,14 @@ void rf_warm_doc(struct rf_warm *w, const json_t *doc) { walk(w, doc, 0); }
 
 bool rf_warm_worth(struct rf_str text)
 {
-	return rf_str_search(text, RF_STR("matches")) < text.n || rf_str_find(text, '~') < text.n;
+	static const struct rf_str word = { "matches", 7 };
+	for (; text.n; text = rf_str_skip(text, PIECE)) { /* one that lies over an end is found in the piece where it begins */
+		struct rf_str piece = { text.p, text.n < PIECE + word.n ? text.n : PIECE + word.n };
+		if (rf_str_search(piece, word) < piece.n || rf_str_find(piece, '~') < piece.n)
+			return true;
+		rf_way_look();
+	}
+	return false;
 }
 
 void rf_warm_fini(struct rf_warm *w)

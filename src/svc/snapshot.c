@@ -141,9 +141,18 @@ static bool last_pin(struct rf_snap *s)
 	return atomic_fetch_sub_explicit(&s->pins, 1, memory_order_acq_rel) == 1;
 }
 
+/* The thread of grace periods goes after the workers. It is not ours from its beginning. */
+static void last(void)
+{
+	static _Thread_local bool done;
+	if (!done)
+		rf_way_last();
+	done = true;
+}
+
 static void retired(struct rcu_head *head)
 {
-	rf_way_make(false); /* the thread of grace periods, for the workers */
+	last();
 	struct rf_snap *s = RF_CONTAINER(head, struct rf_retired, rcu)->snap;
 	if (last_pin(s))
 		snap_free(s);
@@ -151,7 +160,7 @@ static void retired(struct rcu_head *head)
 
 static void unpinned(struct rcu_head *head)
 {
-	rf_way_make(false);
+	last();
 	snap_free(RF_CONTAINER(head, struct rf_retired, rcu)->snap);
 }
 

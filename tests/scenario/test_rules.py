@@ -183,6 +183,23 @@ def test_operators_tests_gate_apply(edge, app, host, lamp, tmp_path):
     assert done.returncode == 1 and "reading" in done.stdout + done.stderr, done
 
 
+def late(edge):
+    """(calls of the API that were told of, those of them that made way for workers within 50 ms)"""
+    return tuple(edge.metric(f"ringfence_control_late_seconds_{which}", **labels)
+                 for which, labels in (("count", {}), ("bucket", {"le": "0.05"})))
+
+
+def test_a_replacement_of_all_makes_way_for_workers(edge, app):
+    """No stretch of a call is as long as a loop over all rules that does not give way; in processor time, so whatever else runs.
+    (Sanitizers make all of it several times slower; bench/run swap has figures.)"""
+    before = late(edge)
+    for first in (0, 20000):
+        edge.ruleset([{"expression": f'http.request.uri.path eq "/way/{i}"', "action": "block"} for i in range(first, first + 20000)])
+    edge.ruleset([])
+    calls, good = (now - then for now, then in zip(late(edge), before))
+    assert calls >= 3 and good == calls
+
+
 def test_fast_enough(edge, app, host, lamp):
     """Rule changes among 2,000 rules: far below any human's patience, sanitizers and all."""
     edge.ruleset([{"expression": f'http.request.uri.path eq "/p{i}"', "action": "block"} for i in range(2000)])

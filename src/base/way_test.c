@@ -1,0 +1,98 @@
+/* Making way: who gives is not late, who does not is told; memory that is freed in pieces. Times are processor time, with a wide margin. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/way.h"
+
+enum { LONG_NS = 20000000, MUCH = 8 << 20 };
+
+static uint64_t used(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * RF_NS_S + (uint64_t)t.tv_nsec;
+}
+
+static void work(int give)
+{
+	for (uint64_t end = used() + LONG_NS; used() < end;)
+		if (give)
+			rf_way_give();
+}
+
+static void *in_thread(void *arg)
+{
+	uint64_t *late = arg;
+	rf_way_gives();
+	work(1);
+	late[0] = rf_way_latest();
+	work(0);
+	late[1] = rf_way_latest();
+	late[2] = rf_way_latest();
+	char *much = malloc(MUCH);
+	if (much)
+		memset(much, 1, MUCH);
+	rf_way_free(much);
+	rf_way_free(NULL);
+	return NULL;
+}
+
+static void who_does_not_give_is_late(void **state)
+{
+	(void)state;
+	pthread_t t;
+	uint64_t late[3];
+	assert_int_equal(pthread_create(&t, NULL, in_thread, late), 0);
+	pthread_join(t, NULL);
+	assert_true(late[0] < LONG_NS / 2);
+	assert_true(late[1] > LONG_NS / 2);
+	assert_true(late[2] < LONG_NS / 2);
+}
+
+static void other_threads_do_not_give(void **state)
+{
+	(void)state;
+	assert_int_equal(rf_way_left, 0);
+	work(1);
+	rf_way_look();
+	assert_int_equal(rf_way_left, 0);
+	assert_int_equal(rf_way_latest(), 0);
+	rf_way_free(malloc(MUCH));
+}
+
+static void *last(void *arg)
+{
+	rf_way_first();
+	rf_way_last();
+	*(int *)arg = getpriority(PRIO_PROCESS, (id_t)gettid());
+	return NULL;
+}
+
+static void priorities_are_of_one_thread(void **state)
+{
+	(void)state;
+	pthread_t t;
+	int nice_before = getpriority(PRIO_PROCESS, (id_t)getpid()), nice_there = 0;
+	assert_int_equal(pthread_create(&t, NULL, last, &nice_there), 0);
+	pthread_join(t, NULL);
+	assert_int_equal(nice_there, 19);
+	assert_int_equal(getpriority(PRIO_PROCESS, (id_t)getpid()), nice_before);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_does_not_give_is_late),
+		cmocka_unit_test(other_threads_do_not_give),
+		cmocka_unit_test(priorities_are_of_one_thread),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
