@@ -1,13 +1,19 @@
 /* policy/pack_check: whether a pack is good: the shape of its document, its expressions, its tests.
  *
  * Every attack must match its own patch; no harmless request may match any patch of the pack, for what is ordinary for one
- * device is so for its neighbours. All patches are compiled, then every request is held against what it concerns.
+ * device is so for its neighbours. All patches are compiled and indexed, then every request is held against what it concerns: an attack
+ * against its patch, a harmless one against those that the index (policy/segment) names.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include "policy/pack.h"
 #include "policy/patch.h"
 #include "policy/patch_try.h"
+#include "policy/rule_int.h"
+#include "policy/ruletest.h"
+#include "policy/segment.h"
+
+enum { MEMORY = 4 << 20 };
 
 static const char *text(const json_t *o, const char *name)
 {
@@ -116,8 +122,8 @@ int rf_pack_shape(const json_t *doc, struct rf_err *e)
 struct checking {
 	const struct rf_rule_env *env;
 	const json_t *patches;
-	struct rf_expr **x; /* one a patch */
-	bool *hits;         /* the same */
+	struct rf_rule **rules; /* one a patch, of its expression alone */
+	struct segment *index;  /* of them, by their number */
 	int64_t wall_ns;
 	struct rf_err *e;
 };
@@ -143,8 +149,12 @@ static int compile(struct checking *c, size_t i)
 	struct rf_patch_scope scope;
 	enum rf_phase phase;
 	int rc = rf_patch_phase(patch, &phase, c->e);
+	json_t *doc = json_pack("{s:s, s:s}", "action", "log", "expression", text(patch, "expression"));
 	if (rc == RF_OK)
-		rc = rf_expr_compile(c->env, phase, rf_str_z(text(patch, "expression")), &c->x[i], c->e);
+		rc = doc ? rf_rule_make(c->env, phase, doc, "", &c->rules[i], c->e) : rf_fail(c->e, RF_E_NOMEM, "no memory for a pack");
+	json_decref(doc);
+	if (rc == RF_OK)
+		c->rules[i]->order = (int64_t)i;
 	if (rc == RF_OK && (rc = rf_patch_scope_make(c->env, patch, "", &scope, c->e)) == RF_OK)
 		rf_patch_scope_fini(&scope);
 	return of_patch(c, i, rc);
@@ -158,30 +168,53 @@ static const json_t *request_of(const struct checking *c, size_t i, const char *
 static int try_attack(struct checking *c, size_t i, size_t n)
 {
 	bool yes = false;
-	int rc = rf_patch_try_one(c->x[i], NULL, request_of(c, i, "attacks", n), "attacks", n, c->wall_ns, &yes, c->e);
+	int rc = rf_patch_try_one(c->rules[i]->cond, NULL, request_of(c, i, "attacks", n), "attacks", n, c->wall_ns, &yes, c->e);
 	if (rc == RF_OK && !yes)
 		rc = rf_fail(c->e, RF_E_CONFLICT, "attack %zu of its tests is not stopped", n);
 	return of_patch(c, i, rc);
 }
 
-static int try_harmless(struct checking *c, size_t own, size_t n, size_t count)
+/* Of all patches those that the index names are asked: the others cannot match. */
+static int find_stopper(struct checking *c, const json_t *request, const char *at, struct rf_arena *arena, size_t *ret, bool *ret_stopped)
 {
-	int rc = rf_patch_try(c->x, count, NULL, request_of(c, own, "harmless", n), "harmless", n, c->wall_ns, c->hits, c->e);
-	for (size_t i = 0; rc == RF_OK && i < count; i++)
-		if (c->hits[i])
-			rc = rf_fail(c->e, RF_E_CONFLICT, "harmless request %zu of its tests is stopped by %s", n,
-				     i == own ? "it" : text(json_array_get(c->patches, i), "name"));
+	struct rf_facts f;
+	struct candidates found;
+	uint32_t i;
+	int rc = rf_json_facts(request, at, arena, NULL, c->wall_ns, &f, c->e);
+	if (rc == RF_OK && segment_find(c->index, &f, &found) != RF_OK)
+		rc = rf_fail_ptr(c->e, RF_E_TOO_LARGE, at, "the expressions cannot be evaluated over this request");
+	while (rc == RF_OK && !*ret_stopped && candidates_next(&found, &i)) {
+		*ret = i;
+		if (rf_expr_test(c->rules[i]->cond, &f, ret_stopped) != RF_OK)
+			rc = rf_fail_ptr(c->e, RF_E_TOO_LARGE, at, "the expression cannot be evaluated over this request");
+	}
+	return rc;
+}
+
+static int try_harmless(struct checking *c, size_t own, size_t n)
+{
+	char at[64];
+	struct rf_arena arena;
+	size_t by = 0;
+	bool stopped = false;
+	snprintf(at, sizeof at, "/tests/harmless/%zu", n);
+	rf_arena_init(&arena, MEMORY);
+	int rc = find_stopper(c, request_of(c, own, "harmless", n), at, &arena, &by, &stopped);
+	rf_arena_fini(&arena);
+	if (rc == RF_OK && stopped)
+		rc = rf_fail(c->e, RF_E_CONFLICT, "harmless request %zu of its tests is stopped by %s", n,
+			     by == own ? "it" : text(json_array_get(c->patches, by), "name"));
 	return of_patch(c, own, rc);
 }
 
-static int try_patch(struct checking *c, size_t i, size_t count)
+static int try_patch(struct checking *c, size_t i)
 {
 	const json_t *tests = json_object_get(json_array_get(c->patches, i), "tests");
 	int rc = RF_OK;
 	for (size_t n = 0; rc == RF_OK && n < json_array_size(json_object_get(tests, "attacks")); n++)
 		rc = try_attack(c, i, n);
 	for (size_t n = 0; rc == RF_OK && n < json_array_size(json_object_get(tests, "harmless")); n++)
-		rc = try_harmless(c, i, n, count);
+		rc = try_harmless(c, i, n);
 	return rc;
 }
 
@@ -189,15 +222,17 @@ int rf_pack_check(const struct rf_rule_env *env, const json_t *doc, int64_t wall
 {
 	const json_t *patches = json_object_get(doc, "patches");
 	size_t count = json_array_size(patches);
-	struct checking c = { env, patches, calloc(count + 1, sizeof *c.x), calloc(count + 1, sizeof *c.hits), wall_ns, e };
-	int rc = c.x && c.hits ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a pack");
+	struct checking c = { .env = env, .patches = patches, .rules = calloc(count + 1, sizeof(struct rf_rule *)), .wall_ns = wall_ns, .e = e };
+	int rc = c.rules ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a pack");
 	for (size_t i = 0; rc == RF_OK && i < count; i++)
 		rc = compile(&c, i);
+	if (rc == RF_OK && segment_make(c.rules, (uint32_t)count, false, &c.index) != RF_OK)
+		rc = rf_fail(e, RF_E_NOMEM, "no memory for a pack");
 	for (size_t i = 0; rc == RF_OK && i < count; i++)
-		rc = try_patch(&c, i, count);
-	for (size_t i = 0; c.x && i < count; i++)
-		rf_expr_put(c.x[i]);
-	free(c.x);
-	free(c.hits);
+		rc = try_patch(&c, i);
+	segment_put(c.index);
+	for (size_t i = 0; c.rules && i < count; i++)
+		rf_rule_put(c.rules[i]);
+	free(c.rules);
 	return rc;
 }

@@ -11,6 +11,8 @@
 static const struct rf_rule_env env = { .have = ~0u, .any_list = true };
 static struct rf_err e;
 
+enum { MANY = 300 };
+
 static EVP_PKEY *new_key(void)
 {
 	EVP_PKEY *k = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
@@ -219,10 +221,33 @@ static void refuses_what_does_not_hold(void **state)
 	assert_int_not_equal(checked("phase", "nowhere"), RF_OK);
 }
 
+/* Each harmless request is asked of the patches that its path leads to, and still one that any of them stops is found. */
+static void many_patches_are_checked(void **state)
+{
+	(void)state;
+	json_t *v = json_array(), *doc = json_pack("{s:s, s:s, s:i, s:o}", "name", "many", "title", "t", "version", 1, "patches", v);
+	for (int i = 0; i < MANY; i++) {
+		char name[32], expression[96], attack[32], harmless[32];
+		snprintf(name, sizeof name, "p%d", i);
+		snprintf(expression, sizeof expression, i % 2 ? "http.request.uri.path eq \"/p%d\"" : "http.request.uri.path contains \"/p%d/\"", i);
+		snprintf(attack, sizeof attack, i % 2 ? "/p%d" : "/x/p%d/y", i);
+		snprintf(harmless, sizeof harmless, "/q%d", i);
+		json_array_append_new(v, patch(name, expression, attack, harmless));
+	}
+	assert_int_equal(rf_pack_check(&env, doc, 0, &e), RF_OK);
+	json_array_set_new(v, 7, patch("p7", "not http.request.uri.path contains \"q\" and http.request.uri.path ne \"/\"", "/p7", "/q7"));
+	assert_int_equal(rf_pack_check(&env, doc, 0, &e), RF_OK);
+	json_array_set_new(v, MANY - 1, patch("last", "http.request.uri.path eq \"/last\"", "/last", "/b/p4/c"));
+	assert_int_equal(rf_pack_check(&env, doc, 0, &e), RF_E_CONFLICT);
+	assert_non_null(strstr(e.text, "patch last"));
+	assert_non_null(strstr(e.text, "stopped by p4"));
+	json_decref(doc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(opens_what_was_sealed), cmocka_unit_test(refuses_what_was_changed), cmocka_unit_test(trusts_only_its_keys),
+		cmocka_unit_test(many_patches_are_checked), cmocka_unit_test(opens_what_was_sealed), cmocka_unit_test(refuses_what_was_changed), cmocka_unit_test(trusts_only_its_keys),
 		cmocka_unit_test(takes_unsigned_where_told), cmocka_unit_test(says_what_is_no_pack), cmocka_unit_test(refuses_bad_shapes),
 		cmocka_unit_test(refuses_what_does_not_hold),
 	};
