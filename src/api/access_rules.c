@@ -10,7 +10,7 @@
 #include "policy/geo.h"
 #include "shield/shield.h"
 
-enum { ZONE_MOST = 1000, V4_LEAST = 8, V6_LEAST = 16, V6_STEP = 4, V6_MOST = 64 };
+enum { ZONE_MOST = 10000, V4_LEAST = 8, V6_LEAST = 16, V6_STEP = 4, V6_MOST = 64 };
 
 static const char *const modes[] = { "block", "challenge", "whitelist", "js_challenge", "managed_challenge" };
 

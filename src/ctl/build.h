@@ -61,7 +61,7 @@ struct rf_parts {
 	struct rf_ruleset *patched[RF_PHASE_COUNT]; /* theirs, evaluated before all others of the phase; NULL: none */
 	struct rf_built_rules *floods; /* ephemeral rules, a ruleset a zone; evaluated before all others of their phase */
 	size_t flood_count;
-	struct rf_built_bar *bar_rules; /* in order of creation */
+	struct rf_built_bar *bar_rules; /* in any order */
 	size_t bar_count;
 	struct rf_built_rules *bars; /* RF_BAR_RULES a zone that has some; evaluated before all others of their phase */
 	size_t bar_sets;

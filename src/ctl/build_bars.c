@@ -1,13 +1,14 @@
 /* ctl/build_bars: access rules of zones, each compiled to two rules: of the phase connection, and of requests.
  *
- *   rows of all zones -> a row with the revision of the copy keeps its rules, another is compiled -> the rulesets of its
- *   zone with what has come and without what has gone
+ *   rows that a change touched; else all of them, of which one with the revision of the copy keeps its rules -> compiled -> the
+ *   rulesets of their zones with what has come and without what has gone
  *
  * The nearest rule counts: the longest prefix, then the autonomous system, then the country; that is their order. A source that is let
  * in is asked nothing more by rules that stop: neither those against floods, nor patches, nor rates.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/way.h"
 #include "ctl/build.h"
 #include "ctl/doc.h"
 #include "ctl/private.h"
@@ -114,31 +115,87 @@ static bool room(struct making *m)
 	return true;
 }
 
+static int keep(struct making *m, const struct rf_built_bar *was)
+{
+	if (!room(m))
+		return no_memory(m->e);
+	m->stays[was - m->old] = true;
+	m->v[m->n] = *was;
+	for (int i = 0; i < RF_BAR_RULES; i++)
+		rf_rule_get(m->v[m->n].rules[i]);
+	m->n++;
+	return RF_OK;
+}
+
+static int add(struct making *m, const struct rf_raw_object *o, const json_t *doc)
+{
+	struct rf_built_bar b = { .revision = o->revision };
+	int rc = room(m) ? RF_OK : no_memory(m->e);
+	snprintf(b.id, sizeof b.id, "%s", o->id);
+	snprintf(b.zone, sizeof b.zone, "%s", o->parent);
+	if (rc == RF_OK)
+		rc = compile(m, o, doc_is(doc, "mode", "whitelist"), &b);
+	if (rc != RF_OK) {
+		bar_put(&b);
+		return rc;
+	}
+	if (m->came_n < EACH_MAX)
+		m->came[m->came_n++] = m->n;
+	m->v[m->n++] = b;
+	return RF_OK;
+}
+
 static int take(const struct rf_raw_object *o, void *arg)
 {
 	struct making *m = arg;
 	const struct rf_built_bar *was = before(m, o->id);
-	struct rf_built_bar b = { .revision = o->revision };
-	json_t *doc;
-	int rc = room(m) ? RF_OK : no_memory(m->e);
-	snprintf(b.id, sizeof b.id, "%s", o->id);
-	snprintf(b.zone, sizeof b.zone, "%s", o->parent);
-	if (rc == RF_OK && was && was->revision == o->revision) {
-		m->stays[was - m->old] = true;
-		for (int i = 0; i < RF_BAR_RULES; i++)
-			b.rules[i] = rf_rule_get(was->rules[i]);
-	} else if (rc == RF_OK) {
-		doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
-		rc = doc ? compile(m, o, doc_is(doc, "mode", "whitelist"), &b) :
-		     rf_fail(m->e, RF_E_DISK, "the document of access rule %s is damaged; restore a backup", o->id);
-		json_decref(doc);
+	rf_way_give();
+	if (was && was->revision == o->revision)
+		return keep(m, was);
+	json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
+	int rc = doc ? add(m, o, doc) : rf_fail(m->e, RF_E_DISK, "the document of access rule %s is damaged; restore a backup", o->id);
+	json_decref(doc);
+	return rc;
+}
+
+/* --- a few of them --- */
+
+/* How many access rules of zones the change touched, where it touched nothing else that has to do with them; else 0. */
+static size_t few(const struct rf_ctl_private *p)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < p->touched_count; i++) {
+		if (p->touched[i].kind == RF_KIND_ZONE_ACCESS_RULE)
+			n++;
+		else if (rf_build_needs(p->touched[i].kind) & RF_PART_BARS)
+			return 0;
 	}
-	if (rc == RF_OK && !(was && m->stays[was - m->old]) && m->came_n < EACH_MAX)
-		m->came[m->came_n++] = m->n;
-	if (rc == RF_OK)
-		m->v[m->n++] = b;
-	else
-		bar_put(&b);
+	return n < EACH_MAX ? n : 0;
+}
+
+static bool is_touched(const struct rf_ctl_private *p, const char *id, size_t before)
+{
+	for (size_t i = 0; i < before; i++)
+		if (p->touched[i].kind == RF_KIND_ZONE_ACCESS_RULE && strcmp(p->touched[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+static int take_touched(struct making *m)
+{
+	const struct rf_ctl_private *p = m->c->priv;
+	int rc = RF_OK;
+	for (size_t i = 0; i < m->old_count && rc == RF_OK; i++)
+		if (!is_touched(p, m->old[i].id, p->touched_count))
+			rc = keep(m, &m->old[i]);
+	for (size_t i = 0; i < p->touched_count && rc == RF_OK; i++) {
+		RF_OBJECT_AUTO o = { 0 };
+		if (p->touched[i].kind != RF_KIND_ZONE_ACCESS_RULE || is_touched(p, p->touched[i].id, i))
+			continue;
+		rc = rf_store_get(m->c->store, RF_KIND_ZONE_ACCESS_RULE, p->touched[i].id, &o, m->e);
+		struct rf_raw_object row = { .id = o.id, .parent = o.parent, .name = o.name, .revision = o.revision };
+		rc = rc == RF_OK ? add(m, &row, o.doc) : rc == RF_E_NOT_FOUND ? RF_OK : rc;
+	}
 	return rc;
 }
 
@@ -273,7 +330,8 @@ int rf_build_bars(struct rf_ctl *c, struct rf_parts *p, struct rf_err *e)
 	struct making m = { .c = c, .env = { .lists = p->lists, .have = rf_build_have(c) }, .old = p->bar_rules, .old_count = p->bar_count, .e = e };
 	struct making_sets sets = { NULL, 0, 0 };
 	m.stays = calloc(m.old_count + 1, sizeof *m.stays);
-	int rc = m.stays ? rf_store_scan(c->store, RF_KIND_ZONE_ACCESS_RULE, &every, take, &m, e) : no_memory(e);
+	int rc = !m.stays ? no_memory(e) : few(c->priv) ? take_touched(&m) :
+		rf_store_scan(c->store, RF_KIND_ZONE_ACCESS_RULE, &every, take, &m, e);
 	if (rc == RF_OK)
 		rc = all_sets(&m, p, &sets);
 	free(m.stays);

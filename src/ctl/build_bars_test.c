@@ -2,6 +2,7 @@
 #include "ctl/test.h"
 #include "ctl/build.h"
 #include "policy/verdict.h"
+#include "records/counters.h"
 
 static char first[33], second[33];
 
@@ -104,6 +105,36 @@ static void what_did_not_change_is_kept(void **state)
 	assert_int_equal(judged(policy(first)->bars, "192.0.2.2"), RF_BLOCK);
 }
 
+/* One that is edited, and touched twice, among others: only it is compiled, and only its rulesets are others. */
+static void one_of_many_is_edited(void **state)
+{
+	(void)state;
+	char id[33], name[32];
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof name, "192.0.2.%d", i);
+		put(i % 2 ? first : second, name, "block", id);
+	}
+	const struct rf_ruleset *of_second = policy(second)->bars->sets[0];
+	uint64_t compiled = rf_counter_sum(RF_C_RULES_COMPILED);
+	RF_OBJECT_AUTO o = { 0 };
+	GOOD(rf_ctl_begin(&w.ctl, "test", &w.e));
+	GOOD(rf_store_get(w.ctl.store, RF_KIND_ZONE_ACCESS_RULE, id, &o, &w.e));
+	json_object_set_new(o.doc, "mode", json_string("whitelist"));
+	GOOD(rf_store_put(w.ctl.store, RF_KIND_ZONE_ACCESS_RULE, &o, 0, &w.e));
+	GOOD(rf_ctl_touch(&w.ctl, RF_KIND_ZONE_ACCESS_RULE, id, &w.e));
+	GOOD(rf_ctl_touch(&w.ctl, RF_KIND_ZONE_ACCESS_RULE, id, &w.e));
+	GOOD(rf_ctl_commit(&w.ctl, false, &w.e));
+	assert_int_equal(rf_counter_sum(RF_C_RULES_COMPILED) - compiled, RF_BAR_RULES);
+	assert_int_equal(w.ctl.priv->parts.bar_count, 40);
+	assert_ptr_equal(policy(second)->bars->sets[0], of_second);
+	assert_int_equal(judged(policy(first)->bars, "192.0.2.39"), RF_ALLOW);
+	assert_int_equal(judged(policy(first)->bars, "192.0.2.37"), RF_BLOCK);
+	assert_int_equal(judged(policy(second)->bars, "192.0.2.38"), RF_BLOCK);
+	GOOD(rf_ctl_rebuild(&w.ctl, RF_PART_ALL, &w.e)); /* all of them, from their rows */
+	assert_int_equal(rf_counter_sum(RF_C_RULES_COMPILED) - compiled, RF_BAR_RULES);
+	assert_int_equal(judged(policy(first)->bars, "192.0.2.39"), RF_ALLOW);
+}
+
 static void a_zone_that_goes_takes_them_along(void **state)
 {
 	(void)state;
@@ -139,6 +170,6 @@ static void what_needs_a_database_is_refused_without_one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TEST(the_longest_prefix_counts), TEST(what_did_not_change_is_kept),
-					    TEST(a_zone_that_goes_takes_them_along), TEST(what_needs_a_database_is_refused_without_one) };
+					    TEST(one_of_many_is_edited), TEST(a_zone_that_goes_takes_them_along), TEST(what_needs_a_database_is_refused_without_one) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
