@@ -55,6 +55,7 @@ struct conn {
 	size_t decoded;          /* bytes of `in` that `chunked` has used, head included */
 	size_t whole;            /* bytes of `in` that are the request */
 	struct rf_ahead_job *ahead;
+	uint64_t busy_ns;        /* the server's, when its state began */
 	bool told_to_go_on, keep;
 	struct rf_buf out;
 	size_t sent;
@@ -71,6 +72,7 @@ struct rf_api_server {
 	struct rf_ahead *ahead;  /* NULL: it goes without */
 	struct listener listeners[RF_API_LISTENERS];
 	size_t listener_count, conn_count, buffered;
+	uint64_t busy_ns;        /* spent in answering, in which nobody can be read from */
 	struct rf_node conns;
 	struct rf_api_server_stats stats;
 };
@@ -91,10 +93,13 @@ static void conn_free(struct conn *c)
 	free(c);
 }
 
+/* The clock is read anew: this turn began before an answer that may have taken long. */
 static void enter(struct conn *c, enum state state)
 {
 	c->state = state;
-	rf_timer_set(c->server->conf.loop, &c->timer, rf_loop_now(c->server->conf.loop) + state_ns[state]);
+	c->busy_ns = c->server->busy_ns;
+	uint64_t most = state == BODY && c->server->conf.body_ns ? c->server->conf.body_ns : state_ns[state];
+	rf_timer_set(c->server->conf.loop, &c->timer, rf_loop_mono(c->server->conf.loop) + most);
 }
 
 static void queue_answer(struct conn *c, const struct rf_api_answer *a, bool head_only)
@@ -160,7 +165,9 @@ static void answer(struct conn *c, struct rf_str body)
 	struct rf_api_answer a;
 	make_request(c, body, &q);
 	c->server->stats.requests++;
+	uint64_t began = rf_loop_mono(c->server->conf.loop);
 	rf_api_handle(c->server->conf.api, &q, &a);
+	c->server->busy_ns += rf_loop_mono(c->server->conf.loop) - began;
 	queue_answer(c, &a, c->head.method == RF_HTTP_HEAD);
 	rf_api_answer_fini(&a);
 }
@@ -379,9 +386,17 @@ static void on_event(struct rf_stream *stream)
 		conn_free(c);
 }
 
+/* The time of a state is what its client has: what the server was busy with others does not count. */
 static void on_timeout(struct rf_timer *t)
 {
-	conn_free(RF_CONTAINER(t, struct conn, timer));
+	struct conn *c = RF_CONTAINER(t, struct conn, timer);
+	struct rf_api_server *s = c->server;
+	uint64_t owed = s->busy_ns - c->busy_ns;
+	c->busy_ns = s->busy_ns;
+	if (owed)
+		rf_timer_set(s->conf.loop, t, rf_loop_mono(s->conf.loop) + owed);
+	else
+		conn_free(c);
 }
 
 static bool in_group(int fd, const struct ucred *peer, gid_t group)

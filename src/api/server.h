@@ -25,6 +25,7 @@ struct rf_api_server_conf {
 	struct rf_tls *tls;      /* for RF_API_TLS; outlives the server */
 	unsigned connections;    /* at once; 0: RF_API_CONNECTIONS */
 	gid_t admin_gid;         /* (gid_t)-1: none */
+	uint64_t body_ns;        /* that a client has to send a body; 0: a minute */
 };
 
 struct rf_api_server *rf_api_server_new(const struct rf_api_server_conf *conf, struct rf_err *e);

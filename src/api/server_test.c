@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "api/ahead.h"
+#include "api/call.h"
 #include "api/server.h"
 #include "net/addr.h"
 #include "net/listener.h"
@@ -20,7 +21,9 @@ struct world {
 	char socket[128];
 };
 
-static int setup(void **state)
+enum { BODY_NS = 200 * RF_NS_MS };
+
+static int setup_for(void **state, uint64_t body_ns)
 {
 	struct world *w = calloc(1, sizeof *w);
 	struct rf_addr at;
@@ -28,13 +31,16 @@ static int setup(void **state)
 	*state = w;
 	if (fixture_open(&w->f, 0) != 0 || !(w->loop = rf_loop_epoll(&w->f.e)))
 		return -1;
-	struct rf_api_server_conf conf = { .loop = w->loop, .api = w->f.api, .admin_gid = (gid_t)-1 };
+	struct rf_api_server_conf conf = { .loop = w->loop, .api = w->f.api, .admin_gid = (gid_t)-1, .body_ns = body_ns };
 	w->server = rf_api_server_new(&conf, &w->f.e);
 	snprintf(w->socket, sizeof w->socket, "unix:%s/api.sock", w->f.dir);
 	if (!rf_addr_parse(rf_str_z(w->socket), &at) || rf_listener_open(&at, &fd, &w->f.e) != RF_OK)
 		return -1;
 	return rf_api_server_listen(w->server, fd, RF_API_UNIX, &w->f.e);
 }
+
+static int setup(void **state) { return setup_for(state, 0); }
+static int setup_short(void **state) { return setup_for(state, BODY_NS); }
 
 static int teardown(void **state)
 {
@@ -353,6 +359,36 @@ static void who_leaves_does_not_leave_its_job(void **state)
 	close(fd); /* the server goes while the thread works */
 }
 
+static struct world *busy_world;
+
+/* A call that takes three times as long as a client has to send its body. */
+static void busy(void *ctx, struct rf_buf *to)
+{
+	(void)ctx;
+	for (uint64_t end = rf_loop_mono(busy_world->loop) + 3 * (uint64_t)BODY_NS; rf_loop_mono(busy_world->loop) < end;)
+		;
+	rf_buf_addc(to, '\n');
+}
+
+static void the_server_own_time_is_not_the_clients(void **state)
+{
+	struct world *w = busy_world = *state;
+	int fd = dial(w), other = dial(w);
+	w->f.api->conf.hooks.metrics = busy;
+	say(w, fd, "PATCH /client/v4/zones/0 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{");
+	assert_non_null(strstr(say(w, other, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"), " 200 "));
+	assert_non_null(strstr(say(w, fd, "}"), "HTTP/1.1 404"));
+	say(w, fd, "PATCH /client/v4/zones/0 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{");
+	bool closed = false;
+	for (uint64_t end = rf_loop_mono(w->loop) + 40 * (uint64_t)BODY_NS; !closed && rf_loop_mono(w->loop) < end;) {
+		rf_loop_turn(w->loop, BODY_NS);
+		talk(w, fd, "", 0, &closed);
+	}
+	assert_true(closed); /* who owes is cut */
+	close(fd);
+	close(other);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -361,6 +397,7 @@ int main(void)
 		T(chunked_bodies_and_expectations), T(nonsense_is_refused_and_closed), T(a_large_body_needs_a_known_sender),
 		T(connections_are_bounded), T(speaks_tls),
 		T(patterns_are_compiled_before_the_answer), T(who_leaves_does_not_leave_its_job),
+		cmocka_unit_test_setup_teardown(the_server_own_time_is_not_the_clients, setup_short, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

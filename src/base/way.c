@@ -31,6 +31,9 @@ static _Thread_local struct {
 	uint64_t due;       /* how long it may run from there */
 	uint64_t used;      /* processor time there */
 	uint64_t latest;
+	void (*tell)(void *arg);
+	void *arg;
+	uint64_t every, told;
 } mine;
 
 static uint64_t ns(clockid_t clock)
@@ -59,6 +62,14 @@ void rf_way_gives(void)
 	rf_way_left = 1;
 }
 
+void rf_way_tell(void (*tell)(void *arg), void *arg, uint64_t every)
+{
+	mine.tell = tell;
+	mine.arg = arg;
+	mine.every = every;
+	mine.told = ns(CLOCK_MONOTONIC);
+}
+
 static void end_stretch(void)
 {
 	uint64_t used = ns(CLOCK_THREAD_CPUTIME_ID), stretch = used - mine.used;
@@ -73,6 +84,10 @@ void rf_way_look(void)
 	if (!mine.gives)
 		return;
 	rf_way_left = RF_WAY_ITEMS;
+	if (mine.tell && now - mine.told >= mine.every) {
+		mine.told = now;
+		mine.tell(mine.arg);
+	}
 	if (now - mine.since < mine.due)
 		return;
 	end_stretch();

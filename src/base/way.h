@@ -40,6 +40,9 @@ static inline void rf_way_give(void)
 		rf_way_look();
 }
 
+/* Of the calling thread, which gives: that it gets on is told by `tell`, at a look at the clock, once in `every` ns. */
+void rf_way_tell(void (*tell)(void *arg), void *arg, uint64_t every);
+
 /* free(p), of which, where it is much, the kernel takes back piece by piece. */
 void rf_way_free(void *p);
 

@@ -28,10 +28,18 @@ static void work(int give)
 			rf_way_give();
 }
 
+static void told(void *arg) { ++*(unsigned *)arg; }
+
 static void *in_thread(void *arg)
 {
 	uint64_t *late = arg;
+	unsigned told_of = 0;
 	rf_way_gives();
+	rf_way_tell(told, &told_of, LONG_NS / 4);
+	work(1);
+	late[3] = told_of;
+	rf_way_tell(NULL, NULL, 0);
+	rf_way_latest();
 	work(1);
 	late[0] = rf_way_latest();
 	work(0);
@@ -49,12 +57,13 @@ static void who_does_not_give_is_late(void **state)
 {
 	(void)state;
 	pthread_t t;
-	uint64_t late[3];
+	uint64_t late[4];
 	assert_int_equal(pthread_create(&t, NULL, in_thread, late), 0);
 	pthread_join(t, NULL);
 	assert_true(late[0] < LONG_NS / 2);
 	assert_true(late[1] > LONG_NS / 2);
 	assert_true(late[2] < LONG_NS / 2);
+	assert_true(late[3] >= 3); /* it gets on, and says so */
 }
 
 static void other_threads_do_not_give(void **state)

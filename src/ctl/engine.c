@@ -7,6 +7,7 @@
  * (reload, drain), the API by calls, the workers by messages.
  */
 #include <stdio.h>
+#include "base/way.h"
 #include "ctl/alerts.h"
 #include "ctl/captures.h"
 #include "ctl/crl.h"
@@ -117,6 +118,14 @@ static void say_alive(struct rf_timer *t)
 	rf_timer_set(g->ctl.loop, t, rf_loop_now(g->ctl.loop) + ALIVE_S * RF_NS_S);
 }
 
+/* In the midst of what takes long: the thread that says so by the timer is at work. What fails, fails there again. */
+static void still_alive(void *arg)
+{
+	struct engine *g = arg;
+	struct rf_err unused;
+	(void)rf_monitor_alive(g->monitor_fd, &unused);
+}
+
 static int monitor_up(struct engine *g, struct rf_err *e)
 {
 	int rc = rf_monitor_watch(g->monitor_fd, &g->notices, e);
@@ -127,13 +136,16 @@ static int monitor_up(struct engine *g, struct rf_err *e)
 		return rf_fail(e, RF_E_FULL, "the monitor cannot be watched");
 	rc = rf_monitor_ready(g->monitor_fd, e);
 	g->alive.fire = say_alive;
-	if (rc == RF_OK)
+	if (rc == RF_OK) {
 		say_alive(&g->alive);
+		rf_way_tell(still_alive, g, ALIVE_S * RF_NS_S);
+	}
 	return rc;
 }
 
 static void monitor_down(struct engine *g)
 {
+	rf_way_tell(NULL, NULL, 0);
 	rf_timer_stop(g->ctl.loop, &g->alive);
 	rf_loop_close(g->ctl.loop, &g->notice_io);
 }
