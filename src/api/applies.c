@@ -28,6 +28,14 @@ static json_t *show(struct rf_api_call *c, const struct rf_object *o)
 	return j;
 }
 
+bool rf_applies_status(struct rf_api_call *c, json_t *status)
+{
+	int64_t left = 0;
+	const char *error = "", *pending = hooks(c) ? hooks(c)->pending(arg(c), &left, &error) : NULL;
+	return !pending || json_object_set_new(status, "apply", json_pack("{s:s, s:I, s:s}", "id", pending, "seconds_left", (json_int_t)left,
+		"error", error)) == 0;
+}
+
 static const struct rf_api_crud resource = { .kind = RF_KIND_APPLY, .shape = RF_RES_APPLY, .show = show };
 
 int rf_api_applies_list(struct rf_api_call *c)

@@ -216,6 +216,8 @@ static void apply_changes(void)
 		fail_msg("%d %s", status, wrong());
 	snprintf(apply, sizeof apply, "%s", said("apply", "id"));
 	assert_string_equal(said("apply", "state"), "pending");
+	assert_int_equal(ask(RF_HTTP_GET, "@/status", ""), 200);
+	assert_string_equal(said("apply", "id"), apply);
 }
 
 static bool shielded(const char *address)

@@ -1,6 +1,7 @@
 /* api/system: what is asked of the whole: health, metrics, status, reload, records, the audit, explanations. */
 #include <stdio.h>
 #include <stdlib.h>
+#include "api/applies.h"
 #include "api/rulesets.h"
 #include "api/call.h"
 
@@ -90,7 +91,9 @@ int rf_api_status_get(struct rf_api_call *c)
 	json_t *j = json_pack("{s:s, s:{s:s, s:s}, s:o, s:I, s:o}", "version", c->api->conf.version, "account", "id",
 			      c->account.id, "name", c->account.name, "zones", zones, "revision",
 			      (json_int_t)rf_store_revision(c->store), "counts", count);
-	if (j && h->status)
+	if (j && !rf_applies_status(c, j))
+		rc = rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
+	if (j && rc == RF_OK && h->status)
 		rc = h->status(h->ctx, j, &c->err);
 	if (rc != RF_OK) {
 		json_decref(j);

@@ -284,6 +284,17 @@ static void ports_text(const json_t *ports, struct rf_buf *to)
 		rf_buf_printf(to, "; %" JSON_INTEGER_FORMAT " more have no room", missed);
 }
 
+/* The changes that wait to be confirmed, where there are any. */
+static void print_apply(struct cli *c, const json_t *apply)
+{
+	const char *error = json_string_value(json_object_get(apply, "error"));
+	if (!json_is_object(apply))
+		return;
+	fprintf(c->out, "%-24s  apply %s, taken back in %" JSON_INTEGER_FORMAT " s unless it is confirmed (ringfence apply confirm, "
+		"ringfence apply rollback)%s%s\n", "waits", json_string_value(json_object_get(apply, "id")),
+		json_integer_value(json_object_get(apply, "seconds_left")), error && *error ? ": " : "", error ? error : "");
+}
+
 /* Numbers of objects on one line, those that there are none of left out; zones and revocation lists a line each. */
 static int print_status(struct cli *c, json_t *status)
 {
@@ -298,6 +309,7 @@ static int print_status(struct cli *c, json_t *status)
 	json_t *rest = json_copy(status);
 	json_object_del(rest, "zones");
 	json_object_del(rest, "crls");
+	json_object_del(rest, "apply");
 	json_object_set_new(rest, "counts", json_string(rf_buf_z(&line)));
 	ports_text(json_object_get(status, "ports"), &ports);
 	if (json_object_get(rest, "ports"))
@@ -308,6 +320,7 @@ static int print_status(struct cli *c, json_t *status)
 		fprintf(c->out, "%-24s  %s (%s)\n", "zone", json_string_value(json_object_get(v, "name")),
 			json_string_value(json_object_get(v, "id")));
 	print_crls(c, json_object_get(status, "crls"));
+	print_apply(c, json_object_get(status, "apply"));
 	return rc;
 }
 

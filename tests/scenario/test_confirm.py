@@ -117,6 +117,8 @@ def test_by_a_script(one, shut):
     made = re.search("ringfence apply confirm ([0-9a-f]{32})", said.stderr)[1]
     assert made in one.cli("apply", "pending", check=0).stdout
     assert json.loads(one.cli("apply", "pending", "--json", check=0).stdout)["seconds_left"] in range(50, 61)
+    waits = next(line for line in one.cli("status", check=0).stdout.splitlines() if line.startswith("waits "))
+    assert made in waits and "ringfence apply confirm" in waits
     refused = one.cli("rule", "add", 'http.request.uri.path eq "/x"', "--action", "block", check=1)
     assert made in refused.stderr and "waits to be confirmed" in refused.stderr
     one.cli("device", "quarantine", "lamp", check=0)           # what protects at once is not held up
