@@ -459,9 +459,9 @@ static void report(uint64_t started)
 	size_t n = tally.done < SAMPLES_MAX ? tally.done : SAMPLES_MAX;
 	double seconds = (now_ns() - started) / 1e9;
 	qsort(samples, n, sizeof(*samples), by_value);
-	printf("{\"units\":%zu,\"bad\":%zu,\"reused\":%zu,\"seconds\":%.6f,\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f,"
+	printf("{\"units\":%zu,\"bad\":%zu,\"reused\":%zu,\"seconds\":%.6f,\"p50\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f,"
 	       "\"error\":\"%s\"}\n", tally.done, tally.bad, tally.reused, seconds, percentile_us(n, 0.5),
-	       percentile_us(n, 0.99), percentile_us(n, 1), tally.error);
+	       percentile_us(n, 0.99), percentile_us(n, 0.999), percentile_us(n, 1), tally.error);
 	fflush(stdout);
 }
 

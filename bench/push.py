@@ -184,9 +184,9 @@ def slowed_where(run, apart):
     load.ask("open 64")
     before = harness.thread_ns(server.pids())
     answer, used, _ = harness.timed_round(server, lambda: load.ask("run 5000"))
+    after = harness.thread_ns(server.pids())
+    worker = max(after, key=lambda task: after[task] - before.get(task, 0))
     if apart:
-        after = harness.thread_ns(server.pids())
-        worker = max(after, key=lambda task: after[task] - before.get(task, 0))
         for task in after:
             os.sched_setaffinity(task, {harness.SERVER_CPU if task == worker else harness.LOAD_CPU})
     bodies = [server.rules_body(paths(i * LOADED)) for i in range(2)]
@@ -195,17 +195,43 @@ def slowed_where(run, apart):
     time.sleep(SETTLED)
     rate = LOAD / used * answer["units"]
     for what, pushes in (("all", bodies), ("few", (bodies[0], some))):
-        rounds = [one_slowed(load, server, rate, pushes) for _ in range(2 if run.quick else 5)]
+        rounds = [one_slowed(load, server, worker, rate, pushes) for _ in range(2 if run.quick else 5)]
         print(f"G13/slowed-{what}{'' if apart else '/shared'} " + "; ".join(
             f"{word} {statistics.median(r[0][word] for r in rounds):.0f} us without, {statistics.median(r[1][word] for r in rounds):.0f} us while "
-            "rules are replaced" for word in ("p50", "p99", "max")) + f" (medians of {len(rounds)}; {rate:.0f} requests a second)")
+            "rules are replaced" for word in ("p50", "p99", "p999", "max", "wait")) + f" (medians of {len(rounds)}; {rate:.0f} requests a second)")
     load.stop()
     server.stop()
 
 
-def one_slowed(load, server, rate, pushes):
+def waited(server, worker):
+    """(us that a thread was ready to run and did not, times that it ran)"""
+    for pid in server.pids():
+        try:
+            with open(f"/proc/{pid}/task/{worker}/schedstat") as f:
+                _, wait, runs = map(int, f.read().split())
+                return wait / 1e3, runs
+        except OSError:
+            pass
+    raise Failed("the worker is gone")
+
+
+def watched(server, worker, work):
+    """The answer of `work`, with the time that the worker waited for its processor before it ran, us each time."""
+    before = waited(server, worker)
+    answer = work()
+    wait, runs = (b - a for a, b in zip(before, waited(server, worker)))
+    return {**answer, "wait": wait / max(runs, 1)}
+
+
+def one_slowed(load, server, worker, rate, pushes):
     """(answer of the generator without, and with replacements one after the other)"""
-    calm = load.ask(f"rate {rate:.0f} {UNDER_WAY}")
+    calm = watched(server, worker, lambda: load.ask(f"rate {rate:.0f} {UNDER_WAY}"))
+    busy = watched(server, worker, lambda: replaced_again(load, server, rate, pushes))
+    time.sleep(SETTLED)
+    return calm, busy
+
+
+def replaced_again(load, server, rate, pushes):
     end = time.monotonic() + UNDER_WAY
     load.begin(f"rate {rate:.0f} {UNDER_WAY}")
     turn = 1
@@ -215,5 +241,4 @@ def one_slowed(load, server, rate, pushes):
     busy = load.end()
     if turn % 2 == 0:
         server.replace_rules(pushes[0])
-    time.sleep(SETTLED)
-    return calm, busy
+    return busy
