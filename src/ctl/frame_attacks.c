@@ -21,7 +21,7 @@ enum { TURN = 8192 /* glimpses of one look */, LOOKS = 10 /* a second */, PLACES
 /* Where frames cannot be looked at: the counters that tell a flood. */
 static const struct { enum rf_vector vector; enum rf_drop counter; } counted[] = {
 	{ RF_VECTOR_REFLECTION, RF_DROP_REFLECTION }, { RF_VECTOR_SOURCE, RF_DROP_RATE_SOURCE },
-	{ RF_VECTOR_PREFIX, RF_DROP_RATE_PREFIX }, { RF_VECTOR_TARGET, RF_DROP_RATE_TARGET } };
+	{ RF_VECTOR_PREFIX, RF_DROP_RATE_PREFIX }, { RF_VECTOR_TARGET, RF_DROP_RATE_TARGET }, { RF_VECTOR_SYN, RF_DROP_COOKIE } };
 
 struct rf_frame_attacks {
 	struct rf_ctl *c;

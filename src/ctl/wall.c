@@ -52,7 +52,7 @@ static int policy_of(const struct rf_ctl *c, struct rf_buf *to, struct rf_err *e
 	struct rf_ip way = way_of_operator(c);
 	limits_of(c->boot, &l);
 	struct rf_nft_head h = { .magic = RF_NFT_MAGIC, .source = l.source, .prefix = l.prefix, .target = l.target,
-		.samples = l.samples, .ops = (uint32_t)ops, .capture_rule = c->priv->nft_capture.rule, .capture_why = c->priv->nft_capture.reasons,
+		.samples = l.samples, .cookies = (uint32_t)l.cookies, .syn = (uint32_t)l.syn, .ops = (uint32_t)ops, .capture_rule = c->priv->nft_capture.rule, .capture_why = c->priv->nft_capture.reasons,
 		.spare_port = c->boot->api_listen.port, .spare_family = way.family };
 	memcpy(h.spare, way.b, sizeof h.spare);
 	memcpy(h.reflect, l.reflect, sizeof h.reflect);

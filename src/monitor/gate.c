@@ -103,8 +103,10 @@ static void say_cookies(struct monitor *m)
 	if (!m->gate_cookies)
 		return;
 	allow_cookies(m);
+	if (m->nft.on && m->nft.cookies)
+		return;
 	if (!m->filter)
-		why = "there is no kernel filter";
+		why = m->nft.on ? m->nft.no_cookies : "there is no kernel filter";
 	if (!m->filter || !rf_filter_cookies(m->filter, &why))
 		rf_mon_say(m, 'w', "SYN cookies only by the kernel's own means, when a listener's queue is full: %s", why);
 }
@@ -164,5 +166,6 @@ void rf_mon_gate_text(const struct monitor *m, char *to, size_t room)
 	if (n && n < room && m->nft.on)
 		n += (size_t)snprintf(to + n, room - n, " (%s)", m->nft.why);
 	if (n && n < room && m->gate_cookies)
-		snprintf(to + n, room - n, "; SYN cookies: %s", m->filter && rf_filter_cookies(m->filter, &why) ? "filter" : "kernel");
+		snprintf(to + n, room - n, "; SYN cookies: %s", m->filter && rf_filter_cookies(m->filter, &why) ? "filter" :
+			m->nft.on && m->nft.cookies ? "nft" : "kernel");
 }

@@ -7,13 +7,16 @@
  */
 #include <net/if.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "monitor/monitor_in.h"
 #include "monitor/nft.h"
 #include "monitor/nft_counts.h"
 #include "monitor/nft_log.h"
 #include "monitor/nft_rules.h"
+#include "monitor/nft_syn.h"
 
 /* --- what stands from before and is not used any more --- */
 
@@ -43,6 +46,28 @@ static void left_counter(void *ctx, struct rf_str name, uint64_t frames, uint64_
 	rf_buf_printf(l->to, "delete counter " RF_NFT_TABLE " %.*s\n", RF_ARG(name));
 }
 
+static unsigned mtu_of(const char *interface)
+{
+	struct ifreq q = { 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	snprintf(q.ifr_name, sizeof q.ifr_name, "%s", interface);
+	bool is = fd >= 0 && ioctl(fd, SIOCGIFMTU, &q) == 0;
+	if (fd >= 0)
+		close(fd);
+	return is ? (unsigned)q.ifr_mtu : 0;
+}
+
+static int cookies_text(const struct monitor *m, struct rf_buf *to, struct rf_err *e)
+{
+	const struct rf_nft_head *h = &m->nft.policy.head;
+	const struct rf_nft_tcp tcp = rf_nft_tcp_now();
+	int rc = RF_OK;
+	rf_nft_syn_text(h, to);
+	for (size_t i = 0; i < m->gate_count && rc == RF_OK; i++)
+		rc = rf_nft_syn_hook_text(h, &tcp, m->gates[i].name, mtu_of(m->gates[i].name), to, e);
+	return rc;
+}
+
 static int table_text(const struct monitor *m, bool anew, struct rf_buf *to, struct rf_err *e)
 {
 	struct leftovers l = { &m->nft.policy, to };
@@ -53,6 +78,8 @@ static int table_text(const struct monitor *m, bool anew, struct rf_buf *to, str
 	for (size_t i = 0; i < m->gate_count && rc == RF_OK; i++)
 		if (if_nametoindex(m->gates[i].name))
 			rc = rf_nft_hook_text(m->gates[i].name, to, e);
+	if (rc == RF_OK && m->nft.cookies)
+		rc = cookies_text(m, to, e);
 	if (!anew) {
 		rf_nft_chains(left_chain, &l);
 		rf_nft_counts(left_counter, &l);
@@ -60,8 +87,9 @@ static int table_text(const struct monitor *m, bool anew, struct rf_buf *to, str
 	return to->bad ? rf_fail(e, RF_E_NOMEM, "memory is exhausted") : rc;
 }
 
-static int put_in_force(const struct monitor *m, struct rf_err *e)
+static int put_in_force(struct monitor *m, struct rf_err *e)
 {
+	struct rf_err unsaid = { 0 };
 	int rc = RF_E_INVALID;
 	for (int anew = 0; anew < 2 && rc == RF_E_INVALID; anew++) {
 		RF_BUF_AUTO text = { 0 };
@@ -70,6 +98,8 @@ static int put_in_force(const struct monitor *m, struct rf_err *e)
 			return rc;
 		rc = rf_nft_run(rf_buf_str(&text), e);
 	}
+	if (rc == RF_OK && m->nft.cookies && m->nft.policy.head.cookies && rf_nft_syn_strict(&unsaid) != RF_OK)
+		rf_mon_say(m, 'w', "SYN cookies may let ACKs through that belong to no connection: %s", unsaid.text);
 	return rc;
 }
 
@@ -156,7 +186,12 @@ static void counted(void *ctx, struct rf_str name, uint64_t frames, uint64_t byt
 int rf_mon_nft_counts(void)
 {
 	static struct counting c;
+	struct rf_nft_counted cookies[] = { { .why = RF_DROP_COOKIE }, { .why = RF_DROP_COOKIE_GOOD }, { .why = RF_DROP_COOKIE_BAD } };
 	c.n = 0;
+	if (rf_nft_syn_counts(&cookies[0].frames, &cookies[1].frames, &cookies[2].frames)) {
+		memcpy(c.v, cookies, sizeof cookies);
+		c.n = sizeof cookies / sizeof *cookies;
+	}
 	int fd = rf_nft_counts(counted, &c) == RF_OK ? memfd_create("counts", MFD_CLOEXEC) : -1;
 	if (fd >= 0 && write(fd, c.v, c.n * sizeof *c.v) == (ssize_t)(c.n * sizeof *c.v))
 		return fd;
@@ -176,6 +211,9 @@ bool rf_mon_nft_begin(struct monitor *m, const char *why)
 	m->nft.on = true;
 	snprintf(m->nft.why, sizeof m->nft.why, "%s", why);
 	rf_mon_say(m, 'i', "nft takes the place of the kernel filter: %s", why);
+	m->nft.cookies = rf_nft_syn_probe(&e) == RF_OK;
+	if (!m->nft.cookies)
+		snprintf(m->nft.no_cookies, sizeof m->nft.no_cookies, "%.199s", e.text);
 	if (rf_nft_log_open(&m->nft.log, &m->nft.group, &e) != RF_OK)
 		rf_mon_say(m, 'w', "nft shows no frames, for records and captures: %s", e.text);
 	return true;
@@ -196,5 +234,6 @@ void rf_mon_nft_yield(struct monitor *m)
 		for (size_t i = 0; i < m->gate_count; i++)
 			rf_filter_release(m->plan->filter_dir, m->gates[i].name);
 	else if (m->filter && m->gate_count)
-		rf_nft_run(RF_STR("add table " RF_NFT_TABLE "\ndelete table " RF_NFT_TABLE "\n"), &e);
+		rf_nft_run(RF_STR("add table " RF_NFT_TABLE "\ndelete table " RF_NFT_TABLE "\n"
+			"add table " RF_NFT_SYN_TABLE "\ndelete table " RF_NFT_SYN_TABLE "\n"), &e);
 }

@@ -43,6 +43,8 @@ struct monitor {
 		bool on;             /* nft is in the filter's place */
 		char why[200];
 		bool known;          /* there is a policy */
+		bool cookies;        /* SYNPROXY is there */
+		char no_cookies[200]; /* why not */
 		uint16_t group;      /* of the kernel's log, to which it shows frames; 0: none */
 		int log;             /* the socket of that group, if there is one */
 		struct rf_nft_policy policy;

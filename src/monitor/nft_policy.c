@@ -43,13 +43,13 @@ static bool rule_ok(const struct rf_nft_rule *r)
 
 static bool head_ok(const struct rf_nft_head *h)
 {
-	if (h->magic != RF_NFT_MAGIC || !zero(h->unused, sizeof h->unused) || h->more_unused)
+	if (h->magic != RF_NFT_MAGIC || !zero(h->unused, sizeof h->unused) || h->cookies > RF_COOKIES_ALWAYS)
 		return false;
 	if (h->samples > RF_NFT_RATE_MAX || h->capture_rule > RF_PACKET_RULES)
 		return false;
 	if (h->source > RF_NFT_RATE_MAX || h->prefix > RF_NFT_RATE_MAX || h->target > RF_NFT_RATE_MAX)
 		return false;
-	if (h->fleet_count > RF_NFT_NETS || h->fleet_unused)
+	if (h->fleet_count > RF_NFT_NETS || h->syn > RF_NFT_RATE_MAX || (h->cookies && !h->syn))
 		return false;
 	for (uint32_t i = 0; i < h->fleet_count; i++) {
 		const struct rf_nft_net *n = &h->fleet[i];

@@ -23,12 +23,13 @@ struct rf_nft_head {
 	uint32_t magic, count;              /* so many rules follow, */
 	uint32_t ops, samples;              /* and so many operations of packet rules; frames recorded, of each reason a second */
 	uint64_t capture_why;               /* a bit for each RF_DROP_*: all its frames are shown */
-	uint32_t capture_rule, more_unused; /* and all that this rule matches, by its number and one more */
+	uint32_t capture_rule;              /* and all that this rule matches, by its number and one more */
+	uint32_t cookies;                   /* enum rf_cookies */
 	uint64_t source, prefix, target;    /* frames a second, 0: any; as struct rf_shield_limits */
 	uint16_t spare_port;                /* TCP to it passes; 0: none */
 	uint8_t spare_family, unused[5];    /* 4, 6: only to `spare`; 0: to any address */
 	uint8_t spare[16];
-	uint32_t fleet_count, fleet_unused;
+	uint32_t fleet_count, syn;          /* syn: SYNs a second to one destination, before there is a flood */
 	struct rf_nft_net { uint8_t family, bits, unused[6]; uint8_t address[16]; } fleet[RF_NFT_NETS];
 	uint64_t reflect[RF_NFT_REFLECT_WORDS]; /* a bit a UDP source port */
 	uint64_t ban[RF_NFT_REFLECT_WORDS];     /* TCP ports to which nothing of `fleet` leaves; the same */

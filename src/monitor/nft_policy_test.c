@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "bpf/filter.h"
 #include "monitor/nft_policy.h"
+#include "monitor/nft_syn.h"
 
 static int file(const void *head, size_t n, const struct rf_nft_rule *rules, size_t count, bool seal)
 {
@@ -114,6 +116,55 @@ static void the_fleet_is_held_to_its_ports(void **unused)
 	assert_true(strstr(text, "ip saddr @deny4") < strstr(text, "ip saddr @fleet4") && strstr(text, "ip saddr @allow4") < strstr(text, "ip saddr @fleet4"));
 }
 
+static void cookies_are_said_as_the_kernel_would(void **unused)
+{
+	(void)unused;
+	const struct rf_nft_tcp tcp = { .scale = 9, .sack = true };
+	struct rf_nft_head h = { .magic = RF_NFT_MAGIC, .cookies = 1, .syn = 70, .spare_port = 8443 };
+	struct rf_err e = { 0 };
+	RF_BUF_AUTO b = { 0 };
+	RF_BUF_AUTO none = { 0 };
+	RF_BUF_AUTO always = { 0 };
+	rf_nft_syn_text(&h, &b);
+	assert_int_equal(rf_nft_syn_hook_text(&h, &tcp, "eth0", 1500, &b, &e), RF_OK);
+	HAS(&b, "update @rate4 { ip daddr . tcp dport limit rate over 70/second burst 70 packets } update @flood4 { ip daddr . tcp dport }\n");
+	HAS(&b, "ip6 daddr . tcp dport @flood6 synproxy mss 1440 wscale 9 sack-perm\n");
+	HAS(&b, "before iifname \"eth0\" tcp dport != 8443 ");
+	assert_int_equal(rf_nft_syn_hook_text(&h, &tcp, "a\"b", 1500, &b, &e), RF_E_INVALID);
+	h.cookies = 2;
+	rf_nft_syn_text(&h, &always);
+	assert_int_equal(rf_nft_syn_hook_text(&h, &tcp, "eth0", 1, &always, &e), RF_OK);
+	HAS(&always, "open notrack\n");
+	HAS(&always, "ct state { invalid, untracked } synproxy mss 536 ");
+	h.cookies = 0;
+	rf_nft_syn_text(&h, &none);
+	assert_int_equal(rf_nft_syn_hook_text(&h, &tcp, "eth0", 1500, &none, &e), RF_OK);
+	assert_string_equal(rf_buf_z(&none), "add table inet ringfence\ndelete table inet ringfence\n");
+}
+
+static void frames_are_shown_where_that_is_wanted(void **unused)
+{
+	(void)unused;
+	RF_BUF_AUTO b = { 0 };
+	struct rf_nft_op ops[] = { { .op = RF_NFT_CHAIN }, { .op = RF_NFT_HIT, .to = 4, .key = 0xab, .flags = RF_NFT_SHOWN }, { .op = RF_NFT_BLOCK } };
+	struct rf_nft_policy p = { .head = { .magic = RF_NFT_MAGIC, .samples = 7, .capture_rule = 5, .capture_why = 1ull << RF_DROP_DENIED, .ops = 3 },
+		.ops = ops };
+	char words[64];
+	rf_nft_policy_text(&p, 9, &b);
+	snprintf(words, sizeof words, "prefix \"%d 5 2\" group 9 snaplen 2048\n", RF_DROP_RULE);
+	HAS(&b, words);
+	snprintf(words, sizeof words, "limit rate 7/second burst 7 packets log prefix \"%d 5 1\"", RF_DROP_RULE);
+	HAS(&b, words);
+	snprintf(words, sizeof words, "packets log prefix \"%d 0 2\"", RF_DROP_DENIED);
+	HAS(&b, words);
+	snprintf(words, sizeof words, "packets log prefix \"%d 0 1\"", RF_DROP_REFLECTION);
+	HAS(&b, words);
+	HAS(&b, "counter name \"rule_00000000000000ab\"\n");
+	RF_BUF_AUTO quiet = { 0 };
+	rf_nft_policy_text(&p, 0, &quiet);
+	HAS_NOT(&quiet, " log ");
+}
+
 static void bad_records_are_refused(void **unused)
 {
 	(void)unused;
@@ -185,6 +236,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_longest_prefix_counts), cmocka_unit_test(a_prefix_that_is_whole_within_others_leaves_nothing),
 		cmocka_unit_test(limits_ports_and_the_way_of_the_operator), cmocka_unit_test(the_fleet_is_held_to_its_ports),
+		cmocka_unit_test(cookies_are_said_as_the_kernel_would),
+		cmocka_unit_test(frames_are_shown_where_that_is_wanted),
 		cmocka_unit_test(bad_records_are_refused),
 		cmocka_unit_test(bad_heads_are_refused), cmocka_unit_test(interfaces_have_their_chains),
 	};

@@ -577,20 +577,19 @@ def counted(e, why):
     return e.api("GET", "/accounts/{account}/shield")["frames"][why]
 
 
-@pytest.mark.parametrize("mode", ["generic", "native"])
-@pytest.mark.parametrize("address", ["10.77.0.1", "fd77::1"])
+@pytest.mark.parametrize("mode, address", [(mode, address) for mode in ("generic", "native") for address in ("10.77.0.1", "fd77::1")] + [("nft", "10.77.0.1")])
 def test_syn_cookies_let_clients_in_during_a_flood(net, walled, serve, mode, address):
     e = walled
     e.boot["shield"].update(mode=mode, syn_rate=50)
     if mode == "native":
         native_peer(net, e.dir)
     started(e, net, mode)
-    assert "SYN cookies: filter" in e.cli("shield", "status", check=0).stdout
+    assert f"SYN cookies: {'nft' if mode == 'nft' else 'filter'}" in e.cli("shield", "status", check=0).stdout
     plain = talk(net, address)
     assert plain[3] == "True" and counted(e, "cookie") == 0
     with Flood(net, address, 7):
         until(lambda: counted(e, "cookie") > 2000)
-        cookie, said = ["7", "7", plain[2], "True"], []
+        cookie, said = ["7", plain[1] if mode == "nft" else "7", plain[2], "True"], []
         while said.count(cookie) < 3 and len(said) < 20:  # one that comes when the flood rests, for want of a processor, needs no cookie
             said.append(talk(net, address))
         assert said.count(cookie) == 3 and all(one in (cookie, plain) for one in said), "all options of a usual client"
@@ -600,6 +599,22 @@ def test_syn_cookies_let_clients_in_during_a_flood(net, walled, serve, mode, add
     attack = until(lambda: [a for a in e.api("GET", "/accounts/{account}/attacks?status=ended") if a["vector"] == "syn_flood"], 20)[0]
     assert attack["packets"] > 2000 and attack["peak_packets_per_second"] >= 1000 and attack["ended_at"]
     assert e.wait_record(AttackVector="syn_flood", AttackEvent="end")["AttackID"] == attack["id"]
+
+
+def test_nft_lets_clients_in_during_a_flood_over_ipv6_and_leaves_no_trace_when_it_is_off(net, walled, serve):
+    e = walled
+    e.boot["shield"].update(mode="nft", syn_rate=50)
+    started(e, net, "nft")
+    table = ["nft", "list", "table", "inet", "ringfence"]
+    plain = talk(net, "fd77::1")
+    with Flood(net, "fd77::1", 7):
+        until(lambda: "fd77::1 . 7 expires" in subprocess.run(net.inside(net.edge, *table), capture_output=True, text=True, check=True).stdout)
+        for _ in range(3):
+            assert talk(net, "fd77::1") == ["7", plain[1], plain[2], "True"], "all options of a usual client"
+    assert counted(e, "cookie_good") >= 3
+    reloaded(e, syn_cookies="off")
+    until(lambda: subprocess.run(net.inside(net.edge, *table), capture_output=True, check=False).returncode != 0)
+    assert talk(net, "fd77::1")[3] == "True"
 
 
 def test_a_flood_of_frames_is_reported_as_it_is_and_told_to_the_webhook(net, walled, serve, hook):
