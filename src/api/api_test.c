@@ -449,6 +449,7 @@ static void apps_are_checked_whole(void **state)
 	assert_int_equal(number(f, "result.deny_status"), 403);
 	assert_int_equal(number(f, "result.health.expect_high"), 399);
 	assert_int_equal(number(f, "result.origins.0.weight"), 1);
+	assert_int_equal(number(f, "result.origins.0.pipeline"), 0);
 	assert_int_equal(POST("Z/apps", app_body), 409);
 	static const struct { const char *body, *pointer; } bad[] = {
 		{ "{\"name\":\"b\",\"hosts\":[\"b.example.com\",\"api.example.com\"],\"origins\":[{\"url\":\"http://a\"}]}", "/hosts/1" },
@@ -459,6 +460,7 @@ static void apps_are_checked_whole(void **state)
 		{ "{\"name\":\"b\",\"hosts\":[\"b.example.com\"],\"origins\":[{}]}", "/origins/0/url" },
 		{ "{\"name\":\"b\",\"hosts\":[\"b.example.com\"],\"origins\":[{\"url\":\"http://a\",\"weight\":\"1\"}]}",
 		  "/origins/0/weight" },
+		{ "{\"name\":\"b\",\"hosts\":[\"b.example.com\"],\"origins\":[{\"url\":\"http://a\",\"pipeline\":65}]}", "/origins/0/pipeline" },
 		{ "{\"name\":\"b\",\"hosts\":[\"b.example.com\"],\"origins\":[{\"url\":\"http://a\"}],\"headers\":[{\"name\":\"X\","
 		  "\"value\":\"${cert.nonsense}\"}]}", "/headers/0/value" },
 		{ "{\"name\":\"b\",\"hosts\":[\"b.example.com\"],\"origins\":[{\"url\":\"http://a\"}],\"origin_ca\":\"x\"}", "/origin_ca" },

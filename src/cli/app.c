@@ -173,6 +173,11 @@ static int place_of(const json_t *origins, const char *url)
 	return -1;
 }
 
+static int no_origin(struct cli *c, const char *url)
+{
+	return rf_fail(&c->e, RF_E_NOT_FOUND, "the app has no origin %s; ringfence origin list %s shows them", url, cli_get(c, "APP"));
+}
+
 int cli_run_origin_add(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
@@ -194,6 +199,27 @@ int cli_run_origin_add(struct cli *c)
 	return rc;
 }
 
+int cli_run_origin_edit(struct cli *c)
+{
+	RF_BUF_AUTO path = { 0 };
+	json_t *app = NULL, *change = NULL;
+	const char *url = cli_get(c, "URL");
+	int rc = load_app(c, &path, &app);
+	json_t *origins = json_object_get(app, "origins");
+	int at = place_of(origins, url);
+	if (rc == RF_OK && at < 0)
+		rc = no_origin(c, url);
+	if (rc == RF_OK)
+		rc = cli_body(c, &change);
+	if (rc == RF_OK) {
+		json_object_update(json_array_get(origins, (size_t)at), change);
+		rc = save_origins(c, &path, origins);
+	}
+	json_decref(change);
+	json_decref(app);
+	return rc;
+}
+
 int cli_run_origin_delete(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
@@ -203,7 +229,7 @@ int cli_run_origin_delete(struct cli *c)
 	json_t *origins = json_object_get(app, "origins");
 	int at = place_of(origins, url);
 	if (rc == RF_OK && at < 0)
-		rc = rf_fail(&c->e, RF_E_NOT_FOUND, "the app has no origin %s; ringfence origin list %s shows them", url, cli_get(c, "APP"));
+		rc = no_origin(c, url);
 	if (rc == RF_OK && json_array_size(origins) == 1)
 		rc = rf_fail(&c->e, RF_E_CONFLICT, "%s is the app's last origin; add another first, or delete the app", url);
 	if (rc == RF_OK) {

@@ -181,6 +181,7 @@ int cli_run_port_put(struct cli *c);
 int cli_run_zone_pause(struct cli *c);
 int cli_run_origin_list(struct cli *c);
 int cli_run_origin_add(struct cli *c);
+int cli_run_origin_edit(struct cli *c);
 int cli_run_origin_delete(struct cli *c);
 int cli_run_rule_list(struct cli *c);
 int cli_run_rule_show(struct cli *c);

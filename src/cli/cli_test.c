@@ -190,6 +190,32 @@ static void makes_the_zone_of_an_app(void **state)
 	double_stop(&d);
 }
 
+static void changes_an_origin(void **state)
+{
+	(void)state;
+	static const struct canned answers[] = {
+		ACCOUNTS, ZONES,
+		{ "GET", V4 "/zones/" Z1 "/apps/" P1, 200, OK("{\"id\":\"" P1 "\",\"name\":\"api\",\"origins\":"
+			"[{\"url\":\"http://a:1\",\"weight\":1},{\"url\":\"http://b:1\",\"weight\":1}]}") },
+		{ "GET", V4 "/zones/" Z1 "/apps?*", 200, MANY("[{\"id\":\"" P1 "\",\"name\":\"api\"}]", "1", "1") },
+		{ "PATCH", V4 "/zones/" Z1 "/apps/" P1, 200, OK("{\"id\":\"" P1 "\",\"name\":\"api\"}") },
+		END,
+	};
+	struct api_double d;
+	double_start(&d, answers);
+	struct ran r = RUN(&d, "origin", "edit", "api", "http://b:1", "--pipeline", "16");
+	assert_int_equal(r.status, 0);
+	has(r.out, "origin of app api changed");
+	assert_string_equal(d.asked[d.count - 1].body, "{\"origins\":[{\"url\":\"http://a:1\",\"weight\":1},"
+							"{\"url\":\"http://b:1\",\"weight\":1,\"pipeline\":16}]}");
+	ran_free(&r);
+	r = RUN(&d, "origin", "edit", "api", "http://c:1", "--pipeline", "16");
+	assert_int_not_equal(r.status, 0);
+	has(r.err, "has no origin http://c:1");
+	ran_free(&r);
+	double_stop(&d);
+}
+
 static void opens_and_changes_ports(void **state)
 {
 	(void)state;
@@ -512,7 +538,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_all_pages), cmocka_unit_test(resolves_names_exactly), cmocka_unit_test(tells_what_the_api_refuses),
-		cmocka_unit_test(writes_a_bundle), cmocka_unit_test(makes_the_zone_of_an_app), cmocka_unit_test(opens_and_changes_ports), cmocka_unit_test(changes_rules),
+		cmocka_unit_test(writes_a_bundle), cmocka_unit_test(makes_the_zone_of_an_app), cmocka_unit_test(opens_and_changes_ports), cmocka_unit_test(changes_an_origin), cmocka_unit_test(changes_rules),
 		cmocka_unit_test(follows_records), cmocka_unit_test(refuses_wrong_words), cmocka_unit_test(help_fits_a_screen),
 		cmocka_unit_test(examples_are_right), cmocka_unit_test(completes), cmocka_unit_test(pushes_a_file_as_one_change), cmocka_unit_test(reads_requests_and_times),
 	};

@@ -75,6 +75,12 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	OPT("origin-ca", "FILE", CLI_FILE, "origin_ca", "roots to verify origins with"), \
 	SWITCH("refuse-handshake", CLI_TRUE, "refuse_handshake", "of enforce: refuse in the TLS handshake"), \
 	SWITCH("forward-certificate", CLI_TRUE, "forward_certificate", "send the client certificate to the origin")
+#define ORIGIN_BODY \
+	OPT("weight", "N", CLI_INT, "weight", "share of the requests; 0: no new ones"), \
+	OPT("pipeline", "N", CLI_INT, "pipeline", "requests that share a connection to it at once; 0: none"), \
+	SWITCH("backup", CLI_TRUE, "backup", "only when no other is healthy"), \
+	SWITCH("no-verify", CLI_FALSE, "verify", "do not verify its certificate"), \
+	OPT("tls-name", "HOST", CLI_TEXT, "tls_name", "name to verify")
 #define PORT_BODY \
 	OPTS_MANY("origin", "URL", CLI_LOCAL, NULL, "tcp://host:port or udp://host:port; may be repeated"), \
 	OPT("origin-name", "HOST", CLI_TEXT, "origin_dns/name", "instead: origins by this name"), \
@@ -227,13 +233,14 @@ const struct cli_command cli_commands[] = {
 	{ "port", "delete", "Close a port; it ends what is live", cli_run_generic, "DELETE", "/zones/{zone}/spectrum/apps/{port}", NULL, "port %s closed",
 	  OPTS(ARG("PORT", CLI_OBJECT, "port", "id or name"), ZONE, DRY), "ringfence port delete ssh.example.com/tcp/22" },
 
-	{ "origin", "list", "List the origins of an app", cli_run_origin_list, "GET", "/zones/{zone}/apps/{app}", "url weight backup verify tls_name", NULL,
+	{ "origin", "list", "List the origins of an app", cli_run_origin_list, "GET", "/zones/{zone}/apps/{app}", "url weight backup pipeline verify tls_name", NULL,
 	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ZONE), "ringfence origin list api" },
 	{ "origin", "add", "Add an origin to an app", cli_run_origin_add, "PATCH", "/zones/{zone}/apps/{app}", NULL, "origin added to app %s",
-	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ARG("URL", CLI_LOCAL, NULL, "http://host:port or https://host:port"), ZONE,
-	       OPT("weight", "N", CLI_INT, "weight", "share of the requests"), SWITCH("backup", CLI_TRUE, "backup", "only when no other is healthy"),
-	       SWITCH("no-verify", CLI_FALSE, "verify", "do not verify its certificate"), OPT("tls-name", "HOST", CLI_TEXT, "tls_name", "name to verify"), DRY),
+	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ARG("URL", CLI_LOCAL, NULL, "http://host:port or https://host:port"), ZONE, ORIGIN_BODY, DRY),
 	  "ringfence origin add api https://10.0.0.5:8443 --weight 2" },
+	{ "origin", "edit", "Change an origin of an app", cli_run_origin_edit, "PATCH", "/zones/{zone}/apps/{app}", NULL, "origin of app %s changed",
+	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ARG("URL", CLI_LOCAL, NULL, "as shown by origin list"), ZONE, ORIGIN_BODY, DRY),
+	  "ringfence origin edit api https://10.0.0.5:8443 --pipeline 16" },
 	{ "origin", "delete", "Remove an origin from an app", cli_run_origin_delete, "PATCH", "/zones/{zone}/apps/{app}", NULL, "origin removed from app %s",
 	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ARG("URL", CLI_LOCAL, NULL, "as shown by origin list"), ZONE, DRY),
 	  "ringfence origin delete api https://10.0.0.5:8443" },

@@ -254,6 +254,7 @@ static void endpoint(const json_t *doc, struct rf_origin_spec *o)
 	o->tls_name = doc_str(doc, "tls_name");
 	o->weight = (unsigned)doc_int(doc, "weight", 1);
 	o->backup = doc_bool(doc, "backup", false);
+	o->pipeline = (unsigned)doc_int(doc, "pipeline", 0);
 }
 
 static struct rf_health_spec health(const json_t *doc)

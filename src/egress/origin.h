@@ -22,6 +22,7 @@ struct rf_origin_spec {   /* one endpoint, as configured: "http://127.0.0.1:9000
 	struct rf_str tls_name; /* SNI and verified name; "" : host */
 	unsigned weight;        /* 1..1000, 0: draining */
 	unsigned backup;        /* 0: used first; else when none of a lower number is healthy */
+	unsigned pipeline;      /* requests that may be under way at once on a connection; 0, 1: one by one */
 };
 
 struct rf_health_spec {  /* active checks; interval_ns 0: none */

@@ -1,7 +1,7 @@
 /* The edge between a client and an origin that both say whatever the input says.
  *
  * Input: pieces apart by 0xff, each with a first byte that says who: 'c' the client sends the rest,
- * 'o' the origin does, 't' a second passes, 'x' the client ends, 'y' the origin ends. Checked: nothing
+ * 'd' a second client, which makes them share connections to the origin, 'o' the origin does, 't' a second passes, 'x' the client ends, 'y' the origin ends. Checked: nothing
  * is left behind, and every request that reaches the origin is one that the edge's own strict parser
  * accepts, one after the other.
  */
@@ -30,9 +30,9 @@ static void need(bool ok)
 		abort();
 }
 
-static struct rf_site *site(void)
+static struct rf_site *site(bool shared)
 {
-	static struct rf_origin_spec o = { .host = { "10.0.0.1", 8 }, .port = 80, .weight = 1 };
+	struct rf_origin_spec o = { .host = { "10.0.0.1", 8 }, .port = 80, .weight = 1, .pipeline = shared ? 4 : 0 };
 	struct rf_origin_group_spec g = { .origins = &o, .count = 1, .connect_timeout_ns = RF_NS_S, .max_idle = 4,
 					  .idle_timeout_ns = RF_NS_S, .max_queue = 4 };
 	struct rf_err e;
@@ -65,9 +65,9 @@ static void look(struct rf_peer *origin, bool *looked)
 	rf_arena_fini(&a);
 }
 
-static void play(struct rf_replay *r, int fd, struct rf_str in)
+static void play(struct rf_replay *r, int fd, struct rf_str in, bool shared)
 {
-	struct rf_peer *c = rf_replay_connect(r, fd, NULL), *o = NULL;
+	struct rf_peer *c = rf_replay_connect(r, fd, NULL), *o = NULL, *second = shared ? rf_replay_connect(r, fd, NULL) : NULL;
 	struct rf_str piece;
 	bool looked = false, client_over = false, origin_over = false;
 	while (rf_str_split(&in, (char)0xff, &piece)) {
@@ -75,6 +75,8 @@ static void play(struct rf_replay *r, int fd, struct rf_str in)
 		piece = rf_str_skip(piece, 1);
 		if (who == 'c' && !client_over && !rf_replay_closed(c))
 			rf_replay_send(c, piece);
+		else if (who == 'd' && !rf_replay_closed(second))
+			rf_replay_send(second, piece);
 		else if (who == 'o' && o && !origin_over && !rf_replay_closed(o))
 			rf_replay_send(o, piece);
 		else if (who == 'x' && !client_over)
@@ -95,6 +97,8 @@ static void play(struct rf_replay *r, int fd, struct rf_str in)
 	}
 	if (!client_over)
 		rf_replay_close(c);
+	if (second)
+		rf_replay_close(second);
 	if (o && !origin_over)
 		rf_replay_close(o);
 	need(rf_replay_run(r, 4000 * RF_NS_S) == RF_OK);
@@ -111,7 +115,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rf_registry_thread_start();
 	started = true;
 	rf_bufpool_init(&bufs, 100, 4);
-	struct rf_site *s = site();
+	struct rf_str in = { (const char *)data, size };
+	bool shared = rf_str_starts(in, RF_STR("d")) || rf_str_search(in, RF_STR("\xff" "d")) < size;
+	struct rf_site *s = site(shared);
 	snap = rf_snap_new(s);
 	struct rf_pool *pool = rf_pool_new(loop, NULL, NULL);
 	front = rf_front_new(&(struct rf_front_spec){ .loop = loop, .bufs = &bufs, .snap = now });
@@ -120,7 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	at.service_arg = edge;
 	int fd = rf_replay_listener(r);
 	need(edge && rf_listener_adopt(&l, loop, fd, on_accept) == RF_OK);
-	play(r, fd, (struct rf_str){ (const char *)data, size });
+	play(r, fd, in, shared);
 	need(front->stats.connections == 0 && rf_http_requests(edge) == 0 && bufs.out == 0);
 	rf_listener_close(&l);
 	rf_front_free(front);

@@ -140,7 +140,7 @@ static enum step stop(struct rf_http_conn *c)
 	struct refusal *r = &q->refusal;
 	r->set = true;
 	c->wait[0].what = c->wait[1].what = WAIT_NONE;
-	upstream_drop(q, false);
+	upstream_leave(q);
 	rf_pool_unqueue(&q->queue);
 	q->queued = false;
 	if (q->local)

@@ -21,7 +21,7 @@
  * Invariants: a connection belongs to one edge for ever. `req` is set from the first byte of a request
  * to its record. A connection that is ended inside of a step is freed when conn_run is done.
  */
-#include "svc/http/conn.h"
+#include "svc/http/lane.h"
 #include <stdlib.h>
 
 const struct rf_http_conf rf_http_conf_default = {
@@ -169,6 +169,7 @@ struct rf_http_edge *rf_http_edge_new(const struct rf_http_edge_spec *s)
 		.limits = s->limits, .sample = s->sample, .local = s->local, .feed = s->feed, .arg = s->arg };
 	rf_http_edge_conf(e, s->conf ? s->conf : &rf_http_conf_default);
 	rf_list_init(&e->free_requests);
+	rf_list_init(&e->free_lanes);
 	return e;
 }
 
@@ -183,6 +184,7 @@ void rf_http_edge_free(struct rf_http_edge *e)
 		rf_arena_fini(&q->arena);
 		free(q);
 	}
+	lanes_fini(e);
 	limits_fini(e);
 	rf_buf_fini(&e->scratch);
 	free(e);

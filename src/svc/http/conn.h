@@ -61,6 +61,7 @@ struct rf_http_conn {
 	struct request *req;        /* NULL while idle */
 	struct waiting wait[2];     /* [0] also for what is not a body */
 	uint8_t step;
+	bool slow;                  /* it has held up those who shared a connection to an origin with it */
 	uint32_t requests, lingered;
 	uint64_t idle_ns, head_ns;  /* as the app of the last request wants them; 0: the edge's */
 };
@@ -114,6 +115,9 @@ struct request {
 	struct rf_upstream *up;
 	struct rf_pool_wait queue;
 	bool queued;
+	struct lane *lane;                /* that it shares with others (lane.h) */
+	uint64_t seat, ahead;             /* there; how many were before it */
+	bool alone;                       /* it goes its own way from now on */
 	uint64_t tried;
 	unsigned attempts;
 	struct rf_str out_line, out_rest; /* head for the origin: line and Host; all else */
@@ -158,6 +162,9 @@ struct rf_http_edge {
 	struct rf_buf scratch;            /* for headers */
 	unsigned locals;                  /* requests that the local service has */
 	uint32_t requests;                /* under way */
+	struct rf_map lane_sets;          /* lane.c */
+	struct rf_node free_lanes;
+	unsigned free_lane_count;
 };
 
 /* conn.c */
@@ -186,6 +193,8 @@ void wait_fire(struct rf_timer *t);
 
 /* relay.c: wait for more of the request's body, as long as the app allows */
 void wait_body(struct rf_http_conn *c);
+/* The whole request was sent: next comes its answer. */
+void relay_begins(struct rf_http_conn *c);
 
 /* answer.c: refuse the request. Always returns STEP_ANSWER, or STEP_RECORD where an answer has begun already. */
 enum step refuse(struct rf_http_conn *c, int status, enum rf_reason reason, const char *words);
@@ -195,6 +204,8 @@ enum step answer_instead(struct rf_http_conn *c, int status, struct rf_str locat
 /* forward.c */
 void upstream_event(struct rf_upstream *u);
 void upstream_drop(struct request *q, bool keep);
+/* Nobody wants what the origin still says. */
+void upstream_leave(struct request *q);
 /* The origin has failed us: another attempt where that is safe, else 502 or 504. `stale`: a kept-alive
  * connection that was closed before a byte of a response, which says nothing about the origin. */
 enum step origin_failed(struct rf_http_conn *c, int status, enum rf_reason reason, const char *words, bool stale);

@@ -10,7 +10,7 @@
  * most app->retries of them.
  */
 #include "base/hash.h"
-#include "svc/http/conn.h"
+#include "svc/http/lane.h"
 
 static void run_later(struct rf_pool_wait *w)
 {
@@ -26,11 +26,23 @@ void upstream_event(struct rf_upstream *u)
 
 void upstream_drop(struct request *q, bool keep)
 {
+	if (q->lane && keep)
+		lane_done(q);
+	else if (q->lane)
+		lane_broken(q);
 	if (!q->up)
 		return;
 	rf_inbuf_drop(&q->oin, q->conn->edge->bufs);
 	rf_pool_give(q->up, keep);
 	q->up = NULL;
+}
+
+void upstream_leave(struct request *q)
+{
+	if (q->lane)
+		lane_leave(q);
+	else
+		upstream_drop(q, false);
 }
 
 static bool may_retry(const struct request *q, bool stale)
@@ -45,9 +57,13 @@ static bool may_retry(const struct request *q, bool stale)
 enum step origin_failed(struct rf_http_conn *c, int status, enum rf_reason reason, const char *words, bool stale)
 {
 	struct request *q = c->req;
+	if (reason == RF_REASON_ORIGIN_MALFORMED)
+		stale |= lane_distrust(q);
 	bool was_stale = stale && q->up && q->up->reused;
 	if (!was_stale && q->origin && rf_origin_report(q->origin, false, conn_now(c)))
 		rf_count(RF_C_ORIGIN_EJECTED);
+	if (q->lane && was_stale)
+		q->attempts--; /* those that a lane had under way are repeated once, whatever the app says [RFC 9112 9.3.2] */
 	bool again = may_retry(q, stale);
 	upstream_drop(q, false);
 	if (!again)
@@ -126,13 +142,15 @@ enum step step_forward(struct rf_http_conn *c)
 		c->client.end = "the client went away before its request was forwarded";
 		return STEP_CLOSE;
 	}
-	if (q->queued)
+	if (q->queued || q->lane)
 		return STEP_WAIT;
 	if (!q->origin) {
 		enum step s = choose(c);
 		if (s != STEP_WAIT)
 			return s;
 	}
+	if (!q->up && lane_takes(c) && lane_join(c) == RF_OK)
+		return STEP_WAIT;
 	if (!q->up) {
 		int r = take(c);
 		if (r == RF_E_AGAIN)

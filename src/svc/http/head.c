@@ -51,7 +51,7 @@ struct request *request_new(struct rf_http_conn *c)
 void request_free(struct request *q)
 {
 	struct rf_http_edge *e = q->conn->edge;
-	upstream_drop(q, false);
+	upstream_leave(q);
 	local_gone(q->conn);
 	rf_buf_fini(&q->local_body);
 	rf_buf_fini(&q->seen);

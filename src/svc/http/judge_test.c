@@ -197,10 +197,34 @@ static void test_no_answer_is_counted_too(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* An answer that a rule blocks is read away, and those that share the connection get theirs. */
+static void test_a_blocked_answer_among_others(void **state)
+{
+	(void)state;
+	w.origin[0].pipeline = 4;
+	world_start();
+	rules(RF_PHASE_HTTP_RESPONSE, "[{\"id\": \"b\", \"action\": \"block\", \"expression\": \"http.response.code eq 201\"}]");
+	struct rf_peer *c[3] = { client(), client(), client() };
+	for (unsigned i = 0; i < 3; i++)
+		rf_replay_send(c[i], RF_STR(GET("/")));
+	run();
+	struct rf_peer *o = origin();
+	heard(o);
+	say(o, "HTTP/1.1 201 Created\r\nContent-Length: 6\r\n\r\nsecret"
+	       "HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nsecret\r\n0\r\n\r\n");
+	answer(o, "mine");
+	for (unsigned i = 0; i < 2; i++) {
+		const char *a = heard(c[i]);
+		assert_true(has(a, "HTTP/1.1 403 ") && !has(a, "secret"));
+	}
+	assert_true(has(heard(c[2]), "\r\n\r\nmine"));
+	assert_false(rf_replay_closed(o));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_a_limit_in_time), T(test_redirections_in_a_row),
-		T(test_an_early_answer_is_blocked), T(test_answers_are_changed), T(test_no_room_blocks_the_answer),
+		T(test_an_early_answer_is_blocked), T(test_a_blocked_answer_among_others), T(test_answers_are_changed), T(test_no_room_blocks_the_answer),
 		T(test_an_upgrade_is_blocked), T(test_no_answer_is_counted_too) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@
  * Invariant: q->answered is set before the first byte of a final answer is written; after that nothing
  * but this answer is ever written for the request.
  */
-#include "svc/http/conn.h"
+#include "svc/http/lane.h"
 
 enum { INTERIMS = 32, COMPRESS_LEAST = 256 };
 
@@ -320,7 +320,7 @@ static enum step finished(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
 	bool whole = q->fup.done && !q->upgraded;
-	bool excess = q->oin.at < q->oin.end;
+	bool excess = q->oin.at < q->oin.end && !q->lane;
 	if (!whole)
 		c->client.last = true;
 	upstream_drop(q, whole && !excess && q->answer.keep_alive && q->answer.body != RF_BODY_CLOSE);
@@ -335,6 +335,9 @@ static enum step origin_broke(struct rf_http_conn *c, int r)
 	if (q->upgraded)
 		return broken(c, RF_REASON_ORIGIN_CLOSED, "the origin broke the upgraded connection");
 	rf_origin_report(q->origin, false, conn_now(c));
+	if (r == RF_E_INVALID)
+		lane_distrust(q);
+	upstream_drop(q, false);
 	if (r == RF_E_INVALID && q->fdown.chunked.reject)
 		q->reject = (enum rf_http_reject)q->fdown.chunked.reject;
 	return broken(c, r == RF_E_INVALID ? RF_REASON_ORIGIN_MALFORMED : RF_REASON_ORIGIN_CLOSED,
@@ -373,11 +376,18 @@ static enum step pump_down(struct rf_http_conn *c)
 	return STEP_WAIT;
 }
 
+void relay_begins(struct rf_http_conn *c)
+{
+	c->step = STEP_RELAY;
+	wait_up(c);
+	wait_down(c);
+}
+
 enum step step_relay(struct rf_http_conn *c)
 {
 	struct request *q = c->req;
 	if (c->client.stream.hup && !q->fdown.done) {
-		upstream_drop(q, false);
+		upstream_leave(q);
 		return broken(c, RF_REASON_SLOW, "the client went away");
 	}
 	enum step s = pump_up(c);

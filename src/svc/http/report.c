@@ -92,6 +92,7 @@ static void report_request(struct rf_http_conn *c)
 	r.status = q->status;
 	r.origin_status = q->origin_status;
 	r.origin = q->origin_url;
+	r.origin_ahead = q->ahead;
 	r.bytes_in = q->head.size + q->fup.body;
 	r.bytes_out = c->client.stream.app_out - q->out_at;
 	r.duration_us = took / RF_NS_US;
