@@ -14,19 +14,18 @@ struct tls_lent {
 	struct tls_ciphers *of;
 	struct rf_node use;
 	struct tls_half *half; /* whose key it has; NULL */
-	uint8_t suite;         /* index of what it is initialised for */
-	EVP_CIPHER_CTX *ctx;
+	struct tls_aead *aead;
 };
 
-static const struct tls_suite suites[TLS_SUITES] = { /* [RFC 8446 B.4] */
-	{ TLS1_3_CK_AES_128_GCM_SHA256, "AES-128-GCM", TLS_SHA256, 0, 16, 32 },
-	{ TLS1_3_CK_AES_256_GCM_SHA384, "AES-256-GCM", TLS_SHA384, 1, 32, 48 },
-	{ TLS1_3_CK_CHACHA20_POLY1305_SHA256, "ChaCha20-Poly1305", TLS_SHA256, 2, 32, 32 },
+static const struct tls_suite suites[] = { /* [RFC 8446 B.4] */
+	{ TLS1_3_CK_AES_128_GCM_SHA256, TLS_AES_128_GCM, TLS_SHA256, 16, 32 },
+	{ TLS1_3_CK_AES_256_GCM_SHA384, TLS_AES_256_GCM, TLS_SHA384, 32, 48 },
+	{ TLS1_3_CK_CHACHA20_POLY1305_SHA256, TLS_CHACHA20_POLY1305, TLS_SHA256, 32, 32 },
 };
 
 const struct tls_suite *tls_suite_of(uint32_t id)
 {
-	for (size_t i = 0; i < TLS_SUITES; i++)
+	for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
 		if (suites[i].id == id)
 			return &suites[i];
 	return NULL;
@@ -36,16 +35,13 @@ bool tls_ciphers_init(struct tls_ciphers *c, OSSL_LIB_CTX *libctx)
 {
 	*c = (struct tls_ciphers){ .max = TLS_LENT_MAX, .scratch = EVP_MD_CTX_new() };
 	rf_list_init(&c->used);
-	bool good = c->scratch;
-	for (size_t i = 0; good && i < TLS_SUITES; i++)
-		good = (c->cipher[i] = EVP_CIPHER_fetch(libctx, suites[i].cipher, NULL)) != NULL;
-	return good;
+	return tls_aeads_init(&c->aeads, libctx) && c->scratch;
 }
 
 static void lent_free(struct tls_lent *l)
 {
 	rf_list_del(&l->use);
-	EVP_CIPHER_CTX_free(l->ctx); /* wipes the key */
+	tls_aead_free(l->aead); /* wipes the key */
 	free(l);
 }
 
@@ -53,8 +49,7 @@ void tls_ciphers_fini(struct tls_ciphers *c)
 {
 	while (c->used.next && !rf_list_empty(&c->used))
 		lent_free(RF_CONTAINER(rf_list_first(&c->used), struct tls_lent, use));
-	for (size_t i = 0; i < TLS_SUITES; i++)
-		EVP_CIPHER_free(c->cipher[i]);
+	tls_aeads_fini(&c->aeads);
 	EVP_MD_CTX_free(c->scratch);
 	*c = (struct tls_ciphers){ 0 };
 }
@@ -72,8 +67,7 @@ static void give_back(struct tls_half *h)
 		return;
 	h->lent = NULL;
 	l->half = NULL;
-	EVP_CIPHER_CTX_reset(l->ctx);
-	l->suite = TLS_SUITES;
+	tls_aead_wipe(l->aead);
 	rf_list_del(&l->use);
 	rf_list_push_front(&l->of->used, &l->use);
 }
@@ -109,14 +103,13 @@ void tls_half_fini(struct tls_half *h)
 static struct tls_lent *lent_new(struct tls_ciphers *c)
 {
 	struct tls_lent *l = calloc(1, sizeof *l);
-	if (l && !(l->ctx = EVP_CIPHER_CTX_new())) {
+	if (l && !(l->aead = tls_aead_new())) {
 		free(l);
 		l = NULL;
 	}
 	if (!l)
 		return NULL;
 	l->of = c;
-	l->suite = TLS_SUITES;
 	rf_list_push(&c->used, &l->use);
 	c->count++;
 	return l;
@@ -138,10 +131,9 @@ static struct tls_lent *lend(struct tls_ciphers *c)
 	return l;
 }
 
-/* The cipher for the next record of h, its nonce set [RFC 8446 5.3]; NULL when libcrypto fails. */
-static EVP_CIPHER_CTX *ready(struct tls_ciphers *c, struct tls_half *h, bool encrypt)
+/* The cipher for the next record of h, and its nonce [RFC 8446 5.3]; NULL when that fails. */
+static struct tls_aead *ready(struct tls_ciphers *c, struct tls_half *h, bool encrypt, uint8_t nonce[TLS_IV])
 {
-	uint8_t nonce[TLS_IV];
 	memcpy(nonce, h->iv, TLS_IV);
 	for (int i = 0; i < 8; i++)
 		nonce[TLS_IV - 1 - i] ^= (uint8_t)(h->seq >> 8 * i);
@@ -151,50 +143,29 @@ static EVP_CIPHER_CTX *ready(struct tls_ciphers *c, struct tls_half *h, bool enc
 	rf_list_del(&l->use);
 	rf_list_push(&c->used, &l->use);
 	if (l == h->lent)
-		return EVP_CipherInit_ex2(l->ctx, NULL, NULL, nonce, encrypt, NULL) ? l->ctx : NULL;
-	unsigned index = h->suite->index;
-	const EVP_CIPHER *other = l->suite == index ? NULL : c->cipher[index]; /* setting the same would allocate */
-	l->suite = TLS_SUITES;
-	if (!EVP_CipherInit_ex2(l->ctx, other, h->key, nonce, encrypt, NULL))
+		return l->aead;
+	if (!tls_aead_key(&c->aeads, l->aead, h->suite->aead, h->key, encrypt))
 		return NULL;
 	c->keyed++;
-	l->suite = (uint8_t)index;
 	l->half = h;
 	h->lent = l;
-	return l->ctx;
+	return l->aead;
 }
 
 /* --- records --- */
 
-static bool encrypt(EVP_CIPHER_CTX *ctx, uint8_t *record, size_t n)
-{
-	int len = 0, end = 0;
-	uint8_t *body = record + TLS_HEADER;
-	return EVP_CipherUpdate(ctx, NULL, &len, record, TLS_HEADER) && EVP_CipherUpdate(ctx, body, &len, body, (int)n) &&
-	       EVP_CipherFinal_ex(ctx, body + len, &end) && len + end == (int)n &&
-	       EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TLS_TAG, body + n) > 0;
-}
-
 size_t tls_seal(struct tls_ciphers *c, struct tls_half *h, enum tls_type type, uint8_t *to, size_t n)
 {
 	size_t length = n + 1 + TLS_TAG;
-	EVP_CIPHER_CTX *ctx = h->seq < UINT64_MAX ? ready(c, h, true) : NULL; /* never wraps [RFC 8446 5.3] */
+	uint8_t nonce[TLS_IV];
+	struct tls_aead *a = h->seq < UINT64_MAX ? ready(c, h, true, nonce) : NULL; /* never wraps [RFC 8446 5.3] */
 	to[0] = TLS_TYPE_DATA;
 	to[1] = to[2] = 3; /* [RFC 8446 5.1] */
 	to[3] = (uint8_t)(length >> 8);
 	to[4] = (uint8_t)length;
 	to[TLS_HEADER + n] = type;
 	h->seq += h->seq < UINT64_MAX;
-	return ctx && encrypt(ctx, to, n + 1) ? TLS_HEADER + length : 0;
-}
-
-static bool decrypt(EVP_CIPHER_CTX *ctx, const uint8_t *record, size_t n, uint8_t *to)
-{
-	int len = 0, end = 0;
-	const uint8_t *body = record + TLS_HEADER;
-	return EVP_CipherUpdate(ctx, NULL, &len, record, TLS_HEADER) && EVP_CipherUpdate(ctx, to, &len, body, (int)n) &&
-	       EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TLS_TAG, (void *)(uintptr_t)(body + n)) > 0 &&
-	       EVP_CipherFinal_ex(ctx, to + len, &end);
+	return a && tls_aead_seal(&c->aeads, a, nonce, to, n + 1) ? TLS_HEADER + length : 0;
 }
 
 int tls_open(struct tls_ciphers *c, struct tls_half *h, const uint8_t *record, size_t length, uint8_t *to, struct tls_plain *ret)
@@ -202,11 +173,12 @@ int tls_open(struct tls_ciphers *c, struct tls_half *h, const uint8_t *record, s
 	size_t n = length - TLS_TAG;
 	if (n > TLS_PLAIN_MAX + 1) /* content, type and padding [RFC 8446 5.4] */
 		return SSL_AD_RECORD_OVERFLOW;
-	EVP_CIPHER_CTX *ctx = h->seq < UINT64_MAX ? ready(c, h, false) : NULL;
-	if (!ctx)
+	uint8_t nonce[TLS_IV];
+	struct tls_aead *a = h->seq < UINT64_MAX ? ready(c, h, false, nonce) : NULL;
+	if (!a)
 		return SSL_AD_INTERNAL_ERROR;
 	h->seq++;
-	if (!decrypt(ctx, record, n, to)) {
+	if (!tls_aead_open(&c->aeads, a, nonce, record, n, to)) {
 		OPENSSL_cleanse(to, n);
 		return SSL_AD_BAD_RECORD_MAC;
 	}

@@ -7,23 +7,15 @@
  * Private to src/tls. Not here: what a record means (direct), when libssl hands over (takeover).
  */
 #pragma once
-#include <openssl/evp.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include "base/list.h"
+#include "tls/aead.h"
 #include "tls/kdf.h"
 
 enum {
 	TLS_PLAIN_MAX = 16384, /* bytes of content in a record [RFC 8446 5.1] */
-	TLS_HEADER = 5,
-	TLS_TAG = 16,
 	TLS_CIPHER_MAX = TLS_PLAIN_MAX + 256, /* what a header may announce [RFC 8446 5.2] */
 	TLS_RECORD_MAX = TLS_HEADER + TLS_CIPHER_MAX,
 	TLS_OVERHEAD = TLS_HEADER + 1 + TLS_TAG, /* of a record without padding */
-	TLS_KEY_MAX = 32,
-	TLS_IV = 12,
-	TLS_SUITES = 3,
 	TLS_LENT_MAX = 256, /* keyed ciphers of a worker */
 };
 
@@ -31,9 +23,9 @@ enum tls_type { TLS_TYPE_ALERT = 21, TLS_TYPE_HANDSHAKE = 22, TLS_TYPE_DATA = 23
 
 struct tls_suite {
 	uint32_t id; /* as libssl numbers it */
-	const char *cipher;
+	enum tls_aead_kind aead;
 	enum tls_hash hash;
-	uint8_t index, key_n, secret_n;
+	uint8_t key_n, secret_n;
 };
 
 struct tls_lent;
@@ -47,7 +39,7 @@ struct tls_half {
 };
 
 struct tls_ciphers {
-	EVP_CIPHER *cipher[TLS_SUITES];
+	struct tls_aeads aeads;
 	EVP_MD_CTX *scratch;
 	struct rf_node used; /* of struct tls_lent, least recently first */
 	unsigned count, max;
