@@ -21,7 +21,13 @@ from harness import Failed, Load, timed_round
 from servers import Haproxy, Nginx, Ringfence
 
 DISTURBED = 0.10  # share of a round that others may take before its pass is dropped
+PIPELINE = 32     # requests on one connection to the origin, of G3
 SEEN = 64         # devices of the goals that need known ones; the others follow in devices.pem
+
+
+class Plain(Ringfence):
+    """The edge as it comes, beside one that is tuned."""
+    name = "ringfence-plain"
 
 
 class Run:
@@ -33,9 +39,11 @@ class Run:
         self.passes = 3 if quick else 10
         self.attempts = 4 if quick else 15
 
-    def contenders(self, tuned_only=False):
+    def contenders(self, tuned_only=False, pipeline=0):
+        """With `pipeline` the edge is there twice: with that, and as Plain."""
         peers = [Nginx(True), Haproxy(True)] + ([] if tuned_only else [Nginx(False), Haproxy(False)])
-        return ([Ringfence()] if Ringfence.available(self.lab) else []) + peers
+        ours = [Ringfence(pipeline)] + ([Plain()] if pipeline else [])
+        return (ours if Ringfence.available(self.lab) else []) + peers
 
 
 class Started:
@@ -106,9 +114,9 @@ def passes(run, servers, work):
     return {s.name: [figures[s.name] for figures, _ in kept] for s in servers}, note
 
 
-def cpu_goal(run, goal, mode, units, warm, check=None, **load):
+def cpu_goal(run, goal, mode, units, warm, check=None, pipeline=0, **load):
     """A goal in CPU us a unit: `warm` commands first, then rounds of `units`."""
-    with Started(run) as servers:
+    with Started(run, **({"pipeline": pipeline} if pipeline else {})) as servers:
         loads = {s: Load(run.lab, mode, s.port, **load) for s in servers}
         for generator in loads.values():
             generator.ask(warm)
@@ -122,7 +130,10 @@ def cpu_goal(run, goal, mode, units, warm, check=None, **load):
         figures, note = passes(run, servers, work)
         for generator in loads.values():
             generator.stop()
+    plain = figures.pop(Plain.name, None)
     show(goal, figures, "us", note)
+    if plain:
+        show(goal + "/plain", figures | {Ringfence.name: plain}, "us")
 
 
 def full_seen(run):
@@ -139,7 +150,7 @@ def resumed(run):
 
 
 def keepalive(run):
-    cpu_goal(run, "G3", "keep", 8000, "open 64", conns=64)
+    cpu_goal(run, "G3", "keep", 8000, "open 64", pipeline=PIPELINE, conns=64)
 
 
 def memory_of(run, server, count):

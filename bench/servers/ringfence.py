@@ -71,7 +71,9 @@ class Ringfence:
     tuned = True
     boot = BOOT
 
-    def __init__(self):
+    def __init__(self, pipeline=0):
+        """`pipeline`: requests that may share a connection to the origin; 0 as it comes."""
+        self.pipeline = pipeline
         self.lab = self.child = self.port = self.dir = self.api = self.account = self.zone = self.ruleset = None
 
     @staticmethod
@@ -121,7 +123,7 @@ class Ringfence:
         call("PUT", f"{account}/mtls_certificates/{root}/crl", crls=self.crls())
         call("POST", account + "/classes", name="bench", roots=[root], first_sight=True)
         call("POST", f"/zones/{self.zone}/apps", name="bench", hosts=[HOST], roots=[root], client_auth="enforce",
-             origins=[{"url": f"http://127.0.0.1:{self.lab.origin_port}"}], origin_max_idle=256, forward_rfc9440=False)
+             origins=[{"url": f"http://127.0.0.1:{self.lab.origin_port}", "pipeline": self.pipeline}], origin_max_idle=256, forward_rfc9440=False)
         answer = self.replace_rules(self.rules_body([f"/base/{i}" for i in range(BASE_RULES)]))
         self.ruleset = json.loads(answer)["result"]["id"]
 
