@@ -29,7 +29,7 @@ SANITIZERS = {
 SETUP = {
     ASAN: ["-Db_sanitize=address,undefined", "-Db_lundef=false", "--buildtype=debugoptimized"],
     RELEASE: ["--buildtype=release", "-Dtests=false"],
-    CLANG: ["--buildtype=plain"],
+    CLANG: ["--buildtype=plain", "-Doptimization=0"],
 }
 FAILURES_SHOWN = 40   # lines of output a failed step shows
 LIMIT = 20 * 60       # seconds of one command
