@@ -60,8 +60,8 @@ bool rf_js_text(struct rf_js *j, struct rf_js_text *ret);
 bool rf_js_name(struct rf_js *j, struct rf_js_text *ret);
 /* Past any value. *ret (may be NULL): all of it, as written. */
 bool rf_js_skip(struct rf_js *j, struct rf_str *ret);
-/* Past any value; a keyed digest that is the same however it is written: spaces, escapes, the order of members. (A fraction is what
- * it is written as.) */
+/* Past any value; a keyed digest that is the same however it is written: spaces, escapes, the order of members. (A fraction, and
+ * what has an exponent, is what it is written as.) */
 bool rf_js_digest(struct rf_js *j, uint64_t *ret);
 /* The digest of a text that was passed. False without memory. */
 bool rf_js_text_digest(const struct rf_js_text *t, uint64_t *ret);

@@ -12,15 +12,17 @@ static const struct member {
 	size_t at;        /* in struct rf_rule_text */
 	size_t least, most;
 	bool computed;    /* no part of the content */
+	bool bare;        /* of a plain rule: without escapes */
 } members[] = {
-#define TEXT(name, member, least, most, computed) { { name, sizeof name - 1 }, offsetof(struct rf_rule_text, member), least, most, computed }
-	TEXT("expression", expression, 1, RF_EXPR_SIZE, false),
-	TEXT("action", action, 1, 64, false),
-	TEXT("description", description, 0, RF_RULE_TEXT, false),
-	TEXT("id", id, 0, 64, true),
-	TEXT("ref", ref, 0, 64, true),
-	TEXT("version", version, 0, 32, true),
-	TEXT("last_updated", updated, 0, 64, true),
+#define TEXT(name, member, least, most, computed, bare) \
+	{ { name, sizeof name - 1 }, offsetof(struct rf_rule_text, member), least, most, computed, bare }
+	TEXT("expression", expression, 1, RF_EXPR_SIZE, false, false),
+	TEXT("action", action, 1, 64, false, true),
+	TEXT("description", description, 0, RF_RULE_TEXT, false, false),
+	TEXT("id", id, 0, 64, true, true),
+	TEXT("ref", ref, 0, 64, true, true),
+	TEXT("version", version, 0, 32, true, true),
+	TEXT("last_updated", updated, 0, 64, true, true),
 #undef TEXT
 };
 static const size_t member_count = sizeof members / sizeof *members;
@@ -47,7 +49,7 @@ static bool text(struct rf_js *j, const struct member *m, struct rf_rule_text *r
 	if (rf_js_peek(j) != '"')
 		return false;
 	if (rf_js_text(j, to))
-		r->plain &= to->raw.n >= m->least && to->raw.n <= m->most && !(m->computed && to->escaped);
+		r->plain &= to->raw.n >= m->least && to->raw.n <= m->most && !(m->bare && to->escaped);
 	return true;
 }
 
