@@ -231,8 +231,11 @@ static int admit(struct rf_api_call *c)
 
 static int run(struct rf_api_call *c)
 {
+	const struct rf_api_state *state = &c->api->conf.state;
 	int rc = admit(c);
 	rf_way_look();
+	if (rc == RF_OK && state->catch_up)
+		state->catch_up(state->ctx);
 	if (rc == RF_OK)
 		rc = read_conditions(c);
 	if (rc == RF_OK)

@@ -35,6 +35,7 @@ struct rf_api_state {
 	void (*abort)(void *ctx);
 	int (*reload)(void *ctx, struct rf_buf *later, struct rf_err *e);
 	void *ctx;
+	void (*catch_up)(void *ctx); /* before a request is answered: what devices have caused is in the store. NULL: it always is */
 };
 
 /* What other parts answer; a NULL member makes its route say that it is not available. */

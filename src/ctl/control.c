@@ -128,6 +128,8 @@ int rf_ctl_begin(struct rf_ctl *c, const char *actor, struct rf_err *e)
 	return rf_store_begin(c->store, actor, e);
 }
 
+void rf_ctl_catch_up(struct rf_ctl *c) { rf_devices_keep(c->priv->devices); }
+
 int rf_ctl_touch(struct rf_ctl *c, enum rf_kind kind, const char *id, struct rf_err *e)
 {
 	struct rf_ctl_private *p = c->priv;

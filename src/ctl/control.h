@@ -33,6 +33,8 @@ struct rf_ctl {
 };
 
 int rf_ctl_begin(struct rf_ctl *c, const char *actor, struct rf_err *e);
+/* Without a transaction: what workers have seen first is in the state. */
+void rf_ctl_catch_up(struct rf_ctl *c);
 /* Say what was written: what must follow depends on it. At most RF_CTL_TOUCH_MAX a transaction. */
 int rf_ctl_touch(struct rf_ctl *c, enum rf_kind kind, const char *id, struct rf_err *e);
 enum { RF_CTL_TOUCH_MAX = 100000 };

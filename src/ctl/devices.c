@@ -1,11 +1,12 @@
 /* The way of a device seen first, or of the first key under a device's identifier: a worker puts it into the registry and
  * calls rf_devices_event -> the event waits under a lock, one message wakes the control loop -> all that wait become
- * objects in one transaction. What belongs to no device is only listed, in memory, by certificate.
+ * objects in one transaction -> those that come in the PAUSE_NS after it become one together: most of what a transaction
+ * costs is the pages that it writes, and those of many devices are mostly the same. Who asks the API finds all of them. What belongs to no device is only listed, in memory, by certificate.
  * A device that a rule or its own attack moved to quarantine comes the same way, and is kept in a transaction of its own with
  * that as actor; then its connections end.
  *
- * Invariants: the registry may hold a device that the state does not have yet, never the reverse for longer than a
- * commit takes.
+ * Invariants: the registry may hold a device that the state does not have yet, for no longer than PAUSE_NS and a commit
+ * take; never the reverse for longer than a commit takes. While it rests, the timer is set.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@
 #include "ctl/flat.h"
 #include "records/counters.h"
 #include "records/log.h"
+
+enum { PAUSE_NS = 50000000, PAUSE_EVENTS = 4096 /* and no longer than so many take */ };
 
 struct waiting {
 	struct rf_node node;
@@ -35,8 +38,9 @@ struct rf_devices {
 	pthread_mutex_t mutex; /* guards all below */
 	struct rf_node waiting;
 	size_t waiting_count;
-	bool posted;
+	bool posted, resting;
 	struct rf_msg msg;
+	struct rf_timer timer; /* of the control loop alone */
 	struct rf_map unknown;
 	struct rf_node unknown_age;
 };
@@ -378,10 +382,8 @@ static void keep_quarantine(struct rf_ctl *c, const struct rf_identity_event *ev
 	rf_ctl_sever(c, ev->device);
 }
 
-static void take(struct rf_loop *loop, struct rf_msg *msg)
+void rf_devices_keep(struct rf_devices *d)
 {
-	(void)loop;
-	struct rf_devices *d = RF_CONTAINER(msg, struct rf_devices, msg);
 	struct rf_node batch;
 	rf_list_init(&batch);
 	pthread_mutex_lock(&d->mutex);
@@ -390,7 +392,6 @@ static void take(struct rf_loop *loop, struct rf_msg *msg)
 		rf_list_push(&batch, it);
 	}
 	d->waiting_count = 0;
-	d->posted = false;
 	pthread_mutex_unlock(&d->mutex);
 	keep_all(d, &batch);
 	RF_LIST_EACH(it, &batch)
@@ -400,6 +401,29 @@ static void take(struct rf_loop *loop, struct rf_msg *msg)
 		free(RF_CONTAINER(it, struct waiting, node));
 }
 
+static void take(struct rf_loop *loop, struct rf_msg *msg)
+{
+	struct rf_devices *d = RF_CONTAINER(msg, struct rf_devices, msg);
+	pthread_mutex_lock(&d->mutex);
+	d->posted = false;
+	d->resting = true;
+	pthread_mutex_unlock(&d->mutex);
+	rf_devices_keep(d);
+	rf_timer_set(loop, &d->timer, rf_loop_now(loop) + PAUSE_NS);
+}
+
+static void rested(struct rf_timer *t)
+{
+	struct rf_devices *d = RF_CONTAINER(t, struct rf_devices, timer);
+	pthread_mutex_lock(&d->mutex);
+	bool more = d->resting = d->waiting_count > 0;
+	pthread_mutex_unlock(&d->mutex);
+	if (!more)
+		return;
+	rf_devices_keep(d);
+	rf_timer_set(d->c->loop, t, rf_loop_now(d->c->loop) + PAUSE_NS);
+}
+
 struct rf_devices *rf_devices_new(struct rf_ctl *c)
 {
 	struct rf_devices *d = calloc(1, sizeof *d);
@@ -407,6 +431,7 @@ struct rf_devices *rf_devices_new(struct rf_ctl *c)
 		return NULL;
 	d->c = c;
 	d->msg.run = take;
+	d->timer.fire = rested;
 	pthread_mutex_init(&d->mutex, NULL);
 	rf_list_init(&d->waiting);
 	rf_list_init(&d->unknown_age);
@@ -424,6 +449,9 @@ void rf_devices_free(struct rf_devices *d)
 {
 	if (!d)
 		return;
+	if (d->resting)
+		rf_timer_stop(d->c->loop, &d->timer);
+	keep_all(d, &d->waiting);
 	RF_LIST_EACH(it, &d->waiting)
 		free(RF_CONTAINER(it, struct waiting, node));
 	RF_LIST_EACH(it, &d->unknown_age)
@@ -464,8 +492,9 @@ bool rf_devices_event(void *devices, const struct rf_identity_event *ev)
 		*w = (struct waiting){ .ev = *ev };
 		rf_list_push(&d->waiting, &w->node);
 		d->waiting_count++;
-		post = !d->posted;
-		d->posted = taken = true;
+		post = !d->posted && (!d->resting || ev->quarantined || d->waiting_count >= PAUSE_EVENTS);
+		d->posted |= post;
+		taken = true;
 		w = NULL;
 	}
 	pthread_mutex_unlock(&d->mutex);

@@ -16,8 +16,11 @@ int rf_devices_sync_certificate(struct rf_ctl *c, const char *id, struct rf_err 
 enum { RF_DEVICES_EVENTS_MAX = 65536, RF_DEVICES_UNKNOWN_MAX = 1000 };
 struct rf_devices;
 struct rf_devices *rf_devices_new(struct rf_ctl *c);
-void rf_devices_free(struct rf_devices *d);
+void rf_devices_free(struct rf_devices *d); /* devices that wait are kept; no other thread knows it any more */
 bool rf_devices_event(void *devices, const struct rf_identity_event *ev);
+
+/* On the control loop: what waits goes into the state now. */
+void rf_devices_keep(struct rf_devices *d);
 
 /* Certificates that belong to no device, newest first, as JSON for the API. */
 int rf_devices_unknown(struct rf_devices *d, size_t limit, json_t *array, struct rf_err *e);

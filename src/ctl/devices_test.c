@@ -2,6 +2,7 @@
 #include "ctl/test.h"
 #include "ctl/devices.h"
 #include "ctl/doc.h"
+#include "loop/replay.h"
 #include "pki/credkey.h"
 
 #define SKI "00112233445566778899aabbccddeeff00112233"
@@ -73,6 +74,72 @@ static void a_first_sight_keeps_device_and_pin(void **state)
 	assert_true(doc_is(o.doc, "pin", ev.pin));
 	load_again();
 	assert_non_null(rf_device_find(w.ctl.devices, rf_str_z(ev.device)));
+}
+
+static struct rf_identity_event sighting(unsigned number)
+{
+	struct rf_identity_event ev = { .created = true, .bind = RF_BIND_SKI };
+	snprintf(ev.device, sizeof ev.device, "%032x", number);
+	snprintf(ev.bind_value, sizeof ev.bind_value, "%08x", number);
+	snprintf(ev.name, sizeof ev.name, "device %u", number);
+	return ev;
+}
+
+static bool kept(unsigned number)
+{
+	RF_OBJECT_AUTO o = { 0 };
+	struct rf_identity_event ev = sighting(number);
+	return rf_store_get(w.ctl.store, RF_KIND_DEVICE, ev.device, &o, &w.e) == RF_OK;
+}
+
+static void see(unsigned number)
+{
+	struct rf_identity_event ev = sighting(number);
+	assert_true(rf_devices_event(w.ctl.priv->devices, &ev));
+}
+
+/* The first is kept at once, those that follow soon with one another: after a pause, when they are asked for, when another
+ * device must be stopped, or at the end. */
+static void those_that_come_together_are_kept_together(void **state)
+{
+	(void)state;
+	struct rf_loop *real = w.ctl.loop;
+	struct rf_replay *r = rf_replay_new();
+	struct rf_identity_event bad = { .quarantined = true, .rule = "aaaabbbbccccddddaaaabbbbccccdddd" };
+	memcpy(bad.device, device, sizeof bad.device);
+	w.ctl.loop = rf_replay_loop(r);
+	see(1);
+	rf_replay_run(r, 0);
+	assert_true(kept(1));
+	for (unsigned first = 2; first < 6; first += 2) { /* also after a pause that was used */
+		see(first);
+		see(first + 1);
+		rf_replay_run(r, 10 * RF_NS_MS);
+		assert_false(kept(first) || kept(first + 1));
+		rf_replay_run(r, 50 * RF_NS_MS);
+		assert_true(kept(first) && kept(first + 1));
+	}
+	rf_replay_run(r, 100 * RF_NS_MS);
+	see(6);
+	rf_replay_run(r, 0);
+	assert_true(kept(6)); /* after one that was not */
+	see(7);
+	rf_replay_run(r, 0);
+	assert_false(kept(7));
+	rf_ctl_catch_up(&w.ctl);
+	assert_true(kept(7));
+	see(8);
+	assert_true(rf_devices_event(w.ctl.priv->devices, &bad));
+	rf_replay_run(r, 0);
+	assert_true(kept(8));
+	see(9);
+	rf_replay_run(r, 0);
+	assert_false(kept(9));
+	rf_devices_free(w.ctl.priv->devices);
+	assert_true(kept(9));
+	w.ctl.loop = real;
+	rf_replay_free(r);
+	assert_non_null(w.ctl.priv->devices = rf_devices_new(&w.ctl));
 }
 
 static int audited(const struct rf_audit *a, void *arg)
@@ -168,6 +235,7 @@ static void texts_are_loaded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TEST(a_pin_outlives_a_restart), TEST(a_first_sight_keeps_device_and_pin),
+					    TEST(those_that_come_together_are_kept_together),
 					    TEST(texts_are_loaded), TEST(a_quarantine_is_kept),
 					    TEST(a_revoked_device_stays_revoked), TEST(a_full_queue_says_so) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
