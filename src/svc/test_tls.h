@@ -4,12 +4,10 @@
 #pragma once
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include "pki/ca.h"
-#include "pki/pem.h"
+#include "tls/test_cert.h"
 
 #define WALL 1795219200 /* where the replay loop's wall clock starts */
-#define DAY 86400
 
 static struct {
 	char dir[64];
@@ -30,33 +28,6 @@ static int64_t wall_now(void *ctx) { (void)ctx; return rf_loop_wall(w.loop); }
 static uint64_t mono_now(void *ctx) { (void)ctx; return rf_loop_now(w.loop); }
 static const struct rf_trust *trust(void *arg) { (void)arg; return k.trust; }
 static bool denied(void *arg, const struct rf_tls_peer *p) { (void)arg; return rf_identity_denied(w.registry, p); }
-
-static struct rf_keypair *self_signed(const char *name)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
-	X509_set_version(x, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-	X509_gmtime_adj(X509_getm_notBefore(x), -DAY);
-	X509_gmtime_adj(X509_getm_notAfter(x), 3650L * DAY);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
-	X509_set_issuer_name(x, X509_get_subject_name(x));
-	X509_set_pubkey(x, key);
-	X509_sign(x, key, EVP_sha256());
-	RF_BUF_AUTO cert = { 0 };
-	rf_pem_add(&cert, x);
-	BIO *bio = BIO_new(BIO_s_mem());
-	PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
-	char *p;
-	long n = BIO_get_mem_data(bio, &p);
-	struct rf_keypair *pair = NULL;
-	struct rf_err e;
-	assert_int_equal(rf_keypair_from_pem(rf_buf_str(&cert), (struct rf_str){ p, (size_t)n }, &pair, &e), RF_OK);
-	BIO_free(bio);
-	X509_free(x);
-	EVP_PKEY_free(key);
-	return pair;
-}
 
 static struct rf_ca *make_ca(const char *sub)
 {
@@ -87,7 +58,7 @@ static void keys_make(const char *server)
 	bundle(k.ca, "camera-2", WALL - DAY, &k.second);
 	bundle(k.ca, "camera-3", WALL - 20 * DAY, &k.expired);
 	bundle(k.other_ca, "stranger", WALL - DAY, &k.stranger);
-	k.server = self_signed(server);
+	k.server = self_signed(server, 3650);
 	RF_BUF_AUTO pem = { 0 };
 	struct rf_err e;
 	rf_ca_chain_pem(k.ca, &pem);

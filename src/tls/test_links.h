@@ -11,13 +11,12 @@
 #include <fcntl.h>
 #include <openssl/ssl.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include "pki/ca.h"
 #include "pki/pem.h"
 #include "tls/layer.h"
+#include "tls/test_cert.h"
 
 #define NOW 1790000000
-#define DAY 86400
 
 static uint64_t denials_now;
 static unsigned asked;
@@ -52,42 +51,6 @@ static inline bool host(void *arg, struct rf_stream *s, struct rf_str sni, struc
 static inline const struct rf_trust *trust(void *arg) { (void)arg; return w.trust; }
 static inline bool denied(void *arg, const struct rf_tls_peer *peer) { (void)arg; (void)peer; asked++; return w.deny; }
 static inline uint64_t denials(void *arg) { (void)arg; return denials_now; }
-
-/* A self-signed certificate for a server of this name. */
-static inline struct rf_keypair *self_signed(const char *name, long days_left)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
-	char san[128];
-	snprintf(san, sizeof san, "DNS:%s", name);
-	X509_set_version(x, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-	X509_gmtime_adj(X509_getm_notBefore(x), -10L * DAY);
-	X509_gmtime_adj(X509_getm_notAfter(x), days_left * DAY);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
-	X509_set_issuer_name(x, X509_get_subject_name(x));
-	X509_set_pubkey(x, key);
-	X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
-	X509_add_ext(x, ext, -1);
-	X509_EXTENSION_free(ext);
-	ext = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "CA:TRUE");
-	X509_add_ext(x, ext, -1);
-	X509_EXTENSION_free(ext);
-	X509_sign(x, key, EVP_sha256());
-	RF_BUF_AUTO cert = { 0 };
-	rf_pem_add(&cert, x);
-	BIO *bio = BIO_new(BIO_s_mem());
-	PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
-	char *p;
-	long n = BIO_get_mem_data(bio, &p);
-	struct rf_keypair *k = NULL;
-	struct rf_err e;
-	assert_int_equal(rf_keypair_from_pem(rf_buf_str(&cert), (struct rf_str){ p, (size_t)n }, &k, &e), RF_OK);
-	BIO_free(bio);
-	X509_free(x);
-	EVP_PKEY_free(key);
-	return k;
-}
 
 /* A root of the trust set; *pem is filled once and the caller's to free. */
 static inline struct rf_trust_root root_of(struct rf_ca *ca, const char *id, enum rf_crl_mode mode, struct rf_crl *const *crls, size_t n,
