@@ -261,7 +261,7 @@ static void sane(struct rf_buf *to)
 {
 	rf_buf_printf(to, RULE "meta protocol { 8021q, 8021ad } goto end_vlan_depth\n"
 		RULE "ip saddr { 127.0.0.0/8, 224.0.0.0/3 } goto end_source\n" RULE "ip saddr 0.0.0.0/8 ip daddr != 255.0.0.0/8 goto end_source\n"
-		RULE "ip6 saddr { ::1, ff00::/8 } goto end_source\n" RULE "meta l4proto 6 @th,88,24 & 63 { 0"); /* three bytes: see widen() of policy/packet_nft */
+		RULE "ip6 saddr { ::1, ff00::/8 } goto end_source\n" RULE "meta l4proto 6 @th,88,24 & 63 { 0"); /* three bytes: see widen() of policy/packet_nft_leaf */
 	for (unsigned f = 1; f < 64; f++)
 		if (rf_bad_tcp_flags((__u8)f))
 			rf_buf_printf(to, ", %u", f);

@@ -80,16 +80,23 @@ void packet_point(const struct rf_rule *r, struct rf_err *e)
 
 /* --- ranges --- */
 
+void *packet_grown(void *v, size_t n, size_t *cap, size_t size)
+{
+	if (n < *cap)
+		return v;
+	size_t more = *cap ? *cap * 2 : 64;
+	void *p = realloc(v, more * size);
+	if (p)
+		*cap = more;
+	return p;
+}
+
 int packet_add_range(struct packet_front *f, const struct packet_range *r)
 {
-	if (f->ranges == f->range_cap) {
-		size_t cap = f->range_cap ? f->range_cap * 2 : 64;
-		struct packet_range *v = realloc(f->range, cap * sizeof *v);
-		if (!v)
-			return rf_fail(f->e, RF_E_NOMEM, "memory is exhausted");
-		f->range = v;
-		f->range_cap = cap;
-	}
+	struct packet_range *v = packet_grown(f->range, f->ranges, &f->range_cap, sizeof *v);
+	if (!v)
+		return rf_fail(f->e, RF_E_NOMEM, "memory is exhausted");
+	f->range = v;
 	f->range[f->ranges++] = *r;
 	return RF_OK;
 }
