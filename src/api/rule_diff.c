@@ -310,10 +310,20 @@ static int check_refs(struct diff *d)
 	return rc;
 }
 
+/* A stored rule's document. NULL without memory. */
+static json_t *tree_of(const struct stored *s)
+{
+	json_t *doc = json_loadb(s->text.p, s->text.n, 0, NULL);
+	if (doc && rf_store_say(doc, s->id, s->ref))
+		return doc;
+	json_decref(doc);
+	return NULL;
+}
+
 /* A rule that has no equal: its tree, numbered. */
 static int number_tree(struct diff *d, struct wanted *w)
 {
-	json_t *old = w->old ? json_loadb(w->old->text.p, w->old->text.n, 0, NULL) : NULL;
+	json_t *old = w->old ? tree_of(w->old) : NULL;
 	int rc = w->old && !old ? no_memory(d->c) : rf_rule_tree(d->c, d->c->rules, (size_t)(w->given - d->c->rules->v));
 	if (rc == RF_OK) {
 		w->changed = rf_rule_number(w->given->doc, w->given->id, old, d->ch->now);
@@ -364,26 +374,19 @@ static long long next_version(const struct stored *old)
 	return (long long)v + 1;
 }
 
-static void add_all(struct rf_buf *b, const struct rf_str *v, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		rf_buf_add(b, v[i]);
-}
-
-/* A plain rule's document: its texts are JSON as they are. */
+/* A plain rule's document: its texts are JSON as they are; id and ref are the row's. */
 static void write_plain(struct rf_buf *b, const struct wanted *w, const char *now)
 {
 	const struct rf_rule_text *t = &w->given->text;
 	char version[24];
-	snprintf(version, sizeof version, "%lld", next_version(w->old));
+	if (w->old)
+		snprintf(version, sizeof version, "%lld", next_version(w->old));
 	const struct rf_str parts[] = { RF_STR("{\"expression\":\""), t->expression.raw, RF_STR("\",\"action\":\""), t->action.raw,
-		RF_STR("\",\"description\":\""), t->description.raw, t->disabled ? RF_STR("\",\"enabled\":false,\"id\":\"") :
-		RF_STR("\",\"enabled\":true,\"id\":\""), rf_str_z(w->given->id), RF_STR("\",\"ref\":") };
-	const struct rf_str rest[] = { RF_STR(",\"version\":\""), rf_str_z(w->old ? version : "1"), RF_STR("\",\"last_updated\":\""), rf_str_z(now),
-		RF_STR("\"}") };
-	add_all(b, parts, sizeof parts / sizeof *parts);
-	rf_json_quote(b, w->ref);
-	add_all(b, rest, sizeof rest / sizeof *rest);
+		RF_STR("\",\"description\":\""), t->description.raw, t->disabled ? RF_STR("\",\"enabled\":false,\"version\":\"") :
+		RF_STR("\",\"enabled\":true,\"version\":\""), rf_str_z(w->old ? version : "1"), RF_STR("\",\"last_updated\":\""),
+		rf_str_z(now), RF_STR("\"}") };
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		rf_buf_add(b, parts[i]);
 }
 
 /* --- few rows --- */
@@ -399,7 +402,7 @@ static int put_one(struct diff *d, struct wanted *w)
 		return rc;
 	RF_OBJECT_AUTO row = { .doc = json_incref(g->doc), .place = w->place };
 	memcpy(row.id, g->id, sizeof row.id);
-	json_t *old = w->old ? json_loadb(w->old->text.p, w->old->text.n, 0, NULL) : NULL;
+	json_t *old = w->old ? tree_of(w->old) : NULL;
 	rc = w->old && !old ? no_memory(d->c) : rf_change_put(d->c, d->ch, &row, old, w->old ? w->old->place : 0);
 	json_decref(old);
 	return rc;
@@ -408,7 +411,7 @@ static int put_one(struct diff *d, struct wanted *w)
 static int del_one(struct diff *d, const struct stored *s)
 {
 	rf_way_give();
-	json_t *old = json_loadb(s->text.p, s->text.n, 0, NULL);
+	json_t *old = tree_of(s);
 	int rc = old ? rf_change_del(d->c, d->ch, s->id, old, s->place) : no_memory(d->c);
 	json_decref(old);
 	return rc;
@@ -430,7 +433,7 @@ static int write_rows(struct diff *d)
 static int note_one(struct diff *d, const char *id, const struct stored *old, bool text)
 {
 	rf_way_give();
-	json_t *doc = old && text ? json_loadb(old->text.p, old->text.n, 0, NULL) : NULL;
+	json_t *doc = old && text ? tree_of(old) : NULL;
 	int rc = old && text && !doc ? no_memory(d->c) : rf_change_note(d->c, d->ch, id, old ? &old->place : NULL, doc);
 	json_decref(doc);
 	return rc;

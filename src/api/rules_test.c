@@ -140,7 +140,7 @@ static void assert_as_from_nothing(void)
 	assert_int_equal(made.rules_count, w.ctl.priv->parts.rules_count);
 	assert_int_equal(priv.rules.n, w.ctl.priv->rules.n);
 	for (size_t i = 0; i < priv.rules.n; i++)
-		assert_int_equal(priv.rules.v[i].count, w.ctl.priv->rules.v[i].count);
+		assert_int_equal(priv.rules.v[i].rules.count, w.ctl.priv->rules.v[i].rules.count);
 	assert_int_equal(w.ctl.priv->rules.note_count, 0);
 	assert_same(in_force(&w.ctl.priv->parts), in_force(&made));
 	rf_parts_put(&made);

@@ -2,7 +2,9 @@
  *
  *	row -> the last page that begins at or before it -> its place there; a page that is full is parted
  *
- * A page in the file is its rows one behind the other: lengths of id, name and document, place, revision, times, the three texts.
+ * A page in the file is a mark, then its rows one behind the other: flags; id and name, an id of ours as 16 bytes; place, revision and times
+ * as what they differ by from those of the row before; of the document, how many bytes at its front and end are as there, and what is
+ * between. Without the mark it is as an earlier version wrote it: lengths of id, name and document, place, revision, times, the texts.
  *
  * Invariants: rows of all pages in turn stand by place, then id; a page that is not the book's any more is in `gone` until the file
  * does not have it.
@@ -10,11 +12,20 @@
 #include "ctl/book.h"
 #include <stdlib.h>
 #include "base/cur.h"
+#include "base/enc.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/way.h"
 
-enum { HEAD = 1 + 2 + 4 + 4 * 8, ID_MOST = 32 };
+enum {
+	MARK = 0x80,     /* no length of an id */
+	ID_MOST = 32,
+	VARINT = 10,     /* bytes of the longest */
+	HEAD = 2 + 9 * VARINT, /* of a row that is like none before it, without its texts; and the mark */
+};
+
+enum { ID_HEX = 1, NAME_IS_ID = 2 };
 
 static size_t size_of(const struct book_row *r)
 {
@@ -53,8 +64,8 @@ void book_free(struct book *b)
 	}
 	free_gone(b);
 	free(b->v);
-	rf_map_fini(&b->ids);
-	rf_map_fini(&b->names);
+	rf_table_fini(&b->ids);
+	rf_table_fini(&b->names);
 	free(b);
 }
 
@@ -85,44 +96,63 @@ static bool named(const struct book_row *r)
 	return !rf_str_eq(r->id, r->name);
 }
 
-static void name_in(struct book *b, struct book_row *r)
+static struct book_row *find(const struct rf_table *t, struct rf_str key, bool name)
 {
-	r->same = NULL;
-	struct rf_map_node *there = rf_map_add(&b->names, &r->by_name, r->name);
-	if (!there)
-		return;
-	struct book_row *first = RF_CONTAINER(there, struct book_row, by_name);
-	r->same = first->same;
-	first->same = r;
-}
-
-static void name_out(struct book *b, struct book_row *r)
-{
-	struct book_row *first = RF_CONTAINER(rf_map_find(&b->names, r->name), struct book_row, by_name);
-	if (first == r) {
-		rf_map_del(&b->names, &r->by_name);
-		if (r->same)
-			rf_map_add(&b->names, &r->same->by_name, r->same->name);
-		return;
+	RF_TABLE_EACH(at, t, rf_hash_quick(key)) {
+		struct book_row *r = t->slot[at].p;
+		if (rf_str_eq(name ? r->name : r->id, key))
+			return r;
 	}
-	while (first->same != r)
-		first = first->same;
-	first->same = r->same;
+	return NULL;
 }
 
 struct book_row *book_find(const struct book *b, struct rf_str id)
 {
-	struct rf_map_node *n = b->ids.count ? rf_map_find(&b->ids, id) : NULL;
-	return n ? RF_CONTAINER(n, struct book_row, by_id) : NULL;
+	return find(&b->ids, id, false);
 }
 
 struct book_row *book_find_name(const struct book *b, struct rf_str name)
 {
-	struct rf_map_node *n = b->names.count ? rf_map_find(&b->names, name) : NULL;
-	if (n)
-		return RF_CONTAINER(n, struct book_row, by_name);
-	struct book_row *r = book_find(b, name);
+	struct book_row *r = find(&b->names, name, true);
+	if (r)
+		return r;
+	r = book_find(b, name);
 	return r && !named(r) ? r : NULL;
+}
+
+/* Room in both tables for one row more. */
+static bool room_for(struct book *b, const struct book_row *r)
+{
+	return rf_table_reserve(&b->ids, b->ids.count + 1) && (!named(r) || rf_table_reserve(&b->names, b->names.count + 1));
+}
+
+static size_t memory_of(const struct book_row *r)
+{
+	return sizeof *r + r->id.n + r->name.n + r->doc.n + 3;
+}
+
+static void link_row(struct book *b, struct book_row *r)
+{
+	rf_table_add(&b->ids, rf_hash_quick(r->id), r);
+	if (named(r))
+		rf_table_add(&b->names, rf_hash_quick(r->name), r);
+	b->rows++;
+	b->bytes += memory_of(r);
+}
+
+static void unlink_row(struct book *b, struct book_row *r)
+{
+	rf_table_del(&b->ids, rf_hash_quick(r->id), r);
+	if (named(r))
+		rf_table_del(&b->names, rf_hash_quick(r->name), r);
+	b->rows--;
+	b->bytes -= memory_of(r);
+}
+
+size_t book_memory(const struct book *b)
+{
+	size_t slots = (b->ids.slot ? b->ids.mask + 1 : 0) + (b->names.slot ? b->names.mask + 1 : 0);
+	return b->bytes + b->pages * sizeof **b->v + slots * sizeof *b->ids.slot;
 }
 
 /* --- places --- */
@@ -273,13 +303,10 @@ int book_in(struct book *b, struct book_row *r)
 {
 	struct book_at at = { b->pages ? page_of(b, r->place, r->id) : 0, 0 };
 	at.row = b->pages ? row_of(b->v[at.page], r->place, r->id) : 0;
-	if (!make_room(b, r, &at))
+	if (!room_for(b, r) || !make_room(b, r, &at))
 		return RF_E_NOMEM;
 	put_at(b->v[at.page], at.row, r);
-	rf_map_add(&b->ids, &r->by_id, r->id);
-	if (named(r))
-		name_in(b, r);
-	b->rows++;
+	link_row(b, r);
 	return RF_OK;
 }
 
@@ -300,10 +327,7 @@ void book_out(struct book *b, struct book_row *r)
 	p->dirty = true;
 	if (!p->n)
 		drop_page(b, at.page);
-	rf_map_del(&b->ids, &r->by_id);
-	if (named(r))
-		name_out(b, r);
-	b->rows--;
+	unlink_row(b, r);
 }
 
 void book_settled(struct book *b)
@@ -318,13 +342,6 @@ void book_settled(struct book *b)
 
 /* --- the file --- */
 
-static char *put_be(char *to, uint64_t v, unsigned bytes)
-{
-	for (unsigned i = bytes; i-- > 0; v >>= 8)
-		to[i] = (char)v;
-	return to + bytes;
-}
-
 static char *put_str(char *to, struct rf_str s)
 {
 	if (s.n)
@@ -332,26 +349,161 @@ static char *put_str(char *to, struct rf_str s)
 	return to + s.n;
 }
 
-void book_write(const struct book_page *p, struct rf_buf *to)
+static char *put_varint(char *to, uint64_t v)
 {
-	char *at = rf_buf_room(to, p->bytes);
-	if (!at)
-		return;
-	for (unsigned i = 0; i < p->n; i++) {
-		const struct book_row *r = p->v[i];
-		at = put_be(at, r->id.n, 1);
-		at = put_be(at, r->name.n, 2);
-		at = put_be(at, r->doc.n, 4);
-		at = put_be(at, (uint64_t)r->place, 8);
-		at = put_be(at, r->revision, 8);
-		at = put_be(at, (uint64_t)r->created_s, 8);
-		at = put_be(at, (uint64_t)r->modified_s, 8);
-		at = put_str(put_str(put_str(at, r->id), r->name), r->doc);
-	}
-	to->n += p->bytes;
+	for (; v >= 0x80; v >>= 7)
+		*to++ = (char)(v | 0x80);
+	*to++ = (char)v;
+	return to;
 }
 
-static struct book_row *read_row(struct rf_cur *c)
+/* Numbers of either sign that are small are short. */
+static char *put_step(char *to, uint64_t now, uint64_t before)
+{
+	int64_t step = (int64_t)(now - before);
+	return put_varint(to, (uint64_t)step << 1 ^ (uint64_t)(step >> 63));
+}
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* An id of ours: 32 digits, in small letters. */
+static bool pack_id(struct rf_str id, char to[ID_MOST / 2])
+{
+	bool good = id.n == ID_MOST;
+	for (size_t i = 0; good && i < ID_MOST / 2; i++) {
+		int hi = digit(id.p[2 * i]), lo = digit(id.p[2 * i + 1]);
+		good = hi >= 0 && lo >= 0;
+		to[i] = (char)(hi << 4 | (lo & 15));
+	}
+	return good;
+}
+
+static size_t same_front(struct rf_str a, struct rf_str b)
+{
+	size_t n = 0, most = a.n < b.n ? a.n : b.n;
+	while (n + 8 <= most && memcmp(a.p + n, b.p + n, 8) == 0)
+		n += 8;
+	while (n < most && a.p[n] == b.p[n])
+		n++;
+	return n;
+}
+
+static size_t same_end(struct rf_str a, struct rf_str b, size_t most)
+{
+	size_t n = 0;
+	while (n + 8 <= most && memcmp(a.p + a.n - n - 8, b.p + b.n - n - 8, 8) == 0)
+		n += 8;
+	while (n < most && a.p[a.n - n - 1] == b.p[b.n - n - 1])
+		n++;
+	return n;
+}
+
+static char *put_doc(char *to, struct rf_str doc, struct rf_str before)
+{
+	size_t front = same_front(doc, before), most = (doc.n < before.n ? doc.n : before.n) - front;
+	size_t end = same_end(doc, before, most), between = doc.n - front - end;
+	to = put_varint(put_varint(put_varint(to, front), end), between);
+	return put_str(to, (struct rf_str){ doc.p + front, between });
+}
+
+static char *put_row(char *to, const struct book_row *r, const struct book_row *before)
+{
+	char id[ID_MOST / 2];
+	bool hex = pack_id(r->id, id);
+	*to++ = (char)((hex ? ID_HEX : 0) | (named(r) ? 0 : NAME_IS_ID));
+	if (hex)
+		to = put_str(to, (struct rf_str){ id, sizeof id });
+	else
+		to = put_str(put_varint(to, r->id.n), r->id);
+	if (named(r))
+		to = put_str(put_varint(to, r->name.n), r->name);
+	to = put_step(to, (uint64_t)r->place, (uint64_t)before->place);
+	to = put_step(to, r->revision, before->revision);
+	to = put_step(to, (uint64_t)r->created_s, (uint64_t)before->created_s);
+	to = put_step(to, (uint64_t)r->modified_s, (uint64_t)before->modified_s);
+	return put_doc(to, r->doc, before->doc);
+}
+
+void book_write(const struct book_page *p, struct rf_buf *to)
+{
+	static const struct book_row none = { .doc = { "", 0 } };
+	char *from = rf_buf_room(to, p->bytes), *at = from;
+	if (!from)
+		return;
+	*at++ = (char)MARK;
+	for (unsigned i = 0; i < p->n; i++)
+		at = put_row(at, p->v[i], i ? p->v[i - 1] : &none);
+	to->n += (size_t)(at - from);
+}
+
+static uint64_t take_varint(struct rf_cur *c)
+{
+	uint64_t v = 0;
+	for (unsigned shift = 0; shift < 64 && !c->bad; shift += 7) {
+		uint8_t byte = rf_cur_u8(c);
+		v |= (uint64_t)(byte & 0x7f) << shift;
+		if (!(byte & 0x80))
+			return v;
+	}
+	c->bad = true;
+	return 0;
+}
+
+static uint64_t take_step(struct rf_cur *c, uint64_t before)
+{
+	uint64_t v = take_varint(c);
+	return before + (v >> 1 ^ -(v & 1));
+}
+
+static void take_id(struct rf_cur *c, bool hex, char room[ID_MOST + 1], struct rf_str *ret)
+{
+	struct rf_str raw = rf_cur_take(c, hex ? ID_MOST / 2 : take_varint(c));
+	*ret = hex && !c->bad ? (struct rf_str){ room, ID_MOST } : raw;
+	if (hex && !c->bad)
+		rf_hex(raw.p, raw.n, room);
+	c->bad |= !ret->n || ret->n > ID_MOST;
+}
+
+/* The document behind the others' front and before their end. */
+static struct rf_str take_doc(struct rf_cur *c, struct rf_str before, struct rf_buf *room)
+{
+	uint64_t front = take_varint(c), end = take_varint(c);
+	struct rf_str between = rf_cur_take(c, take_varint(c));
+	c->bad |= front > before.n || end > before.n - front;
+	rf_buf_clear(room);
+	if (c->bad)
+		return RF_STR("");
+	rf_buf_add(room, (struct rf_str){ before.p, front });
+	rf_buf_add(room, between);
+	rf_buf_add(room, (struct rf_str){ before.p + before.n - end, end });
+	return rf_buf_str(room);
+}
+
+static struct book_row *read_row(struct rf_cur *c, const struct book_row *before, struct rf_buf *room)
+{
+	char hex[ID_MOST + 1];
+	uint8_t flags = rf_cur_u8(c);
+	struct rf_str id, name;
+	take_id(c, flags & ID_HEX, hex, &id);
+	name = flags & NAME_IS_ID ? id : rf_cur_take(c, take_varint(c));
+	uint64_t place = take_step(c, (uint64_t)before->place), revision = take_step(c, before->revision);
+	uint64_t created = take_step(c, (uint64_t)before->created_s), modified = take_step(c, (uint64_t)before->modified_s);
+	struct rf_str doc = take_doc(c, before->doc, room);
+	struct book_row *r = c->bad || room->bad ? NULL : book_row_new(id, name, doc);
+	if (!r)
+		return NULL;
+	r->place = (int64_t)place;
+	r->revision = revision;
+	r->created_s = (int64_t)created;
+	r->modified_s = (int64_t)modified;
+	return r;
+}
+
+/* As an earlier version wrote it. */
+static struct book_row *read_old_row(struct rf_cur *c)
 {
 	size_t id = rf_cur_u8(c), name = rf_cur_u16(c), doc = rf_cur_u32(c);
 	uint64_t n[4];
@@ -369,33 +521,59 @@ static struct book_row *read_row(struct rf_cur *c)
 	return r;
 }
 
+static bool marked(struct rf_str data)
+{
+	return data.n && (uint8_t)data.p[0] == MARK;
+}
+
 int64_t book_first_place(struct rf_str data)
 {
+	char hex[ID_MOST + 1];
+	struct rf_str id;
 	struct rf_cur c = rf_cur_over(data.p, data.n);
-	rf_cur_take(&c, 1 + 2 + 4);
-	return (int64_t)rf_cur_be(&c, 8);
+	if (!marked(data)) {
+		rf_cur_take(&c, 1 + 2 + 4);
+		return (int64_t)rf_cur_be(&c, 8);
+	}
+	rf_cur_u8(&c);
+	uint8_t flags = rf_cur_u8(&c);
+	take_id(&c, flags & ID_HEX, hex, &id);
+	if (!(flags & NAME_IS_ID))
+		rf_cur_take(&c, take_varint(&c));
+	uint64_t place = take_step(&c, 0);
+	return c.bad ? 0 : (int64_t)place;
+}
+
+/* A row that was read, behind all others. */
+static int take_row(struct book *b, struct book_page *p, struct book_row *r, const struct book_row *last)
+{
+	if ((last && order(last, r->place, r->id) >= 0) || book_find(b, r->id))
+		return RF_E_INVALID;
+	if (!room_for(b, r))
+		return RF_E_NOMEM;
+	put_at(p, p->n, r);
+	link_row(b, r);
+	return RF_OK;
 }
 
 int book_read(struct book *b, uint64_t number, struct rf_str data)
 {
-	struct rf_cur c = rf_cur_over(data.p, data.n);
+	static const struct book_row none = { .doc = { "", 0 } };
+	RF_BUF_AUTO room = { 0 };
+	bool marks = marked(data);
+	struct rf_cur c = rf_cur_over(data.p + marks, data.n - marks);
 	const struct book_row *last = b->pages ? b->v[b->pages - 1]->v[b->v[b->pages - 1]->n - 1] : NULL;
-	struct book_page *p = data.n ? page_new(b, b->pages) : NULL;
+	struct book_page *p = data.n > marks ? page_new(b, b->pages) : NULL;
 	if (!p)
-		return data.n ? RF_E_NOMEM : RF_E_INVALID;
+		return data.n > marks ? RF_E_NOMEM : RF_E_INVALID;
 	p->number = number;
 	while (rf_cur_left(&c) && p->n < BOOK_PAGE_ROWS) {
-		struct book_row *r = read_row(&c);
-		if (!r)
-			return c.bad ? RF_E_INVALID : RF_E_NOMEM;
-		if ((last && order(last, r->place, r->id) >= 0) || rf_map_add(&b->ids, &r->by_id, r->id)) {
+		struct book_row *r = marks ? read_row(&c, p->n ? last : &none, &room) : read_old_row(&c);
+		int rc = r ? take_row(b, p, r, last) : c.bad ? RF_E_INVALID : RF_E_NOMEM;
+		if (rc != RF_OK) {
 			free(r);
-			return RF_E_INVALID;
+			return rc;
 		}
-		put_at(p, p->n, r);
-		if (named(r))
-			name_in(b, r);
-		b->rows++;
 		last = r;
 	}
 	p->dirty = false;

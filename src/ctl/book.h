@@ -1,21 +1,19 @@
 /* ctl/book: the children of one parent that stand in an order of their own, as the store holds them in memory.
  *
- * Rows stand by place, in pages of some tens, which are also what the file keeps: a row that changes writes its page, and a hundred
- * thousand rows that are new some thousand pages. Private to the store.
+ * Rows stand by place, in pages of about a hundred, which are also what the file keeps: a row that changes writes its page, and a hundred
+ * thousand rows that are new a thousand pages, in which a row says only how it differs from the one before it. Private to the store.
  */
 #pragma once
 #include "base/buf.h"
 #include "base/map.h"
+#include "base/table.h"
 
 enum {
-	BOOK_PAGE_ROWS = 64,
-	BOOK_PAGE_BYTES = 1 << 14, /* a page of several rows holds at most so much */
+	BOOK_PAGE_ROWS = 112,
+	BOOK_PAGE_BYTES = 1 << 15, /* a page of several rows holds at most so much, before likenesses are left out */
 };
 
 struct book_row {
-	struct rf_map_node by_id;
-	struct rf_map_node by_name;  /* where it is not the id; of rows with one name only the first is linked */
-	struct book_row *same;       /* the next of its name */
 	struct rf_str id, name, doc; /* the row's own memory; a zero behind each */
 	uint64_t revision;
 	uint64_t note;               /* see rf_raw_object */
@@ -25,7 +23,7 @@ struct book_row {
 
 struct book_page {
 	uint64_t number;
-	size_t bytes;                /* of its rows in the file */
+	size_t bytes;                /* that its rows take in the file, at most */
 	unsigned n;
 	bool dirty;                  /* the file does not have it so */
 	struct book_page *next;      /* of those that are gone */
@@ -35,9 +33,10 @@ struct book_page {
 struct book {
 	struct rf_map_node node;     /* of the store, by parent */
 	char parent[33];
-	struct rf_map ids, names;
+	struct rf_table ids, names;  /* names: of rows whose name is not the id */
 	struct book_page **v;        /* none is empty */
 	size_t pages, cap, rows;
+	size_t bytes;                /* of memory that rows take */
 	struct book_page *gone;      /* pages that the file may still have */
 	uint64_t *next;              /* number of the next page that is made, in the whole file */
 	bool anew;                   /* whatever pages the file has of the parent are others' */
@@ -55,6 +54,8 @@ struct book_row *book_row_new(struct rf_str id, struct rf_str name, struct rf_st
  * place stand by id. */
 int book_in(struct book *b, struct book_row *r);
 void book_out(struct book *b, struct book_row *r);
+
+size_t book_memory(const struct book *b); /* that it takes, about */
 
 struct book_row *book_find(const struct book *b, struct rf_str id);       /* NULL: none */
 struct book_row *book_find_name(const struct book *b, struct rf_str name); /* one of that name */

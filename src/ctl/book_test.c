@@ -364,12 +364,37 @@ static void an_older_file_keeps_its_rules(void **state)
 	}
 }
 
+/* Version 3 had pages in which each row was written in full. */
+static void pages_of_an_earlier_form_are_read(void **state)
+{
+	struct fixture *f = *state;
+	char text[1024];
+	rf_store_close(f->s);
+	f->s = NULL;
+	snprintf(text, sizeof text, "INSERT INTO rule_pages VALUES (5, '%s', CAST(x'20000100000008fffffffffffffffe0000000000000003"
+		 "00000000000000070000000000000008' || CAST(printf('%%032x', 1) || 'n{\"t\":\"\"}' AS BLOB) AS BLOB)); PRAGMA user_version=3", f->set);
+	sql(f, text);
+	for (int again = 0; again < 2; again++) {
+		RF_OBJECT_AUTO o = { 0 };
+		GOOD(rf_store_open(f->path, &test_clock, &f->s, &f->e));
+		GOOD(rf_store_find(f->s, RF_KIND_RULE, f->set, "n", &o, &f->e));
+		assert_true(o.place == (again ? 9 : -2) && o.created_s == 7);
+		GOOD(rf_store_begin(f->s, "test", &f->e));
+		GOOD(rf_store_move(f->s, RF_KIND_RULE, o.id, 9, &f->e)); /* from here on it is as today's */
+		GOOD(rf_store_commit(f->s, &f->e));
+		rf_store_close(f->s);
+		f->s = NULL;
+	}
+}
+
 static void damaged_pages_are_told(void **state)
 {
 	struct fixture *f = *state;
 	static const char *const damage[] = { "UPDATE rule_pages SET data = substr(data, 1, length(data) - 1)", "UPDATE rule_pages SET data = x''",
 		"UPDATE rule_pages SET data = CAST(data || data AS BLOB)", "UPDATE rule_pages SET data = CAST(x'ff' || substr(data, 2) AS BLOB)",
-		"UPDATE rule_pages SET data = CAST(substr(data, 1, 3) || x'7fffffff' || substr(data, 8) AS BLOB)" };
+		"UPDATE rule_pages SET data = x'80'", "UPDATE rule_pages SET data = CAST(substr(data, 1, 18) || x'ffffffffffffffffffffff' AS BLOB)",
+		"UPDATE rule_pages SET data = CAST(substr(data, 1, 18) || x'0000000001007f' AS BLOB)", /* an end that there is not */
+		"UPDATE rule_pages SET data = CAST(x'20' || substr(data, 3, 2) || x'7fffffff' || substr(data, 8) AS BLOB)" };
 	for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
 		GOOD(rf_store_begin(f->s, "test", &f->e));
 		f->now.n = 0;
@@ -395,6 +420,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rows_go_with_their_parent, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_name_is_found_while_rules_swap_theirs, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_older_file_keeps_its_rules, setup, teardown),
+		cmocka_unit_test_setup_teardown(pages_of_an_earlier_form_are_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_pages_are_told, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,7 +140,7 @@ static int sets_of(struct making *m, struct rf_ruleset *ret[RF_PHASE_COUNT])
 		if (rc == RF_OK && count && rf_ruleset_index(ret[phase], NULL, false) != RF_OK)
 			rc = no_memory(m->e);
 		if (rc == RF_OK && count && m->costs.bound)
-			rc = rf_rule_cost_memory(ret[phase], m->costs.where, m->c->boot->limits_rules_memory, m->e);
+			rc = rf_rule_cost_memory(ret[phase], 0, m->costs.where, m->c->boot->limits_rules_memory, m->e);
 	}
 	free(rules);
 	return rc;

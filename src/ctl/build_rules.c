@@ -38,7 +38,7 @@ static int no_memory(struct rf_err *e)
 
 static int in_memory(struct making *m, const struct rf_ruleset *s)
 {
-	return rf_rule_cost_memory(s, "/rules", m->change ? m->c->boot->limits_rules_memory : 0, m->e);
+	return rf_rule_cost_memory(s, rf_store_held(m->c->store, s->id), "/rules", m->change ? m->c->boot->limits_rules_memory : 0, m->e);
 }
 
 /* Row to rule. */
@@ -47,13 +47,14 @@ static int compile(struct making *m, enum rf_phase phase, const struct rf_raw_ob
 	char at[48];
 	struct rf_rule *made = NULL;
 	snprintf(at, sizeof at, "/rules/%s", o->id);
-	int rc = rf_rule_make_text(&m->env, phase, o->doc, at, &made, m->e);
+	int rc = rf_rule_make_text(&m->env, phase, o->doc, rf_str_z(o->id), rf_str_z(o->name), at, &made, m->e);
 	if (rc == RF_E_SYNTAX && strcmp(m->e->pointer, at) == 0)
 		rc = rf_fail(m->e, RF_E_DISK, "the document of rule %s is damaged; restore a backup", o->id);
 	if (rc != RF_OK)
 		return rc;
 	rf_count(RF_C_RULES_COMPILED);
 	made->order = o->place;
+	made->revision = o->revision;
 	if (!rf_str_eq(made->id, rf_str_z(o->id)))
 		rc = rf_fail(m->e, RF_E_DISK, "the document of rule %s is another rule's; restore a backup", o->id);
 	if (rc == RF_OK)
@@ -71,8 +72,7 @@ struct scanning {
 	struct making *m;
 	const char *set;
 	enum rf_phase phase;
-	struct rf_rule **v;  /* a reference each */
-	uint64_t *revisions;
+	struct rf_rule **v; /* a reference each */
 	size_t n, cap;
 };
 
@@ -82,12 +82,9 @@ static bool room(struct scanning *s)
 		return true;
 	size_t cap = s->cap ? s->cap * 2 : 64;
 	struct rf_rule **v = realloc(s->v, cap * sizeof(struct rf_rule *));
-	if (v)
-		s->v = v;
-	uint64_t *revisions = v ? realloc(s->revisions, cap * sizeof *revisions) : NULL;
-	if (!revisions)
+	if (!v)
 		return false;
-	s->revisions = revisions;
+	s->v = v;
 	s->cap = cap;
 	return true;
 }
@@ -95,13 +92,12 @@ static bool room(struct scanning *s)
 static int each_rule(const struct rf_raw_object *o, void *arg)
 {
 	struct scanning *s = arg;
-	const struct rf_indexed_rule *was = s->m->afresh ? NULL : rf_rule_index_in(s->m->index, s->set, o->id, o->revision);
+	struct rf_rule *was = s->m->afresh ? NULL : rf_rule_index_in(s->m->index, s->set, o->id, o->revision);
 	if (!room(s))
 		return no_memory(s->m->e);
-	s->revisions[s->n] = o->revision;
 	int rc = RF_OK;
 	if (was)
-		s->v[s->n] = rf_rule_get(was->rule);
+		s->v[s->n] = rf_rule_get(was);
 	else
 		rc = compile(s->m, s->phase, o, &s->v[s->n]);
 	s->n += rc == RF_OK;
@@ -119,7 +115,7 @@ static int whole_set(struct making *m, const struct rf_object *o, struct rf_rule
 		rc = rf_store_scan(m->c->store, RF_KIND_RULE, &rows, each_rule, &s, m->e);
 	if (rc == RF_OK)
 		rc = rf_ruleset_of(s.phase, rf_str_z(o->id), doc_str(o->doc, "name"), s.v, s.n, ret);
-	if (rc == RF_OK && (rc = rf_rule_index_note_set(m->index, o->id, s.v, s.revisions, s.n)) != RF_OK) {
+	if (rc == RF_OK && (rc = rf_rule_index_note_set(m->index, o->id, s.v, s.n)) != RF_OK) {
 		rf_ruleset_put(*ret);
 		*ret = NULL;
 	}
@@ -132,7 +128,6 @@ static int whole_set(struct making *m, const struct rf_object *o, struct rf_rule
 		rf_rule_put(s.v[i]);
 	}
 	rf_way_free(s.v);
-	rf_way_free(s.revisions);
 	return rc;
 }
 
@@ -182,7 +177,7 @@ static int build_set(struct making *m, const struct rf_object *o)
 static int drop_set(struct making *m, struct rf_built_rules *r)
 {
 	struct rf_parts *p = m->made;
-	if (rf_rule_index_note_set(m->index, r->id, NULL, NULL, 0) != RF_OK)
+	if (rf_rule_index_note_set(m->index, r->id, NULL, 0) != RF_OK)
 		return no_memory(m->e);
 	rf_ruleset_put(r->set);
 	memmove(r, r + 1, (size_t)(&p->rules[--p->rules_count] - r) * sizeof *r);
@@ -273,7 +268,7 @@ static int touched_rule(struct making *m, const char *id)
 	const char *set = NULL;
 	if (rf_rule_index_noted(m->index, id))
 		return RF_OK; /* touched twice */
-	const struct rf_indexed_rule *was = rf_rule_index_find(m->index, id, &set);
+	struct rf_rule *was = rf_rule_index_find(m->index, id, &set);
 	int rc = rf_store_raw(m->c->store, RF_KIND_RULE, id, &row, m->e);
 	if (rc != RF_OK && rc != RF_E_NOT_FOUND)
 		return rc;
@@ -284,10 +279,10 @@ static int touched_rule(struct making *m, const char *id)
 	if (!r || (there && was && was->revision == row.revision))
 		return RF_OK; /* the ruleset went, or holds it as it is */
 	struct rf_rule *rule = NULL;
-	rc = was ? take_out(r, was->rule, m->e) : RF_OK;
+	rc = was ? take_out(r, was, m->e) : RF_OK;
 	if (rc == RF_OK && there)
 		rc = put_in(m, r, &row, &rule);
-	if (rc == RF_OK && rf_rule_index_note(m->index, id, r->id, rule, row.revision) != RF_OK)
+	if (rc == RF_OK && rf_rule_index_note(m->index, id, r->id, rule) != RF_OK)
 		rc = no_memory(m->e);
 	rf_rule_put(rule);
 	return rc;

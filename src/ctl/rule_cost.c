@@ -48,9 +48,9 @@ int rf_rule_cost(struct rf_rule_costs *k, const char *id, struct rf_str label, u
 			   "the costliest are %s", (double)k->bound / 1e6, rf_buf_z(&who));
 }
 
-int rf_rule_cost_memory(const struct rf_ruleset *s, const char *where, size_t bound, struct rf_err *e)
+int rf_rule_cost_memory(const struct rf_ruleset *s, size_t texts, const char *where, size_t bound, struct rf_err *e)
 {
-	size_t bytes = s->bytes + rf_ruleset_index_bytes(s);
+	size_t bytes = s->bytes + rf_ruleset_index_bytes(s) + texts;
 	const struct rf_rule *costly[RF_COSTLY];
 	char at[64];
 	RF_BUF_AUTO who = { 0 };

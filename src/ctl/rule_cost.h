@@ -18,5 +18,5 @@ struct rf_str rf_rule_label(const struct rf_rule *r);
 
 /* One rule more, of so many nanoseconds; `label` is shown in quotes. RF_E_TOO_LARGE: the change takes longer than its bound. */
 int rf_rule_cost(struct rf_rule_costs *k, const char *id, struct rf_str label, uint64_t took, struct rf_err *e);
-/* RF_E_TOO_LARGE: a ruleset takes more than so many bytes, with its index; 0: any. */
-int rf_rule_cost_memory(const struct rf_ruleset *s, const char *where, size_t bound, struct rf_err *e);
+/* RF_E_TOO_LARGE: a ruleset takes more than so many bytes, with its index and the `texts` that it was made of; 0: any. */
+int rf_rule_cost_memory(const struct rf_ruleset *s, size_t texts, const char *where, size_t bound, struct rf_err *e);

@@ -1,70 +1,27 @@
-/* ctl/rule_index: see rule_index.h. Tables are open, a third of their slots is free. All memory is taken when a note is made, so that
- * settling cannot fail: a table that a note goes to has room for it. */
+/* ctl/rule_index: see rule_index.h. All memory is taken when a note is made, so that settling cannot fail: a table that a note goes to
+ * has room for it. */
 #include "ctl/rule_index.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/hash.h"
 #include "base/way.h"
 
-static bool fits(const struct rf_rule_table *t, size_t count)
+static void put(struct rf_rule_table *t, struct rf_rule *r)
 {
-	return t->slot && count * 3 <= (t->mask + 1) * 2;
-}
-
-static void put(struct rf_rule_table *t, struct rf_indexed_rule r)
-{
-	size_t at = r.hash & t->mask;
 	rf_way_give();
-	while (t->slot[at].rule)
-		at = (at + 1) & t->mask;
-	t->slot[at] = r;
-	t->count++;
-	if (r.revision > t->newest)
-		t->newest = r.revision;
+	rf_table_add(&t->rules, rf_hash_quick(r->id), r);
+	if (r->revision > t->newest)
+		t->newest = r->revision;
 }
 
-/* Room for so many. */
-static bool room_for(struct rf_rule_table *t, size_t count)
+static struct rf_rule *find_in(const struct rf_rule_table *t, struct rf_str id)
 {
-	size_t slots = 16;
-	if (fits(t, count))
-		return true;
-	while (slots * 2 < count * 3)
-		slots *= 2;
-	struct rf_rule_table more = { .slot = calloc(slots, sizeof *more.slot), .mask = slots - 1 };
-	if (!more.slot)
-		return false;
-	for (size_t i = 0; t->slot && i <= t->mask; i++)
-		if (t->slot[i].rule)
-			put(&more, t->slot[i]);
-	rf_way_free(t->slot);
-	t->slot = more.slot;
-	t->mask = more.mask;
-	return true;
-}
-
-static struct rf_indexed_rule *find_in(const struct rf_rule_table *t, struct rf_str id)
-{
-	uint64_t hash = rf_hash_quick(id);
-	for (size_t at = hash & t->mask; t->slot && t->slot[at].rule; at = (at + 1) & t->mask)
-		if (t->slot[at].hash == hash && rf_str_eq(t->slot[at].rule->id, id))
-			return &t->slot[at];
-	return NULL;
-}
-
-/* What stands behind a slot that becomes free moves up, where its way leads over it. */
-static void take(struct rf_rule_table *t, struct rf_indexed_rule *r)
-{
-	size_t gap = (size_t)(r - t->slot);
-	for (size_t at = (gap + 1) & t->mask; t->slot[at].rule; at = (at + 1) & t->mask) {
-		size_t home = t->slot[at].hash & t->mask;
-		if (((at - home) & t->mask) < ((at - gap) & t->mask))
-			continue;
-		t->slot[gap] = t->slot[at];
-		gap = at;
+	RF_TABLE_EACH(at, &t->rules, rf_hash_quick(id)) {
+		struct rf_rule *r = t->rules.slot[at].p;
+		if (rf_str_eq(r->id, id))
+			return r;
 	}
-	t->slot[gap] = (struct rf_indexed_rule){ 0 };
-	t->count--;
+	return NULL;
 }
 
 static struct rf_rule_table *table_of(struct rf_rule_table *v, size_t n, const char *set)
@@ -75,16 +32,16 @@ static struct rf_rule_table *table_of(struct rf_rule_table *v, size_t n, const c
 	return NULL;
 }
 
-const struct rf_indexed_rule *rf_rule_index_in(const struct rf_rule_index *x, const char *set, const char *id, uint64_t revision)
+struct rf_rule *rf_rule_index_in(const struct rf_rule_index *x, const char *set, const char *id, uint64_t revision)
 {
 	const struct rf_rule_table *t = table_of(x->v, x->n, set);
-	const struct rf_indexed_rule *r = t && revision <= t->newest ? find_in(t, rf_str_z(id)) : NULL;
+	struct rf_rule *r = t && revision <= t->newest ? find_in(t, rf_str_z(id)) : NULL;
 	return r && r->revision == revision ? r : NULL;
 }
 
-const struct rf_indexed_rule *rf_rule_index_find(const struct rf_rule_index *x, const char *id, const char **ret_set)
+struct rf_rule *rf_rule_index_find(const struct rf_rule_index *x, const char *id, const char **ret_set)
 {
-	const struct rf_indexed_rule *r = NULL;
+	struct rf_rule *r = NULL;
 	for (size_t i = 0; i < x->n && !r; i++) {
 		r = find_in(&x->v[i], rf_str_z(id));
 		*ret_set = x->v[i].set;
@@ -105,15 +62,15 @@ static bool grow(void **v, size_t *cap, size_t count, size_t size)
 	return true;
 }
 
-int rf_rule_index_note(struct rf_rule_index *x, const char *id, const char *set, struct rf_rule *rule, uint64_t revision)
+int rf_rule_index_note(struct rf_rule_index *x, const char *id, const char *set, struct rf_rule *rule)
 {
 	struct rf_rule_table *t = rule ? table_of(x->v, x->n, set) : NULL;
 	if (!grow((void **)&x->notes, &x->note_cap, x->note_count, sizeof *x->notes))
 		return RF_E_NOMEM;
-	if (rule && (!t || !room_for(t, t->count + x->note_count + 1)))
+	if (rule && (!t || !rf_table_reserve(&t->rules, t->rules.count + x->note_count + 1)))
 		return t ? RF_E_NOMEM : RF_E_INTERNAL;
 	struct rf_rule_note *n = &x->notes[x->note_count++];
-	*n = (struct rf_rule_note){ .rule = rule, .revision = revision };
+	*n = (struct rf_rule_note){ .rule = rule };
 	snprintf(n->id, sizeof n->id, "%s", id);
 	snprintf(n->set, sizeof n->set, "%s", set);
 	return RF_OK;
@@ -132,19 +89,19 @@ bool rf_rule_index_noted_set(const struct rf_rule_index *x, const char *set)
 	return table_of(x->noted, x->noted_n, set);
 }
 
-int rf_rule_index_note_set(struct rf_rule_index *x, const char *set, struct rf_rule *const *rules, const uint64_t *revisions, size_t n)
+int rf_rule_index_note_set(struct rf_rule_index *x, const char *set, struct rf_rule *const *rules, size_t n)
 {
 	struct rf_rule_table t = { .gone = !rules }, *there = table_of(x->noted, x->noted_n, set);
 	snprintf(t.set, sizeof t.set, "%s", set);
-	if ((rules && !room_for(&t, n)) || !grow((void **)&x->noted, &x->noted_cap, x->noted_n, sizeof *x->noted) ||
+	if ((rules && !rf_table_reserve(&t.rules, n)) || !grow((void **)&x->noted, &x->noted_cap, x->noted_n, sizeof *x->noted) ||
 	    !grow((void **)&x->v, &x->cap, x->n + x->noted_n, sizeof *x->v)) {
-		rf_way_free(t.slot);
+		rf_table_fini(&t.rules);
 		return RF_E_NOMEM;
 	}
 	for (size_t i = 0; rules && i < n; i++)
-		put(&t, (struct rf_indexed_rule){ rf_hash_quick(rules[i]->id), rules[i], revisions[i] });
+		put(&t, rules[i]);
 	if (there) {
-		free(there->slot);
+		rf_table_fini(&there->rules);
 		*there = t;
 	} else {
 		x->noted[x->noted_n++] = t;
@@ -156,7 +113,7 @@ static void settle_set(struct rf_rule_index *x, const struct rf_rule_table *now)
 {
 	struct rf_rule_table *was = table_of(x->v, x->n, now->set);
 	if (was)
-		rf_way_free(was->slot);
+		rf_table_fini(&was->rules);
 	else if (!now->gone)
 		was = &x->v[x->n++];
 	if (was && now->gone)
@@ -170,12 +127,12 @@ static void settle_rule(struct rf_rule_index *x, const struct rf_rule_note *n)
 	struct rf_str id = rf_str_z(n->id);
 	struct rf_rule_table *to = n->rule ? table_of(x->v, x->n, n->set) : NULL;
 	for (size_t i = 0; i < x->n; i++) {
-		struct rf_indexed_rule *was = find_in(&x->v[i], id);
+		struct rf_rule *was = find_in(&x->v[i], id);
 		if (was)
-			take(&x->v[i], was);
+			rf_table_del(&x->v[i].rules, rf_hash_quick(id), was);
 	}
 	if (to)
-		put(to, (struct rf_indexed_rule){ rf_hash_quick(id), n->rule, n->revision });
+		put(to, n->rule);
 }
 
 void rf_rule_index_settle(struct rf_rule_index *x)
@@ -190,7 +147,7 @@ void rf_rule_index_settle(struct rf_rule_index *x)
 void rf_rule_index_drop(struct rf_rule_index *x)
 {
 	for (size_t i = 0; i < x->noted_n; i++)
-		rf_way_free(x->noted[i].slot);
+		rf_table_fini(&x->noted[i].rules);
 	x->note_count = x->noted_n = 0;
 }
 
@@ -198,7 +155,7 @@ void rf_rule_index_fini(struct rf_rule_index *x)
 {
 	rf_rule_index_drop(x);
 	for (size_t i = 0; i < x->n; i++)
-		free(x->v[i].slot);
+		rf_table_fini(&x->v[i].rules);
 	free(x->v);
 	free(x->noted);
 	free(x->notes);

@@ -5,19 +5,13 @@
  * those that a build has made, hold them. Control thread only.
  */
 #pragma once
+#include "base/table.h"
 #include "ctl/store.h"
 #include "policy/rule.h"
 
-struct rf_indexed_rule {
-	uint64_t hash;            /* of its id */
-	struct rf_rule *rule;     /* NULL: there is none */
-	uint64_t revision;        /* of the row that was compiled */
-};
-
 struct rf_rule_table {
 	char set[33];
-	struct rf_indexed_rule *slot;
-	size_t mask, count;
+	struct rf_table rules;    /* by id */
 	uint64_t newest;          /* no rule here is of a later revision */
 	bool gone;                /* of a note: the ruleset is no more */
 };
@@ -25,7 +19,6 @@ struct rf_rule_table {
 struct rf_rule_note {
 	char id[33], set[33];
 	struct rf_rule *rule;     /* NULL: it is gone */
-	uint64_t revision;
 };
 
 struct rf_rule_index {
@@ -35,15 +28,15 @@ struct rf_rule_index {
 	size_t note_count, note_cap;
 };
 
-/* Of a ruleset; of any, and then *ret_set is which. NULL: none. */
-const struct rf_indexed_rule *rf_rule_index_in(const struct rf_rule_index *x, const char *set, const char *id, uint64_t revision);
-const struct rf_indexed_rule *rf_rule_index_find(const struct rf_rule_index *x, const char *id, const char **ret_set);
+/* The rule of a ruleset that was compiled from this revision of its row; of any ruleset, and then *ret_set is which. NULL: none. */
+struct rf_rule *rf_rule_index_in(const struct rf_rule_index *x, const char *set, const char *id, uint64_t revision);
+struct rf_rule *rf_rule_index_find(const struct rf_rule_index *x, const char *id, const char **ret_set);
 
 /* What a build changes. `rule` NULL: it is gone. RF_E_NOMEM. */
-int rf_rule_index_note(struct rf_rule_index *x, const char *id, const char *set, struct rf_rule *rule, uint64_t revision);
+int rf_rule_index_note(struct rf_rule_index *x, const char *id, const char *set, struct rf_rule *rule);
 bool rf_rule_index_noted(const struct rf_rule_index *x, const char *id);
-/* All rules of a ruleset, with the revisions of their rows; `rules` NULL: it is no more. */
-int rf_rule_index_note_set(struct rf_rule_index *x, const char *set, struct rf_rule *const *rules, const uint64_t *revisions, size_t n);
+/* All rules of a ruleset; `rules` NULL: it is no more. */
+int rf_rule_index_note_set(struct rf_rule_index *x, const char *set, struct rf_rule *const *rules, size_t n);
 bool rf_rule_index_noted_set(const struct rf_rule_index *x, const char *set);
 void rf_rule_index_settle(struct rf_rule_index *x); /* cannot fail */
 void rf_rule_index_drop(struct rf_rule_index *x);

@@ -21,7 +21,7 @@
 #include "base/way.h"
 #include "ctl/store_file.h"
 
-enum { APPLICATION_ID = 0x52464e43, SCHEMA_VERSION = 3, BUSY_MS = 5000, STEPS = 64 /* of SQLite between two looks at the clock */ };
+enum { APPLICATION_ID = 0x52464e43, SCHEMA_VERSION = 4, BUSY_MS = 5000, STEPS = 64 /* of SQLite between two looks at the clock */ };
 
 const struct store_kind rf_store_kinds[RF_KIND_COUNT] = {
 #define RF_KIND(id, table, parent, unique, doc) [RF_KIND_##id] = { table, RF_KIND_##parent, UNIQUE_##unique },
@@ -127,9 +127,17 @@ static int make_tables(struct rf_store *s, struct rf_err *e)
 	return run(s, rf_buf_z(&sql), "create the tables", e);
 }
 
+/* Pages of rules have had another form since; those of the old one are read, and written anew when they change. */
+static int new_pages(struct rf_store *s, struct rf_err *e)
+{
+	(void)s;
+	(void)e;
+	return RF_OK;
+}
+
 /* migrations[v] leads from version v to v + 1; version 0 is an empty file. Only additions: forward, never back. */
 static int (*const migrations[SCHEMA_VERSION])(struct rf_store *s, struct rf_err *e) = { make_tables, rf_store_entries_migrate,
-	rf_store_books_migrate };
+	rf_store_books_migrate, new_pages };
 
 static int check_origin(struct rf_store *s, int64_t *ret_version, struct rf_err *e)
 {

@@ -7,7 +7,8 @@
  * what it did not is absent. Used by the control thread only (one writer).
  *
  * Kinds that are PLACED, of which a parent can have a hundred thousand that change at once, are held in memory and kept in pages of
- * some tens (ctl/book.h); they are listed by parent, offset and limit alone.
+ * about a hundred (ctl/book.h); they are listed by parent, offset and limit alone. A document of theirs need not say "id" and "ref",
+ * which are the row's id and name: as an object it has them.
  *
  * Every write is audited in the same transaction: who, when, what, old and new revision. (Entries of lists (ctl/entries.h) are
  * not, one by one, nor are rules: whoever changes them also puts their list or ruleset, which is.) The newest RF_STORE_AUDIT_MAX
@@ -91,6 +92,10 @@ int rf_store_scan(struct rf_store *s, enum rf_kind k, const struct rf_store_quer
 		  int (*each)(const struct rf_raw_object *o, void *arg), void *arg, struct rf_err *e);
 /* An object of a placed kind; what is in it stays as it is until the next transaction begins. RF_E_NOT_FOUND. */
 int rf_store_raw(struct rf_store *s, enum rf_kind k, const char *id, struct rf_raw_object *ret, struct rf_err *e);
+/* Put into the document of an object of a placed kind what it leaves to the row. False without memory. */
+bool rf_store_say(json_t *doc, const char *id, const char *name);
+/* Bytes of memory that the children of a parent of a placed kind take here; 0 where they are not loaded. */
+size_t rf_store_held(const struct rf_store *s, const char *parent);
 /* How many a query finds, without its offset and limit. */
 int rf_store_count(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q, size_t *ret, struct rf_err *e);
 

@@ -193,6 +193,12 @@ static struct book *loaded(const struct rf_store *s, const char *parent)
 	return n ? RF_CONTAINER(n, struct book, node) : NULL;
 }
 
+size_t rf_store_held(const struct rf_store *s, const char *parent)
+{
+	const struct book *b = loaded(s, parent);
+	return b ? book_memory(b) : 0;
+}
+
 /* The first page that is made gets a number that no page of the file has. */
 static int know_last(struct rf_store *s, struct rf_err *e)
 {

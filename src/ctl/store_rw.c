@@ -65,6 +65,16 @@ static struct rf_raw_object raw_row(sqlite3_stmt *st)
 	};
 }
 
+static bool said(json_t *doc, const char *member, const char *value)
+{
+	return json_object_get(doc, member) || json_object_set_new(doc, member, json_string(value)) == 0;
+}
+
+bool rf_store_say(json_t *doc, const char *id, const char *name)
+{
+	return said(doc, "id", id) && said(doc, "ref", name);
+}
+
 int rf_store_parse(struct rf_store *s, const struct rf_raw_object *raw, struct rf_object *ret, struct rf_err *e)
 {
 	if (!raw->id || !raw->parent || !raw->name || !raw->doc.p)
@@ -74,6 +84,10 @@ int rf_store_parse(struct rf_store *s, const struct rf_raw_object *raw, struct r
 	if (!doc)
 		return rf_fail(e, RF_E_DISK, "the document of %s in the state file %s is damaged (%s); restore a backup",
 			       raw->id, s->path, why.text);
+	if (raw->note && !rf_store_say(doc, raw->id, raw->name)) {
+		json_decref(doc);
+		return rf_store_failed(s, SQLITE_NOMEM, "read an object", e);
+	}
 	*ret = (struct rf_object){ .revision = raw->revision, .created_s = raw->created_s,
 				   .modified_s = raw->modified_s, .place = raw->place, .doc = doc };
 	snprintf(ret->id, sizeof ret->id, "%s", raw->id);

@@ -394,12 +394,17 @@ static int make_plain(const struct rf_rule_env *env, enum rf_phase phase, const 
 	return c;
 }
 
-int rf_rule_make_text(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str doc, const char *at, struct rf_rule **ret,
-	struct rf_err *e)
+int rf_rule_make_text(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str doc, struct rf_str id, struct rf_str ref,
+	const char *at, struct rf_rule **ret, struct rf_err *e)
 {
 	struct rf_js j = rf_js_over(doc);
 	struct rf_rule_text text;
-	if (rf_rule_text_read(&j, &text) && text.plain && rf_js_end(&j))
+	bool plain = rf_rule_text_read(&j, &text) && text.plain && rf_js_end(&j);
+	if (plain && !text.id.raw.p)
+		text.id.raw = id;
+	if (plain && !text.ref.raw.p)
+		text.ref.raw = ref;
+	if (plain)
 		return make_plain(env, phase, &text, at, ret, e);
 	json_error_t why;
 	json_t *tree = json_loadb(doc.p, doc.n, JSON_REJECT_DUPLICATES, &why);

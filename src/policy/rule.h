@@ -122,6 +122,7 @@ struct rf_rule {
 	unsigned nwarnings;
 	const char *warnings[RF_RULE_WARNINGS]; /* a sentence each */
 	int64_t order;             /* among rules of one priority; set by whoever makes it, before it is shared */
+	uint64_t revision;         /* of the document it was made from; in the same way */
 	size_t bytes;              /* that it takes */
 	uint64_t took;             /* nanoseconds that compiling it took; 0 without a clock */
 	_Atomic uint64_t *hits;    /* where matches are counted; NULL: nowhere. Set by whoever makes it, before it is shared; outlives it */

@@ -21,6 +21,7 @@ struct rf_rule_text {
  * escapes, one of the above twice, or null for what is absent. */
 bool rf_rule_text_read(struct rf_js *j, struct rf_rule_text *ret);
 
-/* As rf_rule_make, from a document's text. RF_E_SYNTAX where it is not JSON. */
-int rf_rule_make_text(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str doc, const char *at, struct rf_rule **ret,
-	struct rf_err *e);
+/* As rf_rule_make, from a document's text; `id` and `ref` are its own where a plain one does not say them. RF_E_SYNTAX where it is not
+ * JSON. */
+int rf_rule_make_text(const struct rf_rule_env *env, enum rf_phase phase, struct rf_str doc, struct rf_str id, struct rf_str ref,
+	const char *at, struct rf_rule **ret, struct rf_err *e);

@@ -15,11 +15,12 @@ static struct rf_rule *made(struct rf_shapes *with, const char *expression, cons
 	struct rf_rule_env env = { .have = ~0u, .any_list = true, .shapes = with };
 	struct rf_rule *r = NULL;
 	struct rf_err e = { 0 };
+	bool saying = strlen(expression) % 2; /* what the row says too */
 	RF_BUF_AUTO doc = { 0 };
-	rf_buf_printf(&doc, "{\"id\":\"0123\",\"ref\":\"a\",\"version\":\"7\",\"description\":\"d\\n\",\"action\":\"%s\",\"expression\":", action);
+	rf_buf_printf(&doc, "{%s\"version\":\"7\",\"description\":\"d\\n\",\"action\":\"%s\",\"expression\":", saying ? "\"id\":\"0123\",\"ref\":\"a\"," : "", action);
 	rf_json_quote(&doc, rf_str_z(expression));
 	rf_buf_addc(&doc, '}');
-	int rc = rf_rule_make_text(&env, RF_PHASE_HTTP_REQUEST, rf_buf_str(&doc), "/rules/0", &r, &e);
+	int rc = rf_rule_make_text(&env, RF_PHASE_HTTP_REQUEST, rf_buf_str(&doc), RF_STR("0123"), RF_STR("a"), "/rules/0", &r, &e);
 	if (rc != want)
 		fail_msg("%s: %d %s %s", expression, rc, e.pointer, e.text);
 	return r;

@@ -44,7 +44,7 @@ static void as_tree(struct rf_str s)
 	json_t *doc = json_loadb(s.p, s.n, JSON_REJECT_DUPLICATES, NULL);
 	CHECK(doc);
 	int ra = rf_rule_make(&env, RF_PHASE_HTTP_REQUEST, doc, "/x", &a, &ea);
-	int rb = rf_rule_make_text(&env, RF_PHASE_HTTP_REQUEST, s, "/x", &b, &eb);
+	int rb = rf_rule_make_text(&env, RF_PHASE_HTTP_REQUEST, s, RF_STR(""), RF_STR(""), "/x", &b, &eb);
 	CHECK(ra == rb && strcmp(ea.pointer, eb.pointer) == 0 && strcmp(ea.text, eb.text) == 0);
 	if (ra == RF_OK) {
 		CHECK(rf_str_eq(a->id, b->id) && rf_str_eq(a->ref, b->ref) && rf_str_eq(a->expression, b->expression));
