@@ -6,7 +6,7 @@
     evaluation-N.instructions  of the evaluation of N rules for a request, alone
 
 The first two are the cost of N2 units less that of N1 units, divided by N2 - N1, over one connection at a
-time; "rules" is a keepalive request with RULES rules loaded, "relay" a small request and its answer through an app of a TCP port
+time; "replace" is a rule of a ruleset whose rules are all replaced by others, of the thread that does it; "rules" is a keepalive request with RULES rules loaded, "relay" a small request and its answer through an app of a TCP port
 without TLS, "relay-new" a connection with one. `--check` fails where a figure rose by more than
 RISE, `--update` writes the file.
 """
@@ -36,6 +36,7 @@ WARM = "rate 1000 12"  # fills what the detection of floods keeps of requests
 # Calls whose number is the work's, not the scheduler's: a wait more or less says nothing.
 IO_CALLS = {"accept4", "recvfrom", "sendto", "sendmsg", "connect", "socket", "setsockopt", "close", "epoll_ctl"}
 KINDS = {"full": ("full", 20, 60), "resumed": ("resume", 20, 60), "keepalive": ("keep", 200, 1000)}
+REPLACED = (25000, 50000)
 RELAYED = {"relay": ("keep", 200, 1000), "relay-new": ("full", 50, 250)}
 
 
@@ -122,6 +123,17 @@ def per_unit(lab, server, how, count, tls="on"):
     return (costs[1] - costs[0]) / (many - few)
 
 
+def replaced(server, count):
+    """The cost of a rule where all rules are replaced by as many others."""
+    costs = []
+    for rules in REPLACED:
+        server.api.close()  # the API ends connections that wait for long
+        server.replace_rules(server.rules_body(push.paths(0, rules)))
+        body = server.rules_body(push.paths(rules, rules))
+        costs.append(count(lambda body=body: server.replace_rules(body)))
+    return (costs[1] - costs[0]) / (REPLACED[1] - REPLACED[0])
+
+
 def started_under_callgrind(lab, server):
     """The function that counts the instructions of `server`, which it starts."""
     directory = tempfile.mkdtemp(prefix="callgrind-", dir=lab.dir)
@@ -138,6 +150,7 @@ def instructions(lab):
     figures = {f"{kind}.instructions": per_unit(lab, server, how, count) for kind, how in KINDS.items()}
     server.replace_rules(server.rules_body(push.paths(0, RULES)))
     figures["rules.instructions"] = per_unit(lab, server, KINDS["keepalive"], count)
+    figures["replace.instructions"] = replaced(server, count)
     server.stop()
     count = started_under_callgrind(lab, relay)
     figures.update({f"{kind}.instructions": per_unit(lab, relay, how, count, "off") for kind, how in RELAYED.items()})
