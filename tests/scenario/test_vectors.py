@@ -125,6 +125,7 @@ def held(e, net, kind, vector, port, protocol, source):
     return begin, last
 
 
+@pytest.mark.alone  # how much of what is sent beside a flood is answered
 @pytest.mark.parametrize("source", [None, "198.18.7.7"])
 def test_floods_are_found_named_and_stopped(net, walled, serve, echo, source):  # noqa: F811
     e = started(walled, net)
