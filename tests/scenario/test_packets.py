@@ -143,6 +143,8 @@ def test_what_nft_cannot_have_is_refused_or_left_out_and_said(net, walled):
     assert not pings(net, "10.77.0.2"), "the others are in force"
     left = next(r for r in e.api("GET", "/accounts/{account}/shield/rules") if r["ref"] == "long")
     status = e.api("GET", "/accounts/{account}/shield")["packet_rules"]
+    described = e.raw("GET", "/client/v4/openapi.json").json["components"]["schemas"]
+    assert set(status) == set(described["PacketRules"]["properties"]) and set(status["left_out"][0]) == set(described["PacketRuleLeft"]["properties"])
     assert not left["in_force"] and status["rules"] == 2 and [r["id"] for r in status["left_out"]] == [left["id"]]
     assert f"not in force: {left['id']}: rules of the phase packet run in nft here" in e.cli("shield", "status", check=0).stdout
     for expression, words in (("ip.hdr_len eq 20", "where the headers of IPv6 end"), (" xor ".join(f"ip.ttl eq {n}" for n in range(12)), "levels of chains")):
