@@ -1,6 +1,7 @@
 """Access rules: sources that may never, or always, reach the edge; in the workers, and in the kernel filter."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -575,6 +576,33 @@ def hook(net):
 
 def counted(e, why):
     return e.api("GET", "/accounts/{account}/shield")["frames"][why]
+
+
+NO_SYNPROXY = """#!/bin/sh
+text=$(cat)
+case $text in
+*synproxy*) echo 'Error: Could not process rule: No such file or directory' >&2; exit 1;;
+esac
+printf '%s\\n' "$text" | {real} "$@"
+"""
+
+
+def test_where_the_kernel_has_no_synproxy_nft_filters_without_cookies_and_says_so(net, walled):
+    e, nft, real, fake = walled, os.path.realpath(shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin")), os.path.join(walled.dir, "nft"), os.path.join(walled.dir, "no-synproxy")
+    e.boot["shield"].update(mode="nft", syn_rate=50)
+    shutil.copy(nft, real)
+    with open(fake, "w") as f:
+        f.write(NO_SYNPROXY.format(real=real))
+    os.chmod(fake, 0o755)
+    e.start(wrapper=net.inside(net.edge, "unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', fake, nft))
+    e.wait_log("kernel filter follows the access rules: edge0 nft")
+    e.wait_log("SYN cookies only by the kernel's own means, when a listener's queue is full: nft refuses the policy: .*No such file or directory")
+    assert e.api("GET", "/accounts/{account}/shield")["gate"].endswith("; SYN cookies: kernel")
+    assert "SYN cookies: kernel" in e.cli("shield", "status", check=0).stdout
+    block(e, "10.77.0.2")
+    assert not net.reaches(e.port, "10.77.0.2") and net.reaches(e.port, "10.77.0.3"), "all else is in force"
+    tables = subprocess.run(net.inside(net.edge, "nft", "list", "tables"), capture_output=True, text=True, check=True).stdout
+    assert "table netdev ringfence" in tables and "table inet ringfence" not in tables
 
 
 @pytest.mark.parametrize("mode, address", [(mode, address) for mode in ("generic", "native") for address in ("10.77.0.1", "fd77::1")] + [("nft", "10.77.0.1")])
