@@ -221,6 +221,7 @@ static void family_elements(const struct rf_nft_policy *p, int family, struct rf
 #define SET(name, type, more) "add set " RF_NFT_TABLE " " name " { type " type "; " more " }\nflush set " RF_NFT_TABLE " " name "\n"
 #define RATES "size 65536; flags dynamic,timeout; timeout 10s;"
 #define RULE "add rule " RF_NFT_TABLE " filter "
+#define PORTS "meta l4proto { tcp, udp } " /* protocols that have them */
 #define AFTER "add rule " RF_NFT_TABLE " after "
 
 static const char skeleton[] =
@@ -328,17 +329,32 @@ static void rate(const char *key4, const char *key6, const char *word, uint64_t 
 	unsigned long long limit = n;
 	const char *const keys[] = { key4, key6 };
 	for (int i = 0; n && i < 2; i++)
-		rf_buf_printf(to, AFTER "%s limit rate over %llu/second burst %llu packets } goto end_%s\n", keys[i], limit, limit, word);
+		if (keys[i])
+			rf_buf_printf(to, AFTER "%s limit rate over %llu/second burst %llu packets } goto end_%s\n", keys[i], limit, limit, word);
+}
+
+/* A fragment that is not the first has no ports: it is counted by its protocol alone, in IPv6 by the header that it says would follow, since
+ * the kernel looks no further. */
+static void target_rates(uint64_t n, struct rf_buf *to)
+{
+	static const char *const keys[][2] = {
+		{ PORTS "ip frag-off & 0x1fff == 0 update @target4 { ip daddr . meta l4proto . th dport",
+			PORTS "exthdr frag missing update @target6 { ip6 daddr . meta l4proto . th dport" },
+		{ PORTS "ip frag-off & 0x1fff != 0 update @other4 { ip daddr . meta l4proto",
+			PORTS "frag frag-off 0 update @target6 { ip6 daddr . meta l4proto . th dport" },
+		{ "meta l4proto != { tcp, udp } update @other4 { ip daddr . meta l4proto",
+			"meta l4proto != { tcp, udp } update @other6 { ip6 daddr . meta l4proto" },
+	};
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		rate(keys[i][0], keys[i][1], "rate_target", n, to);
+	rate(NULL, "frag frag-off != 0 frag nexthdr { 0, 6, 17, 43, 44, 51, 60 } update @other6 { ip6 daddr . frag nexthdr", "rate_target", n, to);
 }
 
 static void rates(const struct rf_nft_head *h, struct rf_buf *to)
 {
 	rate("update @source4 { ip saddr", "update @source6 { ip6 saddr", "rate_source", h->source, to);
 	rate("update @prefix4 { ip saddr & 255.255.255.0", "update @prefix6 { ip6 saddr & ffff:ffff:ffff::", "rate_prefix", h->prefix, to);
-	rate("meta l4proto { tcp, udp } update @target4 { ip daddr . meta l4proto . th dport",
-		"meta l4proto { tcp, udp } update @target6 { ip6 daddr . meta l4proto . th dport", "rate_target", h->target, to);
-	rate("meta l4proto != { tcp, udp } update @other4 { ip daddr . meta l4proto",
-		"meta l4proto != { tcp, udp } update @other6 { ip6 daddr . meta l4proto", "rate_target", h->target, to);
+	target_rates(h->target, to);
 }
 
 /* Extension headers that nft does not look behind would hide ports from rules: AH, mobility, HIP, shim6. */

@@ -92,6 +92,12 @@ static void limits_ports_and_the_way_of_the_operator(void **unused)
 	HAS(&b, "reflect { 19, 1900 }\n");
 	HAS(&b, "update @source4 { ip saddr limit rate over 50/second burst 50 packets } goto end_rate_source\n");
 	HAS(&b, "update @other6 { ip6 daddr . meta l4proto limit rate over 7/second burst 7 packets } goto end_rate_target\n");
+	HAS(&b, "after meta l4proto { tcp, udp } ip frag-off & 0x1fff == 0 update @target4 { ip daddr . meta l4proto . th dport limit");
+	HAS(&b, "after meta l4proto { tcp, udp } exthdr frag missing update @target6 { ip6 daddr . meta l4proto . th dport limit");
+	HAS(&b, "after meta l4proto { tcp, udp } frag frag-off 0 update @target6 { ip6 daddr . meta l4proto . th dport limit");
+	HAS(&b, "after meta l4proto { tcp, udp } ip frag-off & 0x1fff != 0 update @other4 { ip daddr . meta l4proto limit");
+	HAS(&b, "after frag frag-off != 0 frag nexthdr { 0, 6, 17, 43, 44, 51, 60 } update @other6 { ip6 daddr . frag nexthdr limit");
+	HAS_NOT(&b, "after meta l4proto { tcp, udp } update");
 	HAS_NOT(&b, "update @prefix4");
 	const char *text = rf_buf_z(&b);
 	assert_true(strstr(text, "ip saddr @allow4") < strstr(text, "dport 8443") && strstr(text, "dport 8443") < strstr(text, "ip saddr @deny4"));

@@ -1,6 +1,7 @@
 """Access rules: sources that may never, or always, reach the edge; in the workers, and in the kernel filter."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -409,6 +410,43 @@ def test_the_same_traffic_has_the_same_end_by_each_filter(net, walled, serve, ec
     assert echo.answers("10.77.0.2", 3, 1900) == 3 and echo.answers("10.77.0.2", 200) == 200
 
 
+FRAGMENTS = """
+import socket, struct, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("dev0", 0))
+eth, body = bytes.fromhex(sys.argv[1]) + bytes([2] * 6), struct.pack("!HHHH", 1, 777, 40, 0) + bytes(32)
+def four(last, part, proto):
+    h = struct.pack("!BBHHHBBH4B4B", 0x45, 0, 20 + len(body), 1, part, 64, proto, 0, 10, 77, 0, 2, 10, 77, 1, last)
+    total = sum(struct.unpack("!10H", h))
+    s.send(eth + bytes([8, 0]) + h[:10] + struct.pack("!H", ~((total & 0xffff) + (total >> 16)) & 0xffff) + h[12:] + body)
+def six(last, part, proto):
+    more = b"" if part is None else struct.pack("!BBHI", proto, 0, part, 7)
+    at = [socket.inet_pton(socket.AF_INET6, ip) for ip in ("fd77::2", f"fd78::{last}")]
+    s.send(eth + bytes([0x86, 0xdd]) + struct.pack("!IHBB", 6 << 28, len(more + body), 44 if more else proto, 64) + at[0] + at[1] + more + body)
+for last, part, proto in (1, 0, 17), (2, 0x2000, 17), (3, 100, 17), (4, 100, 1):
+    four(last, part, proto)
+for last, part, proto in (1, None, 17), (2, 1, 17), (3, 800, 17), (4, 800, 58), (5, 800, 60):
+    six(last, part, proto)
+"""
+
+
+def test_nft_counts_later_fragments_by_protocol_as_they_have_no_ports(net, walled):
+    e = walled
+    e.boot["shield"].update(mode="nft", syn_cookies="off", target_rate=100000)
+    started(e, net, "nft")
+    subprocess.run(net.inside(net.clients, "/usr/bin/python3", "-c", FRAGMENTS, mac(net).hex()), check=True)
+
+    def elements(name):
+        shown = subprocess.run(net.inside(net.edge, "nft", "list", "set", "netdev", "ringfence", name), capture_output=True, text=True, check=True).stdout
+        return sorted(re.findall(r"((?:10[.]77[.]1[.]|fd78::)\S+ [.] [^,}]*?) limit", shown))
+
+    until(lambda: "fd78::5 . ipv6-opts" in elements("other6"))
+    assert elements("target4") == ["10.77.1.1 . udp . 777", "10.77.1.2 . udp . 777"]
+    assert elements("other4") == ["10.77.1.3 . udp", "10.77.1.4 . icmp"]
+    assert elements("target6") == ["fd78::1 . udp . 777", "fd78::2 . udp . 777"]
+    assert elements("other6") == ["fd78::3 . udp", "fd78::4 . ipv6-icmp", "fd78::5 . ipv6-opts"]
+
+
 def test_nft_is_chosen_where_the_filter_cannot_be(net, walled, tmp_path):
     e = walled
     e.boot["shield"]["pins"] = str(tmp_path / "pins")
@@ -588,7 +626,8 @@ printf '%s\\n' "$text" | {real} "$@"
 
 
 def test_where_the_kernel_has_no_synproxy_nft_filters_without_cookies_and_says_so(net, walled):
-    e, nft, real, fake = walled, os.path.realpath(shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin")), os.path.join(walled.dir, "nft"), os.path.join(walled.dir, "no-synproxy")
+    e, nft = walled, os.path.realpath(shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin"))
+    real, fake = os.path.join(e.dir, "nft"), os.path.join(e.dir, "no-synproxy")
     e.boot["shield"].update(mode="nft", syn_rate=50)
     shutil.copy(nft, real)
     with open(fake, "w") as f:
