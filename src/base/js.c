@@ -1,6 +1,7 @@
 /* base/js: see js.h. Texts are looked at eight bytes at a time while they are plain; escapes are checked where they stand, so that
  * decoding cannot fail. A code unit of a pair that stands alone, and the character 0, are refused, as the parser in full does. */
 #include "base/js.h"
+#include <endian.h>
 #include <stdlib.h>
 #include "base/hash.h"
 
@@ -72,9 +73,11 @@ static const char *past_plain(const char *p, const char *end)
 	const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
 	for (uint64_t w; end - p >= 8; p += 8) {
 		memcpy(&w, p, 8);
+		w = le64toh(w);
 		uint64_t quote = w ^ ones * '"', back = w ^ ones * '\\';
-		if (((w | (w - ones * 0x20) | (quote - ones) | (back - ones)) & high) != 0)
-			break;
+		uint64_t other = (w | (w - ones * 0x20) | (quote - ones) | (back - ones)) & high;
+		if (other) /* borrows reach bytes above the first alone */
+			return p + __builtin_ctzll(other) / 8;
 	}
 	return p;
 }
