@@ -83,7 +83,7 @@ static uint64_t content_of(const struct rf_raw_object *o)
 {
 	struct rf_js j = rf_js_over(o->doc);
 	struct rf_rule_text t;
-	if (!*o->note && rf_rule_text_read(&j, &t))
+	if (!*o->note && rf_rule_text_read(&j, true, &t))
 		*o->note = t.content;
 	return *o->note;
 }
@@ -369,7 +369,7 @@ static long long next_version(const struct stored *old)
 	struct rf_js j = rf_js_over(old ? old->text : RF_STR("{}"));
 	struct rf_rule_text t;
 	uint64_t v = 0;
-	if (old && rf_rule_text_read(&j, &t))
+	if (old && rf_rule_text_read(&j, false, &t))
 		rf_str_u64(t.version.raw, &v);
 	return (long long)v + 1;
 }

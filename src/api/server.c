@@ -31,7 +31,7 @@
 #define TOO_LARGE "the body is larger than limits.api_body_bytes allows"
 
 enum state { HANDSHAKE, HEAD, BODY, AHEAD, WRITE };
-enum { READ_SIZE = 16384, ARENA_MAX = 65536 };
+enum { READ_SIZE = 16384, READ_BODY = 65536, ARENA_MAX = 65536 };
 
 static const uint64_t state_ns[] = {
 	[HANDSHAKE] = 10 * RF_NS_S, [HEAD] = 60 * RF_NS_S, [BODY] = 60 * RF_NS_S, [AHEAD] = 600 * RF_NS_S, [WRITE] = 60 * RF_NS_S,
@@ -310,10 +310,11 @@ static int fill(struct conn *c)
 		refuse(c, c->in.n >= most ? 413 : 503, "too much is being received");
 		return RF_OK;
 	}
-	char *room = rf_buf_room(&c->in, READ_SIZE);
+	size_t want = c->state == BODY && c->in.n >= READ_SIZE ? READ_BODY : READ_SIZE; /* of a large one */
+	char *room = rf_buf_room(&c->in, want);
 	if (!room)
 		return RF_E_NOMEM;
-	ssize_t n = rf_stream_read(&c->stream, room, READ_SIZE);
+	ssize_t n = rf_stream_read(&c->stream, room, want);
 	if (n <= 0)
 		return n ? (int)n : RF_E_EOF;
 	c->in.n += (size_t)n;

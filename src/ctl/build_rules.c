@@ -44,10 +44,13 @@ static int in_memory(struct making *m, const struct rf_ruleset *s)
 /* Row to rule. */
 static int compile(struct making *m, enum rf_phase phase, const struct rf_raw_object *o, struct rf_rule **ret)
 {
-	char at[48];
+	char at[48] = "/rules/";
 	struct rf_rule *made = NULL;
-	snprintf(at, sizeof at, "/rules/%s", o->id);
-	int rc = rf_rule_make_text(&m->env, phase, o->doc, rf_str_z(o->id), rf_str_z(o->name), at, &made, m->e);
+	struct rf_str id = rf_str_z(o->id);
+	size_t before = strlen(at), shown = id.n < sizeof at - before ? id.n : sizeof at - before - 1;
+	memcpy(at + before, id.p, shown);
+	at[before + shown] = '\0';
+	int rc = rf_rule_make_text(&m->env, phase, o->doc, id, rf_str_z(o->name), at, &made, m->e);
 	if (rc == RF_E_SYNTAX && strcmp(m->e->pointer, at) == 0)
 		rc = rf_fail(m->e, RF_E_DISK, "the document of rule %s is damaged; restore a backup", o->id);
 	if (rc != RF_OK)
@@ -55,7 +58,7 @@ static int compile(struct making *m, enum rf_phase phase, const struct rf_raw_ob
 	rf_count(RF_C_RULES_COMPILED);
 	made->order = o->place;
 	made->revision = o->revision;
-	if (!rf_str_eq(made->id, rf_str_z(o->id)))
+	if (!rf_str_eq(made->id, id))
 		rc = rf_fail(m->e, RF_E_DISK, "the document of rule %s is another rule's; restore a backup", o->id);
 	if (rc == RF_OK)
 		rc = rf_rule_cost(&m->costs, o->id, rf_rule_label(made), made->took, m->e);

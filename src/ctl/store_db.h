@@ -7,7 +7,7 @@
 
 enum store_op { OP_GET, OP_FIND, OP_FIND_IN, OP_INSERT, OP_UPDATE, OP_DELETE, OP_COUNT_ };
 
-enum { ID_RAW = 16, ID_POOL = 64 * ID_RAW };
+enum { ID_RAW = 16, ID_POOL = 256 * ID_RAW };
 
 enum store_tx { TX_BEGIN, TX_REVISION, TX_TRIM, TX_COMMIT, TX_COUNT_ };
 

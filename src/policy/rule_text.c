@@ -59,7 +59,7 @@ static bool is_default(size_t which, struct rf_str value)
 		which < member_count && members[which].at == offsetof(struct rf_rule_text, description) && rf_str_eq(value, RF_STR("\"\""));
 }
 
-static bool member(struct rf_js *j, struct rf_rule_text *r, unsigned *seen)
+static bool member(struct rf_js *j, bool content, struct rf_rule_text *r, unsigned *seen)
 {
 	struct rf_js_text name;
 	struct rf_str value = { NULL, 0 };
@@ -81,7 +81,7 @@ static bool member(struct rf_js *j, struct rf_rule_text *r, unsigned *seen)
 		r->plain &= which == member_count && (r->disabled || rf_str_eq(value, RF_STR("true")));
 	}
 	value = (struct rf_str){ from.at, (size_t)(j->at - from.at) };
-	if (j->bad || (m && m->computed) || is_default(which, value))
+	if (j->bad || !content || (m && m->computed) || is_default(which, value))
 		return !j->bad;
 	if (!(known ? rf_js_text_digest((struct rf_js_text *)((char *)r + m->at), &digest) : rf_js_digest(&from, &digest)))
 		return false;
@@ -89,7 +89,7 @@ static bool member(struct rf_js *j, struct rf_rule_text *r, unsigned *seen)
 	return true;
 }
 
-bool rf_rule_text_read(struct rf_js *j, struct rf_rule_text *ret)
+bool rf_rule_text_read(struct rf_js *j, bool content, struct rf_rule_text *ret)
 {
 	struct rf_rule_text r = { .plain = true };
 	unsigned seen = 0;
@@ -99,13 +99,13 @@ bool rf_rule_text_read(struct rf_js *j, struct rf_rule_text *ret)
 	if (!rf_js_take(j, '{'))
 		return false;
 	while (rf_js_more(j, '}', &first))
-		if (!member(j, &r, &seen))
+		if (!member(j, content, &r, &seen))
 			return false;
 	if (j->bad)
 		return false;
 	r.all = (struct rf_str){ from, (size_t)(j->at - from) };
 	r.plain &= r.expression.raw.n && r.action.raw.n;
-	r.content += !r.content;
+	r.content += content && !r.content;
 	*ret = r;
 	return true;
 }

@@ -13,13 +13,13 @@ struct rf_rule_text {
 	struct rf_js_text id, ref, version, updated, expression, action, description; /* raw.p NULL: not there */
 	bool disabled;
 	bool plain;                          /* it has no other members, and none that is too long or empty */
-	uint64_t content;                    /* a keyed digest of what the store does not say of it, defaults aside: rules of the same
+	uint64_t content;                    /* 0 where it was not asked for; a keyed digest of what the store does not say of it, defaults aside: rules of the same
 	                                      * content have the same; never 0 */
 };
 
 /* The rule that stands next. False where it is no object or not well-formed, and where what it is shows only in a tree: a name with
  * escapes, one of the above twice, or null for what is absent. */
-bool rf_rule_text_read(struct rf_js *j, struct rf_rule_text *ret);
+bool rf_rule_text_read(struct rf_js *j, bool content, struct rf_rule_text *ret);
 
 /* As rf_rule_make, from a document's text; `id` and `ref` are its own where a plain one does not say them. RF_E_SYNTAX where it is not
  * JSON. */
