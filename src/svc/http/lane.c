@@ -7,8 +7,8 @@
  *     ─────┬───┬───┬───┬──┬───┬───┬───┬──── seats by number
  *          │ sent      │ leaving  │ wait
  *
- * Gathering, as Nagle's algorithm does it: while answers are outstanding, those that come wait for the next answer, for as many
- * as may be under way, or for HOLD_NS; on a quiet lane they go at the end of the turn.
+ * Gathering, as Nagle's algorithm does it: while answers are outstanding, those that come wait for the last of them, for as
+ * many as may be under way, or for HOLD_NS; on a quiet lane they go at the end of the turn.
  *
  * When the one in front takes longer than TURN_NS, those behind it leave: what was not sent goes another way, what was sent is
  * repeated there, alone, and the connection ends with the one in front. An origin that was the reason gets no lanes for a while, the longer
@@ -68,7 +68,6 @@ struct lane {
 	bool running;            /* inside of an event: settled when that is over */
 	bool ended;
 	bool dirty;              /* answers will come that nobody waits for: nothing more is sent */
-	bool answered;           /* since heads were laid: those that wait may go */
 	struct unwanted unwanted; /* the answer in front, where its request has gone */
 };
 
@@ -170,7 +169,7 @@ static struct lane *lane_new(struct rf_http_edge *e, struct lane_set *s, const s
 	l->out_at = 0;
 	l->laid_bytes = l->sent_bytes = 0;
 	l->first = l->sent = l->laid = l->end = 0;
-	l->ended = l->dirty = l->answered = false;
+	l->ended = l->dirty = false;
 	s->count++;
 	if (rf_pool_take(e->pool, o, false, on_event, l, &l->up)) {
 		lane_free(l);
@@ -284,7 +283,6 @@ static void make_room(struct rf_inbuf *in)
 static void next_seat(struct lane *l)
 {
 	l->first++;
-	l->answered = true;
 	l->up->reused = true;
 	if (++l->set->good == GOOD)
 		l->set->slow = 0;
@@ -363,7 +361,7 @@ static bool may_lay(const struct lane *l)
 
 static bool due(const struct lane *l)
 {
-	return l->first == l->laid || l->answered || l->end - l->laid >= l->depth || now_of(l) >= l->held_since + HOLD_NS;
+	return l->first == l->laid || l->end - l->laid >= l->depth || now_of(l) >= l->held_since + HOLD_NS;
 }
 
 static void arm(struct lane *l)
@@ -383,7 +381,6 @@ static void send_more(struct lane *l)
 	if (may_lay(l) && due(l)) {
 		while (l->laid != l->end && l->laid - l->first < l->depth && lay(l, seat(l, l->laid)))
 			l->laid++;
-		l->answered = false;
 		l->held_since = now_of(l);
 	}
 	int r = l->out.bad ? RF_E_NOMEM : write_out(l);

@@ -139,7 +139,7 @@ static void test_off(void **state)
 	assert_int_equal(gets(heard(origin())), 1);
 }
 
-/* Behind one that is under way, others wait for its answer, or a millisecond. */
+/* Behind those that are under way, others wait for the last of their answers, or a millisecond. */
 static void test_gathering(void **state)
 {
 	(void)state;
@@ -155,8 +155,9 @@ static void test_gathering(void **state)
 	say(c, GET("/c"));
 	assert_int_equal(gets(heard(o)), 0);
 	answer(o, "a");
-	assert_int_equal(gets(heard(o)), 1);
+	assert_int_equal(gets(heard(o)), 0);
 	answer(o, "b");
+	assert_int_equal(gets(heard(o)), 1);
 	answer(o, "c");
 	assert_true(is_body(heard(a), "a") && is_body(heard(b), "b") && is_body(heard(c), "c"));
 }
