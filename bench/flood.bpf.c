@@ -5,18 +5,18 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-enum { LENGTH = 60, DENIED = 100000 };
+enum { LENGTH = 60, DENIED = 100000, RING = 256 };
 
 const volatile unsigned char frame[64] = { 0 };      /* addresses, ports and protocol of all frames, and no source */
 const volatile __u32 out = 0, kind = 0;              /* an interface; 0: denied sources, 1: any of 32.0.0.0/4, 2: one */
 
 __u64 cost = 0, next = 0, sent = 0; /* ns a frame, in 1/1024; when the next one is due; how many went */
 
-/* Whether a frame is due: what was missed is made up for by at most 64 frames. */
+/* Whether a frame is due: what was missed while others had the CPU is made up for by at most as many frames as the cable's ring holds. */
 static __always_inline int due(void)
 {
 	if (cost) {
-		__u64 now = bpf_ktime_get_ns() << 10, oldest = now - 64 * cost;
+		__u64 now = bpf_ktime_get_ns() << 10, oldest = now - RING * cost;
 		if (next > now)
 			return 0;
 		next = (next > oldest ? next : oldest) + cost;
