@@ -70,7 +70,10 @@ def reload_peer(run, kind, repeats):
     for i in range(1, repeats + 1):
         server.denied = paths(i * LOADED)
         server.write_config()
-        times.append(timed_signal(load, server, f"/rule/{(i + 1) * LOADED - 1}"))
+        try:
+            times.append(timed_signal(load, server, f"/rule/{(i + 1) * LOADED - 1}"))
+        except Failed as e:
+            raise Failed(f"{server.name}, reloaded: {e}") from e
     load.stop()
     server.stop()
     return times
