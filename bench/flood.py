@@ -195,6 +195,19 @@ def quantiles(took):
     return f"p50 {cut[49]:.0f} p99 {cut[98]:.0f} us ({len(took)} requests)"
 
 
+def beside(sender, client, seconds, rate):
+    """What the client saw in a flood of `rate` asked for, and what the sender says of it."""
+    sender.begin(f"{seconds + 0.5} {rate}")
+    time.sleep(0.2)
+    return client.ask(str(seconds)), sender.end()
+
+
+def asked_for(sender, client, wanted):
+    """The rate to ask for, so that as many frames a second leave beside what the client takes of the sender's CPU."""
+    sent = beside(sender, client, 0.3, wanted)[1]
+    return wanted * min(3, max(1, wanted / (sent["frames"] / (sent["end"] - sent["begin"]) * 1e9)))
+
+
 def latency(cable, options):
     """Good traffic beside a flood of twice what nft alone takes."""
     seconds = 2 if options.quick else 10
@@ -212,13 +225,10 @@ def latency(cable, options):
                     cable.nft()
                 with Part(lab, cable.far, [sys.executable, "-c", CLIENT], harness.LOAD_CPU, realtime=True) as client:
                     alone = client.ask(str(seconds))
-                    sender.begin(f"{seconds + 0.5} {capacity * 2}")
-                    time.sleep(0.2)
+                    ask = asked_for(sender, client, capacity * 2)
                     before = cable.taken()
-                    start = time.monotonic()
-                    flooded = client.ask(str(seconds))
-                    took = (cable.taken() - before) / (time.monotonic() - start)
-                    sent = sender.end()
+                    flooded, sent = beside(sender, client, seconds, ask)
+                    took = (cable.taken() - before) / (sent["end"] - sent["begin"]) * 1e9
                 rate = sent["frames"] / (sent["end"] - sent["begin"]) * 1e9
                 print(f"  {name}: unloaded {quantiles(alone)}; in the flood {quantiles(flooded)}, {took / 1e6:.2f} of {rate / 1e6:.2f} million frames a second taken")
                 cable.no_nft()
