@@ -375,6 +375,7 @@ static void on_ready(struct monitor *m, struct engine *g, const struct rf_reques
 	m->served = true;
 	if (g != &m->now)
 		return;
+	rf_mon_gate_filled(m);
 	rf_mon_engine_drain(m, &m->old);
 	rf_mon_nft_yield(m);
 }

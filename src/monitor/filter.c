@@ -262,6 +262,13 @@ int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_gate_wa
 	return rc;
 }
 
+bool rf_filter_stands(const struct rf_filter *f, const char *interface)
+{
+	char path[PATH];
+	link_path(f->dir, interface, path);
+	return access(path, F_OK) == 0;
+}
+
 void rf_filter_release(const char *dir, const char *interface)
 {
 	char path[PATH];

@@ -27,6 +27,8 @@ bool rf_filter_cookies(const struct rf_filter *f, const char **ret_why_not);
  * such interface now. RF_E_EXISTS: a program that is not ours is there. */
 int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_gate_want want, bool cookies, enum rf_filter_mode *ret,
 		     struct rf_err *e);
+/* Is there a pinned link of an earlier process on it? */
+bool rf_filter_stands(const struct rf_filter *f, const char *interface);
 /* Let everything through that interface again; harmless where nothing is attached. */
 void rf_filter_detach(struct rf_filter *f, const char *interface);
 

@@ -37,8 +37,26 @@ void rf_mon_gate_ensure(struct monitor *m)
 {
 	if (m->nft.on)
 		rf_mon_nft_ensure(m);
-	for (size_t i = 0; m->filter && i < m->gate_count; i++)
+	for (size_t i = 0; m->filter && !m->gate_waits && i < m->gate_count; i++)
 		m->gates[i].state = attach(m, &m->gates[i]);
+}
+
+/* The tables are new and empty, because those that are pinned are of another version: what stands keeps its own until the engine has
+ * filled the new ones. */
+static bool must_wait(const struct monitor *m)
+{
+	bool stands = false;
+	for (size_t i = 0; i < m->plan->interface_count; i++)
+		stands |= rf_filter_stands(m->filter, m->plan->interfaces[i]);
+	return stands;
+}
+
+void rf_mon_gate_filled(struct monitor *m)
+{
+	if (!m->gate_waits)
+		return;
+	m->gate_waits = false;
+	rf_mon_gate_ensure(m);
 }
 
 static bool planned(const struct rf_plan *plan, const char *name)
@@ -131,10 +149,27 @@ void rf_mon_gate_links(struct monitor *m)
 	rf_mon_gate_ensure(m);
 }
 
+/* Where the filter cannot stand on an interface that is there, nft takes its place, on all of them: one policy has one form. */
+static void fall_back(struct monitor *m)
+{
+	char why[200];
+	size_t i = 0;
+	while (i < m->gate_count && m->gates[i].state != GATE_FAILED)
+		i++;
+	if (!m->filter || i == m->gate_count)
+		return;
+	snprintf(why, sizeof why, "it cannot be attached to %s", m->gates[i].name);
+	if (!rf_mon_nft_begin(m, why))
+		return;
+	rf_filter_close(m->filter);
+	m->filter = NULL;
+	rf_mon_gate_follow(m, m->plan);
+}
+
 void rf_mon_gate_begin(struct monitor *m)
 {
 	struct rf_err e = { 0 };
-	bool fresh;
+	bool fresh = false;
 	if (!m->plan->interface_count)
 		return;
 	bool chosen = m->plan->gate == RF_GATE_NFT;
@@ -142,8 +177,12 @@ void rf_mon_gate_begin(struct monitor *m)
 		rf_fail(&e, RF_E_UNSUPPORTED, "shield.mode says so");
 	if ((chosen || rf_filter_open(m->plan->filter_dir, &m->filter, &fresh, &e) != RF_OK) && !rf_mon_nft_begin(m, e.text))
 		return;
+	m->gate_waits = m->filter && fresh && must_wait(m);
+	if (m->gate_waits)
+		rf_mon_say(m, 'i', "the pinned filter is of another version: it stays until this one has its policy");
 	m->links = watch_links();
 	rf_mon_gate_follow(m, m->plan);
+	fall_back(m);
 	say_cookies(m);
 }
 
@@ -161,7 +200,8 @@ void rf_mon_gate_text(const struct monitor *m, char *to, size_t room)
 	size_t n = 0;
 	to[0] = 0;
 	for (size_t i = 0; i < m->gate_count && n < room; i++)
-		n += (size_t)snprintf(to + n, room - n, "%s%s %s", i ? ", " : "", m->gates[i].name, words[m->gates[i].state]);
+		n += (size_t)snprintf(to + n, room - n, "%s%s %s", i ? ", " : "", m->gates[i].name,
+			m->gate_waits ? "as before" : words[m->gates[i].state]);
 	const char *why;
 	if (n && n < room && m->nft.on)
 		n += (size_t)snprintf(to + n, room - n, " (%s)", m->nft.why);

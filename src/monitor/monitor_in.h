@@ -39,6 +39,7 @@ struct monitor {
 	struct rf_ip places[RF_STEER_PLACES]; /* addresses at which it does; family 0: a free one */
 	enum rf_gate_want gate_want;
 	bool gate_cookies;
+	bool gate_waits;             /* for the policy: until then a filter of another version stays as it is */
 	struct {
 		bool on;             /* nft is in the filter's place */
 		char why[200];
@@ -81,6 +82,7 @@ void rf_mon_gate_begin(struct monitor *m);
 void rf_mon_gate_end(struct monitor *m);
 void rf_mon_gate_follow(struct monitor *m, const struct rf_plan *plan); /* after a reload */
 void rf_mon_gate_ensure(struct monitor *m);
+void rf_mon_gate_filled(struct monitor *m);               /* the engine serves: its policy is in the tables */
 void rf_mon_gate_links(struct monitor *m);                /* something is to read on m->links */
 void rf_mon_gate_text(const struct monitor *m, char *to, size_t room); /* "eth0 native, eth1 absent" */
 

@@ -289,6 +289,46 @@ def test_the_gate_outlives_engine_and_monitor(net, walled):
     assert net.reaches(e.port, "10.77.0.3")
 
 
+def test_pinned_tables_of_another_version_stay_until_the_new_are_filled(net, walled):
+    """As after an upgrade with another layout of the tables: what stood goes on with its own, and no frame of a denied source passes
+    meanwhile."""
+    e = started(walled, net)
+    block(e, "10.77.0.2")
+    e.kill()
+    conf = os.path.join(e.boot["shield"]["pins"], "rf_conf")
+    os.unlink(conf)
+    subprocess.run(["bpftool", "map", "create", conf, "type", "array", "key", "4", "value", "12", "entries", "1", "name", "rf_conf"],
+                   env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin"}, check=True)
+    passed, over = [], threading.Event()
+
+    def probe():
+        while not over.is_set():
+            passed.append(net.connects(e.port, "10.77.0.2", 0.05))
+
+    prober = threading.Thread(target=probe)
+    prober.start()
+    e.close_api()
+    mark = len(e.logged())
+    started(e, net)
+    e.wait_log("the pinned filter is of another version", start=mark)
+    e.wait_log("the kernel filter stands on edge0", start=mark)
+    over.set()
+    prober.join()
+    assert set(passed) == {"TimeoutError"}
+    assert not net.reaches(e.port, "10.77.0.2") and net.reaches(e.port, "10.77.0.3")
+
+
+def test_nft_is_chosen_where_the_filter_cannot_be_attached(net, walled):
+    """Loopback has no native XDP: one interface that cannot have the filter brings nft for all."""
+    e = walled
+    e.boot["shield"].update(mode="native", interfaces="edge0:lo")
+    started(e, net, "nft")
+    shown = e.cli("shield", "status", check=0).stdout
+    assert "edge0 nft" in shown and "lo nft" in shown and "it cannot be attached to lo" in shown
+    block(e, "10.77.0.2")
+    assert not net.reaches(e.port, "10.77.0.2") and net.reaches(e.port, "10.77.0.3")
+
+
 def test_an_interface_that_goes_and_comes_has_the_filter_again(net, walled):
     e = started(walled, net)
     block(e, "10.77.0.2")
