@@ -542,25 +542,9 @@ static void conversation(void)
 static void test_each_call_fails(void **state)
 {
 	(void)state;
-	static const int codes[] = { RF_E_RESET, RF_E_IO, RF_E_AGAIN };
 	world_start();
 	w.conf.linger_ns = RF_NS_S;
-	conversation();
-	uint64_t from = rf_replay_calls(w.r);
-	conversation();
-	uint64_t calls = rf_replay_calls(w.r) - from;
-	assert_in_range(calls, 10, 200);
-	for (size_t k = 0; k < sizeof codes / sizeof *codes; k++) {
-		for (uint64_t n = 1; n <= calls + 2; n++) {
-			rf_replay_fail_at(w.r, n, codes[k]);
-			conversation();
-			rf_replay_fail_at(w.r, 0, 0);
-			pass(100 * RF_NS_S);
-			assert_int_equal(w.front->stats.connections, 0);
-			assert_int_equal(rf_http_requests(w.edge), 0);
-			assert_int_equal(w.bufs.out, 0);
-		}
-	}
+	fail_each_call(conversation);
 }
 
 static void test_pipeline(void **state)

@@ -43,6 +43,16 @@ static void ask(struct rf_peer **c, unsigned n)
 	run();
 }
 
+/* The same in a world that begins with them: the origin's end of their lane, which has read what they ask. */
+static struct rf_peer *asked_of(struct rf_peer **c, unsigned n)
+{
+	world_start();
+	ask(c, n);
+	struct rf_peer *o = origin();
+	heard(o);
+	return o;
+}
+
 static unsigned gets(const char *text)
 {
 	unsigned n = 0;
@@ -226,10 +236,7 @@ static void test_dies_within_the_second(void **state)
 {
 	(void)state;
 	struct rf_peer *c[3];
-	world_start();
-	ask(c, 3);
-	struct rf_peer *o = origin();
-	heard(o);
+	struct rf_peer *o = asked_of(c, 3);
 	say(o, OK_TEXT("1", "a") "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
 	rf_replay_close(o);
 	run();
@@ -243,10 +250,7 @@ static void test_silent(void **state)
 {
 	(void)state;
 	struct rf_peer *c[3];
-	world_start();
-	ask(c, 3);
-	struct rf_peer *o = origin();
-	heard(o);
+	struct rf_peer *o = asked_of(c, 3);
 	rf_replay_close(o);
 	run();
 	for (unsigned i = 0; i < 3; i++) { /* in any order */
@@ -263,10 +267,7 @@ static void test_excess(void **state)
 {
 	(void)state;
 	struct rf_peer *c[2];
-	world_start();
-	ask(c, 2);
-	struct rf_peer *o = origin();
-	heard(o);
+	struct rf_peer *o = asked_of(c, 2);
 	say(o, OK_TEXT("1", "a") OK_TEXT("1", "b") OK_TEXT("4", "evil"));
 	assert_true(is_body(heard(c[0]), "a") && is_body(heard(c[1]), "b"));
 	assert_true(rf_replay_closed(o));
@@ -293,10 +294,7 @@ static void test_nonsense(void **state)
 {
 	(void)state;
 	struct rf_peer *c[3];
-	world_start();
-	ask(c, 3);
-	struct rf_peer *o = origin();
-	heard(o);
+	struct rf_peer *o = asked_of(c, 3);
 	say(o, OK_TEXT("1", "a") "rest of the body\r\n\r\n" OK_TEXT("1", "b"));
 	assert_true(is_body(heard(c[0]), "a"));
 	assert_true(rf_replay_closed(o));
@@ -313,10 +311,7 @@ static void test_bad_chunk(void **state)
 {
 	(void)state;
 	struct rf_peer *c[2];
-	world_start();
-	ask(c, 2);
-	struct rf_peer *o = origin();
-	heard(o);
+	struct rf_peer *o = asked_of(c, 2);
 	say(o, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxyz" OK_TEXT("1", "b"));
 	assert_true(rf_replay_closed(c[0]));
 	assert_true(rf_replay_closed(o));
@@ -327,10 +322,7 @@ static void test_interim(void **state)
 {
 	(void)state;
 	struct rf_peer *c[3];
-	world_start();
-	ask(c, 3);
-	struct rf_peer *o = origin();
-	heard(o);
+	struct rf_peer *o = asked_of(c, 3);
 	say(o, "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" OK_TEXT("1", "a") "HTTP/1.1 100 Continue\r\n\r\n" OK_TEXT("1", "b")
 	       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
 	const char *a = heard(c[0]);
@@ -345,10 +337,7 @@ static void test_slow_origin(void **state)
 {
 	(void)state;
 	struct rf_peer *c[3];
-	world_start();
-	ask(c, 3);
-	struct rf_peer *o = origin();
-	heard(o);
+	struct rf_peer *o = asked_of(c, 3);
 	pass(25 * RF_NS_MS);
 	struct rf_peer *p = origin(), *q = origin();
 	assert_int_equal(gets(heard(p)), 1);
@@ -493,10 +482,7 @@ static void test_large_for_nobody(void **state)
 {
 	(void)state;
 	struct rf_peer *c[2];
-	world_start();
-	ask(c, 2);
-	struct rf_peer *o = origin();
-	heard(o);
+	struct rf_peer *o = asked_of(c, 2);
 	rf_replay_reset(c[0]);
 	run();
 	say(o, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
@@ -533,10 +519,7 @@ static void test_drain_of_the_edge(void **state)
 {
 	(void)state;
 	struct rf_peer *c[3];
-	world_start();
-	ask(c, 3);
-	struct rf_peer *o = origin();
-	heard(o);
+	struct rf_peer *o = asked_of(c, 3);
 	rf_front_drain(w.front, 10 * RF_NS_S, NULL, NULL);
 	run();
 	say(o, OK_TEXT("1", "a") OK_TEXT("1", "b"));
@@ -576,24 +559,8 @@ static void conversation(void)
 static void test_each_call_fails(void **state)
 {
 	(void)state;
-	static const int codes[] = { RF_E_RESET, RF_E_IO, RF_E_AGAIN };
 	world_start();
-	conversation();
-	uint64_t from = rf_replay_calls(w.r);
-	conversation();
-	uint64_t calls = rf_replay_calls(w.r) - from;
-	assert_in_range(calls, 10, 200);
-	for (size_t k = 0; k < sizeof codes / sizeof *codes; k++) {
-		for (uint64_t n = 1; n <= calls + 2; n++) {
-			rf_replay_fail_at(w.r, n, codes[k]);
-			conversation();
-			rf_replay_fail_at(w.r, 0, 0);
-			pass(100 * RF_NS_S);
-			assert_int_equal(w.front->stats.connections, 0);
-			assert_int_equal(rf_http_requests(w.edge), 0);
-			assert_int_equal(w.bufs.out, 0);
-		}
-	}
+	fail_each_call(conversation);
 }
 
 enum { CLIENTS = 12, ORIGINS = 64 };

@@ -181,3 +181,25 @@ TEST_UNUSED static void answer(struct rf_peer *origin_peer, const char *body)
 	snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
 	say(origin_peer, text);
 }
+
+/* A conversation once for each call of the loop that it makes, which fails: nothing is left of it, whatever becomes of it. */
+TEST_UNUSED static void fail_each_call(void (*conversation)(void))
+{
+	static const int codes[] = { RF_E_RESET, RF_E_IO, RF_E_AGAIN };
+	conversation();
+	uint64_t from = rf_replay_calls(w.r);
+	conversation();
+	uint64_t calls = rf_replay_calls(w.r) - from;
+	assert_in_range(calls, 10, 200);
+	for (size_t k = 0; k < sizeof codes / sizeof *codes; k++) {
+		for (uint64_t n = 1; n <= calls + 2; n++) {
+			rf_replay_fail_at(w.r, n, codes[k]);
+			conversation();
+			rf_replay_fail_at(w.r, 0, 0);
+			pass(100 * RF_NS_S);
+			assert_int_equal(w.front->stats.connections, 0);
+			assert_int_equal(rf_http_requests(w.edge), 0);
+			assert_int_equal(w.bufs.out, 0);
+		}
+	}
+}
