@@ -2,8 +2,10 @@
  *
  *   start, reload, an interface came or changed -> each interface of the plan has the filter; those that left the plan have not
  *
- * An interface that is absent is no error: a watch on the kernel's links tells when it comes. Where the kernel takes no filter, that
- * is said once, and nft takes its place (gate_nft); where that is missing too, the edge serves without: its workers ask the same tables.
+ * An interface that is absent is no error: a watch on the kernel's links tells when it comes. Where the kernel takes no filter, or an
+ * interface cannot have it at the start, that is said once, and nft takes its place (gate_nft) on all of them; where that is missing
+ * too, the edge serves without: its workers ask the same tables. A filter of before whose tables this one cannot take stays until the
+ * engine has filled new ones.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +24,8 @@ static enum gate_state attach(struct monitor *m, struct gate *g)
 	struct rf_err e = { 0 };
 	int rc = rf_filter_attach(m->filter, g->name, m->gate_want, m->gate_cookies, &mode, &e);
 	enum gate_state now = rc == RF_OK ? mode == RF_FILTER_NATIVE ? GATE_NATIVE : GATE_GENERIC : rc == RF_E_NOT_FOUND ? GATE_ABSENT : GATE_FAILED;
+	if (now == GATE_FAILED)
+		snprintf(g->why, sizeof g->why, "%.159s", e.text);
 	if (now == g->state && g->said)
 		return now;
 	if (rc == RF_OK)
@@ -152,14 +156,12 @@ void rf_mon_gate_links(struct monitor *m)
 /* Where the filter cannot stand on an interface that is there, nft takes its place, on all of them: one policy has one form. */
 static void fall_back(struct monitor *m)
 {
-	char why[200];
 	size_t i = 0;
 	while (i < m->gate_count && m->gates[i].state != GATE_FAILED)
 		i++;
 	if (!m->filter || i == m->gate_count)
 		return;
-	snprintf(why, sizeof why, "it cannot be attached to %s", m->gates[i].name);
-	if (!rf_mon_nft_begin(m, why))
+	if (!rf_mon_nft_begin(m, m->gates[i].why))
 		return;
 	rf_filter_close(m->filter);
 	m->filter = NULL;

@@ -24,6 +24,7 @@ struct gate { /* an interface of the plan, and the kernel filter there */
 	char name[IF_NAMESIZE];
 	enum gate_state state;
 	bool said;
+	char why[160];     /* the filter is not on it, where that has failed */
 	unsigned index;    /* of the interface that nft has; 0: none */
 };
 

@@ -324,7 +324,7 @@ def test_nft_is_chosen_where_the_filter_cannot_be_attached(net, walled):
     e.boot["shield"].update(mode="native", interfaces="edge0:lo")
     started(e, net, "nft")
     shown = e.cli("shield", "status", check=0).stdout
-    assert "edge0 nft" in shown and "lo nft" in shown and "it cannot be attached to lo" in shown
+    assert "edge0 nft" in shown and "lo nft" in shown and "the filter cannot be attached to lo: " in shown
     block(e, "10.77.0.2")
     assert not net.reaches(e.port, "10.77.0.2") and net.reaches(e.port, "10.77.0.3")
 
