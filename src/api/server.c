@@ -310,7 +310,7 @@ static int fill(struct conn *c)
 		refuse(c, c->in.n >= most ? 413 : 503, "too much is being received");
 		return RF_OK;
 	}
-	size_t want = c->state == BODY && c->in.n >= READ_SIZE ? READ_BODY : READ_SIZE; /* of a large one */
+	size_t want = c->state == BODY && c->in.n >= READ_SIZE ? READ_BODY : READ_SIZE;
 	char *room = rf_buf_room(&c->in, want);
 	if (!room)
 		return RF_E_NOMEM;

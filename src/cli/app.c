@@ -173,11 +173,6 @@ static int place_of(const json_t *origins, const char *url)
 	return -1;
 }
 
-static int no_origin(struct cli *c, const char *url)
-{
-	return rf_fail(&c->e, RF_E_NOT_FOUND, "the app has no origin %s; ringfence origin list %s shows them", url, cli_get(c, "APP"));
-}
-
 int cli_run_origin_add(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
@@ -199,20 +194,31 @@ int cli_run_origin_add(struct cli *c)
 	return rc;
 }
 
+/* The app's origins, and the place among them of the one that the command names. The caller owns *ret_app. */
+static int find_origin(struct cli *c, struct rf_buf *path, json_t **ret_app, json_t **ret_origins, size_t *ret_at)
+{
+	const char *url = cli_get(c, "URL");
+	int rc = load_app(c, path, ret_app);
+	if (rc != RF_OK)
+		return rc;
+	*ret_origins = json_object_get(*ret_app, "origins");
+	int at = place_of(*ret_origins, url);
+	if (at < 0)
+		return rf_fail(&c->e, RF_E_NOT_FOUND, "the app has no origin %s; ringfence origin list %s shows them", url, cli_get(c, "APP"));
+	*ret_at = (size_t)at;
+	return RF_OK;
+}
+
 int cli_run_origin_edit(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
-	json_t *app = NULL, *change = NULL;
-	const char *url = cli_get(c, "URL");
-	int rc = load_app(c, &path, &app);
-	json_t *origins = json_object_get(app, "origins");
-	int at = place_of(origins, url);
-	if (rc == RF_OK && at < 0)
-		rc = no_origin(c, url);
+	json_t *app = NULL, *origins = NULL, *change = NULL;
+	size_t at = 0;
+	int rc = find_origin(c, &path, &app, &origins, &at);
 	if (rc == RF_OK)
 		rc = cli_body(c, &change);
 	if (rc == RF_OK) {
-		json_object_update(json_array_get(origins, (size_t)at), change);
+		json_object_update(json_array_get(origins, at), change);
 		rc = save_origins(c, &path, origins);
 	}
 	json_decref(change);
@@ -223,17 +229,13 @@ int cli_run_origin_edit(struct cli *c)
 int cli_run_origin_delete(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
-	json_t *app = NULL;
-	const char *url = cli_get(c, "URL");
-	int rc = load_app(c, &path, &app);
-	json_t *origins = json_object_get(app, "origins");
-	int at = place_of(origins, url);
-	if (rc == RF_OK && at < 0)
-		rc = no_origin(c, url);
+	json_t *app = NULL, *origins = NULL;
+	size_t at = 0;
+	int rc = find_origin(c, &path, &app, &origins, &at);
 	if (rc == RF_OK && json_array_size(origins) == 1)
-		rc = rf_fail(&c->e, RF_E_CONFLICT, "%s is the app's last origin; add another first, or delete the app", url);
+		rc = rf_fail(&c->e, RF_E_CONFLICT, "%s is the app's last origin; add another first, or delete the app", cli_get(c, "URL"));
 	if (rc == RF_OK) {
-		json_array_remove(origins, (size_t)at);
+		json_array_remove(origins, at);
 		rc = save_origins(c, &path, origins);
 	}
 	json_decref(app);

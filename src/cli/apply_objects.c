@@ -166,7 +166,7 @@ static int body_of(struct apply *a, const struct state_kind *k, const json_t *wa
 	for (size_t i = 0; k->also[i]; i++)
 		if (!(create && strcmp(k->also[i], "credentials") == 0))
 			json_object_del(body, k->also[i]);
-	if (strcmp(apply_text(body, "mode"), "allow") == 0)
+	if (strcmp(k->section, "access_rules") == 0 && strcmp(apply_text(body, "mode"), "allow") == 0)
 		json_object_set_new(body, "mode", json_string("whitelist")); /* as the API shows it */
 	if (strcmp(k->kind, "root") == 0 && create && !json_object_get(body, "ca"))
 		json_object_set_new(body, "ca", json_true());

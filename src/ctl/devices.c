@@ -1,7 +1,8 @@
 /* The way of a device seen first, or of the first key under a device's identifier: a worker puts it into the registry and
  * calls rf_devices_event -> the event waits under a lock, one message wakes the control loop -> all that wait become
  * objects in one transaction -> those that come in the PAUSE_NS after it become one together: most of what a transaction
- * costs is the pages that it writes, and those of many devices are mostly the same. Who asks the API finds all of them. What belongs to no device is only listed, in memory, by certificate.
+ * costs is the pages that it writes, and those of many devices are mostly the same. Who asks the API finds all of them.
+ * What belongs to no device is only listed, in memory, by certificate.
  * A device that a rule or its own attack moved to quarantine comes the same way, and is kept in a transaction of its own with
  * that as actor; then its connections end.
  *

@@ -56,14 +56,17 @@ static int file_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at
 {
 	struct more *m = more_of(f);
 	rf_way_look();
-	if (m->fd >= 0 && at != m->to)
+	int rc = original(f)->xWrite(f, from, n, at);
+	if (rc != SQLITE_OK || m->fd < 0)
+		return rc;
+	if (at != m->to)
 		m->from = at;
 	m->to = at + n;
-	if (m->fd >= 0 && m->to - m->from > PIECE) {
+	if (m->to - m->from > PIECE) {
 		sync_file_range(m->fd, m->from, m->to - m->from, SYNC_FILE_RANGE_WRITE);
 		m->from = m->to;
 	}
-	return original(f)->xWrite(f, from, n, at);
+	return rc;
 }
 
 static int file_sync(sqlite3_file *f, int flags)

@@ -13,8 +13,8 @@ struct rf_rule_text {
 	struct rf_js_text id, ref, version, updated, expression, action, description; /* raw.p NULL: not there */
 	bool disabled;
 	bool plain;                          /* it has no other members, and none that is too long or empty */
-	uint64_t content;                    /* 0 where it was not asked for; a keyed digest of what the store does not say of it, defaults aside: rules of the same
-	                                      * content have the same; never 0 */
+	uint64_t content;                    /* a keyed digest of what the store does not say of it, defaults aside: rules of the same
+	                                      * content have the same; 0: it was not asked for */
 };
 
 /* The rule that stands next. False where it is no object or not well-formed, and where what it is shows only in a tree: a name with
