@@ -143,9 +143,11 @@ static int ours(const char *interface, uint64_t target)
 	struct rf_filter *f = NULL;
 	enum rf_filter_mode mode;
 	const char *why;
+	struct rf_kernel k;
 	bool fresh;
+	rf_kernel_probe(RF_FILTER_USES, 0, &k);
 	snprintf(dir, sizeof dir, "/sys/fs/bpf/rfflood-%d", (int)getpid());
-	if (rf_filter_open(dir, &f, &fresh, &e) != RF_OK)
+	if (rf_filter_open(dir, &k, &f, &fresh, &e) != RF_OK)
 		die(dir, e.text);
 	for (unsigned i = 0; i < RF_FILTER_MAP_COUNT; i++)
 		fds[i] = dup(rf_filter_map(f, i));

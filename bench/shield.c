@@ -89,8 +89,10 @@ static struct rf_filter *filter_of(const char *dir, int fds[RF_FILTER_MAP_COUNT]
 {
 	struct rf_filter *f = NULL;
 	struct rf_err e = { 0 };
+	struct rf_kernel k;
 	bool fresh;
-	if (rf_filter_open(dir, &f, &fresh, &e) != RF_OK)
+	rf_kernel_probe(RF_FILTER_USES, 0, &k);
+	if (rf_filter_open(dir, &k, &f, &fresh, &e) != RF_OK)
 		die(dir, e.text);
 	for (unsigned i = 0; i < RF_FILTER_MAP_COUNT; i++)
 		fds[i] = dup(rf_filter_map(f, i));

@@ -125,7 +125,7 @@ static int status(void *ctx, json_t *object, struct rf_err *e)
 		{ "devices_known", json_integer((json_int_t)rf_registry_count(c->devices)) },
 		{ "live", live_json(c) }, { "crls", crls }, { "device_ca", ca_json(c) }, { "listeners", listeners(c->boot) },
 		{ "ports", c->priv && c->priv->port_gate ? rf_port_gate_status(c->priv->port_gate) : json_object() },
-		{ "warnings", warnings(c->boot) },
+		{ "shield", c->priv ? rf_wall_standing(c) : json_object() }, { "warnings", warnings(c->boot) },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (json_object_set_new(object, rows[i].name, rows[i].value) != 0 && rc == RF_OK)

@@ -295,6 +295,39 @@ static void print_apply(struct cli *c, const json_t *apply)
 		json_integer_value(json_object_get(apply, "seconds_left")), error && *error ? ": " : "", error ? error : "");
 }
 
+static const char *word_of(const json_t *o, const char *key)
+{
+	const char *z = json_string_value(json_object_get(o, key));
+	return z ? z : "";
+}
+
+static void reason_text(struct rf_buf *to, const char *why) { rf_buf_printf(to, *why ? " (%s)" : "%s", why); }
+
+/* "edge0 native, edge1 generic (this driver has no native one); SYN cookies: filter", and a line for each thing that is missing. */
+static void print_shield(struct cli *c, const json_t *shield)
+{
+	RF_BUF_AUTO line = { 0 };
+	const char *filter = word_of(shield, "filter");
+	const json_t *v;
+	size_t i;
+	if (!json_is_object(shield) || !*filter)
+		return;
+	if (strcmp(filter, "none") == 0)
+		rf_buf_printf(&line, "NONE: %s; sources are refused only when they connect", word_of(shield, "reason"));
+	json_array_foreach(json_object_get(shield, "interfaces"), i, v) {
+		rf_buf_printf(&line, "%s%s %s", i ? ", " : line.n ? "; " : "", word_of(v, "name"), word_of(v, "mode"));
+		reason_text(&line, word_of(v, "reason"));
+	}
+	if (strcmp(filter, "none") != 0)
+		reason_text(&line, word_of(shield, "reason"));
+	if (strcmp(word_of(shield, "syn_cookies"), "off") != 0)
+		rf_buf_printf(&line, "; SYN cookies: %s", word_of(shield, "syn_cookies"));
+	reason_text(&line, word_of(shield, "syn_cookies_reason"));
+	fprintf(c->out, "%-24s  %s\n", "kernel filter", rf_buf_z(&line));
+	json_array_foreach(json_object_get(shield, "missing"), i, v)
+		fprintf(c->out, "%-24s  %s, for %s: %s\n", "kernel lacks", word_of(v, "what"), word_of(v, "for"), word_of(v, "instead"));
+}
+
 /* Numbers of objects on one line, those that there are none of left out; zones and revocation lists a line each. */
 static int print_status(struct cli *c, json_t *status)
 {
@@ -310,6 +343,7 @@ static int print_status(struct cli *c, json_t *status)
 	json_object_del(rest, "zones");
 	json_object_del(rest, "crls");
 	json_object_del(rest, "apply");
+	json_object_del(rest, "shield");
 	json_object_set_new(rest, "counts", json_string(rf_buf_z(&line)));
 	ports_text(json_object_get(status, "ports"), &ports);
 	if (json_object_get(rest, "ports"))
@@ -319,6 +353,7 @@ static int print_status(struct cli *c, json_t *status)
 	json_array_foreach(zones, i, v)
 		fprintf(c->out, "%-24s  %s (%s)\n", "zone", json_string_value(json_object_get(v, "name")),
 			json_string_value(json_object_get(v, "id")));
+	print_shield(c, json_object_get(status, "shield"));
 	print_crls(c, json_object_get(status, "crls"));
 	print_apply(c, json_object_get(status, "apply"));
 	return rc;

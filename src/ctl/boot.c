@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "bpf/filter.h"
 #include "ctl/boot_in.h"
+#include "monitor/kernel.h"
 #include "wire/portspec.h"
 
 #define LIVE BOOT_LIVE
@@ -324,6 +325,10 @@ static int check_ports(struct rf_boot *b, struct rf_err *e)
 	if (!rf_boot_fleet_networks(b, nets, RF_HOME_NETS, &n, &bad))
 		return in_file(e, b, b->own->source[BOOT_AT_fleet_networks], rf_fail(e, RF_E_RANGE,
 			"fleet.networks has \"%.*s\", which is no network such as 10.0.0.0/8, or one more than %d", RF_ARG(bad), RF_HOME_NETS));
+	uint32_t unused;
+	if (rf_kernel_words(rf_str_z(b->shield_without), &unused, &bad) != RF_OK)
+		return in_file(e, b, b->own->source[BOOT_AT_shield_without], rf_fail(e, RF_E_RANGE,
+			"shield.without has \"%.*s\", which is nothing that is used of a kernel (such as xdp, btf, ringbuf, nft)", RF_ARG(bad)));
 	if (rf_boot_reflection(b, NULL, &bad))
 		return RF_OK;
 	return in_file(e, b, b->own->source[BOOT_AT_shield_reflection],

@@ -112,6 +112,7 @@ static const struct {
 	{ ONE "fleet: {ports: \"23:telnet\"}\n", RF_E_RANGE, 2, 16, "\"telnet\", which is no port" },
 	{ ONE "fleet: {networks: \"10.0.0.0/8 10.0.0.1/8\"}\n", RF_E_RANGE, 2, 19, "\"10.0.0.1/8\", which is no network" },
 	{ ONE "shield: {reflection_ports: dns}\n", RF_E_RANGE, 2, 28, "\"dns\", which is no port" },
+	{ ONE "shield: {without: \"btf:ringbuffer\"}\n", RF_E_RANGE, 2, 19, "\"ringbuffer\", which is nothing that is used of a kernel" },
 	{ ONE "shield: {source_rate: 100000001}\n", RF_E_RANGE, 2, 23, "100000000" },
 	{ "user: ${RF_TEST_ABSENT}\n", RF_E_MISSING, 1, 7, "the environment has no RF_TEST_ABSENT" },
 	{ "user: ${RF_TEST\n", RF_E_SYNTAX, 1, 7, "closing brace" },

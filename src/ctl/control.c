@@ -188,8 +188,8 @@ static bool sync_entries(struct rf_ctl *c)
 			sync_device(c, o.parent);
 		else if (t->kind == RF_KIND_CREDENTIAL)
 			recheck = true; /* deleted: what it let in must go */
-		else if (t->kind == RF_KIND_ACCESS_RULE || t->kind == RF_KIND_ZONE_ACCESS_RULE)
-			recheck = true; /* the shield has followed; also after a deletion, which may uncover a wider rule */
+		else if (t->kind == RF_KIND_ZONE_ACCESS_RULE)
+			recheck = true; /* also after a deletion, which may uncover a wider rule */
 		else if (t->kind == RF_KIND_CLIENT_CERT) {
 			recheck = true;
 			p->certificates++;
@@ -242,18 +242,25 @@ static void put_in_force(struct rf_ctl *c, unsigned what, struct rf_parts *made,
 		rf_patches_changed(c->priv->patches);
 }
 
-/* Access rules take effect before the commit, because that can fail for want of room; what the commit then refuses is
- * taken back in the same way. */
+/* Access rules take effect before the commit, because that can fail for want of room, and because the disk takes its time: for frames, for
+ * new connections, and for those that stand. What the commit then refuses is taken back in the same way. */
 static int follow_access(struct rf_ctl *c, struct rf_err *e)
 {
 	const struct rf_ctl_private *p = c->priv;
 	int rc = RF_OK;
+	bool any = false;
 	for (size_t i = 0; i < p->touched_count && rc == RF_OK; i++)
-		if (p->touched[i].kind == RF_KIND_ACCESS_RULE)
+		if (p->touched[i].kind == RF_KIND_ACCESS_RULE) {
+			any = true;
 			rc = rf_access_follow(c, p->access, p->touched[i].id, e);
+		}
 	if (rc == RF_OK)
 		rc = rf_access_settle(c, p->access, e);
-	return rc == RF_OK ? rf_wall_publish(c, e) : rc;
+	if (rc == RF_OK)
+		rc = rf_wall_publish(c, e);
+	if (rc == RF_OK && any)
+		recheck_all(c); /* now, not when the disk has it; also after a deletion, which may uncover a wider rule */
+	return rc;
 }
 
 static void undo_access(struct rf_ctl *c)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "ctl/boot_in.h"
+#include "monitor/kernel.h"
 
 struct making { struct rf_plan *p; bool bad; };
 
@@ -117,6 +118,7 @@ static void interfaces(struct making *k, const struct rf_boot *b)
 	k->p->filter_dir = keep(k, b->shield_pins);
 	k->p->gate = (enum rf_gate_want)b->shield_mode;
 	k->p->cookies = b->shield_cookies != 0;
+	k->bad |= rf_kernel_words(rf_str_z(b->shield_without), &k->p->without, &part) != RF_OK;
 	while (rf_str_split(&rest, ':', &part)) {
 		if (!part.n)
 			continue;

@@ -12,6 +12,8 @@
 #include "records/log.h"
 #include "shield/shield.h"
 
+enum { STANDING = 32768 };
+
 static struct rf_ip way_of_operator(const struct rf_ctl *c)
 {
 	const struct rf_boot_address *api = &c->boot->api_listen;
@@ -179,4 +181,52 @@ void rf_wall_gate(const struct rf_ctl *c, char to[RF_WALL_TEXT])
 	to[0] = 0;
 	if (c->priv->monitor_fd >= 0)
 		rf_monitor_gate(c->priv->monitor_fd, to, RF_WALL_TEXT, &unused);
+}
+
+static struct rf_str next_part(struct rf_str *line)
+{
+	struct rf_str part = { "", 0 };
+	rf_str_split(line, '\t', &part);
+	return part;
+}
+
+static json_t *text_of(struct rf_str *line)
+{
+	struct rf_str part = next_part(line);
+	return json_stringn(part.p, part.n);
+}
+
+static void read_line(struct rf_str line, json_t *to)
+{
+	struct rf_str kind = next_part(&line);
+	json_t *a = text_of(&line), *b = text_of(&line), *d = text_of(&line);
+	if (rf_str_eq(kind, RF_STR("filter")))
+		json_object_update_new(to, json_pack("{s:O, s:O}", "filter", a, "reason", b));
+	else if (rf_str_eq(kind, RF_STR("interface")))
+		json_array_append_new(json_object_get(to, "interfaces"), json_pack("{s:O, s:O, s:O}", "name", a, "mode", b, "reason", d));
+	else if (rf_str_eq(kind, RF_STR("cookies")))
+		json_object_update_new(to, json_pack("{s:O, s:O}", "syn_cookies", a, "syn_cookies_reason", b));
+	else if (rf_str_eq(kind, RF_STR("missing")))
+		json_array_append_new(json_object_get(to, "missing"), json_pack("{s:O, s:O, s:O}", "what", a, "for", b, "instead", d));
+	json_decref(a);
+	json_decref(b);
+	json_decref(d);
+}
+
+json_t *rf_wall_standing(const struct rf_ctl *c)
+{
+	static char text[STANDING];
+	struct rf_err e;
+	int fd = -1;
+	ssize_t n = 0;
+	json_t *to = json_pack("{s:s, s:s, s:[], s:s, s:s, s:[]}", "filter", "none", "reason", "the monitor does not say", "interfaces",
+		"syn_cookies", "off", "syn_cookies_reason", "", "missing");
+	if (c->priv->monitor_fd >= 0 && rf_monitor_standing(c->priv->monitor_fd, &fd, &e) == RF_OK && fd >= 0)
+		n = pread(fd, text, sizeof text, 0);
+	if (fd >= 0)
+		close(fd);
+	struct rf_str all = { text, n > 0 ? (size_t)n : 0 }, line;
+	while (to && rf_str_split(&all, '\n', &line))
+		read_line(line, to);
+	return to;
 }

@@ -14,6 +14,9 @@ int rf_wall_capture(struct rf_ctl *c, unsigned rule, uint64_t reasons, struct rf
 /* Ask nft, if it is in use, what it counted, for rf_shield_counts. */
 void rf_wall_count(const struct rf_ctl *c);
 
+/* What filters frames, on each interface, and what the kernel has not: the shape SHIELD_STANDING. NULL without memory. */
+json_t *rf_wall_standing(const struct rf_ctl *c);
+
 enum { RF_WALL_TEXT = 480 };
 /* Where the kernel filter stands now, "eth0 native, eth1 absent; SYN cookies: filter", or "eth0 nft (why)"; empty: nowhere. */
 void rf_wall_gate(const struct rf_ctl *c, char to[RF_WALL_TEXT]);

@@ -133,16 +133,19 @@ static int text_of(int fd, enum rf_request_kind kind, char *to, size_t size, str
 
 int rf_monitor_gate(int fd, char *where, size_t size, struct rf_err *e) { return text_of(fd, RF_REQUEST_GATE, where, size, e); }
 
-int rf_monitor_counts(int fd, int *ret_file, struct rf_err *e)
+static int file_of(int fd, enum rf_request_kind kind, int *ret_file, struct rf_err *e)
 {
 	struct rf_request answer;
 	int got;
 	size_t count = 1;
-	int r = call(fd, RF_REQUEST_COUNTS, 0, "", &answer, &got, &count, e);
+	int r = call(fd, kind, 0, "", &answer, &got, &count, e);
 	if (r == RF_OK)
 		*ret_file = count ? got : -1;
 	return r;
 }
+
+int rf_monitor_counts(int fd, int *ret_file, struct rf_err *e) { return file_of(fd, RF_REQUEST_COUNTS, ret_file, e); }
+int rf_monitor_standing(int fd, int *ret_file, struct rf_err *e) { return file_of(fd, RF_REQUEST_STANDING, ret_file, e); }
 
 int rf_monitor_policy(int fd, int policy, struct rf_err *e)
 {

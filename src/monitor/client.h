@@ -25,6 +25,11 @@ int rf_monitor_filter(int fd, int *fds, size_t room, size_t *ret_count, uint32_t
 /* Where the kernel filter stands now; empty: nowhere. */
 int rf_monitor_gate(int fd, char *where, size_t size, struct rf_err *e);
 
+/* The same in full: a file, the caller's, with a line for each interface, for SYN cookies and for each thing that the kernel has not and
+ * something here uses; its parts are apart by tabs: "filter" MODE WHY, "interface" NAME MODE WHY, "cookies" BY WHY, "missing" WORD FOR
+ * INSTEAD. -1: the monitor has no memory. */
+int rf_monitor_standing(int fd, int *ret_file, struct rf_err *e);
+
 /* Put a policy for nft in force, a sealed file (monitor/nft_policy), whole or not at all. */
 int rf_monitor_policy(int fd, int policy, struct rf_err *e);
 /* What nft counted: a file of struct rf_nft_counted, the caller's; -1 where it is not in use, or does not say. */

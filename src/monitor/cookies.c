@@ -1,7 +1,6 @@
 /* monitor/cookies: see cookies.h. Its place at TC is known by number (HANDLE, PRIORITY), so that a later process finds it. */
 #include "monitor/cookies.h"
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -13,32 +12,6 @@ enum { HANDLE = 1, PRIORITY = 0x7266 };
 struct rf_cookie_prog {
 	struct rf_cookie_bpf *bpf;
 };
-
-static int has_function(const char *name)
-{
-	struct btf *vmlinux = btf__load_vmlinux_btf();
-	if (!vmlinux)
-		return 0;
-	int found = btf__find_by_name_kind(vmlinux, name, BTF_KIND_FUNC) > 0;
-	btf__free(vmlinux);
-	return found;
-}
-
-int rf_cookies_probe(struct rf_err *e)
-{
-	static const struct { enum bpf_func_id id; const char *name; } helpers[] = {
-		{ BPF_FUNC_tcp_raw_gen_syncookie_ipv4, "bpf_tcp_raw_gen_syncookie_ipv4" },
-		{ BPF_FUNC_tcp_raw_check_syncookie_ipv6, "bpf_tcp_raw_check_syncookie_ipv6" },
-		{ BPF_FUNC_xdp_store_bytes, "bpf_xdp_store_bytes" },
-		{ BPF_FUNC_loop, "bpf_loop" },
-	};
-	for (size_t i = 0; i < sizeof helpers / sizeof *helpers; i++)
-		if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, helpers[i].id, NULL) != 1)
-			return rf_fail(e, RF_E_UNSUPPORTED, "this kernel has no %s", helpers[i].name);
-	if (!has_function("bpf_sk_assign_tcp_reqsk"))
-		return rf_fail(e, RF_E_UNSUPPORTED, "this kernel has no bpf_sk_assign_tcp_reqsk (or no BTF)");
-	return RF_OK;
-}
 
 static int load(struct rf_cookie_prog *c, const char *dir)
 {

@@ -8,9 +8,8 @@
 
 struct rf_cookie_prog;
 
-/* Whether this kernel has what both programs call. RF_E_UNSUPPORTED says what is missing. */
-int rf_cookies_probe(struct rf_err *e);
-/* Load the program over the maps that are pinned in `dir`. RF_E_UNSUPPORTED with the kernel's reason. */
+/* Load the program over the maps that are pinned in `dir`, where the kernel has what it calls (monitor/kernel). RF_E_UNSUPPORTED with
+ * the kernel's reason. */
 int rf_cookies_open(const char *dir, struct rf_cookie_prog **ret, struct rf_err *e);
 void rf_cookies_close(struct rf_cookie_prog *c); /* NULL is harmless; what is attached stays */
 

@@ -264,6 +264,15 @@ static void on_gate(struct monitor *m, struct engine *g, const struct rf_request
 	rf_mon_gate_text(m, a->r.text, sizeof a->r.text);
 }
 
+static void on_standing(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)g;
+	(void)q;
+	int fd = rf_mon_gate_standing(m);
+	if (fd >= 0)
+		a->fds[a->count++] = a->close_after = fd;
+}
+
 static void on_rules(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
 {
 	struct rf_err e = { 0 };
@@ -473,7 +482,8 @@ static void on_violation(struct monitor *m, struct engine *g, const struct rf_re
 static void (*const handlers[RF_REQUEST_COUNT])(struct monitor *, struct engine *, const struct rf_request *, struct answer *) = {
 	[RF_REQUEST_STEER] = on_steer, [RF_REQUEST_STEERED] = on_steered, [RF_REQUEST_BIND] = on_bind, [RF_REQUEST_UNBIND] = on_unbind,
 	[RF_REQUEST_REPLY] = on_reply, [RF_REQUEST_POLICY] = on_policy, [RF_REQUEST_COUNTS] = on_counts,
-	[RF_REQUEST_WATCH] = on_watch, [RF_REQUEST_LISTEN] = on_listen, [RF_REQUEST_FILTER] = on_filter, [RF_REQUEST_GATE] = on_gate, [RF_REQUEST_RULES] = on_rules, [RF_REQUEST_OPEN] = on_open, [RF_REQUEST_READY] = on_ready,
+	[RF_REQUEST_WATCH] = on_watch, [RF_REQUEST_LISTEN] = on_listen, [RF_REQUEST_FILTER] = on_filter, [RF_REQUEST_GATE] = on_gate, [RF_REQUEST_STANDING] = on_standing,
+	[RF_REQUEST_RULES] = on_rules, [RF_REQUEST_OPEN] = on_open, [RF_REQUEST_READY] = on_ready,
 	[RF_REQUEST_REPLAN] = on_replan, [RF_REQUEST_RELOADED] = on_reloaded, [RF_REQUEST_ALIVE] = on_alive,
 	[RF_REQUEST_STATUS] = on_status, [RF_REQUEST_VIOLATION] = on_violation,
 };

@@ -1,6 +1,6 @@
 /* monitor/filter: see filter.h.
  *
- *   open: bpffs is there? -> maps that are pinned are taken over -> program verified -> [attach: driver, else generic -> pinned]
+ *   open: the kernel has what is needed? bpffs is there? -> maps that are pinned are taken over -> program verified -> [attach: driver, else generic -> pinned]
  *
  * A map that was pinned by another version and has another size cannot be taken over: all pins go, and the policy is
  * written anew by the engine before it serves.
@@ -30,6 +30,7 @@ struct rf_filter {
 	struct rf_filter_bpf *bpf;
 	struct rf_cookie_prog *cookies;  /* NULL: the kernel has not what they need */
 	char why_not[160];           /* it has not */
+	bool no_native;              /* nor XDP in drivers */
 	char dir[PATH - 64];
 };
 
@@ -47,7 +48,7 @@ static void map_path(const struct rf_filter *f, unsigned which, char to[PATH])
 	snprintf(to, PATH, "%s/%s", f->dir, names[which]);
 }
 
-static int load(struct rf_filter *f)
+static int load(struct rf_filter *f, const struct rf_kernel *k)
 {
 	char path[PATH];
 	f->bpf = rf_filter_bpf__open();
@@ -61,7 +62,7 @@ static int load(struct rf_filter *f)
 			return rc;
 	}
 	struct rf_err e = { 0 };
-	f->bpf->rodata->rf_can_answer = rf_cookies_probe(&e) == RF_OK;
+	f->bpf->rodata->rf_can_answer = rf_kernel_gives(k, RF_KERNEL_FOR_COOKIES, &e) == RF_OK;
 	snprintf(f->why_not, sizeof f->why_not, "%.*s", (int)sizeof f->why_not - 1, e.text);
 	int rc = rf_filter_bpf__load(f->bpf);
 	__u32 after = RF_PROGRAM_AFTER;
@@ -82,9 +83,12 @@ static void unload(struct rf_filter *f)
 	f->bpf = NULL;
 }
 
-int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, struct rf_err *e)
+int rf_filter_open(const char *dir, const struct rf_kernel *k, struct rf_filter **ret, bool *ret_fresh, struct rf_err *e)
 {
 	char path[PATH];
+	struct rf_err unsaid;
+	if (rf_kernel_gives(k, RF_KERNEL_FOR_FILTER, e) != RF_OK)
+		return e->code;
 	struct rf_filter *f = calloc(1, sizeof *f);
 	if (!f || strlen(dir) >= sizeof f->dir) {
 		free(f);
@@ -99,7 +103,7 @@ int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, str
 	}
 	map_path(f, RF_FILTER_MAP_conf, path);
 	bool fresh = access(path, F_OK) != 0;
-	rc = load(f);
+	rc = load(f, k);
 	if (rc && !fresh) { /* of another version? */
 		unload(f);
 		for (unsigned i = 0; i < PINS; i++) {
@@ -107,13 +111,14 @@ int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, str
 			unlink(path);
 		}
 		fresh = true;
-		rc = load(f);
+		rc = load(f, k);
 	}
 	if (rc) {
 		unload(f);
 		free(f);
 		return rf_fail(e, RF_E_UNSUPPORTED, "the kernel does not take the filter: %s%s", strerror(-rc), rf_pins_complaint());
 	}
+	f->no_native = rf_kernel_gives(k, RF_KERNEL_FOR_NATIVE, &unsaid) != RF_OK;
 	load_cookies(f);
 	*ret = f;
 	*ret_fresh = fresh;
@@ -172,10 +177,10 @@ static enum rf_filter_mode mode_of(unsigned index)
 
 static int new_link(const struct rf_filter *f, unsigned index, enum rf_gate_want want)
 {
-	int fd = -1;
+	int fd = -EOPNOTSUPP;
 	for (enum rf_filter_mode mode = RF_FILTER_NATIVE; mode <= RF_FILTER_GENERIC && fd < 0; mode++) {
 		LIBBPF_OPTS(bpf_link_create_opts, o, .flags = mode == RF_FILTER_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
-		if (mode == RF_FILTER_NATIVE ? want == RF_GATE_GENERIC : want == RF_GATE_NATIVE)
+		if (mode == RF_FILTER_NATIVE ? want == RF_GATE_GENERIC || f->no_native : want == RF_GATE_NATIVE)
 			continue;
 		fd = bpf_link_create(rf_filter_program(f), (int)index, BPF_XDP, &o);
 		if (fd == -EBUSY || fd == -EEXIST)
@@ -184,8 +189,7 @@ static int new_link(const struct rf_filter *f, unsigned index, enum rf_gate_want
 	return fd;
 }
 
-/* A virtual cable loses what a native program sends back unless one stands at its other end too. */
-static bool is_cable(const char *interface)
+bool rf_filter_is_cable(const char *interface)
 {
 	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
 	struct ifreq r = { .ifr_data = (void *)&info };
@@ -207,7 +211,7 @@ static int renew(struct rf_filter *f, const char *interface, unsigned index, enu
 	if (fd < 0)
 		return RF_E_NOT_FOUND;
 	bool native = mode_of(index) == RF_FILTER_NATIVE;
-	if (native ? want == RF_GATE_GENERIC : want == RF_GATE_NATIVE) {
+	if (native ? want == RF_GATE_GENERIC || f->no_native : want == RF_GATE_NATIVE) {
 		bpf_link_detach(fd);
 		close(fd);
 		unlink(path);
@@ -250,7 +254,7 @@ int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_gate_wa
 	if (!index)
 		return rf_fail(e, RF_E_NOT_FOUND, "there is no network interface %s", interface);
 	cookies = cookies && f->cookies;
-	if (want == RF_GATE_BEST && cookies && is_cable(interface))
+	if (want == RF_GATE_BEST && cookies && rf_filter_is_cable(interface))
 		want = RF_GATE_GENERIC;
 	int rc = renew(f, interface, index, want, e);
 	if (rc == RF_E_NOT_FOUND)

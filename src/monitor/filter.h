@@ -8,15 +8,18 @@
 #pragma once
 #include "base/err.h"
 #include "bpf/filter.h"
+#include "monitor/kernel.h"
 #include "monitor/plan.h"
 
 struct rf_filter;
 
 enum rf_filter_mode { RF_FILTER_NATIVE, RF_FILTER_GENERIC }; /* in the driver, or after the kernel's own buffer is made */
 
-/* Load it, with the maps that are pinned in `dir` where they still fit; *ret_fresh: their policy is empty. RF_E_UNSUPPORTED
- * with the kernel's reason. */
-int rf_filter_open(const char *dir, struct rf_filter **ret, bool *ret_fresh, struct rf_err *e);
+enum { RF_FILTER_USES = 1u << RF_KERNEL_FOR_FILTER | 1u << RF_KERNEL_FOR_NATIVE | 1u << RF_KERNEL_FOR_COOKIES }; /* of rf_kernel_probe */
+
+/* Load it, with the maps that are pinned in `dir` where they still fit; *ret_fresh: their policy is empty. `k` was probed for
+ * RF_FILTER_USES. RF_E_UNSUPPORTED with what the kernel has not, or its reason. */
+int rf_filter_open(const char *dir, const struct rf_kernel *k, struct rf_filter **ret, bool *ret_fresh, struct rf_err *e);
 /* Forget it; what is attached stays so. NULL is harmless. */
 void rf_filter_close(struct rf_filter *f);
 
@@ -27,6 +30,8 @@ bool rf_filter_cookies(const struct rf_filter *f, const char **ret_why_not);
  * such interface now. RF_E_EXISTS: a program that is not ours is there. */
 int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_gate_want want, bool cookies, enum rf_filter_mode *ret,
 		     struct rf_err *e);
+/* A virtual cable: it loses what a native program sends back unless one stands at its other end too. */
+bool rf_filter_is_cable(const char *interface);
 /* Is there a pinned link of an earlier process on it? */
 bool rf_filter_stands(const struct rf_filter *f, const char *interface);
 /* Let everything through that interface again; harmless where nothing is attached. */

@@ -22,6 +22,7 @@ static struct rf_tables maps;
 static struct rf_filter_counts *counts;
 static uint64_t *rates;
 static char dir[64];
+static struct rf_kernel given;
 
 static void *map_of(unsigned which, size_t n)
 {
@@ -34,7 +35,7 @@ static void open_filter(bool fresh)
 {
 	struct rf_err e = { 0 };
 	bool is_fresh = false;
-	int rc = rf_filter_open(dir, &filter, &is_fresh, &e);
+	int rc = rf_filter_open(dir, &given, &filter, &is_fresh, &e);
 	if (rc != RF_OK)
 		fail_msg("%s", e.text);
 	assert_int_equal(is_fresh, fresh);
@@ -81,6 +82,7 @@ static int begin(void **state)
 	if (geteuid() != 0)
 		skip();
 	snprintf(dir, sizeof dir, "/sys/fs/bpf/rftest-%d", (int)getpid());
+	rf_kernel_probe(RF_FILTER_USES, 0, &given);
 	open_filter(true);
 	maps.conf->secret = 0x5eed;
 	return 0;

@@ -12,11 +12,25 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "base/buf.h"
 #include "monitor/monitor_in.h"
 
 static const char *const words[] = { [GATE_ABSENT] = "absent", [GATE_NATIVE] = "native", [GATE_GENERIC] = "generic", [GATE_NFT] = "nft", [GATE_FAILED] = "failed" };
+
+static void native_why_not(const struct monitor *m, const char *interface, char *to, size_t room)
+{
+	struct rf_err e = { 0 };
+	if (m->gate_want == RF_GATE_GENERIC)
+		snprintf(to, room, "shield.mode says so");
+	else if (rf_kernel_gives(&m->kernel, RF_KERNEL_FOR_NATIVE, &e) != RF_OK)
+		snprintf(to, room, "%.150s", e.text);
+	else
+		snprintf(to, room, m->gate_cookies && rf_filter_is_cable(interface) ? "the other end of a virtual cable would lose its SYN cookies" :
+			"this driver has no native one");
+}
 
 static enum gate_state attach(struct monitor *m, struct gate *g)
 {
@@ -24,15 +38,17 @@ static enum gate_state attach(struct monitor *m, struct gate *g)
 	struct rf_err e = { 0 };
 	int rc = rf_filter_attach(m->filter, g->name, m->gate_want, m->gate_cookies, &mode, &e);
 	enum gate_state now = rc == RF_OK ? mode == RF_FILTER_NATIVE ? GATE_NATIVE : GATE_GENERIC : rc == RF_E_NOT_FOUND ? GATE_ABSENT : GATE_FAILED;
-	if (now == GATE_FAILED)
-		snprintf(g->why, sizeof g->why, "%.159s", e.text);
+	if (now == GATE_GENERIC)
+		native_why_not(m, g->name, g->why, sizeof g->why);
+	else
+		snprintf(g->why, sizeof g->why, "%.159s", now == GATE_FAILED ? e.text : "");
 	if (now == g->state && g->said)
 		return now;
 	if (rc == RF_OK)
-		rf_mon_say(m, now == GATE_NATIVE ? 'i' : 'w', "the kernel filter stands on %s%s", g->name,
-			now == GATE_NATIVE ? "" : ", in generic mode: this driver has no native one, and frames cost more");
+		rf_mon_say(m, now == GATE_NATIVE ? 'i' : 'w', "the kernel filter stands on %s%s%s%s", g->name,
+			now == GATE_NATIVE ? "" : ", in generic mode: ", now == GATE_NATIVE ? "" : g->why, now == GATE_NATIVE ? "" : "; frames cost more");
 	else
-		rf_mon_say(m, 'w', "no kernel filter on %s: %s", g->name, e.text);
+		rf_mon_say(m, now == GATE_ABSENT ? 'w' : 'e', "no kernel filter on %s: %s", g->name, e.text);
 	g->said = true;
 	return now;
 }
@@ -41,8 +57,11 @@ void rf_mon_gate_ensure(struct monitor *m)
 {
 	if (m->nft.on)
 		rf_mon_nft_ensure(m);
-	for (size_t i = 0; m->filter && !m->gate_waits && i < m->gate_count; i++)
+	for (size_t i = 0; m->filter && !m->gate_waits && i < m->gate_count; i++) {
+		enum gate_state was = m->gates[i].state;
 		m->gates[i].state = attach(m, &m->gates[i]);
+		m->gate_turns |= m->served && was != GATE_FAILED && m->gates[i].state == GATE_FAILED;
+	}
 }
 
 /* The tables are new and empty, because those that are pinned are of another version: what stands keeps its own until the engine has
@@ -153,19 +172,45 @@ void rf_mon_gate_links(struct monitor *m)
 	rf_mon_gate_ensure(m);
 }
 
-/* Where the filter cannot stand on an interface that is there, nft takes its place, on all of them: one policy has one form. */
-static void fall_back(struct monitor *m)
+static const struct gate *refused(const struct monitor *m)
 {
 	size_t i = 0;
 	while (i < m->gate_count && m->gates[i].state != GATE_FAILED)
 		i++;
-	if (!m->filter || i == m->gate_count)
+	return i < m->gate_count ? &m->gates[i] : NULL;
+}
+
+/* Where the filter cannot stand on an interface that is there, nft takes its place, on all of them: one policy has one form. */
+static void fall_back(struct monitor *m)
+{
+	const struct gate *g = m->filter ? refused(m) : NULL;
+	if (!g)
 		return;
-	if (!rf_mon_nft_begin(m, m->gates[i].why))
+	if (!rf_mon_nft_begin(m, g->why)) {
+		rf_mon_say(m, 'e', "nothing filters %s: %s; and not by nft: %s; sources there are refused only when they connect", g->name, g->why,
+			m->nft.why_not);
 		return;
+	}
 	rf_filter_close(m->filter);
 	m->filter = NULL;
 	rf_mon_gate_follow(m, m->plan);
+}
+
+/* The same later, while an engine serves: its tables are those of the filter, so that another takes over from it, as at an upgrade.
+ * Until that has given nft its policy, what stands stays. */
+void rf_mon_gate_turn(struct monitor *m)
+{
+	if (!m->gate_turns || m->stopping || !m->now.ready || m->old.pid || m->next || m->checker)
+		return;
+	m->gate_turns = false;
+	if (!m->filter || !refused(m))
+		return;
+	fall_back(m);
+	if (!m->nft.on)
+		return;
+	m->old = m->now;
+	rf_mon_engine_init(&m->now);
+	rf_mon_engine_start(m);
 }
 
 void rf_mon_gate_begin(struct monitor *m)
@@ -177,8 +222,14 @@ void rf_mon_gate_begin(struct monitor *m)
 	bool chosen = m->plan->gate == RF_GATE_NFT;
 	if (chosen)
 		rf_fail(&e, RF_E_UNSUPPORTED, "shield.mode says so");
-	if ((chosen || rf_filter_open(m->plan->filter_dir, &m->filter, &fresh, &e) != RF_OK) && !rf_mon_nft_begin(m, e.text))
-		return;
+	if (chosen || rf_filter_open(m->plan->filter_dir, &m->kernel, &m->filter, &fresh, &e) != RF_OK) {
+		snprintf(m->gate_why, sizeof m->gate_why, "%.199s", e.text);
+		if (!rf_mon_nft_begin(m, m->gate_why)) {
+			rf_mon_say(m, 'e', "NOTHING FILTERS FRAMES, on no interface: %s; and not by nft: %s; sources are refused only when they connect",
+				m->gate_why, m->nft.why_not);
+			return;
+		}
+	}
 	m->gate_waits = m->filter && fresh && must_wait(m);
 	if (m->gate_waits)
 		rf_mon_say(m, 'i', "the pinned filter is of another version: it stays until this one has its policy");
@@ -210,4 +261,54 @@ void rf_mon_gate_text(const struct monitor *m, char *to, size_t room)
 	if (n && n < room && m->gate_cookies)
 		snprintf(to + n, room - n, "; SYN cookies: %s", m->filter && rf_filter_cookies(m->filter, &why) ? "filter" :
 			m->nft.on && m->nft.cookies ? "nft" : "kernel");
+}
+
+static void filter_line(const struct monitor *m, struct rf_buf *to)
+{
+	if (!m->plan->interface_count)
+		rf_buf_printf(to, "filter\tnone\tshield.interfaces names no network interface\n");
+	else if (m->nft.on)
+		rf_buf_printf(to, "filter\tnft\t%s\n", m->nft.why);
+	else if (m->filter)
+		rf_buf_printf(to, "filter\tfilter\t%s\n", m->gate_waits ? "tables of another version stand until the new ones have the policy" : "");
+	else
+		rf_buf_printf(to, "filter\tnone\t%s; and not by nft: %s\n", m->gate_why, m->nft.why_not);
+}
+
+static void interface_lines(const struct monitor *m, struct rf_buf *to)
+{
+	for (size_t i = 0; i < m->gate_count; i++)
+		rf_buf_printf(to, "interface\t%s\t%s\t%s\n", m->gates[i].name, words[m->gates[i].state], m->gates[i].why);
+	for (size_t i = 0; !m->filter && !m->nft.on && i < m->plan->interface_count; i++)
+		rf_buf_printf(to, "interface\t%s\tnone\t\n", m->plan->interfaces[i]);
+}
+
+static void cookies_line(const struct monitor *m, struct rf_buf *to)
+{
+	const char *why = m->nft.on ? m->nft.no_cookies : "there is no kernel filter";
+	if (!m->plan->cookies || !m->plan->interface_count)
+		rf_buf_printf(to, "cookies\toff\t\n");
+	else if (m->filter ? rf_filter_cookies(m->filter, &why) : m->nft.on && m->nft.cookies)
+		rf_buf_printf(to, "cookies\t%s\t\n", m->filter ? "filter" : "nft");
+	else
+		rf_buf_printf(to, "cookies\tkernel\t%s\n", why);
+}
+
+int rf_mon_gate_standing(const struct monitor *m)
+{
+	RF_BUF_AUTO to = { 0 };
+	uint32_t missing = m->kernel.missing | (m->nft.why_not[0] ? 1u << RF_KERNEL_NFT : 0);
+	filter_line(m, &to);
+	interface_lines(m, &to);
+	cookies_line(m, &to);
+	for (unsigned i = 0; i < RF_KERNEL_COUNT; i++) {
+		enum rf_kernel_use use = rf_kernel_use_of((enum rf_kernel_thing)i);
+		if (missing >> i & 1)
+			rf_buf_printf(&to, "missing\t%s\t%s\t%s\n", rf_kernel_word((enum rf_kernel_thing)i), rf_kernel_what(use), rf_kernel_instead(use));
+	}
+	int fd = to.bad ? -1 : memfd_create("standing", MFD_CLOEXEC);
+	if (fd < 0 || write(fd, to.p, to.n) == (ssize_t)to.n)
+		return fd;
+	close(fd);
+	return -1;
 }

@@ -112,6 +112,7 @@ static void settle(struct monitor *m, int rc, const struct rf_err *e)
 		if (now != g->state || !g->said)
 			rf_mon_say(m, now == GATE_NFT ? 'i' : 'w', now == GATE_NFT ? "nft filters %s%s%s" : "no nft filter on %s%s%s", g->name,
 				now == GATE_NFT ? "" : ": ", now == GATE_NFT ? "" : now == GATE_ABSENT ? "there is no such network interface" : e->text);
+		snprintf(g->why, sizeof g->why, "%.159s", now == GATE_FAILED ? e->text : "");
 		g->state = now;
 		g->said = true;
 		g->index = rc == RF_OK ? index : 0;
@@ -203,15 +204,16 @@ int rf_mon_nft_counts(void)
 bool rf_mon_nft_begin(struct monitor *m, const char *why)
 {
 	struct rf_err e = { 0 };
-	int rc = rf_nft_run(RF_STR("add table " RF_NFT_TABLE "\n"), &e);
-	if (rc != RF_OK) {
-		rf_mon_say(m, 'w', "no kernel filter: %s; and not by nft: %s; sources are refused only when they connect", why, e.text);
+	int rc = rf_kernel_gives(&m->kernel, RF_KERNEL_FOR_NFT, &e);
+	if (rc == RF_OK)
+		rc = rf_nft_run(RF_STR("add table " RF_NFT_TABLE "\n"), &e);
+	snprintf(m->nft.why_not, sizeof m->nft.why_not, "%.199s", rc == RF_OK ? "" : e.text);
+	if (rc != RF_OK)
 		return false;
-	}
 	m->nft.on = true;
 	snprintf(m->nft.why, sizeof m->nft.why, "%s", why);
 	rf_mon_say(m, 'i', "nft takes the place of the kernel filter: %s", why);
-	m->nft.cookies = rf_nft_syn_probe(&e) == RF_OK;
+	m->nft.cookies = rf_kernel_gives(&m->kernel, RF_KERNEL_FOR_SYNPROXY, &e) == RF_OK && rf_nft_syn_probe(&e) == RF_OK;
 	if (!m->nft.cookies)
 		snprintf(m->nft.no_cookies, sizeof m->nft.no_cookies, "%.199s", e.text);
 	if (rf_nft_log_open(&m->nft.log, &m->nft.group, &e) != RF_OK)

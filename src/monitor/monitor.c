@@ -160,6 +160,7 @@ static void turn(struct monitor *m)
 		on_signals(m);
 	reap(m);
 	on_time(m);
+	rf_mon_gate_turn(m);
 	if (m->stopping && !m->now.pid && !m->old.pid)
 		m->done = true;
 }
@@ -201,6 +202,14 @@ static void write_pid(struct monitor *m)
 		rf_mon_say(m, 'w', "%s cannot be written: %s", m->plan->pid_file, strerror(errno));
 }
 
+static unsigned uses_of(const struct rf_plan *plan)
+{
+	unsigned uses = plan->interface_count ? RF_FILTER_USES : 0;
+	for (size_t i = 0; i < plan->listener_count; i++)
+		uses |= plan->steer && plan->listeners[i].ports ? 1u << RF_KERNEL_FOR_STEER : 0;
+	return uses;
+}
+
 static int begin(struct monitor *m, struct rf_err *e)
 {
 	int r = m->conf->plan(m->conf->arg, &m->plan, e);
@@ -213,6 +222,7 @@ static int begin(struct monitor *m, struct rf_err *e)
 	rf_sockets_trim(&m->sockets, m->plan);
 	if ((r = rf_sockets_ensure(&m->sockets, m->plan, e)) != RF_OK)
 		return r;
+	rf_kernel_probe(uses_of(m->plan), m->plan->without, &m->kernel);
 	rf_mon_ports_follow(m, m->plan);
 	rf_mon_gate_begin(m);
 	write_pid(m);

@@ -24,7 +24,7 @@ struct gate { /* an interface of the plan, and the kernel filter there */
 	char name[IF_NAMESIZE];
 	enum gate_state state;
 	bool said;
-	char why[160];     /* the filter is not on it, where that has failed */
+	char why[160];     /* the filter, or nft, is not on it, or only in generic mode */
 	unsigned index;    /* of the interface that nft has; 0: none */
 };
 
@@ -40,10 +40,14 @@ struct monitor {
 	struct rf_ip places[RF_STEER_PLACES]; /* addresses at which it does; family 0: a free one */
 	enum rf_gate_want gate_want;
 	bool gate_cookies;
+	struct rf_kernel kernel;     /* what it gives */
+	char gate_why[200];          /* the filter does not stand, where it was wanted and does not */
+	bool gate_turns;             /* nft is to take its place while an engine serves */
 	bool gate_waits;             /* for the policy: until then a filter of another version stays as it is */
 	struct {
 		bool on;             /* nft is in the filter's place */
 		char why[200];
+		char why_not[200];   /* it is not here, where it was wanted and is not */
 		bool known;          /* there is a policy */
 		bool cookies;        /* SYNPROXY is there */
 		char no_cookies[200]; /* why not */
@@ -85,6 +89,8 @@ void rf_mon_gate_follow(struct monitor *m, const struct rf_plan *plan); /* after
 void rf_mon_gate_ensure(struct monitor *m);
 void rf_mon_gate_filled(struct monitor *m);               /* the engine serves: its policy is in the tables */
 void rf_mon_gate_links(struct monitor *m);                /* something is to read on m->links */
+void rf_mon_gate_turn(struct monitor *m);                 /* another engine comes for nft, once it can */
+int rf_mon_gate_standing(const struct monitor *m);        /* a file of lines, see rf_monitor_standing; -1: no memory */
 void rf_mon_gate_text(const struct monitor *m, char *to, size_t room); /* "eth0 native, eth1 absent" */
 
 /* gate_nft.c */

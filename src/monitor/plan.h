@@ -41,6 +41,7 @@ struct rf_plan {
 	size_t interface_count;
 	enum rf_gate_want gate;               /* how */
 	bool cookies;                         /* SYN cookies are wanted */
+	uint32_t without;                     /* what of the kernel is not to be used: bits of enum rf_kernel_thing */
 	const char *filter_dir;               /* of bpffs: where it and the steering of ports are pinned */
 	uint64_t ports_allowed[65536 / 64];   /* what listeners of ports may have */
 	bool steer;                           /* ports by the kernel, where it can */

@@ -115,12 +115,14 @@ static void *map_of(unsigned which, size_t n)
 static int begin(void **state)
 {
 	struct rf_err e = { 0 };
+	struct rf_kernel k;
 	bool fresh;
 	(void)state;
 	if (geteuid() != 0)
 		skip();
+	rf_kernel_probe(RF_FILTER_USES, 0, &k);
 	snprintf(dir, sizeof dir, "/sys/fs/bpf/rftest-rules-%d", (int)getpid());
-	if (rf_filter_open(dir, &filter, &fresh, &e) != RF_OK)
+	if (rf_filter_open(dir, &k, &filter, &fresh, &e) != RF_OK)
 		fail_msg("%s", e.text);
 	conf = map_of(RF_FILTER_MAP_conf, sizeof *conf);
 	counts = map_of(RF_FILTER_MAP_rule_counts, RF_FILTER_CPUS * sizeof *counts);

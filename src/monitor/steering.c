@@ -71,7 +71,9 @@ static int give_sockets(struct monitor *m, unsigned workers, struct rf_err *e)
 
 static int steer(struct monitor *m, const struct rf_plan *plan, unsigned workers, bool transparent, struct rf_err *e)
 {
-	int rc = m->steer ? RF_OK : rf_steer_open(plan->filter_dir, &m->steer, m->places, e);
+	int rc = m->steer ? RF_OK : rf_kernel_gives(&m->kernel, RF_KERNEL_FOR_STEER, e);
+	if (rc == RF_OK && !m->steer)
+		rc = rf_steer_open(plan->filter_dir, &m->steer, m->places, e);
 	if (rc == RF_OK)
 		rc = settle(m, plan, e);
 	if (rc == RF_OK)
