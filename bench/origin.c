@@ -1,12 +1,14 @@
 /* bench/origin: the origin behind every server of the benchmark.
  *
- * usage: origin PORT
+ * usage: origin PORT [bodies]
  *
  * One epoll loop on 127.0.0.1. A request is a head that ends in an empty line; the answer is 200 with a
  * fixed body of 128 bytes that bench/load checks, or for BULK_PATH one of BULK_LEN bytes. Keeps connections alive, unless the request is HTTP/1.0
  * or says `Connection: close`. Prints "ready" when it listens.
  *
- * Not here: request bodies, pipelines longer than one buffer, errors of HTTP. The servers under test are
+ * With `bodies` it reads a request's body by Content-Length before it answers; without, there are none.
+ *
+ * Not here: chunked bodies, pipelines longer than one buffer, errors of HTTP. The servers under test are
  * the only clients.
  */
 #include <arpa/inet.h>
@@ -28,10 +30,13 @@
 
 struct peer {
 	size_t have, owed; /* bytes of a request; of a bulk body */
+	size_t left;       /* bytes of its body still to come */
+	bool last;         /* its answer ends the connection */
 	char in[HEAD_MAX + 1];
 };
 
 static struct peer *peers[MAX_FD];
+static bool bodies;
 
 static void die(const char *what)
 {
@@ -96,23 +101,52 @@ static bool begin_bulk(int fd, struct peer *p)
 	return pour(fd, p);
 }
 
-/* Answer each whole head in the buffer. False when the connection shall end. */
+static size_t length_of(const char *head)
+{
+	const char *at = bodies ? strcasestr(head, "\r\ncontent-length:") : NULL;
+	return at ? strtoul(at + sizeof("\r\ncontent-length:") - 1, NULL, 10) : 0;
+}
+
+/* A head, whose end was cut off. False when the connection shall end, but for a body that comes first. */
+static bool begin(int fd, struct peer *p, const char *head)
+{
+	bool bulk = !strncmp(head, "GET " BULK_PATH " ", sizeof("GET " BULK_PATH " ") - 1);
+	p->last = strstr(head, " HTTP/1.0") || strcasestr(head, "\r\nconnection: close");
+	p->left = length_of(head);
+	if (p->left)
+		return true;
+	if (bulk ? !begin_bulk(fd, p) : write(fd, ANSWER, sizeof(ANSWER) - 1) != (ssize_t)sizeof(ANSWER) - 1)
+		return false;
+	return !p->last;
+}
+
+/* As much of the body as is there. False when the connection shall end. */
+static bool take_body(int fd, struct peer *p, char **at)
+{
+	size_t there = p->have - (size_t)(*at - p->in), n = p->left < there ? p->left : there;
+	bool whole = p->left && n == p->left;
+	*at += n;
+	p->left -= n;
+	return !whole || (write(fd, ANSWER, sizeof(ANSWER) - 1) == (ssize_t)sizeof(ANSWER) - 1 && !p->last);
+}
+
+/* Answer each whole request in the buffer. False when the connection shall end. */
 static bool answer(int fd, struct peer *p)
 {
 	char *end, *at = p->in;
 	p->in[p->have] = 0;
-	while ((end = strstr(at, "\r\n\r\n"))) {
+	while (take_body(fd, p, &at)) {
+		if (p->left || !(end = strstr(at, "\r\n\r\n"))) {
+			p->have -= at - p->in;
+			memmove(p->in, at, p->have);
+			return p->have < HEAD_MAX;
+		}
 		*end = 0;
-		bool bulk = !strncmp(at, "GET " BULK_PATH " ", sizeof("GET " BULK_PATH " ") - 1);
-		if (bulk ? !begin_bulk(fd, p) : write(fd, ANSWER, sizeof(ANSWER) - 1) != (ssize_t)sizeof(ANSWER) - 1)
-			return false;
-		if (strstr(at, " HTTP/1.0") || strcasestr(at, "\r\nconnection: close"))
+		if (!begin(fd, p, at))
 			return false;
 		at = end + 4;
 	}
-	p->have -= at - p->in;
-	memmove(p->in, at, p->have);
-	return p->have < HEAD_MAX;
+	return false;
 }
 
 static void serve(int fd)
@@ -137,8 +171,9 @@ static void serve(int fd)
 
 int main(int argc, char **argv)
 {
-	if (argc != 2)
-		return fprintf(stderr, "usage: origin PORT\n"), 2;
+	if (argc < 2)
+		return fprintf(stderr, "usage: origin PORT [bodies]\n"), 2;
+	bodies = argc > 2;
 	int lfd = listen_on(atoi(argv[1])), ep = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event ev[256];
 	epoll_ctl(ep, EPOLL_CTL_ADD, lfd, &(struct epoll_event){.events = EPOLLIN, .data.fd = lfd});

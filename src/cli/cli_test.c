@@ -354,6 +354,29 @@ static void follows_records(void **state)
 	double_stop(&d);
 }
 
+static void follows_attacks(void **state)
+{
+	(void)state;
+	static const struct canned answers[] = {
+		ACCOUNTS,
+		{ "GET", V4 "/accounts/" A "/records?limit=10&type=attack", 200,
+		  OK("[{\"ID\":8,\"Action\":\"block\",\"Datetime\":\"2026-11-21T12:00:02Z\",\"Host\":\"h\",\"AttackID\":\"a\",\"AttackEvent\":\"signature\","
+		     "\"AttackVector\":\"http_flood\",\"AttackRate\":3059,\"Reason\":\"http.cookie eq \\\"c\\\"\"},"
+		     "{\"ID\":7,\"Action\":\"log\",\"Datetime\":\"2026-11-21T12:00:01Z\",\"DestinationIP\":\"192.0.2.1\",\"DestinationPort\":53,"
+		     "\"AttackEvent\":\"start\",\"AttackVector\":\"udp_flood\",\"DeviceID\":\"d1\"}]") },
+		{ "GET", V4 "/accounts/" A "/records?limit=1000&type=attack&since=8", 200, OK("[]") },
+		END,
+	};
+	struct api_double d;
+	double_start(&d, answers);
+	struct ran r = RUN(&d, "attack", "watch");
+	assert_int_equal(r.status, 0);
+	assert_string_equal(r.out, "12:00:01 LOG   d1 udp_flood on 192.0.2.1 port 53 start\n"
+		"12:00:02 BLOCK http_flood on h signature, 3059 a second: http.cookie eq \"c\"\n");
+	ran_free(&r);
+	double_stop(&d);
+}
+
 static void refuses_wrong_words(void **state)
 {
 	(void)state;
@@ -539,7 +562,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_all_pages), cmocka_unit_test(resolves_names_exactly), cmocka_unit_test(tells_what_the_api_refuses),
 		cmocka_unit_test(writes_a_bundle), cmocka_unit_test(makes_the_zone_of_an_app), cmocka_unit_test(opens_and_changes_ports), cmocka_unit_test(changes_an_origin), cmocka_unit_test(changes_rules),
-		cmocka_unit_test(follows_records), cmocka_unit_test(refuses_wrong_words), cmocka_unit_test(help_fits_a_screen),
+		cmocka_unit_test(follows_records), cmocka_unit_test(follows_attacks), cmocka_unit_test(refuses_wrong_words), cmocka_unit_test(help_fits_a_screen),
 		cmocka_unit_test(examples_are_right), cmocka_unit_test(completes), cmocka_unit_test(pushes_a_file_as_one_change), cmocka_unit_test(reads_requests_and_times),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

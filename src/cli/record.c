@@ -30,6 +30,19 @@ static void add(struct rf_buf *to, const json_t *record, const char *before, con
 	}
 }
 
+/* "http_flood on shop.example signature, 3059 a second" */
+static void add_attack(struct rf_buf *to, const json_t *record)
+{
+	static const char *const of_frames[] = { "DestinationIP", "DestinationPort" };
+	add(to, record, " ", "AttackVector");
+	add(to, record, " on ", text(record, "Host")[0] ? "Host" : of_frames[0]);
+	if (!text(record, "Host")[0])
+		add(to, record, " port ", of_frames[1]);
+	add(to, record, " ", "AttackEvent");
+	add(to, record, ", ", "AttackRate");
+	rf_buf_printf(to, "%s", json_object_get(record, "AttackRate") ? " a second" : "");
+}
+
 /* "12:00:01 BLOCK lamp-7 POST shop.example/login -> 403 the client certificate is revoked" */
 void cli_record_line(struct rf_buf *to, const json_t *record, bool colour)
 {
@@ -39,6 +52,12 @@ void cli_record_line(struct rf_buf *to, const json_t *record, bool colour)
 		rf_buf_addc(&word, *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p >= 'A' && *p <= 'Z' ? *p : '?');
 	rf_buf_printf(to, "%.8s %s%-5s%s", strlen(at) >= 19 ? at + 11 : "--:--:--", colour ? colour_of(action) : "", rf_buf_z(&word),
 		      colour ? "\33[0m" : "");
+	if (text(record, "AttackEvent")[0]) {
+		add(to, record, " ", text(record, "DeviceName")[0] ? "DeviceName" : "DeviceID");
+		add_attack(to, record);
+		add(to, record, ": ", "Reason");
+		return;
+	}
 	rf_buf_addc(to, ' ');
 	cli_cell(to, json_object_get(record, text(record, "DeviceName")[0] ? "DeviceName" : text(record, "DeviceID")[0] ? "DeviceID" : "SourceIP"));
 	add(to, record, " ", "Method");

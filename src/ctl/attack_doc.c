@@ -3,6 +3,7 @@
  * Samples are of requests that a signature of the attack matches. Values of cookies are told in the signature alone: there hardly
  * anything usual has them.
  */
+#include <stdlib.h>
 #include "ctl/attacks.h"
 #include "ctl/doc.h"
 
@@ -82,6 +83,9 @@ int rf_attack_signature(const json_t *terms, struct rf_signature *ret)
 	return RF_OK;
 }
 
+/* What it sent for sure: a table of few rows tells more of who came last. */
+static uint64_t sure(const struct rf_top *t) { return t->weight - t->over; }
+
 /* The heaviest first; sources stand beside their addresses, and are picked one by one. */
 static json_t *top_sources(const struct rf_flood *f)
 {
@@ -91,14 +95,20 @@ static json_t *top_sources(const struct rf_flood *f)
 		unsigned at = RF_FLOOD_TOP;
 		char ip[RF_IP_TEXT];
 		for (unsigned i = 0; i < RF_FLOOD_TOP; i++)
-			if (f->source[i].key && !told[i] && (at == RF_FLOOD_TOP || f->source[i].weight > f->source[at].weight))
+			if (f->source[i].key && !told[i] && (at == RF_FLOOD_TOP || sure(&f->source[i]) > sure(&f->source[at])))
 				at = i;
 		if (at == RF_FLOOD_TOP)
 			break;
 		told[at] = true;
-		json_array_append_new(all, json_pack("{s:s, s:I}", "ip", rf_ip_str(&f->ip[at], ip), "requests", (json_int_t)f->source[at].weight));
+		json_array_append_new(all, json_pack("{s:s, s:I}", "ip", rf_ip_str(&f->ip[at], ip), "requests", (json_int_t)sure(&f->source[at])));
 	}
 	return all;
+}
+
+static int heavier(const void *a, const void *b)
+{
+	uint64_t x = sure(a), y = sure(b);
+	return x < y ? 1 : x > y ? -1 : 0;
 }
 
 static json_t *top(const struct rf_top *from, bool country)
@@ -106,11 +116,11 @@ static json_t *top(const struct rf_top *from, bool country)
 	struct rf_top v[RF_FLOOD_TOP];
 	json_t *all = json_array();
 	memcpy(v, from, sizeof v);
-	rf_top_sort(v, RF_FLOOD_TOP);
+	qsort(v, RF_FLOOD_TOP, sizeof *v, heavier);
 	for (unsigned i = 0; i < RF_FLOOD_TOP && v[i].key; i++) {
 		char letters[3] = { (char)(v[i].key / 256), (char)(v[i].key % 256), '\0' };
 		json_array_append_new(all, json_pack("{s:o, s:I}", country ? "country" : "asn", country ? json_string(letters) :
-			json_integer((json_int_t)v[i].key), "requests", (json_int_t)v[i].weight));
+			json_integer((json_int_t)v[i].key), "requests", (json_int_t)sure(&v[i])));
 	}
 	return all;
 }

@@ -206,10 +206,30 @@ static void keep(struct rf_detect *d, struct rf_flood *f, const struct rf_sample
 		f->sample[at] = (struct rf_flood_sample){ d->wall_ns, *s };
 }
 
+static bool acts(const struct rf_flood *f)
+{
+	for (unsigned i = 0; i < f->rules; i++)
+		if (f->rule[i].live)
+			return true;
+	return false;
+}
+
+static bool has_rule(const struct rf_flood *f, const struct rf_traits *t, uint32_t source)
+{
+	for (unsigned i = 0; f && i < f->rules; i++)
+		if (f->rule[i].live && rf_signature_match(&f->rule[i].signature, t, source))
+			return true;
+	return false;
+}
+
+/* Where it comes from: of all, until rules say what belongs to it. */
 static void note(struct rf_detect *d, struct rf_flood *f, const struct kept *k)
 {
 	const struct rf_sample *s = &k->raw;
 	uint32_t asn = 0, country = 0;
+	bool its = has_rule(f, &k->traits, k->source);
+	if (!its && acts(f))
+		return;
 	rf_hll_add(f->addresses, RF_HLL, rf_hash((struct rf_str){ (const char *)s->src.b, sizeof s->src.b }));
 	f->ip[rf_top_add(f->source, RF_FLOOD_TOP, k->source, s->weight)] = s->src;
 	if (d->ops.place)
@@ -218,11 +238,8 @@ static void note(struct rf_detect *d, struct rf_flood *f, const struct kept *k)
 		rf_top_add(f->asn, RF_FLOOD_TOP, asn, s->weight);
 	if (country)
 		rf_top_add(f->country, RF_FLOOD_TOP, country, s->weight);
-	for (unsigned i = 0; i < f->rules; i++)
-		if (f->rule[i].live && rf_signature_match(&f->rule[i].signature, &k->traits, k->source)) {
-			keep(d, f, s);
-			return;
-		}
+	if (its)
+		keep(d, f, s);
 }
 
 void rf_detect_sample(struct rf_detect *d, const struct rf_sample *s)
@@ -265,14 +282,6 @@ static bool is_dropped(const struct rf_detect *d, uint64_t host, const struct rf
 {
 	for (size_t i = 0; i < d->dropped_n; i++)
 		if (d->dropped[i].host == host && rf_signature_match(&d->dropped[i].g, t, source))
-			return true;
-	return false;
-}
-
-static bool has_rule(const struct rf_flood *f, const struct rf_traits *t, uint32_t source)
-{
-	for (unsigned i = 0; f && i < f->rules; i++)
-		if (f->rule[i].live && rf_signature_match(&f->rule[i].signature, t, source))
 			return true;
 	return false;
 }
@@ -466,14 +475,6 @@ static void expire(struct rf_detect *d, struct rf_flood *f)
 		r->live = false;
 		tell(d, f, RF_FLOOD_EXPIRED, r);
 	}
-}
-
-static bool acts(const struct rf_flood *f)
-{
-	for (unsigned i = 0; i < f->rules; i++)
-		if (f->rule[i].live)
-			return true;
-	return false;
 }
 
 static void finish(struct rf_detect *d, struct watched *w)

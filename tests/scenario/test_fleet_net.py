@@ -1,4 +1,5 @@
 """Devices of ours behind an edge that is their router: who scans or floods is throttled, then quarantined, and telnet never leaves."""
+import contextlib
 import ctypes
 import http.server
 import json
@@ -18,25 +19,27 @@ from test_fleet import attacks, is_quarantined_soon, state
 HOST = "behind.edge.test"
 
 
+def move(namespace):
+    """This thread, and those that it starts, are in this network namespace from here on."""
+    if ctypes.CDLL(None, use_errno=True).setns(namespace, 0x40000000) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@contextlib.contextmanager
+def enter(namespace):
+    """In another network namespace, until it is left."""
+    with open("/proc/thread-self/ns/net") as own, open(f"/run/netns/{namespace}") as other:
+        move(other.fileno())
+        try:
+            yield
+        finally:
+            move(own.fileno())
+
+
 def within(namespace, what):
     """What `what()` gives, called in another network namespace."""
-    libc, box = ctypes.CDLL(None, use_errno=True), []
-
-    def run():
-        with open(f"/run/netns/{namespace}") as f:
-            if libc.setns(f.fileno(), 0x40000000) != 0:
-                box.append(OSError(ctypes.get_errno(), "setns"))
-                return
-        try:
-            box.append(what())
-        except Exception as e:  # told to who called
-            box.append(e)
-    t = threading.Thread(target=run)
-    t.start()
-    t.join()
-    if isinstance(box[0], Exception):
-        raise box[0]
-    return box[0]
+    with enter(namespace):
+        return what()
 
 
 class Routed:
@@ -94,6 +97,7 @@ SCAN = """
 import socket, sys, time
 source, ports, count, seconds = sys.argv[1], [int(p) for p in sys.argv[2].split(",")], int(sys.argv[3]), float(sys.argv[4])
 end = time.monotonic() + seconds
+print(time.time(), flush=True)
 while time.monotonic() < end:
     tried = []
     for i in range(count):
@@ -113,7 +117,9 @@ class Scan:
     """A device that asks so many addresses, again and again for some seconds."""
 
     def __init__(self, net, source, ports, count, seconds=4):
-        self.child = subprocess.Popen(net.inside(net.devices, "/usr/bin/python3", "-c", SCAN, source, ports, str(count), str(seconds)))
+        self.child = subprocess.Popen(net.inside(net.devices, "/usr/bin/python3", "-c", SCAN, source, ports, str(count), str(seconds)),
+                                      stdout=subprocess.PIPE, text=True)
+        self.first = float(self.child.stdout.readline())  # when its first packet was about to be sent
 
     def end(self):
         self.child.kill()
@@ -163,7 +169,7 @@ def live(e, net, device, source):
 def reaches(net, source, port=80):
     """Does something of this source reach the world?"""
     before = net.arrived("every")
-    within(net.devices, lambda: subprocess.run(["/usr/bin/python3", "-c", SCAN, source, str(port), "1", "0.1"], check=True))
+    within(net.devices, lambda: subprocess.run(["/usr/bin/python3", "-c", SCAN, source, str(port), "1", "0.1"], check=True, stdout=subprocess.DEVNULL))
     return net.arrived("every") > before
 
 
@@ -176,7 +182,7 @@ def test_telnet_never_leaves_and_who_tries_is_quarantined(net, routing):
         at, = e.api("GET", f"/accounts/{{account}}/devices/{hacked.id}")["live"]["addresses"]
         assert at == {"address": "10.78.0.2", "connections": 1, "bound": False, "own": True}
         scan = Scan(net, "10.78.0.2", "23,2323", 200)
-        is_quarantined_soon(e, hacked)
+        is_quarantined_soon(e, hacked, scan.first)
         scan.end()
         assert net.arrived() == 0, "not one of them has left"
         assert e.api("GET", "/accounts/{account}/shield")["frames"]["fleet_port"] >= 200
@@ -209,7 +215,7 @@ def test_a_scan_of_many_addresses_at_other_ports(net, routing):
     hacked = e.device("hacked")
     with live(e, net, hacked, "10.78.0.2"):
         scan = Scan(net, "10.78.0.2", "80,8080", 100)
-        is_quarantined_soon(e, hacked)
+        is_quarantined_soon(e, hacked, scan.first)
         scan.end()
     attack, = attacks(e, hacked)
     assert attack["vector"] == "device_scan" and attack["counter"]["name"] == "targets"
@@ -266,8 +272,9 @@ def test_the_scanner_of_a_known_bot_is_told_by_its_frames(net, routing):
     hacked = e.device("hacked")
     with live(e, net, hacked, "10.78.0.2"):
         before = net.arrived("every")
+        first = time.time()
         bot = subprocess.Popen(net.inside(net.devices, "/usr/bin/python3", "-c", MIRAI))
-        is_quarantined_soon(e, hacked)
+        is_quarantined_soon(e, hacked, first)
         bot.wait()
         assert net.arrived("every") == before, "not one of them has left"
     attack, = attacks(e, hacked)
@@ -380,8 +387,9 @@ def test_a_flood_outward(net, routing):
     hacked = e.device("hacked")
     with live(e, net, hacked, "10.78.0.8"):
         time.sleep(1.5)
+        first = time.time()
         flood = subprocess.Popen(net.inside(net.devices, "/usr/bin/python3", "-c", FLOOD))
-        is_quarantined_soon(e, hacked)
+        is_quarantined_soon(e, hacked, first)
         time.sleep(0.3)
         before = net.arrived("every")
         time.sleep(1)

@@ -5,8 +5,10 @@ import itertools
 import json
 import os
 import random
+import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -14,6 +16,11 @@ import pytest
 
 from client import Client, Gone
 from edge import RELEASE, ROOT, free_port, slowness, until
+from test_access import Net, ip
+from test_fleet_net import enter
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+import mmdb  # noqa: E402
 
 COOKIE, BODY, LOGIN = "cookie.edge.test", "body.edge.test", "login.edge.test"
 LEARN = 5
@@ -53,8 +60,35 @@ class Passwords(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Crowd(Net):
+    """The edge's namespace, where the tests and ordinary clients are too, and one that has 131,072 addresses to attack from."""
+
+    def plug(self):
+        super().plug()
+        ip("-n", self.clients, "route", "add", "local", "10.128.0.0/15", "dev", "dev0")
+        ip("-n", self.edge, "route", "add", "10.128.0.0/15", "via", "10.77.0.2")
+
+
 @pytest.fixture(scope="module")
-def boot(tmp_path_factory):
+def crowd():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    c = Crowd()
+    with enter(c.edge):
+        yield c
+    c.close()
+
+
+def geo(directory):
+    """Half of the crowd is of one network and country, half of another."""
+    place, asn = str(directory / "place.mmdb"), str(directory / "asn.mmdb")
+    mmdb.write(place, "GeoLite2-Country", {"10.128.0.0/16": {"country": {"iso_code": "DE"}}, "10.129.0.0/16": {"country": {"iso_code": "CH"}}})
+    mmdb.write(asn, "GeoLite2-ASN", {"10.128.0.0/16": {"autonomous_system_number": 64500}, "10.129.0.0/16": {"autonomous_system_number": 64501}})
+    return {"place": place, "asn": asn}
+
+
+@pytest.fixture(scope="module")
+def boot(tmp_path_factory, crowd):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     directory = tmp_path_factory.mktemp("alerts")
@@ -63,14 +97,14 @@ def boot(tmp_path_factory):
     secret = directory / "secret"
     secret.write_text("open sesame\n")
     yield {"build": RELEASE, "limits": {"connections": 30000}, "floods": {"sensitivity": "high", "learn": f"{LEARN}s", "ttl": "3s", "floor": 60},
-           "alerts": {"webhook": f"http://127.0.0.1:{server.server_port}/alerts", "secret": str(secret)}}
+           "geo": geo(directory), "alerts": {"webhook": f"http://127.0.0.1:{server.server_port}/alerts", "secret": str(secret)}}
     server.shutdown()
 
 
 @pytest.fixture(scope="module")
 def fast_origin():
     port = free_port()
-    child = subprocess.Popen([os.path.join(ROOT, RELEASE, "bench", "bench-origin"), str(port)], stdout=subprocess.PIPE)
+    child = subprocess.Popen([os.path.join(ROOT, RELEASE, "bench", "bench-origin"), str(port), "bodies"], stdout=subprocess.PIPE)
     assert child.stdout.readline().strip() == b"ready"
     yield f"http://127.0.0.1:{port}"
     child.kill()
@@ -121,7 +155,7 @@ def passwords():
 @pytest.fixture(scope="module")
 def traffic(edge, fast_origin, passwords):
     """All hosts with ordinary traffic, from before anything is learned to the end."""
-    edge.boot["listeners"].append({"name": "plain", "address": f"127.0.0.1:{(port := free_port())}", "protocol": "http"})
+    edge.boot["listeners"].append({"name": "plain", "address": f"0.0.0.0:{(port := free_port())}", "protocol": "http"})
     edge.plain_port = port
     edge.write()
     edge.signal(1)
@@ -143,9 +177,9 @@ def traffic(edge, fast_origin, passwords):
         t.join(10)
 
 
-def flood(edge, host, shape, sources, rate=8000):
-    done = subprocess.run([os.path.join(ROOT, RELEASE, "tests", "flood-load"), str(edge.plain_port), host, shape, str(sources), str(rate), "1500"],
-                          capture_output=True, text=True, timeout=120, check=True)
+def flood(crowd, edge, host, shape, sources, rate=8000, first="10.128.0.0"):
+    done = subprocess.run(crowd.inside(crowd.clients, os.path.join(ROOT, RELEASE, "tests", "flood-load"), "10.77.0.1", str(edge.plain_port), host,
+                                       shape, first, str(sources), str(rate), "1500"), capture_output=True, text=True, timeout=300, check=True)
     return json.loads(done.stdout)
 
 
@@ -179,38 +213,61 @@ def only_welcome(threads):
 
 
 def is_stopped(got, sources):
-    """From three seconds after the beginning on nothing passes but a few that the scheduler held up."""
+    """From three seconds after the first request of the attack on nothing passes but a few that the scheduler held up."""
     first = next(i for i, n in enumerate(got["passed"]) if n)
+    assert next(i for i, n in enumerate(got["stopped"]) if n) <= first + 30, got
     late_passed, late_stopped = sum(got["passed"][first + 30:]), sum(got["stopped"][first + 30:])
     assert late_stopped > sources / 10, got
     assert late_passed <= late_stopped / 100, got
     assert got["failed"] + got["unanswered"] < sources / 10, got
 
 
-def test_small_requests_with_one_cookie_from_50000_addresses(edge, traffic):
-    got = flood(edge, COOKIE, "cookie", 50000)
+@pytest.fixture(scope="module")
+def watching(edge):
+    """What `ringfence attack watch` says from now on, line by line."""
+    child = subprocess.Popen([edge.program("ringfence"), "--socket", os.path.join(edge.run, "api.sock"), "attack", "watch"], stdout=subprocess.PIPE,
+                             stdin=subprocess.DEVNULL, text=True)
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(child.stdout), daemon=True)
+    reader.start()
+    yield lines
+    child.terminate()
+    reader.join(10)
+    assert child.wait(10) == 0, "a watch ends well when it is told to"
+
+
+def test_small_requests_with_one_cookie_from_50000_addresses(crowd, edge, traffic, watching):
+    got = flood(crowd, edge, COOKIE, "cookie", 50000)
     is_stopped(got, 50000)
     only_welcome(traffic[COOKIE])
     attack = edge.api("GET", f"/accounts/{{account}}/attacks/{attacks(edge, COOKIE)[0]['id']}")
     assert attack["vector"] == "http_flood" and attack["status"] == "active" and attack["host"] == COOKIE
     assert len(attack["signatures"]) == 1 and attack["inaction"] is None
     signature = attack["signatures"][0]
+    assert [t["trait"] for t in signature["terms"]] == ["cookie"], "the smallest combination"
     assert 'http.cookie eq "ccc' in signature["expression"] and "ip.src" not in signature["expression"]
     assert signature["state"] == "blocks" and signature["share_percent"] > 50 and signature["usual_percent"] <= 0.2
     assert sum(got["stopped"]) <= attack["stopped"] <= sum(got["stopped"]) + got["unanswered"] and attack["passed"] == attack["requests"] - attack["stopped"]
     assert attack["counter"]["value"] > attack["counter"]["threshold"] > attack["counter"]["usual"]
     assert 30000 < attack["addresses"]["estimate"] < 58000 and attack["addresses"]["error_percent"] == 3
-    assert attack["samples"] and all(s["source"].startswith("127.") and s["path"] == "/" for s in attack["samples"])
+    assert attack["samples"] and all(s["source"].startswith("10.128.") and s["path"] == "/" for s in attack["samples"])
     assert attack["peak_megabits_per_second"] > 0 and attack["statuses"]["4xx"] > 0
+    assert [a["asn"] for a in attack["top_asns"]] == [64500] and [c["country"] for c in attack["top_countries"]] == ["DE"]
+    sampled = attack["top_asns"][0]["requests"]
+    assert sampled == attack["top_countries"][0]["requests"] and sampled > attack["requests"] / 3
 
 
-def test_bodies_that_never_come_from_100000_addresses(edge, traffic):
-    got = flood(edge, BODY, "body", 100000, 12000)
+def test_bodies_of_800000_bytes_from_100000_addresses(crowd, edge, traffic):
+    got = flood(crowd, edge, BODY, "body", 100000, 12000)
+    assert got["whole"] > 100 and got["body_bytes"] > 100 * 800000, got
     is_stopped(got, 100000)
     only_welcome(traffic[BODY])
     attack = attacks(edge, BODY)[0]
-    expressions = [s["expression"] for s in attack["signatures"]]
-    assert len(expressions) == 1 and "ip.src" not in expressions[0] and "http.request.method" not in expressions[0]
+    signature, = attack["signatures"]
+    assert len(signature["terms"]) == 1 and signature["terms"][0]["trait"] in ("length", "size", "query", "body", "headers", "content_type"), signature
+    assert attack["bytes_in"] > 100 * 800000
+    by_asn = {a["asn"]: a["requests"] for a in edge.api("GET", f"/accounts/{{account}}/attacks/{attack['id']}")["top_asns"]}
+    assert set(by_asn) == {64500, 64501} and {c["country"] for c in attack["top_countries"]} == {"DE", "CH"}, "half of the addresses and more are in each"
     assert 60000 < attack["addresses"]["estimate"] < 115000
     assert edge.metric("ringfence_attacks_total", vector="http_flood") == 2
     assert edge.metric("ringfence_flood_samples_total", result="taken") > 1000
@@ -259,6 +316,19 @@ def test_rules_expire_and_the_attack_ends(edge, traffic):
     listed = edge.cli("attack", "list", "--host", COOKIE, check=0).stdout
     assert attack["id"] in listed and "ended" in listed
     assert COOKIE in edge.cli("attack", "show", attack["id"], check=0).stdout
+
+
+def test_watching_tells_each_as_it_happens(edge, watching):
+    attack = attacks(edge, COOKIE)[0]
+    signature = attack["signatures"][0]["expression"]
+
+    def told(event):
+        return [line for line in watching if re.search(rf" http_flood on {COOKIE} {event}\b", line)]
+    until(lambda: told("end"))
+    assert len(told("start")) == len(told("signature")) == len(told("end")) == 1
+    assert " BLOCK " in told("signature")[0] and " a second: " in told("signature")[0] and signature[:60] in told("signature")[0] and told("expired")
+    assert watching.index(told("start")[0]) < watching.index(told("signature")[0]) < watching.index(told("expired")[0]) < watching.index(told("end")[0])
+    assert any(f"http_flood on {BODY} start, " in line for line in watching)
 
 
 def test_the_webhook_is_told_of_beginning_and_end(edge, traffic):
@@ -318,12 +388,12 @@ def test_handshakes_that_are_never_completed(edge, traffic):
     assert edge.metric("ringfence_attacks_total", vector="tls_handshake_flood") == 1
 
 
-def test_a_dropped_signature_is_never_raised_again(edge, traffic):
+def test_a_dropped_signature_is_never_raised_again(crowd, edge, traffic):
     attack = attacks(edge, COOKIE)[0]
     edge.cli("attack", "drop", attack["id"], check=0)
     kept = edge.api("GET", "/accounts/{account}/attacks/exceptions")
     assert [(k["host"], k["expression"]) for k in kept] == [(COOKIE, attack["signatures"][0]["expression"])]
-    got = flood(edge, COOKIE, "cookie", 12000, 3000)
+    got = flood(crowd, edge, COOKIE, "cookie", 12000, 3000)
     assert sum(got["stopped"]) == 0 and len(attacks(edge, COOKIE)) == 1
     only_welcome(traffic[COOKIE])
     edge.cli("attack", "forget", kept[0]["id"], check=0)

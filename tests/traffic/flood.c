@@ -1,13 +1,13 @@
-/* tests/traffic/flood: requests from many source addresses of 127.0.0.0/8, in the shape of a known attack.
+/* tests/traffic/flood: requests from many source addresses, in the shape of a known attack.
  *
- * usage: flood PORT HOST SHAPE SOURCES RATE [SLOTS]
+ * usage: flood TARGET PORT HOST SHAPE FIRST SOURCES RATE [SLOTS]
  *
  *   cookie  a GET of 121 bytes whose Cookie is fixed, and nothing else odd
- *   body    GET or POST, Content-Length: 800000, a body that begins with a[]=&b[]= and whose parameters vary; the rest never comes
+ *   body    GET or POST with Content-Length: 800000 and a body of that length: a[]=&b[]= and so on, with names and values that vary
  *
- * Each of SOURCES addresses sends one request, RATE of them a second where the edge keeps up and SLOTS are enough. One that is not answered
- * within WAIT_MS of its sending is given up. At its end it says, in one line of JSON, what became of the requests by tenths of a second of
- * their sending.
+ * Each of SOURCES addresses from FIRST on, which must be local here, sends one request, RATE of them a second where the edge keeps up and
+ * SLOTS are enough. A body is sent until it is whole or there is an answer. One with which nothing goes on for WAIT_MS is given up. At its
+ * end it says, in one line of JSON, what became of the requests by tenths of a second of their sending, and how much of bodies was sent.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,19 +20,21 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SLOTS_MAX = 8192, WAIT_MS = 2000, CONNECT_MS = 10000, TENTHS = 1200, REQUEST = 1024, FIRST = 127 << 24 | 16 << 16 };
+enum { SLOTS_MAX = 8192, WAIT_MS = 2000, CONNECT_MS = 10000, TENTHS = 1200, REQUEST = 1024, LENGTH = 800000, PART = 65536 };
 
 struct slot {
 	int fd; /* -1: free */
-	unsigned n;
-	uint64_t since, sent; /* sent: 0: not yet */
+	unsigned n, body; /* of the body: sent */
+	uint64_t since, sent, moved; /* sent: 0: not yet */
 };
 
 static struct slot slots[SLOTS_MAX];
-static unsigned passed[TENTHS], stopped[TENTHS], failed, unanswered;
+static unsigned passed[TENTHS], stopped[TENTHS], failed, unanswered, whole;
 static const char *host;
+static struct sockaddr_in target;
+static uint32_t first;
 static int body;
-static uint64_t start;
+static uint64_t start, body_bytes;
 
 static uint64_t now_ms(void)
 {
@@ -50,8 +52,34 @@ static int request(unsigned n, char *to)
 		return len + snprintf(to + len, REQUEST - (size_t)len, "\r\n\r\n");
 	}
 	return snprintf(to, REQUEST, "%s /?p=%u HTTP/1.1\r\nHost: %s\r\nUser-Agent: Mozilla/5.0\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-		"Content-Length: 800000\r\nConnection: close\r\n\r\n%c[]=&%c[]=%u&", n % 3 ? "GET" : "POST", n * 2654435761u, host, 'a' + n % 26,
-		'a' + n / 26 % 26, n);
+		"Content-Length: %d\r\nConnection: close\r\n\r\n", n % 3 ? "GET" : "POST", n * 2654435761u, host, LENGTH);
+}
+
+/* The parameters of the n-th body; it repeats after PART bytes. */
+static const char *parameters(unsigned n)
+{
+	enum { KINDS = 26 };
+	static char text[KINDS][PART + 32];
+	char *to = text[n % KINDS];
+	for (unsigned i = 0, at = *to ? PART : 0; at < PART; i++)
+		at += (unsigned)sprintf(to + at, "%c[]=%s&", 'a' + (n + i) % 26, i % 3 ? "" : "1");
+	return to;
+}
+
+/* As much of the body as it takes now. -1: it takes no more. */
+static int pour(struct slot *s)
+{
+	while (body && s->body < LENGTH) {
+		unsigned at = s->body % PART, n = PART - at < LENGTH - s->body ? PART - at : LENGTH - s->body;
+		ssize_t sent = send(s->fd, parameters(s->n) + at, n, MSG_NOSIGNAL);
+		if (sent < 0)
+			return errno == EAGAIN ? 0 : -1;
+		s->moved = now_ms();
+		s->body += (unsigned)sent;
+		body_bytes += (uint64_t)sent;
+		whole += s->body == LENGTH;
+	}
+	return 0;
 }
 
 static void end(struct slot *s, unsigned *count)
@@ -67,14 +95,14 @@ static void end(struct slot *s, unsigned *count)
 		count[tenth]++;
 }
 
-static void begin(int ep, struct slot *s, unsigned n, uint16_t port)
+static void begin(int ep, struct slot *s, unsigned n)
 {
-	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(FIRST + n) };
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(first + n) };
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = s };
-	*s = (struct slot){ socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), n, now_ms(), 0 };
-	if (s->fd < 0 || bind(s->fd, (struct sockaddr *)&from, sizeof from) ||
-	    (connect(s->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) || epoll_ctl(ep, EPOLL_CTL_ADD, s->fd, &ev)) {
+	*s = (struct slot){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), .n = n, .since = now_ms() };
+	int room = PART / 4; /* of what the edge did not read yet, or a body is whole at once */
+	if (s->fd < 0 || setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room) || bind(s->fd, (struct sockaddr *)&from, sizeof from) ||
+	    (connect(s->fd, (struct sockaddr *)&target, sizeof target) && errno != EINPROGRESS) || epoll_ctl(ep, EPOLL_CTL_ADD, s->fd, &ev)) {
 		if (s->fd < 0)
 			failed++;
 		else
@@ -92,12 +120,13 @@ static void go_on(struct slot *s, unsigned events)
 			end(s, &failed);
 			return;
 		}
-		s->sent = now_ms();
+		s->sent = s->moved = now_ms();
 	}
+	int more = s->sent ? pour(s) : 0;
 	ssize_t got = recv(s->fd, buf, sizeof buf, 0);
 	if (got > 12)
 		end(s, memcmp(buf + 9, "403", 3) == 0 ? stopped : passed);
-	else if (got >= 0 || errno != EAGAIN)
+	else if (got >= 0 || errno != EAGAIN || more)
 		end(s, &failed);
 }
 
@@ -106,7 +135,8 @@ static void report(void)
 	unsigned last = TENTHS;
 	while (last && !passed[last - 1] && !stopped[last - 1])
 		last--;
-	printf("{\"failed\": %u, \"unanswered\": %u, \"passed\": [", failed, unanswered);
+	printf("{\"failed\": %u, \"unanswered\": %u, \"whole\": %u, \"body_bytes\": %llu, \"passed\": [", failed, unanswered, whole,
+	       (unsigned long long)body_bytes);
 	for (unsigned i = 0; i < last; i++)
 		printf("%s%u", i ? "," : "", passed[i]);
 	printf("], \"stopped\": [");
@@ -118,13 +148,16 @@ static void report(void)
 int main(int argc, char **argv)
 {
 	struct epoll_event ev[256];
-	if (argc < 6)
+	struct in_addr from;
+	if (argc < 8 || !inet_aton(argv[1], &target.sin_addr) || !inet_aton(argv[5], &from))
 		return 2;
-	uint16_t port = (uint16_t)atoi(argv[1]);
-	host = argv[2];
-	body = strcmp(argv[3], "body") == 0;
-	unsigned sources = (unsigned)atoi(argv[4]), rate = (unsigned)atoi(argv[5]), busy = 0, next = 0;
-	unsigned count = argc > 6 ? (unsigned)atoi(argv[6]) : 1024;
+	target.sin_family = AF_INET;
+	target.sin_port = htons((uint16_t)atoi(argv[2]));
+	first = ntohl(from.s_addr);
+	host = argv[3];
+	body = strcmp(argv[4], "body") == 0;
+	unsigned sources = (unsigned)atoi(argv[6]), rate = (unsigned)atoi(argv[7]), busy = 0, next = 0;
+	unsigned count = argc > 8 ? (unsigned)atoi(argv[8]) : 1024;
 	int ep = epoll_create1(0);
 	count = count > SLOTS_MAX ? SLOTS_MAX : count;
 	for (unsigned i = 0; i < SLOTS_MAX; i++)
@@ -135,10 +168,10 @@ int main(int argc, char **argv)
 		busy = 0;
 		for (unsigned i = 0; i < count; i++) {
 			struct slot *s = &slots[i];
-			if (s->fd >= 0 && (s->sent ? now > s->sent + WAIT_MS : now > s->since + CONNECT_MS))
+			if (s->fd >= 0 && (s->sent ? now > s->moved + WAIT_MS : now > s->since + CONNECT_MS))
 				end(s, s->sent ? &unanswered : &failed);
 			if (s->fd < 0 && next < sources && next < (now - start + 1) * rate / 1000)
-				begin(ep, s, next++, port);
+				begin(ep, s, next++);
 			busy += s->fd >= 0;
 		}
 		int n = epoll_wait(ep, ev, 256, 1);
