@@ -49,6 +49,7 @@ struct diff {
 	struct wanted *now;
 	size_t count;
 	struct rf_buf texts;
+	struct rf_rule_like like; /* of the store */
 };
 
 static int no_memory(struct rf_api_call *c)
@@ -79,11 +80,11 @@ static void lookup_add(struct lookup *l, uint64_t hash, size_t number)
 
 /* --- what is stored --- */
 
-static uint64_t content_of(const struct rf_raw_object *o)
+static uint64_t content_of(const struct rf_raw_object *o, struct rf_rule_like *like)
 {
 	struct rf_js j = rf_js_over(o->doc);
 	struct rf_rule_text t;
-	if (!*o->note && rf_rule_text_read(&j, true, &t))
+	if (!*o->note && rf_rule_text_read(&j, true, like, &t))
 		*o->note = t.content;
 	return *o->note;
 }
@@ -99,7 +100,7 @@ static int read_one(const struct rf_raw_object *o, void *arg)
 		d->old = v;
 		d->old_cap = cap;
 	}
-	d->old[d->old_count++] = (struct stored){ .id = o->id, .ref = o->name, .text = o->doc, .content = content_of(o), .place = o->place };
+	d->old[d->old_count++] = (struct stored){ .id = o->id, .ref = o->name, .text = o->doc, .content = content_of(o, &d->like), .place = o->place };
 	return RF_OK;
 }
 
@@ -369,7 +370,7 @@ static long long next_version(const struct stored *old)
 	struct rf_js j = rf_js_over(old ? old->text : RF_STR("{}"));
 	struct rf_rule_text t;
 	uint64_t v = 0;
-	if (old && rf_rule_text_read(&j, false, &t))
+	if (old && rf_rule_text_read(&j, false, NULL, &t))
 		rf_str_u64(t.version.raw, &v);
 	return (long long)v + 1;
 }
@@ -385,8 +386,13 @@ static void write_plain(struct rf_buf *b, const struct wanted *w, const char *no
 		RF_STR("\",\"description\":\""), t->description.raw, t->disabled ? RF_STR("\",\"enabled\":false,\"version\":\"") :
 		RF_STR("\",\"enabled\":true,\"version\":\""), rf_str_z(w->old ? version : "1"), RF_STR("\",\"last_updated\":\""),
 		rf_str_z(now), RF_STR("\"}") };
+	size_t n = 0;
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-		rf_buf_add(b, parts[i]);
+		n += parts[i].n;
+	char *to = rf_buf_room(b, n);
+	for (size_t i = 0; to && i < sizeof parts / sizeof *parts; i++)
+		to = parts[i].n ? mempcpy(to, parts[i].p, parts[i].n) : to;
+	b->n += to ? n : 0;
 }
 
 /* --- few rows --- */

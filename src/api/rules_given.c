@@ -38,6 +38,7 @@ void rf_rules_given_free(struct rf_rules_given *g)
 
 static int read_rules(struct rf_js *j, struct rf_rules_given *g)
 {
+	struct rf_rule_like like = { .n = 0 };
 	bool first = true;
 	if (!rf_js_take(j, '['))
 		return RF_E_SYNTAX;
@@ -45,7 +46,7 @@ static int read_rules(struct rf_js *j, struct rf_rules_given *g)
 		struct rf_rule_given *r = add(g);
 		if (!r)
 			return RF_E_NOMEM;
-		if (g->n > RF_RULES || !rf_rule_text_read(j, true, &r->text) || r->text.id.escaped || r->text.ref.escaped)
+		if (g->n > RF_RULES || !rf_rule_text_read(j, true, &like, &r->text) || r->text.id.escaped || r->text.ref.escaped)
 			return RF_E_SYNTAX;
 		r->own_id = r->text.id.raw;
 		r->own_ref = r->text.ref.raw;
@@ -108,7 +109,7 @@ struct rf_rules_given *rf_rules_of(const json_t *array)
 		struct rf_js j = rf_js_over(rf_str_z(text));
 		struct rf_rule_text read;
 		r->doc = json_incref(doc);
-		r->text.content = rf_rule_text_read(&j, true, &read) ? read.content : 0;
+		r->text.content = rf_rule_text_read(&j, true, NULL, &read) ? read.content : 0;
 		r->own_id = rf_str_z(rf_json_text(doc, "id"));
 		r->own_ref = rf_str_z(rf_json_text(doc, "ref"));
 		free(text);

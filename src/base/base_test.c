@@ -88,6 +88,25 @@ static void strings(void **state)
 	assert_int_equal(rf_str_search(RF_STR("hello"), RF_STR("lo")), 3);
 }
 
+static void hex_of_all_bytes_and_lengths(void **state)
+{
+	uint8_t from[256];
+	char to[513], one[3];
+	(void)state;
+	for (unsigned i = 0; i < sizeof from; i++)
+		from[i] = (uint8_t)(i * 37);
+	for (size_t n = 0; n <= sizeof from; n++) {
+		rf_hex(from, n, to);
+		assert_int_equal(strlen(to), 2 * n);
+		for (size_t i = 0; i < n; i++) {
+			snprintf(one, sizeof one, "%02x", from[i]);
+			assert_memory_equal(to + 2 * i, one, 2);
+		}
+	}
+	rf_hex_upper((uint8_t[]){ 0x0a, 0xbc, 0x9f, 0xe0, 0xfd }, 5, to);
+	assert_string_equal(to, "0ABC9FE0FD");
+}
+
 static void coding(void **state)
 {
 	(void)state;
@@ -307,6 +326,7 @@ int main(void)
 		cmocka_unit_test(arena_holds_its_bound), cmocka_unit_test(cursor_error_sticks),
 		cmocka_unit_test(buffer_refuses_past_its_bound), cmocka_unit_test(strings),
 		cmocka_unit_test(lists_move_whole),
+		cmocka_unit_test(hex_of_all_bytes_and_lengths),
 		cmocka_unit_test(coding), cmocka_unit_test(map_finds_what_it_holds),
 		cmocka_unit_test(heap_gives_the_least), cmocka_unit_test(hash_is_siphash),
 		cmocka_unit_test(json_is_always_valid), cmocka_unit_test(near_names),

@@ -1,17 +1,31 @@
 #include "base/enc.h"
+#include <endian.h>
 
-static void hex(const void *p, size_t n, char *to, const char *digits)
+/* The digits of four bytes, the first byte's first, each in a byte of its own; `letter` is what 10 is written as. */
+static uint64_t hex8(const uint8_t *p, char letter)
 {
-	const uint8_t *from = p;
-	for (size_t i = 0; i < n; i++) {
-		to[2 * i] = digits[from[i] >> 4];
-		to[2 * i + 1] = digits[from[i] & 15];
-	}
-	to[2 * n] = '\0';
+	const uint64_t ones = 0x0101010101010101u;
+	uint64_t x = (uint64_t)p[0] | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 32 | (uint64_t)p[3] << 48;
+	x = (x >> 4 | x << 8) & ones * 0x0f;
+	return x + ones * '0' + ((x + ones * 6) >> 4 & ones) * (uint64_t)(letter - '0' - 10);
 }
 
-void rf_hex(const void *p, size_t n, char *to) { hex(p, n, to, "0123456789abcdef"); }
-void rf_hex_upper(const void *p, size_t n, char *to) { hex(p, n, to, "0123456789ABCDEF"); }
+static void hex(const void *p, size_t n, char *to, char letter)
+{
+	const uint8_t *from = p;
+	for (; n >= 4; n -= 4, from += 4, to += 8) {
+		uint64_t digits = htole64(hex8(from, letter));
+		memcpy(to, &digits, 8);
+	}
+	for (; n; n--, from++, to += 2) {
+		uint64_t digits = htole64(hex8((uint8_t[4]){ *from }, letter));
+		memcpy(to, &digits, 2);
+	}
+	*to = '\0';
+}
+
+void rf_hex(const void *p, size_t n, char *to) { hex(p, n, to, 'a'); }
+void rf_hex_upper(const void *p, size_t n, char *to) { hex(p, n, to, 'A'); }
 
 static int nibble(char c)
 {

@@ -18,6 +18,7 @@
 enum {
 	LAST = 19,
 	SLICE_NS = 100000,  /* the least that Linux takes */
+	OFTEN_NS = 4000,    /* between two looks, where items are many and short */
 	PAGE = 4096,
 	PIECE = 32 * PAGE,
 	MUCH = 2 * PIECE,
@@ -27,6 +28,8 @@ _Thread_local unsigned rf_way_left;
 
 static _Thread_local struct {
 	bool gives;
+	unsigned items;     /* until the next look */
+	uint64_t looked;    /* the clock at the last one */
 	uint64_t since;     /* the clock at the end of the last wait */
 	uint64_t due;       /* how long it may run from there */
 	uint64_t used;      /* processor time there */
@@ -58,6 +61,7 @@ void rf_way_last(void)
 void rf_way_gives(void)
 {
 	mine.gives = true;
+	mine.items = RF_WAY_ITEMS;
 	mine.used = ns(CLOCK_THREAD_CPUTIME_ID);
 	rf_way_left = 1;
 }
@@ -78,12 +82,23 @@ static void end_stretch(void)
 	mine.used = used;
 }
 
+/* A look costs as much as a short item. */
+static unsigned items(uint64_t took)
+{
+	if (took < OFTEN_NS && mine.items < RF_WAY_ITEMS_MOST)
+		mine.items *= 2;
+	else if (took > 2 * OFTEN_NS)
+		mine.items = RF_WAY_ITEMS;
+	return mine.items;
+}
+
 void rf_way_look(void)
 {
 	uint64_t now = mine.gives ? ns(CLOCK_MONOTONIC) : 0;
 	if (!mine.gives)
 		return;
-	rf_way_left = RF_WAY_ITEMS;
+	rf_way_left = items(now - mine.looked);
+	mine.looked = now;
 	if (mine.tell && now - mine.told >= mine.every) {
 		mine.told = now;
 		mine.tell(mine.arg);

@@ -18,7 +18,8 @@
 enum {
 	RF_WAY_STRETCH_NS = 50000,
 	RF_WAY_SHARE = 8,
-	RF_WAY_ITEMS = 8,   /* calls of rf_way_give between two looks at the clock */
+	RF_WAY_ITEMS = 8,   /* calls of rf_way_give between two looks at the clock, at least */
+	RF_WAY_ITEMS_MOST = 64,
 };
 
 /* The calling thread runs for short times, and at once. */

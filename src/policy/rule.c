@@ -399,7 +399,7 @@ int rf_rule_make_text(const struct rf_rule_env *env, enum rf_phase phase, struct
 {
 	struct rf_js j = rf_js_over(doc);
 	struct rf_rule_text text;
-	bool plain = rf_rule_text_read(&j, false, &text) && text.plain && rf_js_end(&j);
+	bool plain = rf_rule_text_read(&j, false, env->shapes ? shapes_like(env->shapes) : NULL, &text) && text.plain && rf_js_end(&j);
 	if (plain && !text.id.raw.p)
 		text.id.raw = id;
 	if (plain && !text.ref.raw.p)

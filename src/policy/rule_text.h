@@ -17,9 +17,22 @@ struct rf_rule_text {
 	                                      * content have the same; 0: it was not asked for */
 };
 
+/* The last plain text that was read. One that is the same but for its strings, as those of a large ruleset are, is read by holding it
+ * against this one. Zeroed: none. */
+enum { RF_RULE_LIKE = 1024, RF_RULE_TEXTS = 7 };
+struct rf_rule_like {
+	char text[RF_RULE_LIKE];
+	size_t n;                            /* 0: none */
+	struct rf_rule_text is;              /* whose strings are in `text` */
+	unsigned texts;
+	uint8_t order[RF_RULE_TEXTS];        /* of its members that are texts: which, as they stand */
+	uint64_t part[RF_RULE_TEXTS], sum;   /* of the digest: what each of those adds, and the whole */
+	bool content;                        /* it has a digest */
+};
+
 /* The rule that stands next. False where it is no object or not well-formed, and where what it is shows only in a tree: a name with
- * escapes, one of the above twice, or null for what is absent. */
-bool rf_rule_text_read(struct rf_js *j, bool content, struct rf_rule_text *ret);
+ * escapes, one of the above twice, or null for what is absent. `like` may be NULL; what is read is the same with it and without. */
+bool rf_rule_text_read(struct rf_js *j, bool content, struct rf_rule_like *like, struct rf_rule_text *ret);
 
 /* As rf_rule_make, from a document's text; `id` and `ref` are its own where a plain one does not say them. RF_E_SYNTAX where it is not
  * JSON. */

@@ -25,6 +25,7 @@ struct rf_shapes {
 	struct shape v[SHAPES];
 	unsigned n, next, last;     /* last: that was found last */
 	uint64_t seen[SEEN];        /* hashes of rests, by their low bits */
+	struct rf_rule_like like;
 };
 
 struct rf_shapes *rf_shapes_new(void)
@@ -37,6 +38,11 @@ void rf_shapes_free(struct rf_shapes *v)
 	for (unsigned i = 0; v && i < v->n; i++)
 		rf_expr_put(v->v[i].x);
 	free(v);
+}
+
+struct rf_rule_like *shapes_like(struct rf_shapes *v)
+{
+	return &v->like;
 }
 
 static void cut_text(struct rf_str text, struct cut *c)

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "policy/program.h"
+#include "policy/rule_text.h"
 
 enum { SHAPE_LITERALS = 8 };
 
@@ -24,5 +25,7 @@ const struct shape *shape_find(struct rf_shapes *v, enum rf_phase phase, struct 
  * long as it. */
 size_t shape_room(const struct shape *s, size_t text_n);
 struct rf_expr *shape_fill(const struct shape *s, struct rf_str text, const struct cut *c, void *to);
+/* The document that was read last. */
+struct rf_rule_like *shapes_like(struct rf_shapes *v);
 /* The program of a text that had no shape. */
 void shape_learn(struct rf_shapes *v, enum rf_phase phase, const struct cut *c, struct rf_expr *x);
