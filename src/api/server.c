@@ -472,18 +472,30 @@ struct rf_api_server *rf_api_server_new(const struct rf_api_server_conf *conf, s
 
 int rf_api_server_listen(struct rf_api_server *s, int fd, enum rf_api_listen kind, struct rf_err *e)
 {
-	if (s->listener_count == RF_API_LISTENERS || (kind == RF_API_TLS && !s->conf.tls)) {
+	size_t i = 0;
+	while (i < s->listener_count && s->listeners[i].l.io.fd >= 0)
+		i++;
+	if (i == RF_API_LISTENERS || (kind == RF_API_TLS && !s->conf.tls)) {
 		close(fd);
 		return rf_fail(e, RF_E_FULL, "the API cannot take this listener");
 	}
-	struct listener *l = &s->listeners[s->listener_count];
+	struct listener *l = &s->listeners[i];
 	l->server = s;
 	l->kind = kind;
 	int rc = rf_listener_adopt(&l->l, s->conf.loop, fd, on_accept);
 	if (rc != RF_OK)
 		return rf_fail(e, rc, "the API cannot listen: %s", rf_code_sentence(rc));
-	s->listener_count++;
+	s->listener_count += i == s->listener_count;
 	return RF_OK;
+}
+
+void rf_api_server_close(struct rf_api_server *s, int fd)
+{
+	for (size_t i = 0; i < s->listener_count; i++)
+		if (fd >= 0 && s->listeners[i].l.io.fd == fd) {
+			rf_listener_close(&s->listeners[i].l);
+			return;
+		}
 }
 
 void rf_api_server_free(struct rf_api_server *s)

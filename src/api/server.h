@@ -31,6 +31,8 @@ struct rf_api_server_conf {
 struct rf_api_server *rf_api_server_new(const struct rf_api_server_conf *conf, struct rf_err *e);
 /* Take over a listening descriptor, also on failure. */
 int rf_api_server_listen(struct rf_api_server *s, int fd, enum rf_api_listen kind, struct rf_err *e);
+/* Accept no more by this descriptor, and close it; connections that it has brought stay. -1 is harmless. */
+void rf_api_server_close(struct rf_api_server *s, int fd);
 /* Close listeners and connections; before the loop and the API go. */
 void rf_api_server_free(struct rf_api_server *s);
 

@@ -48,10 +48,13 @@ int rf_api_reload(struct rf_api_call *c)
 	if (!st->reload)
 		return rf_fail(&c->err, RF_E_UNSUPPORTED, "this process cannot reload");
 	RF_BUF_AUTO later = { 0 };
+	char why[700];
 	int rc = st->reload(st->ctx, &later, &c->err);
-	if (rc == RF_OK && later.n)
+	if (rc != RF_OK) /* with the file and the place in it, which an error of the API has no member for */
+		return rf_fail(&c->err, rc, "%s", rf_err_str(&c->err, why, sizeof why));
+	if (later.n)
 		rf_api_message(c, "", "changed, but in force after a restart only: %s", rf_buf_z(&later));
-	return rc == RF_OK ? rf_api_result(c, json_pack("{s:b}", "reloaded", 1), 0) : rc;
+	return rf_api_result(c, json_pack("{s:b}", "reloaded", 1), 0);
 }
 
 static int add_zone(const struct rf_object *o, void *arg)

@@ -23,6 +23,26 @@ enum { ALIVE_S = 5 };
 
 /* --- reload --- */
 
+/* All is made by the boot file of now; then the state is swapped, which can be refused, and after that nothing can. */
+static int follow_boot(struct engine *g, const struct rf_boot *before, struct rf_err *e)
+{
+	struct serving made;
+	struct rf_err unused;
+	int rc = rf_ca_base_url(g->ctl.ca, g->ctl.boot->ca_base_url, e);
+	if (rc == RF_OK)
+		rc = serving_make(g, before, &made, e);
+	bool ready = rc == RF_OK;
+	if (ready)
+		rc = rf_ctl_reload_state(&g->ctl, e);
+	if (rc == RF_OK)
+		serving_go(g, &made);
+	else if (ready)
+		serving_drop(g, &made);
+	if (rc != RF_OK)
+		rf_ca_base_url(g->ctl.ca, before->ca_base_url, &unused);
+	return rc;
+}
+
 /* With the boot file that the monitor has read and checked. Old boot and plan are kept until all has been built. */
 static int apply_boot(struct engine *g, struct rf_str text, struct rf_buf *later, struct rf_err *e)
 {
@@ -39,18 +59,12 @@ static int apply_boot(struct engine *g, struct rf_str text, struct rf_buf *later
 	}
 	g->ctl.boot = new;
 	g->ctl.priv->plan = g->plan = new_plan;
-	rc = rf_ctl_reload_state(&g->ctl, e);
-	if (rc == RF_OK)
-		rc = listen_all(g, e);
-	if (rc == RF_OK)
-		rc = api_keypair(g, e);
+	rc = follow_boot(g, old, e);
 	if (rc != RF_OK) {
 		g->ctl.boot = old;
 		g->ctl.priv->plan = g->plan = old_plan;
-	}
-	if (rc != RF_OK)
 		rf_boot_free(new);
-	else if (old != g->started)
+	} else if (old != g->started)
 		rf_boot_free(old);
 	rf_plan_free(rc == RF_OK ? old_plan : new_plan);
 	return rc;
@@ -196,7 +210,7 @@ int rf_engine_run(int monitor_fd, struct rf_boot *boot)
 	struct rf_err e = { 0 };
 	char text[700];
 	int rc = RF_OK;
-	*g = (struct engine){ .monitor_fd = monitor_fd, .notices = -1 };
+	*g = (struct engine){ .monitor_fd = monitor_fd, .notices = -1, .api_fd = -1 };
 	g->ctl.boot = g->started = boot;
 	g->ctl.clock = rf_clock_system;
 	g->ctl.started_mono = g->ctl.clock.mono(g->ctl.clock.ctx);

@@ -30,6 +30,7 @@ struct engine {
 	struct rf_tls *tls;
 	struct rf_resolver *resolver;
 	struct rf_keypair *api_pair;
+	int api_fd;              /* its listener over TLS; -1: none */
 	struct rf_boot *started; /* as it was when this engine began: what a restart would change is told by it */
 	struct worker_end *ends;  /* one a worker */
 	size_t ended_count;
@@ -63,7 +64,18 @@ int control_up(struct engine *g, struct rf_err *e);
 void control_down(struct engine *g);
 int filter_up(struct engine *g, struct rf_err *e);
 
+/* What of the network a change of the boot file asks for, made before anything changes. */
+struct serving {
+	struct rf_worker_message **listening; /* one a worker */
+	struct rf_keypair *api_pair;
+	int api_fd;                           /* as that of the engine where it stays */
+};
+
 /* engine_serve.c: what meets the network */
+/* By the boot file and plan of *g, where `before` was in force. On failure nothing is left behind; else one of the others. */
+int serving_make(struct engine *g, const struct rf_boot *before, struct serving *ret, struct rf_err *e);
+void serving_go(struct engine *g, struct serving *s); /* cannot fail */
+void serving_drop(struct engine *g, struct serving *s);
 int tls_up(struct engine *g, struct rf_err *e);
 void tls_down(struct engine *g);
 int health_up(struct engine *g, struct rf_err *e);
@@ -81,9 +93,7 @@ void workers_down(struct engine *g);
 int listeners_up(struct engine *g, struct rf_err *e);
 int server_up(struct engine *g, struct rf_err *e);
 void server_down(struct engine *g);
-int api_keypair(struct engine *g, struct rf_err *e);
 void drain(struct engine *g);
-int listen_all(struct engine *g, struct rf_err *e);
 
 /* engine_work.c: what goes on beside */
 void captures_down(struct engine *g); /* also when draining begins: who takes over reads the frames */

@@ -24,22 +24,13 @@
 /* --- TLS of the control thread: the API's server side, checks of origins --- */
 
 /* The API's own key and certificate: of the boot file, else one of our CA. */
-int api_keypair(struct engine *g, struct rf_err *e)
+static int api_keypair(struct engine *g, struct rf_keypair **ret, struct rf_err *e)
 {
 	const struct rf_boot *b = g->ctl.boot;
-	struct rf_keypair *made = NULL;
-	int rc = RF_OK;
 	struct rf_san sans[] = { { RF_SAN_DNS, RF_STR("localhost") }, { RF_SAN_IP, RF_STR("127.0.0.1") }, { RF_SAN_IP, RF_STR("::1") } };
 	struct rf_issue own = { .days = RF_CTL_OWN_DAYS, .cn = RF_STR("Ringfence API"), .sans = sans, .san_count = 3, .server = true };
-	if (b->api_certificate[0])
-		rc = rf_ctl_keypair_files(&g->ctl, b->api_certificate, b->api_key, &made, e);
-	else
-		rc = rf_ctl_own_keypair(&g->ctl, &own, &made, e);
-	if (rc != RF_OK)
-		return rc;
-	rf_keypair_put(g->api_pair);
-	g->api_pair = made;
-	return RF_OK;
+	return b->api_certificate[0] ? rf_ctl_keypair_files(&g->ctl, b->api_certificate, b->api_key, ret, e) :
+				       rf_ctl_own_keypair(&g->ctl, &own, ret, e);
 }
 
 static bool api_host(void *arg, struct rf_stream *s, struct rf_str sni, struct rf_tls_host *ret)
@@ -60,7 +51,7 @@ int tls_up(struct engine *g, struct rf_err *e)
 {
 	struct rf_tls_conf conf = { .host = api_host, .trust = api_trust, .arg = g, .session_cache = 1000, .chain_cache = 1,
 				    .session_timeout_s = 3600, .clock = g->ctl.clock };
-	int rc = api_keypair(g, e);
+	int rc = api_keypair(g, &g->api_pair, e);
 	if (rc != RF_OK)
 		return rc;
 	g->tls = rf_tls_new(&conf, e);
@@ -242,7 +233,7 @@ void workers_down(struct engine *g)
 /* Socket i of a listener goes to worker i; a listener with fewer sockets than workers is shared. */
 static int fetch(struct engine *g, size_t index, int fds[RF_PLAN_SOCKETS_MAX], struct rf_err *e)
 {
-	size_t n = 0;
+	size_t n = 0, have;
 	int rc = rf_monitor_listen(g->monitor_fd, (unsigned)index, g->plan->listeners[index].name, fds, RF_PLAN_SOCKETS_MAX, &n, e);
 	if (rc != RF_OK)
 		return rc;
@@ -250,21 +241,24 @@ static int fetch(struct engine *g, size_t index, int fds[RF_PLAN_SOCKETS_MAX], s
 	if (n > 1 && !g->ctl.boot->listeners[index].proxy_protocol && rf_listener_spread(fds[0], (unsigned)n) != 0)
 		rf_log(RF_LOG_WARN, "engine", "listener %s: connections cannot be spread by their source: %s",
 		       g->plan->listeners[index].name, strerror(errno));
-	for (size_t i = n; i < g->ctl.worker_count; i++)
-		if ((fds[i] = dup(fds[i % n])) < 0)
-			rc = rf_fail(e, RF_E_FULL, "no descriptor for a listener");
 	for (size_t i = g->ctl.worker_count; i < n; i++)
 		close(fds[i]);
-	return rc;
+	for (have = n < g->ctl.worker_count ? n : g->ctl.worker_count; have < g->ctl.worker_count; have++)
+		if ((fds[have] = dup(fds[have % n])) < 0)
+			break;
+	if (have == g->ctl.worker_count)
+		return RF_OK;
+	while (have--)
+		close(fds[have]);
+	return rf_fail(e, RF_E_FULL, "no descriptor for a listener");
 }
 
-int listen_all(struct engine *g, struct rf_err *e)
+/* Of worker w, listener by listener: v[w * listeners + i]. */
+static int fetch_all(struct engine *g, struct rf_worker_listener *v, size_t *ret, struct rf_err *e)
 {
 	const struct rf_boot *b = g->ctl.boot;
-	size_t workers = g->ctl.worker_count;
-	struct rf_worker_listener *v = calloc(workers * b->listener_count + 1, sizeof *v);
-	int rc = v ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for listeners");
-	size_t have = 0;
+	size_t have = 0, workers = g->ctl.worker_count;
+	int rc = RF_OK;
 	for (size_t i = 0; rc == RF_OK && i < b->listener_count; i++) {
 		int fds[RF_PLAN_SOCKETS_MAX];
 		if (b->listeners[i].protocol == RF_PROTO_PORTS) /* ctl/port_gate */
@@ -272,21 +266,56 @@ int listen_all(struct engine *g, struct rf_err *e)
 		rc = fetch(g, i, fds, e);
 		for (size_t w = 0; rc == RF_OK && w < workers; w++)
 			v[w * b->listener_count + have] = (struct rf_worker_listener){ fds[w], &b->listeners[i] };
-		have++;
+		have += rc == RF_OK;
 	}
-	for (size_t w = 0; rc == RF_OK && w < workers; w++)
-		if (rf_worker_listen(g->ctl.workers[w], &v[w * b->listener_count], have) != RF_OK)
+	for (size_t w = 0; rc != RF_OK && w < workers; w++)
+		for (size_t i = 0; i < have; i++)
+			close(v[w * b->listener_count + i].fd);
+	*ret = have;
+	return rc;
+}
+
+static void listening_drop(struct engine *g, struct rf_worker_message **made)
+{
+	for (size_t w = 0; made && w < g->ctl.worker_count; w++)
+		rf_worker_listen_drop(made[w]);
+	free(made);
+}
+
+static void listening_go(struct engine *g, struct rf_worker_message **made)
+{
+	for (size_t w = 0; w < g->ctl.worker_count; w++)
+		rf_worker_listen_go(made[w]);
+	free(made);
+}
+
+static int listening_make(struct engine *g, struct rf_worker_message ***ret, struct rf_err *e)
+{
+	size_t workers = g->ctl.worker_count, each = g->ctl.boot->listener_count, have = 0;
+	struct rf_worker_listener *v = calloc(workers * each + 1, sizeof *v);
+	struct rf_worker_message **made = calloc(workers + 1, sizeof(struct rf_worker_message *));
+	int rc = v && made ? fetch_all(g, v, &have, e) : rf_fail(e, RF_E_NOMEM, "no memory for listeners");
+	bool fetched = rc == RF_OK;
+	for (size_t w = 0; fetched && w < workers; w++)
+		if (rf_worker_listen_make(g->ctl.workers[w], &v[w * each], have, &made[w]) != RF_OK)
 			rc = rf_fail(e, RF_E_NOMEM, "no memory for the listeners of worker %zu", w);
 	free(v);
+	if (rc == RF_OK)
+		*ret = made;
+	else
+		listening_drop(g, made);
 	return rc;
 }
 
 int listeners_up(struct engine *g, struct rf_err *e)
 {
-	int rc = listen_all(g, e);
-	if (rc == RF_OK)
-		rf_port_gate_follow(g->ctl.priv->port_gate);
-	return rc;
+	struct rf_worker_message **made = NULL;
+	int rc = listening_make(g, &made, e);
+	if (rc != RF_OK)
+		return rc;
+	listening_go(g, made);
+	rf_port_gate_follow(g->ctl.priv->port_gate);
+	return RF_OK;
 }
 
 /* --- the API --- */
@@ -309,14 +338,20 @@ void api_down(struct engine *g)
 	rf_api_free(g->api);
 }
 
-static int api_listen(struct engine *g, int index, enum rf_api_listen kind, struct rf_err *e)
+/* *ret: its descriptor, -1 where there is none. */
+static int api_listen(struct engine *g, int index, enum rf_api_listen kind, int *ret, struct rf_err *e)
 {
 	int fd = -1;
 	size_t n = 0;
+	*ret = -1;
 	if (index < 0)
 		return RF_OK;
 	int rc = rf_monitor_listen(g->monitor_fd, (unsigned)index, g->plan->listeners[index].name, &fd, 1, &n, e);
-	return rc == RF_OK ? rf_api_server_listen(g->server, fd, kind, e) : rc;
+	if (rc == RF_OK)
+		rc = rf_api_server_listen(g->server, fd, kind, e);
+	if (rc == RF_OK)
+		*ret = fd;
+	return rc;
 }
 
 static gid_t admin_group(const char *name)
@@ -332,12 +367,54 @@ int server_up(struct engine *g, struct rf_err *e)
 					   .connections = (unsigned)b->limits_api_connections,
 					   .admin_gid = admin_group(b->api_group) };
 	g->server = rf_api_server_new(&conf, e);
-	int rc = g->server ? api_listen(g, rf_plan_listener_api_socket(b), RF_API_UNIX, e) : e->code;
-	return rc == RF_OK ? api_listen(g, rf_plan_listener_api(b), RF_API_TLS, e) : rc;
+	int unix_fd, rc = g->server ? api_listen(g, rf_plan_listener_api_socket(b), RF_API_UNIX, &unix_fd, e) : e->code;
+	return rc == RF_OK ? api_listen(g, rf_plan_listener_api(b), RF_API_TLS, &g->api_fd, e) : rc;
 }
 
 void server_down(struct engine *g)
 {
 	if (g->server)
 		rf_api_server_free(g->server);
+}
+
+/* --- another boot file --- */
+
+static bool same_api(const struct rf_boot_address *a, const struct rf_boot_address *b)
+{
+	return rf_ip_eq(&a->ip, &b->ip) && a->port == b->port;
+}
+
+int serving_make(struct engine *g, const struct rf_boot *before, struct serving *ret, struct rf_err *e)
+{
+	struct serving s = { .api_fd = g->api_fd };
+	int rc = api_keypair(g, &s.api_pair, e);
+	if (rc == RF_OK)
+		rc = listening_make(g, &s.listening, e);
+	if (rc == RF_OK && !same_api(&g->ctl.boot->api_listen, &before->api_listen))
+		rc = api_listen(g, rf_plan_listener_api(g->ctl.boot), RF_API_TLS, &s.api_fd, e);
+	if (rc != RF_OK) {
+		listening_drop(g, s.listening);
+		rf_keypair_put(s.api_pair);
+		return rc;
+	}
+	*ret = s;
+	return RF_OK;
+}
+
+void serving_go(struct engine *g, struct serving *s)
+{
+	listening_go(g, s->listening);
+	rf_keypair_put(g->api_pair);
+	g->api_pair = s->api_pair;
+	if (s->api_fd != g->api_fd)
+		rf_api_server_close(g->server, g->api_fd);
+	g->api_fd = s->api_fd;
+}
+
+void serving_drop(struct engine *g, struct serving *s)
+{
+	listening_drop(g, s->listening);
+	rf_keypair_put(s->api_pair);
+	if (s->api_fd != g->api_fd)
+		rf_api_server_close(g->server, s->api_fd);
 }

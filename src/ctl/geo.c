@@ -1,13 +1,12 @@
 /* ctl/geo: databases of addresses from the files that the boot file names.
  *
- * Parsed first, then in force: a file that is broken or gone at a reload leaves what was read before, and the log says so. At the
- * start there is nothing before, and the engine does not come up with a file that it cannot read.
+ * Parsed first, then in force: with a file that is broken or gone, or with one less than rules need, a reload is refused, and the
+ * engine does not come up.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include "ctl/access.h"
 #include "ctl/private.h"
-#include "records/log.h"
 
 enum { DATABASE_MAX = 1 << 30 };
 
@@ -15,11 +14,9 @@ static int load(struct rf_ctl *c, struct rf_geo **ret, struct rf_err *e)
 {
 	const char *const path[RF_GEO_FILES] = { c->boot->geo_place, c->boot->geo_asn };
 	struct rf_str bytes[RF_GEO_FILES] = { { 0 } };
-	const char *at = "";
 	int rc = RF_OK;
 	for (int i = 0; i < RF_GEO_FILES && rc == RF_OK; i++) {
 		struct rf_buf b = { 0 };
-		at = path[i];
 		if (!path[i][0])
 			continue;
 		rc = rf_ctl_read_large(c, path[i], DATABASE_MAX, &b, e);
@@ -31,8 +28,11 @@ static int load(struct rf_ctl *c, struct rf_geo **ret, struct rf_err *e)
 		return rc;
 	}
 	rc = rf_geo_make(bytes, ret, e);
-	if (rc != RF_OK && !e->file[0])
+	if (rc != RF_OK) {
+		const char *at = path[strtoul(e->pointer[0] ? e->pointer + 1 : "", NULL, 10) % RF_GEO_FILES];
 		snprintf(e->file, sizeof e->file, "%.*s", (int)sizeof e->file - 1, at);
+		e->pointer[0] = '\0';
+	}
 	return rc;
 }
 
@@ -59,20 +59,12 @@ int rf_ctl_load_geo(struct rf_ctl *c, struct rf_err *e)
 {
 	struct rf_geo *now = NULL, *old = c->priv->geo;
 	int rc = load(c, &now, e);
-	if (rc != RF_OK && !old)
+	if (rc != RF_OK)
 		return rc;
-	if (rc != RF_OK) {
-		rf_log(RF_LOG_WARN, "geo", "the databases of addresses read before stay in force: %s%s%s", e->text,
-			e->file[0] ? ": " : "", e->file);
-		*e = (struct rf_err){ 0 };
-		return RF_OK;
-	}
 	unsigned lost = rf_geo_have(old) & ~rf_geo_have(now);
 	if (rf_access_needs(c->priv->access) & lost || rf_ctl_rules_need(c, lost)) {
-		rf_log(RF_LOG_WARN, "geo", "rules in force need a database of addresses that the boot file no longer names; what was read "
-					   "before stays in force");
 		rf_geo_put(now);
-		return RF_OK;
+		return rf_fail(e, RF_E_CONFLICT, "rules in force need a database of addresses that the boot file no longer names");
 	}
 	c->priv->geo = now;
 	rf_geo_put(old);

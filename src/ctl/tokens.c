@@ -1,9 +1,8 @@
-/* ctl/tokens: token configurations from the file that the boot file names. As with databases of addresses (geo.c), what was
- * read before stays in force at a reload where the file cannot be read, or is no longer named while rules need it. */
+/* ctl/tokens: token configurations from the file that the boot file names. As with databases of addresses (geo.c), a reload is
+ * refused where the file cannot be read, or is no longer named while rules need it. */
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include "ctl/private.h"
-#include "records/log.h"
 
 static int load(struct rf_ctl *c, struct rf_tokens **ret, struct rf_err *e)
 {
@@ -23,14 +22,10 @@ int rf_ctl_load_tokens(struct rf_ctl *c, struct rf_err *e)
 {
 	struct rf_tokens *now = NULL, *old = c->priv->tokens;
 	int rc = load(c, &now, e);
-	if (rc != RF_OK && !old)
+	if (rc != RF_OK)
 		return rc;
-	if (rc != RF_OK || (!now && rf_ctl_rules_need(c, 1u << RF_NEED_JWT))) {
-		rf_log(RF_LOG_WARN, "tokens", "the token configurations read before stay in force: %s%s%s",
-			rc ? e->text : "rules need them, and the boot file no longer names them", e->pointer[0] ? " at " : "", e->pointer);
-		*e = (struct rf_err){ 0 };
-		return RF_OK;
-	}
+	if (!now && rf_ctl_rules_need(c, 1u << RF_NEED_JWT))
+		return rf_fail(e, RF_E_CONFLICT, "rules in force need token configurations, and the boot file no longer names a file of them");
 	c->priv->tokens = now;
 	rf_tokens_put(old);
 	return RF_OK;

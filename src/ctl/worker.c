@@ -27,14 +27,15 @@ struct listening {
 	struct rf_node node;           /* of worker->listening or ->retired */
 };
 
-struct message {
+struct rf_worker_message {
 	struct rf_msg msg;
 	struct rf_worker *worker;
-	void (*act)(struct message *m);
+	void (*act)(struct rf_worker_message *m);
 	char device[RF_ID_LEN + 1];
 	uint64_t bound_ns;
 	struct rf_front_conf front;
 	struct rf_http_conf conf;
+	struct rf_l4_udp_conf udp;
 	struct rf_node listening;      /* the new ones */
 	struct rf_worker_port port;
 	struct rf_ip at;
@@ -65,7 +66,7 @@ struct rf_worker {
 	unsigned index;
 	bool started;
 	_Atomic bool all_pending;      /* the spare is under way */
-	struct message spare;
+	struct rf_worker_message spare;
 };
 
 /* --- what TLS asks --- */
@@ -174,7 +175,7 @@ static void listening_free(struct listening *at)
 	free(at);
 }
 
-static void adopt(struct message *m)
+static void adopt(struct rf_worker_message *m)
 {
 	struct rf_worker *w = m->worker;
 	RF_LIST_EACH(it, &w->listening) {
@@ -191,7 +192,7 @@ static void adopt(struct message *m)
 	}
 	rf_front_conf(w->front, &m->front);
 	rf_http_edge_conf(w->edge, &m->conf);
-	rf_worker_ports_conf(w->ports, w->ctl->boot, w->ctl->worker_count);
+	rf_worker_ports_conf(w->ports, &m->udp);
 }
 
 /* --- messages --- */
@@ -199,7 +200,7 @@ static void adopt(struct message *m)
 static void run(struct rf_loop *loop, struct rf_msg *msg)
 {
 	(void)loop;
-	struct message *m = RF_CONTAINER(msg, struct message, msg);
+	struct rf_worker_message *m = RF_CONTAINER(msg, struct rf_worker_message, msg);
 	struct rf_worker *w = m->worker;
 	if (m == &w->spare)
 		atomic_store(&w->all_pending, false);
@@ -208,9 +209,9 @@ static void run(struct rf_loop *loop, struct rf_msg *msg)
 		free(m);
 }
 
-static struct message *message_new(struct rf_worker *w, void (*act)(struct message *m))
+static struct rf_worker_message *message_new(struct rf_worker *w, void (*act)(struct rf_worker_message *m))
 {
-	struct message *m = calloc(1, sizeof *m);
+	struct rf_worker_message *m = calloc(1, sizeof *m);
 	if (m) {
 		m->msg.run = run;
 		m->worker = w;
@@ -220,29 +221,29 @@ static struct message *message_new(struct rf_worker *w, void (*act)(struct messa
 	return m;
 }
 
-static void recheck(struct message *m)
+static void recheck(struct rf_worker_message *m)
 {
 	rf_front_recheck(m->worker->front);
 	rf_worker_ports_recheck(m->worker->ports);
 }
 
-static void port_open(struct message *m)
+static void port_open(struct rf_worker_message *m)
 {
 	if (rf_worker_ports_open(m->worker->ports, &m->port) != RF_OK)
 		rf_log(RF_LOG_ERROR, "ports", "a socket of ports is not served: no memory or descriptor");
 }
 
-static void port_close(struct message *m)
+static void port_close(struct rf_worker_message *m)
 {
 	rf_worker_ports_close(m->worker->ports, m->port.key);
 }
 
-static void port_reply(struct message *m)
+static void port_reply(struct rf_worker_message *m)
 {
 	rf_worker_ports_reply(m->worker->ports, &m->at, m->port.port, m->port.fd);
 }
 
-static void sever(struct message *m)
+static void sever(struct rf_worker_message *m)
 {
 	rf_front_sever(m->worker->front, rf_str_z(m->device));
 }
@@ -255,7 +256,7 @@ void rf_worker_recheck(struct rf_worker *w)
 
 void rf_worker_sever(struct rf_worker *w, const char *device_id)
 {
-	struct message *m = message_new(w, sever);
+	struct rf_worker_message *m = message_new(w, sever);
 	if (!m) {
 		rf_worker_recheck(w); /* it also ends connections of devices whose state has become revoked */
 		return;
@@ -266,7 +267,7 @@ void rf_worker_sever(struct rf_worker *w, const char *device_id)
 
 int rf_worker_port_open(struct rf_worker *w, const struct rf_worker_port *p)
 {
-	struct message *m = message_new(w, port_open);
+	struct rf_worker_message *m = message_new(w, port_open);
 	if (!m) {
 		close(p->fd);
 		return RF_E_NOMEM;
@@ -278,7 +279,7 @@ int rf_worker_port_open(struct rf_worker *w, const struct rf_worker_port *p)
 
 void rf_worker_port_close(struct rf_worker *w, uint32_t key)
 {
-	struct message *m = message_new(w, port_close);
+	struct rf_worker_message *m = message_new(w, port_close);
 	if (!m)
 		return; /* it stays open; the snapshot has nothing there, and connections end at once */
 	m->port.key = key;
@@ -287,7 +288,7 @@ void rf_worker_port_close(struct rf_worker *w, uint32_t key)
 
 void rf_worker_port_reply(struct rf_worker *w, const struct rf_ip *at, uint16_t port, int fd)
 {
-	struct message *m = message_new(w, port_reply);
+	struct rf_worker_message *m = message_new(w, port_reply);
 	if (!m) {
 		if (fd >= 0)
 			close(fd);
@@ -298,9 +299,9 @@ void rf_worker_port_reply(struct rf_worker *w, const struct rf_ip *at, uint16_t 
 	rf_loop_post(w->loop, &m->msg);
 }
 
-int rf_worker_listen(struct rf_worker *w, const struct rf_worker_listener *v, size_t n)
+int rf_worker_listen_make(struct rf_worker *w, const struct rf_worker_listener *v, size_t n, struct rf_worker_message **ret)
 {
-	struct message *m = message_new(w, adopt);
+	struct rf_worker_message *m = message_new(w, adopt);
 	bool good = m;
 	for (size_t i = 0; i < n; i++) {
 		struct listening *at = good ? listening_new(w, &v[i]) : NULL;
@@ -310,17 +311,26 @@ int rf_worker_listen(struct rf_worker *w, const struct rf_worker_listener *v, si
 			close(v[i].fd);
 		good = good && at;
 	}
-	if (good) {
-		m->front = front_conf_of(w->ctl);
-		m->conf = conf_of(w->ctl);
-		rf_loop_post(w->loop, &m->msg);
-		return RF_OK;
+	if (!good) {
+		rf_worker_listen_drop(m);
+		return RF_E_NOMEM;
 	}
-	if (m)
-		RF_LIST_EACH(it, &m->listening)
-			listening_free(RF_CONTAINER(it, struct listening, node));
+	m->front = front_conf_of(w->ctl);
+	m->conf = conf_of(w->ctl);
+	m->udp = rf_worker_ports_conf_of(w->ctl->boot, w->ctl->worker_count);
+	*ret = m;
+	return RF_OK;
+}
+
+void rf_worker_listen_go(struct rf_worker_message *m) { rf_loop_post(m->worker->loop, &m->msg); }
+
+void rf_worker_listen_drop(struct rf_worker_message *m)
+{
+	if (!m)
+		return;
+	RF_LIST_EACH(it, &m->listening)
+		listening_free(RF_CONTAINER(it, struct listening, node));
 	free(m);
-	return RF_E_NOMEM;
 }
 
 static void drained(void *arg)
@@ -330,7 +340,7 @@ static void drained(void *arg)
 		rf_loop_stop(w->loop);
 }
 
-static void drain(struct message *m)
+static void drain(struct rf_worker_message *m)
 {
 	struct rf_worker *w = m->worker;
 	RF_LIST_EACH(it, &w->listening)
@@ -342,7 +352,7 @@ static void drain(struct message *m)
 
 void rf_worker_drain(struct rf_worker *w, uint64_t bound_ns, struct rf_msg *done)
 {
-	struct message *m = message_new(w, drain);
+	struct rf_worker_message *m = message_new(w, drain);
 	w->done = done;
 	if (!m) {
 		rf_loop_stop(w->loop); /* without memory for a message there is none for good manners */
@@ -480,7 +490,7 @@ int rf_worker_new(const struct rf_worker_spec *spec, struct rf_worker **ret, str
 	w->local_arg = spec->local_arg;
 	w->reply_socket = spec->reply_socket;
 	w->reply_arg = spec->reply_arg;
-	w->spare = (struct message){ .msg = { .run = run }, .worker = w, .act = recheck };
+	w->spare = (struct rf_worker_message){ .msg = { .run = run }, .worker = w, .act = recheck };
 	rf_list_init(&w->listening);
 	rf_list_init(&w->retired);
 	rf_bufpool_init(&w->bufs, UINT32_MAX, BUFFERS_CACHED);

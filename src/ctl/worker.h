@@ -36,9 +36,12 @@ int rf_worker_start(struct rf_worker *w, struct rf_err *e);
 /* Before it was started, or after `done` of its drain. NULL is harmless. */
 void rf_worker_free(struct rf_worker *w);
 
-/* Listen on these from now on, and on no others; the descriptors are taken over, and what *boot says is copied. Also sets
- * bounds and times from the control thread's boot file. RF_E_NOMEM: nothing was changed and the descriptors are closed. */
-int rf_worker_listen(struct rf_worker *w, const struct rf_worker_listener *v, size_t n);
+/* Listening on these and on no others, with the bounds and times of the control thread's boot file, made but not begun. The
+ * descriptors are taken over, and what *boot says is copied. RF_E_NOMEM: the descriptors are closed. Then one of: */
+struct rf_worker_message;
+int rf_worker_listen_make(struct rf_worker *w, const struct rf_worker_listener *v, size_t n, struct rf_worker_message **ret);
+void rf_worker_listen_go(struct rf_worker_message *m);   /* from now on; cannot fail */
+void rf_worker_listen_drop(struct rf_worker_message *m); /* not at all; NULL is harmless */
 
 /* A socket of ports (ctl/port_gate), named by its key. */
 struct rf_worker_port {

@@ -103,7 +103,7 @@ void rf_worker_ports_drain(struct rf_worker_ports *p, uint64_t bound_ns, void (*
 
 /* --- settings --- */
 
-static struct rf_l4_udp_conf udp_conf(const struct rf_boot *b, size_t workers)
+struct rf_l4_udp_conf rf_worker_ports_conf_of(const struct rf_boot *b, size_t workers)
 {
 	struct rf_l4_udp_conf conf = rf_l4_udp_conf_default;
 	size_t n = workers ? workers : 1;
@@ -114,18 +114,14 @@ static struct rf_l4_udp_conf udp_conf(const struct rf_boot *b, size_t workers)
 	return conf;
 }
 
-void rf_worker_ports_conf(struct rf_worker_ports *p, const struct rf_boot *b, size_t workers)
-{
-	struct rf_l4_udp_conf conf = udp_conf(b, workers);
-	rf_l4_udp_conf(p->udp, &conf);
-}
+void rf_worker_ports_conf(struct rf_worker_ports *p, const struct rf_l4_udp_conf *conf) { rf_l4_udp_conf(p->udp, conf); }
 
 struct rf_worker_ports *rf_worker_ports_new(const struct rf_worker_ports_spec *s, const struct rf_boot *b, size_t workers)
 {
 	struct rf_worker_ports *p = calloc(1, sizeof *p);
 	if (!p)
 		return NULL;
-	struct rf_l4_udp_conf conf = udp_conf(b, workers);
+	struct rf_l4_udp_conf conf = rf_worker_ports_conf_of(b, workers);
 	struct rf_l4_udp_spec udp = {
 		.loop = s->loop, .resolver = s->resolver, .conf = &conf, .snap = rf_snap_now, .emit = s->emit, .barred = s->barred,
 		.homes = s->front->homes, .reply_socket = s->reply_socket, .arg = s->arg, .seed = s->seed,

@@ -5,6 +5,7 @@
 #pragma once
 #include "ctl/worker.h"
 #include "svc/front.h"
+#include "svc/l4/udp.h"
 
 struct rf_worker_ports;
 
@@ -25,8 +26,9 @@ struct rf_worker_ports_spec {
 struct rf_worker_ports *rf_worker_ports_new(const struct rf_worker_ports_spec *spec, const struct rf_boot *b, size_t workers);
 /* Before the front is freed: its sockets close, and sessions and connections of ports end. NULL is harmless. */
 void rf_worker_ports_free(struct rf_worker_ports *p);
-/* Bounds and times of the boot file. */
-void rf_worker_ports_conf(struct rf_worker_ports *p, const struct rf_boot *b, size_t workers);
+/* Bounds and times of the boot file, for one of so many workers; of any thread. */
+struct rf_l4_udp_conf rf_worker_ports_conf_of(const struct rf_boot *b, size_t workers);
+void rf_worker_ports_conf(struct rf_worker_ports *p, const struct rf_l4_udp_conf *conf);
 
 /* The descriptor is taken over. */
 int rf_worker_ports_open(struct rf_worker_ports *p, const struct rf_worker_port *what);

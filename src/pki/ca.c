@@ -23,7 +23,7 @@
 #include "pki/pem.h"
 #include "pki/x509.h"
 
-enum { PATH = 4096, NAME = 48, URL = 512, DAY = 86400 };
+enum { PATH = 4096, NAME = 48, DAY = 86400 };
 
 struct step {
 	const struct rf_ca_conf *conf;
@@ -229,7 +229,7 @@ static bool good_url(const char *url)
 	for (const char *p = url; *p; p++)
 		if (!isgraph((unsigned char)*p) || strchr(",;\"\\", *p))
 			return false;
-	return n < URL && (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0);
+	return n < RF_CA_URL_MAX && (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0);
 }
 
 static int check_conf(const struct rf_ca_conf *conf, struct rf_err *e)
@@ -238,9 +238,18 @@ static int check_conf(const struct rf_ca_conf *conf, struct rf_err *e)
 		return rf_fail(e, RF_E_RANGE, "the CA needs a folder with a path shorter than %d bytes", PATH - 64);
 	if (conf->name && strlen(conf->name) >= NAME)
 		return rf_fail_ptr(e, RF_E_RANGE, "/name", "the name of the CA is at most %d bytes", NAME - 1);
-	if (conf->base_url && conf->base_url[0] && !good_url(conf->base_url))
+	return RF_OK;
+}
+
+int rf_ca_base_url(struct rf_ca *ca, const char *url, struct rf_err *e)
+{
+	size_t n = url ? strlen(url) : 0;
+	if (n && !good_url(url))
 		return rf_fail_ptr(e, RF_E_INVALID, "/base_url",
 				   "the base URL must be http://... or https://... without , ; \" \\");
+	while (n && url[n - 1] == '/')
+		n--;
+	snprintf(ca->base_url, sizeof ca->base_url, "%.*s", (int)n, n ? url : "");
 	return RF_OK;
 }
 
@@ -269,13 +278,12 @@ int rf_ca_open(const struct rf_ca_conf *conf, int64_t now, struct rf_ca **ret, s
 	struct rf_ca *ca = calloc(1, sizeof *ca);
 	if (!ca)
 		return rf_fail(e, RF_E_NOMEM, "no memory for the CA");
-	int fd = lock_dir(conf->dir, e);
+	rc = rf_ca_base_url(ca, conf->base_url, e);
+	int fd = rc == RF_OK ? lock_dir(conf->dir, e) : rc;
 	rc = fd < 0 ? fd : climb(&(struct step){ conf, ca, now, e });
 	if (fd >= 0)
 		close(fd);
 	EVP_PKEY_free(RF_TAKE(ca->root_key)); /* not needed any more: out of memory */
-	if (rc == RF_OK && conf->base_url && conf->base_url[0] && !(ca->base_url = strdup(conf->base_url)))
-		rc = rf_fail(e, RF_E_NOMEM, "no memory for the CA");
 	if (rc == RF_OK)
 		*ret = ca;
 	else
@@ -291,7 +299,6 @@ void rf_ca_free(struct rf_ca *ca)
 	X509_free(ca->cert);
 	EVP_PKEY_free(ca->key);
 	EVP_PKEY_free(ca->root_key);
-	free(ca->base_url);
 	free(ca);
 }
 

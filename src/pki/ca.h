@@ -18,6 +18,7 @@ struct rf_ca;
 #define RF_CA_DAYS_MAX 3650          /* longest validity of a leaf */
 #define RF_CA_SANS_MAX 100
 #define RF_CSR_MAX 16384             /* bytes, PEM or DER */
+#define RF_CA_URL_MAX 512            /* bytes of a base URL, with its end */
 
 struct rf_ca_conf {
 	const char *dir;      /* holds root.crt, root.key, intermediate.crt, intermediate.key */
@@ -33,6 +34,8 @@ struct rf_ca_conf {
  * RF_E_MISSING when a file is gone that later ones need, RF_E_DENIED, RF_E_DISK. */
 int rf_ca_open(const struct rf_ca_conf *conf, int64_t now, struct rf_ca **ret, struct rf_err *e);
 void rf_ca_free(struct rf_ca *ca); /* NULL is fine; wipes the key */
+/* Another conf.base_url for what is issued from now on; NULL or "": none. RF_E_INVALID: it stays as it was. */
+int rf_ca_base_url(struct rf_ca *ca, const char *url, struct rf_err *e);
 
 /* Borrowed, as long as the CA lives. */
 X509 *rf_ca_root(const struct rf_ca *ca);

@@ -7,7 +7,7 @@ struct rf_ca {
 	X509 *root, *cert;
 	EVP_PKEY *key;
 	EVP_PKEY *root_key; /* only while opening */
-	char *base_url;     /* NULL: certificates carry no URLs */
+	char base_url[RF_CA_URL_MAX]; /* without a slash at its end; "": certificates carry no URLs */
 };
 
 /* notAfter in seconds since 1970; 0 (long over) when it cannot be read. */

@@ -199,7 +199,7 @@ static int set_sans(X509 *x, const struct rf_issue *req, struct rf_err *e)
 static int add_urls(X509 *x, const struct rf_ca *ca, struct rf_err *e)
 {
 	char v[1400];
-	if (!ca->base_url)
+	if (!ca->base_url[0])
 		return RF_OK;
 	snprintf(v, sizeof v, "URI:%s/crl", ca->base_url);
 	int rc = rf_x509_ext(x, ca->cert, NID_crl_distribution_points, v, e);

@@ -1,6 +1,7 @@
 /* policy/geo: fields of addresses as paths into the databases. */
 #include "policy/geo.h"
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "wire/mmdb.h"
 
@@ -71,6 +72,8 @@ int rf_geo_make(struct rf_str bytes[RF_GEO_FILES], struct rf_geo **ret, struct r
 			free((char *)(uintptr_t)bytes[i].p);
 		if (r == RF_OK && bytes[i].n)
 			r = open_one(g, (enum rf_geo_file)i, bytes[i], e);
+		if (r && !e->pointer[0])
+			snprintf(e->pointer, sizeof e->pointer, "/%d", i);
 	}
 	if (g)
 		atomic_init(&g->refs, 1);

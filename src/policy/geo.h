@@ -12,7 +12,7 @@ struct rf_geo;
 enum rf_geo_file { RF_GEO_PLACE, RF_GEO_ASN, RF_GEO_FILES };
 
 /* A set of the files given (n 0: none). The bytes are taken over, also on failure; malloc'ed. RF_E_INVALID where one is no
- * database, or not of its kind; RF_E_NOMEM. The reference is the caller's. */
+ * database, or not of its kind, with the pointer "/0" or "/1"; RF_E_NOMEM. The reference is the caller's. */
 int rf_geo_make(struct rf_str bytes[RF_GEO_FILES], struct rf_geo **ret, struct rf_err *e);
 struct rf_geo *rf_geo_get(struct rf_geo *g); /* NULL is fine */
 void rf_geo_put(struct rf_geo *g);           /* NULL is fine */

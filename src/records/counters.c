@@ -26,7 +26,7 @@ static const struct {
 #define RF_COUNTER(id, name, labels, help) { name, labels, help },
 #include "tbl/counters.def"
 #undef RF_COUNTER
-#define RF_BOUND(id, member, name, type, def, least, most, doc) \
+#define RF_BOUND(id, member, name, type, def, least, most, when, doc) \
 	{ "ringfence_limit_hits_total", "limit=\"" name "\"", "Times that a bound was hit" },
 #include "tbl/bounds.def"
 #undef RF_BOUND

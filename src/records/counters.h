@@ -14,7 +14,7 @@ enum rf_counter {
 #define RF_COUNTER(id, name, labels, help) RF_C_##id,
 #include "tbl/counters.def"
 #undef RF_COUNTER
-#define RF_BOUND(id, member, name, type, def, least, most, doc) RF_C_LIMIT_##id,
+#define RF_BOUND(id, member, name, type, def, least, most, when, doc) RF_C_LIMIT_##id,
 #include "tbl/bounds.def"
 #undef RF_BOUND
 #define RF_REASON(id, layer, reason, words) RF_C_REFUSED_##id,

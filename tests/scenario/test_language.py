@@ -99,12 +99,15 @@ def test_place_of_an_address(make_edge, tmp_path):
         o = edge.api("POST", "/accounts/{account}/explain", {"request": {"host": "x", "src": "127.0.0.1"}})
         return o["address"].get("ip.src.country")
     until(lambda: country() == "CH")
-    # a broken one is not
+    # with a broken one, or without the one that rules need, the reload is refused
     with open(place, "wb") as f:
         f.write(b"\xab\xcd\xefMaxMind.com")
-    edge.signal(signal.SIGHUP)
-    edge.wait_log("databases of addresses read before stay in force")
-    assert country() == "CH"
+    done = edge.cli("reload")
+    assert done.returncode == 1 and place in done.stderr and country() == "CH", done
+    del edge.boot["geo"]["place"]
+    edge.write()
+    done = edge.cli("reload")
+    assert done.returncode == 1 and "rules in force need a database of addresses" in done.stderr and country() == "CH", done
 
 
 def token(claims, secret):

@@ -243,6 +243,125 @@ def test_reload_bad_keeps_the_old(busy):
         assert c.get().status == 200
 
 
+def test_reload_is_all_or_nothing(busy):
+    """What is wrong with one part keeps all others from being in force too, whichever is built last."""
+    edge, host, device = busy()
+    before = shown_by(edge.port), shown_by(edge.api_port)
+    good, other = edge.server_ca.server("all", "edge.test", "*.edge.test"), edge.server_ca.server("other", "localhost")
+    with Traffic(edge, host, device) as traffic:
+        edge.boot["listeners"].append({"name": "second", "address": f"127.0.0.1:{(port := free_port())}"})
+        edge.boot["api"].update(certificate=other.cert, key=good.key)  # a key of another
+        edge.boot["ca"] = {"base_url": "http://ca.example/"}
+        edge.set_server(good)
+        edge.write()
+        done = edge.cli("reload")
+        assert done.returncode == 1 and "key" in done.stderr, done
+        assert (shown_by(edge.port), shown_by(edge.api_port)) == before and not listening(port)
+        assert "ca.example" not in certificate_text(edge.device("of-before").cert)
+        edge.boot["api"]["key"] = other.key
+        edge.write()
+        assert edge.cli("reload").returncode == 0
+        assert shown_by(edge.port) != before[0] and shown_by(edge.api_port) != before[1] and listening(port)
+        text = certificate_text(edge.device("of-after").cert)
+        assert "URI:http://ca.example/crl" in text and "OCSP - URI:http://ca.example/ocsp" in text, text
+        traffic.more()
+    assert not traffic.lost and not traffic.bad and not traffic.refused and not traffic.reconnects
+
+
+def certificate_text(path):
+    return subprocess.run(["openssl", "x509", "-in", path, "-noout", "-text"], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_api_moves_with_a_reload(busy):
+    """Its new address serves, its old one is free again, and calls under way end well."""
+    edge, _, _ = busy()
+    old, new = edge.api_port, free_port()
+    edge.boot["api"]["listen"] = f"127.0.0.1:{new}"
+    edge.write()
+    for _ in range(10):  # more often than it has listeners
+        old, new = new, old
+        edge.boot["api"]["listen"] = f"127.0.0.1:{old}"
+        edge.write()
+        told = edge.cli("reload", check=0)
+        assert "restart" not in told.stderr, told
+        until(lambda: not listening(new))
+        with Client(old, "localhost") as c:
+            assert c.get("/healthz").status == 200
+    edge.api_port = old
+
+
+def test_a_listener_of_old_versions_says_so(busy):
+    """TLS 1.1 where a listener says so, and loudly: at a check and in the log."""
+    edge, host, device = busy()
+    port = free_port()
+    edge.boot["listeners"].append({"name": "legacy", "address": f"127.0.0.1:{port}",
+                                   "tls": {"certificate": edge.server.cert, "key": edge.server.key, "min_version": "1.1"}})
+    edge.write()
+    done = subprocess.run([edge.program("ringfenced"), "--check", "--config", edge.config], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0 and "legacy" in done.stderr and "TLS below 1.2, which is broken" in done.stderr, done
+    mark = len(edge.logged())
+    edge.cli("reload", check=0)
+    edge.wait_log("accepts TLS below 1.2", start=mark)
+    for at, version in ((port, "TLSv1.1"), (edge.port, None)):
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{at}", "-servername", host, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0",
+                               "-cert", device.cert, "-key", device.key], input="", capture_output=True, text=True, timeout=20, check=False)
+        assert (f"Protocol  : {version}" in done.stdout) if version else ("Cipher is (NONE)" in done.stdout), done.stdout
+
+
+class Manager:
+    """The service manager's end of sd_notify(3)."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.settimeout(30)
+        self.told = []
+
+    def until(self, words):
+        """Every datagram up to the first with these words."""
+        start = len(self.told)
+        while not any(words in lines for lines in self.told[start:]):
+            self.told.append(self.socket.recv(4096).decode().split("\n"))
+        return self.told[start:]
+
+
+def test_the_service_manager_is_told(make_edge):
+    """READY when it serves and not before, RELOADING and READY, the watchdog, a failed reload, an upgrade, STOPPING."""
+    edge = make_edge(shutdown={"drain": "1s"})
+    manager = Manager(edge.dir)
+    edge.start(env={"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "400000"})
+    manager.until("READY=1")
+    with Client(edge.api_port, "localhost") as c:
+        assert c.get("/readyz").status == 200
+    edge.cli("reload", check=0)
+    manager.until("RELOADING=1")
+    manager.until("READY=1")
+    manager.until("WATCHDOG=1")
+    edge.signal(signal.SIGUSR2)
+    manager.until("READY=1")
+    manager.until("WATCHDOG=1")
+    edge.signal(signal.SIGTERM)
+    manager.until("STOPPING=1")
+    assert edge.child.wait(20) == 0
+    manager.socket.close()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_the_unit_is_sound_and_strict(tmp_path):
+    """What systemd itself says of the unit: no mistake, and little that the service could do to the machine."""
+    from edge import ROOT, RELEASE
+    with open(os.path.join(ROOT, "packaging", "systemd", "ringfenced.service")) as f:
+        text = f.read()
+    unit = tmp_path / "ringfenced.service"
+    unit.write_text(text.replace("/usr/sbin/ringfenced", os.path.join(RELEASE, "ringfenced")))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "ringfenced.service" not in done.stderr, done
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=35", "--no-pager", str(unit)],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
 def test_certificate_swap(busy):
     """A new certificate is served to the next handshake; nobody is dropped."""
     edge, host, device = busy()
