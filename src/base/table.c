@@ -25,8 +25,10 @@ bool rf_table_reserve(struct rf_table *t, size_t count)
 	if (!more.slot)
 		return false;
 	for (size_t i = 0; t->slot && i <= t->mask; i++)
-		if (t->slot[i].p)
+		if (t->slot[i].p) {
 			rf_table_add(&more, t->slot[i].hash, t->slot[i].p);
+			rf_way_give();
+		}
 	rf_way_free(t->slot);
 	*t = more;
 	return true;

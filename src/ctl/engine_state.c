@@ -187,8 +187,8 @@ int store_up(struct engine *g, struct rf_err *e)
 {
 	char path[4096];
 	const struct rf_boot *b = g->ctl.boot;
-	return rf_store_open(or_below(b->store_file, b->data_dir, "state.db", path, sizeof path), &g->ctl.clock,
-			     &g->ctl.store, e);
+	int rc = rf_store_open(or_below(b->store_file, b->data_dir, "state.db", path, sizeof path), &g->ctl.clock, &g->ctl.store, e);
+	return rc == RF_OK ? rf_store_apart(g->ctl.store, RF_STORE_LOG_PAGES, RF_STORE_LOG_MAX, e) : rc;
 }
 
 void store_down(struct engine *g)

@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/way.h"
 #include "ctl/store_file.h"
+#include "ctl/store_log.h"
 
 enum { APPLICATION_ID = 0x52464e43, SCHEMA_VERSION = 4, BUSY_MS = 5000, STEPS = 64 /* of SQLite between two looks at the clock */ };
 
@@ -248,6 +249,21 @@ int rf_store_open(const char *path, const struct rf_clock *clock, struct rf_stor
 	return RF_OK;
 }
 
+static int grew(void *store, sqlite3 *db, const char *name, int pages)
+{
+	(void)name;
+	rf_store_log_grew(((struct rf_store *)store)->log, db, pages);
+	return SQLITE_OK;
+}
+
+int rf_store_apart(struct rf_store *s, int pages, int max, struct rf_err *e)
+{
+	int rc = rf_store_log_new(s->path, pages, max, &s->log, e);
+	if (rc == RF_OK)
+		sqlite3_wal_hook(s->db, grew, s); /* in place of SQLite's own, which is a checkpoint */
+	return rc;
+}
+
 void rf_store_close(struct rf_store *s)
 {
 	if (!s)
@@ -266,7 +282,9 @@ void rf_store_close(struct rf_store *s)
 	rf_buf_fini(&s->edit_text);
 	free(s->edits);
 	sqlite3_finalize(s->audit);
+	rf_store_log_stop(s->log);
 	sqlite3_close(s->db);
+	rf_store_log_free(s->log);
 	free(s->path);
 	free(s);
 }

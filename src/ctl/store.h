@@ -48,6 +48,12 @@ struct rf_store;
  * RF_E_INVALID: not a state file of ours; RF_E_DISK: damaged, full or not writable. */
 int rf_store_open(const char *path, const struct rf_clock *clock, struct rf_store **ret, struct rf_err *e);
 void rf_store_close(struct rf_store *s);
+/* From now on a thread of its own carries the log over into the file (ctl/store_log.h); before, who commits does. */
+enum {
+	RF_STORE_LOG_PAGES = 1000, /* what wakes it */
+	RF_STORE_LOG_MAX = 16384,  /* 64 MB: whoever commits carries over what the thread has not, before it goes on */
+};
+int rf_store_apart(struct rf_store *s, int pages, int max, struct rf_err *e);
 
 /* Where ids come from; getrandom(2) unless a test says otherwise. Returns 0 on success. */
 void rf_store_random(struct rf_store *s, int (*fill)(void *ctx, void *to, size_t n), void *ctx);

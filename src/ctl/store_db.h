@@ -54,6 +54,7 @@ struct rf_store {
 	sqlite3_stmt *page[PAGE_OPS];
 	struct book_edit *book_edits; /* steps of the open transaction */
 	size_t book_edit_count, book_edit_cap;
+	struct rf_store_log *log;  /* NULL: the writer carries it over */
 	struct sqlite3_session *watch; /* of a transaction that is kept to be taken back; else NULL */
 };
 

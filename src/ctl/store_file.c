@@ -2,6 +2,7 @@
  *
  *	open by SQLite's own VFS -> a copy of its methods in their place -> each read and write: the original, then a look (base/way)
  *	of the log, what was written -> on its way to the disk after each PIECE, so that the sync of a long one finds little to do
+ *	of the database, written by a thread that has time (rf_store_file_steps) -> to the disk after each STEP, and waited for
  *
  * The methods of SQLite's files are a few constant tables (one for the database, one for its log), each of which is copied once. What is
  * ours of a file lies behind what is SQLite's.
@@ -9,12 +10,12 @@
 #include "ctl/store_file.h"
 #include <fcntl.h>
 #include <pthread.h>
-#include <sqlite3.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <unistd.h>
 #include "base/way.h"
 
-enum { TABLES = 4, PIECE = 128 << 10 };
+enum { TABLES = 4, PIECE = 128 << 10, STEP = 64 << 10 };
 
 static sqlite3_vfs *base, own;
 
@@ -28,6 +29,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of additions */
 struct more {
 	int fd;                       /* of a log: its own, to say what the disk may have; else -1 */
 	sqlite3_int64 from, to;       /* written, and still ours */
+	bool steps;                   /* of a database, written in steps: `fd` is another's; `to`: bytes since the last */
 };
 
 static const sqlite3_io_methods *original(const sqlite3_file *f)
@@ -52,13 +54,8 @@ static int file_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 	return original(f)->xRead(f, to, n, at);
 }
 
-static int file_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
+static void sent(struct more *m, sqlite3_int64 at, int n)
 {
-	struct more *m = more_of(f);
-	rf_way_look();
-	int rc = original(f)->xWrite(f, from, n, at);
-	if (rc != SQLITE_OK || m->fd < 0)
-		return rc;
 	if (at != m->to)
 		m->from = at;
 	m->to = at + n;
@@ -66,6 +63,26 @@ static int file_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at
 		sync_file_range(m->fd, m->from, m->to - m->from, SYNC_FILE_RANGE_WRITE);
 		m->from = m->to;
 	}
+}
+
+static void stepped(struct more *m, int n)
+{
+	m->to += n;
+	if (m->to < STEP)
+		return;
+	sync_file_range(m->fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+	m->to = 0;
+}
+
+static int file_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
+{
+	struct more *m = more_of(f);
+	rf_way_look();
+	int rc = original(f)->xWrite(f, from, n, at);
+	if (rc == SQLITE_OK && m->steps)
+		stepped(m, n);
+	else if (rc == SQLITE_OK && m->fd >= 0)
+		sent(m, at, n);
 	return rc;
 }
 
@@ -80,7 +97,7 @@ static int file_sync(sqlite3_file *f, int flags)
 static int file_close(sqlite3_file *f)
 {
 	struct more *m = more_of(f);
-	if (m->fd >= 0)
+	if (m->fd >= 0 && !m->steps)
 		close(m->fd);
 	m->fd = -1;
 	return original(f)->xClose(f);
@@ -116,6 +133,13 @@ static int open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fl
 	*more_of(f) = (struct more){ .fd = name && flags & SQLITE_OPEN_WAL ? open(name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1 };
 	f->pMethods = with;
 	return rc;
+}
+
+void rf_store_file_steps(sqlite3 *db, int fd)
+{
+	sqlite3_file *f = NULL;
+	if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &f) == SQLITE_OK && f && f->pMethods && f->pMethods->xClose == file_close)
+		*more_of(f) = (struct more){ .fd = fd, .steps = true };
 }
 
 static void make(void)

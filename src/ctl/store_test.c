@@ -19,6 +19,8 @@ static int64_t wall(void *ctx) { (void)ctx; return now_s * (int64_t)RF_NS_S; }
 static uint64_t mono(void *ctx) { (void)ctx; return 0; }
 static const struct rf_clock test_clock = { mono, wall, NULL };
 
+enum { LOG_PAGES = 8, LOG_MAX = 64 }; /* few, so that thread and writer carry them over all the time */
+
 struct fixture {
 	char dir[64], path[96];
 	struct rf_store *s;
@@ -28,7 +30,8 @@ struct fixture {
 
 static int open_store(struct fixture *f)
 {
-	return rf_store_open(f->path, &test_clock, &f->s, &f->e);
+	int rc = rf_store_open(f->path, &test_clock, &f->s, &f->e);
+	return rc == RF_OK ? rf_store_apart(f->s, LOG_PAGES, LOG_MAX, &f->e) : rc;
 }
 
 static int put(struct fixture *f, enum rf_kind k, const char *parent, const char *name, char id[33], uint64_t if_revision)
