@@ -153,13 +153,24 @@ static json_t *samples(const struct rf_flood *f)
 	return all;
 }
 
+static const char *const classes[] = { "none", "1xx", "2xx", "3xx", "4xx", "5xx" };
+
 static json_t *statuses(const struct rf_flood *f)
 {
-	static const char *const names[] = { "none", "1xx", "2xx", "3xx", "4xx", "5xx" };
 	json_t *all = json_object();
 	for (int i = 0; i < 6; i++)
 		if (f->status[i])
-			json_object_set_new(all, names[i], json_integer((json_int_t)f->status[i]));
+			json_object_set_new(all, classes[i], json_integer((json_int_t)f->status[i]));
+	return all;
+}
+
+/* In percent of the answers of the origin. */
+static json_t *usual_statuses(const struct rf_flood *f)
+{
+	json_t *all = json_object();
+	for (int i = 0; i < 6; i++)
+		if (f->mix[i])
+			json_object_set_new(all, classes[i], json_real(f->mix[i] / 10.0));
 	return all;
 }
 
@@ -171,7 +182,7 @@ void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object)
 		{ "vector", json_string(a->vector) }, { "status", json_string(a->ended ? "ended" : "active") },
 		{ "host", json_string(f->host) }, { "zone_id", json_string(a->zone) },
 		{ "started_at", time_of(f->began_ns) }, { "ended_at", time_of(a->ended ? f->ended_ns : 0) },
-		{ "counter", json_pack("{s:s, s:I, s:I, s:I}", "name", a->counter, "value", (json_int_t)(f->refused ? f->worst : f->peak), "threshold",
+		{ "counter", json_pack("{s:s, s:I, s:I, s:I}", "name", a->counter, "value", (json_int_t)(f->by == RF_MEASURE_REQUESTS ? f->peak : f->worst), "threshold",
 				       (json_int_t)f->threshold, "usual", (json_int_t)f->usual) },
 		{ "requests_per_second", json_integer(a->ended ? 0 : f->rate) }, { "peak_requests_per_second", json_integer(f->peak) },
 		{ "megabits_per_second", json_real(a->ended ? 0 : (double)f->bandwidth * 8 / 1e6) },
@@ -179,7 +190,7 @@ void rf_attack_doc(const struct rf_attack *a, uint64_t stopped, json_t *object)
 		{ "requests", json_integer((json_int_t)requests) }, { "stopped", json_integer((json_int_t)stopped) },
 		{ "passed", json_integer((json_int_t)(requests - stopped)) },
 		{ "bytes_in", json_integer((json_int_t)f->bytes_in) }, { "bytes_out", json_integer((json_int_t)f->bytes_out) },
-		{ "statuses", statuses(f) },
+		{ "statuses", statuses(f) }, { "usual_statuses", usual_statuses(f) },
 		{ "addresses", json_pack("{s:I, s:i}", "estimate", (json_int_t)rf_hll_count(f->addresses, RF_HLL), "error_percent", 3) },
 		{ "top_sources", top_sources(f) }, { "top_asns", top(f->asn, false) }, { "top_countries", top(f->country, true) },
 		{ "signatures", json_incref(a->rules) }, { "inaction", f->inaction ? json_string(f->inaction) : json_null() },

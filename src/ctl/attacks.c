@@ -245,7 +245,7 @@ static struct rf_attack *begin(struct rf_attacks *a, struct rf_flood *f)
 		struct rf_attack *at = &a->attacks[i];
 		if (at->flood)
 			continue;
-		*at = (struct rf_attack){ .vector = "http_flood", .counter = f->refused ? "refused_answers_per_second" : "requests_per_second", .flood = f, .rules = json_array() };
+		*at = (struct rf_attack){ .vector = "http_flood", .counter = rf_measure_name(f->by), .flood = f, .rules = json_array() };
 		if (h)
 			memcpy(at->zone, h->app->zone->id, sizeof at->zone);
 		f->owner = at;
@@ -301,9 +301,11 @@ static void take_host(struct rf_attacks *a, struct rf_feed_host *h, struct rf_de
 	uint64_t hash = h->hash;
 	uint8_t registers[RF_HLL];
 	struct rf_detect_counts n = { since(&h->requests, &seen->requests), since(&h->bytes_in, &seen->bytes_in),
-				      since(&h->bytes_out, &seen->bytes_out), { 0 }, since(&h->refused, &seen->refused) };
-	for (int i = 0; i < 6; i++)
+				      since(&h->bytes_out, &seen->bytes_out), { 0 }, { 0 } };
+	for (int i = 0; i < 6; i++) {
 		n.status[i] = since(&h->status[i], &seen->status[i]);
+		n.answers[i] = since(&h->answers[i], &seen->answers[i]);
+	}
 	rf_detect_count(a->detect, hash, rf_str_z(h->name), &n);
 	uint32_t wanted = rf_detect_wanted(a->detect, hash);
 	atomic_store_explicit(&h->wanted, wanted, memory_order_relaxed);

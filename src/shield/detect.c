@@ -46,10 +46,9 @@ struct watched {
 	char name[RF_FEED_NAME];
 	uint64_t first, last;     /* ticks: seen */
 	struct rf_detect_counts now; /* of this tick */
-	uint32_t ticks[SECOND], refusals[SECOND]; /* requests; of those that the origin refused */
-	uint32_t requests, refused; /* of the last second */
+	uint32_t ticks[RF_MEASURES][SECOND], second[RF_MEASURES]; /* the last ones, and their sum */
 	uint32_t samples, samples_before; /* of this tick and the one before */
-	struct rf_usual rate, refusal;
+	struct rf_usual rate[RF_MEASURES];
 	unsigned above, calm, age;
 	bool hot;                 /* above a threshold now */
 	struct usual *usual[2];   /* of known devices, of others */
@@ -149,9 +148,10 @@ void rf_detect_count(struct rf_detect *d, uint64_t host, struct rf_str name, con
 	w->now.requests += n->requests;
 	w->now.bytes_in += n->bytes_in;
 	w->now.bytes_out += n->bytes_out;
-	w->now.refused += n->refused;
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 6; i++) {
 		w->now.status[i] += n->status[i];
+		w->now.answers[i] += n->answers[i];
+	}
 }
 
 /* --- what is usual --- */
@@ -159,7 +159,7 @@ void rf_detect_count(struct rf_detect *d, uint64_t host, struct rf_str name, con
 static void learn_sample(struct rf_detect *d, struct watched *w, const struct kept *k)
 {
 	int which = !k->raw.known;
-	double most = rf_usual_learned(&w->rate, &d->conf) && w->usual[which] && w->usual[which]->n == RF_DETECT_BASE ? REFRESH : FILL;
+	double most = rf_usual_learned(&w->rate[RF_MEASURE_REQUESTS], &d->conf) && w->usual[which] && w->usual[which]->n == RF_DETECT_BASE ? REFRESH : FILL;
 	double chance = w->samples_before > most ? most / w->samples_before : 1;
 	if (!w->usual[which] && !(w->usual[which] = calloc(1, sizeof(struct usual))))
 		return;
@@ -189,12 +189,33 @@ static void learn_samples(struct rf_detect *d)
 static bool knows(const struct rf_detect *d, const struct watched *w)
 {
 	size_t n = (w->usual[0] ? w->usual[0]->n : 0) + (w->usual[1] ? w->usual[1]->n : 0);
-	return n >= RF_DETECT_BASE_LEAST && rf_usual_learned(&w->rate, &d->conf);
+	return n >= RF_DETECT_BASE_LEAST && rf_usual_learned(&w->rate[RF_MEASURE_REQUESTS], &d->conf);
 }
+
+static const struct {
+	const char *name;
+	unsigned class;
+	bool begins;
+} measures[] = {
+#define RF_MEASURE(id, name, status, begins) { name, status, begins },
+#include "tbl/measures.def"
+#undef RF_MEASURE
+};
+
+const char *rf_measure_name(enum rf_measure m) { return measures[m].name; }
 
 static bool is_above(const struct rf_usual *u, const struct rf_detect *d, uint32_t now)
 {
 	return u->seconds > 1 && now > rf_usual_threshold(u, &d->conf);
+}
+
+/* By which measure are there more than usual? RF_MEASURES: by none. */
+static enum rf_measure above(const struct rf_detect *d, const struct watched *w)
+{
+	unsigned m = 0;
+	while (m < RF_MEASURES && !(measures[m].begins && is_above(&w->rate[m], d, w->second[m])))
+		m++;
+	return (enum rf_measure)m;
 }
 
 /* --- samples --- */
@@ -398,10 +419,9 @@ static void tell(struct rf_detect *d, struct rf_flood *f, enum rf_flood_event wh
 /* Which share of the requests of the second, without those that a rule or drop concerns, is more than usual. Not positive: none. */
 static double too_much(const struct watched *w, double open)
 {
-	double requests = w->requests * open;
-	if (w->flood->refused)
-		return requests > 0 && w->refused > w->flood->threshold ? (w->refused - w->refusal.mean) / requests : 0;
-	return requests > w->flood->threshold ? 1 - w->rate.mean / requests : 0;
+	enum rf_measure by = w->flood->by;
+	double requests = w->second[RF_MEASURE_REQUESTS] * open, measured = by == RF_MEASURE_REQUESTS ? requests : w->second[by];
+	return requests > 0 && measured > w->flood->threshold ? (measured - w->rate[by].mean) / requests : 0;
 }
 
 /* Another signature, where too much comes that no rule and no drop concerns. */
@@ -437,20 +457,40 @@ static void look(struct rf_detect *d, struct watched *w)
 
 /* --- floods --- */
 
+static void usual_mix(const struct watched *w, uint16_t mix[6])
+{
+	double all = 0;
+	for (unsigned m = 0; m < RF_MEASURES; m++)
+		all += measures[m].class ? w->rate[m].mean : 0;
+	for (unsigned m = 0; all > 0 && m < RF_MEASURES; m++)
+		if (measures[m].class)
+			mix[measures[m].class] = (uint16_t)(w->rate[m].mean / all * 1000 + 0.5);
+}
+
+/* By requests that no drop concerns, else by answers; RF_MEASURES: it does not begin. */
+static enum rf_measure begins_by(const struct rf_detect *d, const struct watched *w, struct gathered *g)
+{
+	unsigned m = gather(d, w, g) ? 0 : RF_MEASURES;
+	while (m < RF_MEASURES && !(measures[m].begins &&
+				    is_above(&w->rate[m], d, m == RF_MEASURE_REQUESTS ? (uint32_t)(w->second[m] * g->open) : w->second[m])))
+		m++;
+	return (enum rf_measure)m;
+}
+
 static void begin(struct rf_detect *d, struct watched *w)
 {
 	struct gathered g = { 0 };
 	struct rf_flood *f = NULL;
-	bool open = gather(d, w, &g), many = open && w->requests * g.open > rf_usual_threshold(&w->rate, &d->conf);
-	open = many || (open && is_above(&w->refusal, d, w->refused));
-	const struct rf_usual *by = many ? &w->rate : &w->refusal;
-	for (unsigned i = 0; open && i < RF_FLOODS && !f; i++)
+	enum rf_measure by = begins_by(d, w, &g);
+	for (unsigned i = 0; by < RF_MEASURES && i < RF_FLOODS && !f; i++)
 		f = d->floods[i].on ? NULL : &d->floods[i];
-	d->stats.floods_lost += open && !f;
+	d->stats.floods_lost += by < RF_MEASURES && !f;
 	if (f) {
-		*f = (struct rf_flood){ .number = ++d->number, .on = true, .refused = !many, .usual = (uint32_t)(by->mean + 0.5),
-					.threshold = rf_usual_threshold(by, &d->conf), .began_ns = d->wall_ns - (int64_t)(w->above * RF_FLOOD_TICK_NS) };
+		*f = (struct rf_flood){ .number = ++d->number, .on = true, .by = by, .usual = (uint32_t)(w->rate[by].mean + 0.5),
+					.threshold = rf_usual_threshold(&w->rate[by], &d->conf),
+					.began_ns = d->wall_ns - (int64_t)(w->above * RF_FLOOD_TICK_NS) };
 		memcpy(f->host, w->name, sizeof f->host);
+		usual_mix(w, f->mix);
 		w->flood = f;
 		w->age = w->calm = 0;
 		d->stats.floods++;
@@ -488,16 +528,16 @@ static void finish(struct rf_detect *d, struct watched *w)
 	w->above = 0;
 }
 
-/* Of answers that refuse, what no signature separates is how the host answers now: its clients, or itself, have changed. */
+/* Of answers, what no signature separates is how the host answers now: its clients, or itself, have changed. */
 static void give_up(struct rf_detect *d, struct watched *w)
 {
-	w->refusal.mean = w->refused;
+	w->rate[w->flood->by].mean = w->second[w->flood->by];
 	finish(d, w);
 }
 
 static void add_up(struct rf_flood *f, const struct watched *w, uint32_t measured)
 {
-	f->rate = w->requests;
+	f->rate = w->second[RF_MEASURE_REQUESTS];
 	f->peak = f->rate > f->peak ? f->rate : f->peak;
 	f->worst = measured > f->worst ? measured : f->worst;
 	f->requests += w->now.requests;
@@ -512,14 +552,14 @@ static void add_up(struct rf_flood *f, const struct watched *w, uint32_t measure
 static void go_on(struct rf_detect *d, struct watched *w)
 {
 	struct rf_flood *f = w->flood;
-	uint32_t measured = f->refused ? w->refused : w->requests;
+	uint32_t measured = w->second[f->by];
 	add_up(f, w, measured);
 	expire(d, f);
 	if (measured > f->threshold)
 		look(d, w);
 	w->age++;
 	w->calm = measured > f->threshold || acts(f) ? 0 : w->calm + 1;
-	if (f->refused && w->age >= PATIENCE && measured > f->threshold && !acts(f))
+	if (f->by != RF_MEASURE_REQUESTS && w->age >= PATIENCE && measured > f->threshold && !acts(f))
 		give_up(d, w);
 	else if (w->age == PATIENCE && !f->told && measured > f->threshold)
 		tell(d, f, RF_FLOOD_START, NULL);
@@ -541,19 +581,18 @@ static uint32_t last_second(const struct rf_detect *d, uint32_t ticks[SECOND], u
 
 static void tick_host(struct rf_detect *d, struct watched *w)
 {
-	w->requests = last_second(d, w->ticks, w->now.requests);
-	w->refused = last_second(d, w->refusals, w->now.refused);
-	w->hot = is_above(&w->rate, d, w->requests) || is_above(&w->refusal, d, w->refused);
+	for (unsigned m = 0; m < RF_MEASURES; m++)
+		w->second[m] = last_second(d, w->ticks[m], measures[m].class ? w->now.answers[measures[m].class] : w->now.requests);
+	w->hot = above(d, w) < RF_MEASURES;
 	w->above = w->hot ? w->above + 1 : 0;
 	if (!w->flood && w->above >= ABOVE && d->conf.sense != RF_FLOOD_OFF)
 		begin(d, w);
 	if (w->flood)
 		go_on(d, w);
 	/* A flood that is stopped teaches nothing; one that only looks like growth becomes what is usual in time. */
-	if ((d->tick - w->first) % SECOND == SECOND - 1 && !(w->flood && acts(w->flood)) && !(w->hot && w->above < PATIENCE)) {
-		rf_usual_learn(&w->rate, &d->conf, w->requests);
-		rf_usual_learn(&w->refusal, &d->conf, w->refused);
-	}
+	if ((d->tick - w->first) % SECOND == SECOND - 1 && !(w->flood && acts(w->flood)) && !(w->hot && w->above < PATIENCE))
+		for (unsigned m = 0; m < RF_MEASURES; m++)
+			rf_usual_learn(&w->rate[m], &d->conf, w->second[m]);
 	w->now = (struct rf_detect_counts){ 0 };
 	w->samples_before = w->samples;
 	w->samples = 0;

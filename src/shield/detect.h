@@ -1,7 +1,7 @@
 /* shield/detect: finds floods of requests, and the smallest combination of traits that separates one from what is usual.
  *
  *   counts and samples of all workers ─► host: rate now, usual rate, two reservoirs of usual requests
- *        a tick ─► rate, or that of answers that refuse, above usual and floor ─► a flood begins ─► search (detect_search) over the last seconds' samples
+ *        a tick ─► rate, or that of a class of statuses, above usual and floor ─► a flood begins ─► search (detect_search) over the last seconds' samples
  *               ─► a signature that hardly anything usual matches ─► SIGNATURE, the caller puts a rule in force
  *               ─► its rule has stopped matching ─► EXPIRED; the rate is usual again ─► END
  *
@@ -48,7 +48,8 @@ struct rf_flood {
 	uint64_t number;          /* 1 upwards */
 	char host[RF_FEED_NAME];
 	bool on, told;            /* told: START was given */
-	bool refused;             /* it began by the answers of the origin that refuse, and is measured by them: usual, threshold, worst */
+	enum rf_measure by;       /* what it began by, and is measured by: usual, threshold, worst */
+	uint16_t mix[6];          /* thousandths of usual requests by the class of their answer's status */
 	int64_t began_ns, ended_ns; /* wall clock */
 	uint32_t rate, peak;      /* requests a second */
 	uint32_t usual, threshold, worst; /* a second of what it is measured by */
@@ -75,6 +76,8 @@ struct rf_detect_ops {
 	void *arg;
 };
 
+const char *rf_measure_name(enum rf_measure m);
+
 struct rf_detect;
 /* NULL without memory. `random` is not 0. */
 struct rf_detect *rf_detect_new(const struct rf_detect_conf *conf, const struct rf_detect_ops *ops, uint64_t random);
@@ -83,7 +86,7 @@ void rf_detect_conf(struct rf_detect *d, const struct rf_detect_conf *conf);
 
 /* What has come for a host since the last tick, of one worker. */
 struct rf_detect_counts {
-	uint64_t requests, bytes_in, bytes_out, status[6], refused;
+	uint64_t requests, bytes_in, bytes_out, status[6], answers[6];
 };
 void rf_detect_count(struct rf_detect *d, uint64_t host, struct rf_str name, const struct rf_detect_counts *n);
 void rf_detect_sample(struct rf_detect *d, const struct rf_sample *s);

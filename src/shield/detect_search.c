@@ -5,7 +5,7 @@
  *     ─► terms that are not needed are taken out again
  *
  * The share of usual requests is the larger of the two reservoirs', so that rare requests of known devices count as much as frequent
- * ones of others. Addresses are a candidate only where RF_SIGNATURE_SOURCES of them make nearly all of the flood.
+ * ones of others; one of which something has not come yet when it was looked at counts as if that matched. Addresses are a candidate only where RF_SIGNATURE_SOURCES of them make nearly all of the flood.
  */
 #include "shield/detect_search.h"
 #include <math.h>
@@ -37,7 +37,7 @@ static struct share share_of(const struct rf_search *s, const struct rf_signatur
 	for (int k = 0; k < 2; k++) {
 		size_t match = 0;
 		for (size_t i = 0; i < s->usual_n[k]; i++)
-			match += rf_signature_match(g, s->usual[k][i].traits, s->usual[k][i].source);
+			match += rf_signature_may(g, s->usual[k][i].traits, s->usual[k][i].source);
 		double of = s->usual_n[k] ? (double)match / (double)s->usual_n[k] : 0;
 		r.usual = of > r.usual ? of : r.usual;
 	}

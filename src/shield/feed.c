@@ -137,7 +137,7 @@ struct rf_sample *rf_feed_slot(struct rf_feed *f, const struct rf_feed_host *h, 
 	struct rf_sample *s = &f->ring[head % RF_FEED_SAMPLES];
 	s->host = h->hash;
 	s->weight = weight;
-	s->cut = s->used = 0;
+	s->cut = s->late = s->used = 0;
 	s->known = false;
 	s->device[0] = '\0';
 	memset(s->at, 0, sizeof s->at);

@@ -16,6 +16,13 @@ enum rf_piece {
 	RF_PIECES
 };
 
+enum rf_measure {
+#define RF_MEASURE(id, name, status, begins) RF_MEASURE_##id,
+#include "tbl/measures.def"
+#undef RF_MEASURE
+	RF_MEASURES
+};
+
 #define RF_FLOOD_TICK_NS 250000000ull
 
 enum {
@@ -34,6 +41,7 @@ struct rf_sample {
 	uint64_t host;            /* hash of its row; 0: a visit to a port */
 	uint32_t weight;
 	uint16_t cut;             /* bits of pieces that were too long, or not known */
+	uint16_t late;            /* bits of those among them that a rule may still see: what of a body has not come yet */
 	uint16_t used;
 	bool known;               /* of a device with a verified certificate */
 	struct rf_ip src;
@@ -54,7 +62,7 @@ struct rf_feed_host {
 	uint64_t hash;
 	char name[RF_FEED_NAME];
 	_Atomic uint64_t requests, bytes_in, bytes_out, status[6]; /* status[0]: no answer */
-	_Atomic uint64_t refused; /* answers of the origin that say that the client is wrong: 4xx */
+	_Atomic uint64_t answers[6]; /* of the origin, by the class of their status; [0]: none */
 	struct rf_feed_addresses addresses;
 	_Atomic uint32_t wanted;  /* the control thread's: samples a tick; 0: a few */
 	uint64_t tick;
@@ -119,6 +127,12 @@ static inline void rf_feed_add(_Atomic uint64_t *to, uint64_t n)
 
 /* Put a piece in; one that has no room is marked as cut. */
 void rf_sample_put(struct rf_sample *s, enum rf_piece p, struct rf_str v);
+/* It is not there yet. */
+static inline void rf_sample_late(struct rf_sample *s, enum rf_piece p)
+{
+	s->cut |= (uint16_t)(1u << p);
+	s->late |= (uint16_t)(1u << p);
+}
 /* One more name, "," between. */
 void rf_sample_more(struct rf_sample *s, enum rf_piece p, struct rf_str name);
 static inline struct rf_str rf_sample_piece(const struct rf_sample *s, enum rf_piece p)

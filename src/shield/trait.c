@@ -124,6 +124,16 @@ static bool digits_of(struct rf_str length, struct rf_buf *to)
 	return length.n > 0;
 }
 
+static bool size_range(struct rf_str size, struct rf_buf *to)
+{
+	for (size_t i = 0; i < size.n; i++)
+		rf_buf_addc(to, i || size.n == 1 ? '0' : '1');
+	rf_buf_add(to, RF_STR(".."));
+	for (size_t i = 0; i < size.n; i++)
+		rf_buf_addc(to, '9');
+	return size.n > 0;
+}
+
 static bool none(struct rf_str v, struct rf_buf *to)
 {
 	(void)v, (void)to;
@@ -149,6 +159,7 @@ static const struct {
 #define TYPE_MAKE present
 #define BODY_MAKE body_start
 #define SIZE_MAKE digits_of
+#define CHUNKED_MAKE size_range
 #define METHOD_MAKE present
 #define CONNECTION_MAKE present
 #define VERSION_MAKE present
@@ -191,8 +202,10 @@ bool rf_trait_value(const struct rf_sample *s, enum rf_trait t, struct rf_buf *t
 
 void rf_traits_of(const struct rf_sample *s, struct rf_buf *room, struct rf_traits *ret)
 {
+	ret->late = 0;
 	for (unsigned t = 0; t < RF_TRAITS; t++) {
 		rf_buf_clear(room);
+		ret->late |= (uint32_t)(s->late >> traits[t].piece & 1) << t;
 		ret->hash[t] = rf_trait_value(s, (enum rf_trait)t, room) ? rf_trait_hash((enum rf_trait)t, rf_buf_str(room)) : 0;
 	}
 }
@@ -210,6 +223,16 @@ bool rf_signature_match(const struct rf_signature *g, const struct rf_traits *t,
 	for (unsigned i = 0; i < g->n; i++)
 		if (g->term[i].trait == RF_TRAIT_SOURCE ? !is_source(g, source) : t->hash[g->term[i].trait] != g->term[i].hash)
 			return false;
+	return true;
+}
+
+bool rf_signature_may(const struct rf_signature *g, const struct rf_traits *t, uint32_t source)
+{
+	for (unsigned i = 0; i < g->n; i++) {
+		enum rf_trait of = g->term[i].trait;
+		if (of == RF_TRAIT_SOURCE ? !is_source(g, source) : t->hash[of] != g->term[i].hash && !(t->late >> of & 1))
+			return false;
+	}
 	return true;
 }
 
@@ -250,7 +273,7 @@ static void term(struct rf_buf *to, const struct rf_term *t)
 	const char *e = traits[t->trait].expression, *at = strstr(e, "%s");
 	struct rf_str value = rf_str_z(t->value);
 	rf_buf_add(to, (struct rf_str){ e, (size_t)(at - e) });
-	if (t->trait == RF_TRAIT_SOURCE || t->trait == RF_TRAIT_SIZE)
+	if (t->trait == RF_TRAIT_SOURCE || t->trait == RF_TRAIT_SIZE || t->trait == RF_TRAIT_CHUNKED)
 		rf_buf_add(to, value);
 	else
 		quote(to, value, t->trait == RF_TRAIT_SHAPE || t->trait == RF_TRAIT_BODY);

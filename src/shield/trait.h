@@ -23,6 +23,7 @@ enum {
 
 struct rf_traits {
 	uint32_t hash[RF_TRAITS]; /* 0: it has none that can be compared */
+	uint32_t late;            /* bits of those that a rule may still find */
 };
 
 struct rf_term {
@@ -52,6 +53,8 @@ void rf_traits_of(const struct rf_sample *s, struct rf_buf *room, struct rf_trai
 bool rf_trait_value(const struct rf_sample *s, enum rf_trait t, struct rf_buf *to);
 
 bool rf_signature_match(const struct rf_signature *g, const struct rf_traits *t, uint32_t source);
+/* May a rule of it match this request, once all of it has come? */
+bool rf_signature_may(const struct rf_signature *g, const struct rf_traits *t, uint32_t source);
 /* Does every request that `narrow` means also match `wide`? */
 bool rf_signature_within(const struct rf_signature *narrow, const struct rf_signature *wide);
 /* In the rules language, with the host, which may begin with "*.". */

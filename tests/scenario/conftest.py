@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import pki
-from edge import Edge, free_port, until
+from edge import RELEASE, ROOT, Edge, free_port, until
 from origin import Origin
 
 
@@ -118,6 +118,17 @@ def broker():
     yield port
     child.terminate()
     child.wait(10)
+
+
+@pytest.fixture(scope="module")
+def fast_origin():
+    """The URL of an origin that takes thousands of requests a second, with bodies."""
+    port = free_port()
+    child = subprocess.Popen([os.path.join(ROOT, RELEASE, "bench", "bench-origin"), str(port), "bodies"], stdout=subprocess.PIPE)
+    assert child.stdout.readline().strip() == b"ready"
+    yield f"http://127.0.0.1:{port}"
+    child.kill()
+    child.wait()
 
 
 def listens(port):

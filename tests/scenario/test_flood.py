@@ -101,16 +101,6 @@ def boot(tmp_path_factory, crowd):
     server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def fast_origin():
-    port = free_port()
-    child = subprocess.Popen([os.path.join(ROOT, RELEASE, "bench", "bench-origin"), str(port), "bodies"], stdout=subprocess.PIPE)
-    assert child.stdout.readline().strip() == b"ready"
-    yield f"http://127.0.0.1:{port}"
-    child.kill()
-    child.wait()
-
-
 class Ordinary(threading.Thread):
     """Gateways, thermostats and browsers of a host, a few dozen requests a second, until told to stop."""
 

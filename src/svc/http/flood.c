@@ -3,8 +3,9 @@
  *   before it is judged: counted at its host; one of so many becomes a sample of its head and of what is there of its body
  *   when it is over: its status and bytes
  *
- * Nothing is waited for: of a body only what has come with the head is looked at.
+ * Nothing is waited for: of a body only what has come with the head is looked at, without its chunks; the rest is told to be late.
  */
+#include <stdio.h>
 #include "svc/http/conn.h"
 
 /* A header that stands once; one that stands several times cannot be compared. */
@@ -23,15 +24,47 @@ static void put_names(struct rf_sample *s, const struct rf_http_head *h)
 			rf_http_header_name((enum rf_http_header_id)h->headers[i].id));
 }
 
+enum { START = 48 }; /* bytes of a body that are looked at */
+
+/* What is there of the data of a chunked body: its first bytes, and its size where it is whole. What breaks the coding is refused later. */
+static struct rf_str unchunked(struct rf_sample *s, const struct rf_http_conn *c, char start[START])
+{
+	struct rf_str in = rf_inbuf_str(&c->client.in), data;
+	struct rf_chunked k;
+	char size[24];
+	size_t n = 0;
+	int r;
+	rf_chunked_init(&k, &c->edge->conf.heads);
+	while ((r = rf_chunked_feed(&k, &in, &data)) == RF_OK) {
+		size_t more = data.n < START - n ? data.n : START - n;
+		memcpy(start + n, data.p, more);
+		n += more;
+	}
+	if (r == RF_E_EOF)
+		rf_sample_put(s, RF_PIECE_WHOLE, (struct rf_str){ size, (size_t)snprintf(size, sizeof size, "%llu", (unsigned long long)k.data) });
+	else
+		rf_sample_late(s, RF_PIECE_WHOLE);
+	return (struct rf_str){ start, n };
+}
+
+/* Rules see a body without its coding, as nothing does here. */
 static void put_body(struct rf_sample *s, const struct rf_http_conn *c)
 {
-	enum { START = 48 };
-	const struct request *q = c->req;
+	const struct rf_http_head *h = &c->req->head;
+	char start[START];
 	struct rf_str there = { NULL, 0 };
-	if (q->head.body == RF_BODY_LENGTH && c->client.in.p)
-		there = (struct rf_str){ c->client.in.p + c->client.in.at, c->client.in.end - c->client.in.at };
-	there.n = there.n > START ? START : there.n;
-	rf_sample_put(s, RF_PIECE_BODY, there);
+	uint64_t wanted = h->body == RF_BODY_LENGTH ? h->content_length : 0;
+	if (h->body == RF_BODY_CHUNKED) {
+		there = unchunked(s, c, start);
+		wanted = s->late >> RF_PIECE_WHOLE & 1 ? START : there.n;
+	} else if (wanted) {
+		there = rf_inbuf_str(&c->client.in);
+	}
+	wanted = wanted > START ? START : wanted;
+	if (there.n < wanted || rf_http_header(h, RF_HDR_CONTENT_ENCODING))
+		rf_sample_late(s, RF_PIECE_BODY);
+	else
+		rf_sample_put(s, RF_PIECE_BODY, (struct rf_str){ there.p, wanted });
 }
 
 static void fill(struct rf_sample *s, struct rf_http_conn *c)
@@ -71,6 +104,8 @@ void flood_see(struct rf_http_conn *c)
 	rf_feed_give(f);
 }
 
+static int class_of(int status) { return status >= 100 && status < 600 ? status / 100 : 0; }
+
 void flood_end(struct rf_http_conn *c, const struct rf_record *r)
 {
 	struct request *q = c->req;
@@ -78,7 +113,7 @@ void flood_end(struct rf_http_conn *c, const struct rf_record *r)
 		return;
 	rf_feed_add(&q->fed->bytes_in, r->bytes_in);
 	rf_feed_add(&q->fed->bytes_out, r->bytes_out);
-	if (q->origin_status / 100 == 4)
-		rf_feed_add(&q->fed->refused, 1);
-	rf_feed_add(&q->fed->status[q->status >= 100 && q->status < 600 ? q->status / 100 : 0], 1);
+	int answered = q->origin_status ? q->origin_status : q->status >= 500 ? q->status : 0; /* what the origin fails at, we answer */
+	rf_feed_add(&q->fed->answers[class_of(answered)], 1);
+	rf_feed_add(&q->fed->status[class_of(q->status)], 1);
 }
