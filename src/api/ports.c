@@ -85,8 +85,11 @@ static int check_range(const struct ports *p, struct rf_port_range r, const char
 static int check_endpoint(const struct ports *p, const char *text, const char *pointer, struct rf_port_range *first)
 {
 	struct rf_endpoint e;
+	struct rf_ip ip;
 	if (!rf_endpoint_parse(rf_str_z(text), &e))
 		return rf_api_fail(p->c, RF_E_SYNTAX, pointer, "\"%s\" is no endpoint", text);
+	if (rf_ip_parse(e.host, &ip) && !rf_ip_one_host(&ip))
+		return rf_api_fail(p->c, RF_E_INVALID, pointer, "%s is the address of no single host", text);
 	if (e.udp != p->udp)
 		return rf_api_fail(p->c, RF_E_INVALID, pointer, "%s is %s, and protocol is %s", text, e.udp ? "UDP" : "TCP", p->udp ? "UDP" : "TCP");
 	struct rf_port_range r = e.ports.low ? e.ports : p->at;

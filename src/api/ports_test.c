@@ -170,6 +170,8 @@ static void what_contradicts_itself_is_refused_where_it_stands(void **state)
 		{ "'protocol':'tcp/22','origin_direct':['tcp://a:1'],'origin_dns':{'name':'b.c'}", "/origin_direct" },
 		{ "'protocol':'tcp/22','origin_direct':['http://a:1']", "/origin_direct/0" },
 		{ "'protocol':'tcp/22','origin_direct':['tcp://a:1','udp://a:1']", "/origin_direct/1" },
+		{ "'protocol':'tcp/22','origin_direct':['tcp://0.0.0.0:22']", "/origin_direct/0" },
+		{ "'protocol':'udp/22','origin_direct':['udp://[ff02::1]:22']", "/origin_direct/0" },
 		{ "'protocol':'tcp/1000-1009','origin_direct':['tcp://a:1000-1010']", "/origin_direct/0" },
 		{ "'protocol':'tcp/1000-1009','origin_direct':['tcp://a:1000']", "/origin_direct/0" },
 		{ "'protocol':'tcp/1000-1009','origin_direct':['tcp://a:1000-1009','tcp://b:2000-2009']", "/origin_direct/1" },

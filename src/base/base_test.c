@@ -250,6 +250,13 @@ static void addresses(void **state)
 	assert_false(rf_ip_unspecified(&ip));
 	assert_true(rf_ip_parse(RF_STR("::"), &mapped) && rf_ip_unspecified(&mapped));
 	assert_true(rf_ip_parse(RF_STR("0.0.0.0"), &mapped) && rf_ip_unspecified(&mapped));
+	static const struct { const char *text; bool one; } hosts[] = {
+		{ "192.0.2.1", true }, { "127.0.0.1", true }, { "223.255.255.255", true }, { "224.0.0.0", false }, { "239.1.2.3", false },
+		{ "240.0.0.1", true }, { "255.255.255.255", false }, { "0.0.0.0", false }, { "2001:db8::1", true }, { "::1", true },
+		{ "fe80::1", true }, { "ff02::1", false }, { "::", false }, { "::ffff:224.0.0.1", false },
+	};
+	for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
+		assert_true(rf_ip_parse(rf_str_z(hosts[i].text), &mapped) && rf_ip_one_host(&mapped) == hosts[i].one);
 	assert_false(rf_ip_parse(RF_STR("192.0.2.01x"), &ip));
 	assert_true(rf_prefix_parse(RF_STR("192.0.2.0/30"), true, &p) && rf_prefix_has(&p, &ip));
 	assert_false(rf_prefix_parse(RF_STR("192.0.2.1/30"), true, &p));

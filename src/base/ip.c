@@ -100,6 +100,13 @@ bool rf_ip_unspecified(const struct rf_ip *ip)
 	return memcmp(ip->b, zero, sizeof zero) == 0;
 }
 
+bool rf_ip_one_host(const struct rf_ip *ip)
+{
+	static const uint8_t everybody[4] = { 255, 255, 255, 255 }; /* [RFC 919 7] */
+	bool group = ip->family == 4 ? ip->b[0] >> 4 == 14 : ip->b[0] == 0xff; /* [RFC 5771 3], [RFC 4291 2.7] */
+	return !rf_ip_unspecified(ip) && !group && (ip->family != 4 || memcmp(ip->b, everybody, sizeof everybody) != 0);
+}
+
 int rf_ip_cmp(const struct rf_ip *a, const struct rf_ip *b)
 {
 	return a->family != b->family ? a->family - b->family : memcmp(a->b, b->b, sizeof a->b);

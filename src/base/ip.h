@@ -29,6 +29,7 @@ char *rf_prefix_str(const struct rf_prefix *p, char to[RF_IP_TEXT]);
 struct rf_ip rf_ip_unmap(struct rf_ip ip);
 bool rf_ip_eq(const struct rf_ip *a, const struct rf_ip *b);
 bool rf_ip_unspecified(const struct rf_ip *ip); /* 0.0.0.0, :: [RFC 4291 2.5.2], or none */
+bool rf_ip_one_host(const struct rf_ip *ip);     /* neither unspecified, nor multicast, nor 255.255.255.255: a connection may go there */
 int rf_ip_cmp(const struct rf_ip *a, const struct rf_ip *b); /* by family, then bytes */
 bool rf_prefix_has(const struct rf_prefix *p, const struct rf_ip *ip);
 /* The prefix of `bits` bits around ip (clamped to its length). */

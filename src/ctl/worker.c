@@ -35,7 +35,7 @@ struct rf_worker_message {
 	uint64_t bound_ns;
 	struct rf_front_conf front;
 	struct rf_http_conf conf;
-	struct rf_l4_udp_conf udp;
+	struct rf_worker_ports_conf ports;
 	struct rf_node listening;      /* the new ones */
 	struct rf_worker_port port;
 	struct rf_ip at;
@@ -192,7 +192,7 @@ static void adopt(struct rf_worker_message *m)
 	}
 	rf_front_conf(w->front, &m->front);
 	rf_http_edge_conf(w->edge, &m->conf);
-	rf_worker_ports_conf(w->ports, &m->udp);
+	rf_worker_ports_conf(w->ports, &m->ports);
 }
 
 /* --- messages --- */
@@ -317,7 +317,7 @@ int rf_worker_listen_make(struct rf_worker *w, const struct rf_worker_listener *
 	}
 	m->front = front_conf_of(w->ctl);
 	m->conf = conf_of(w->ctl);
-	m->udp = rf_worker_ports_conf_of(w->ctl->boot, w->ctl->worker_count);
+	m->ports = rf_worker_ports_conf_of(w->ctl->boot, w->ctl->worker_count);
 	*ret = m;
 	return RF_OK;
 }

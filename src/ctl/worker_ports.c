@@ -9,7 +9,6 @@
 #include "net/listener.h"
 #include "svc/http/edge.h"
 #include "svc/l4/l4.h"
-#include "svc/l4/udp.h"
 
 struct gate {
 	struct rf_node node;
@@ -24,9 +23,41 @@ struct rf_worker_ports {
 	struct rf_front *front;
 	struct rf_l4 *l4;
 	struct rf_l4_udp *udp;
+	struct rf_pool *pool;
 	struct rf_front_listener facts[3];  /* of all TCP sockets, by enum rf_port_traffic; they outlive their connections */
 	struct rf_node gates;
+	struct rf_worker_ports_conf conf;
 };
+
+/* --- origins that are the edge itself --- */
+
+static bool stands_at(const struct rf_worker_ports *p, const struct rf_ip *ip)
+{
+	bool loopback = ip->family == 4 ? ip->b[0] == 127 : rf_ip_eq(ip, &(struct rf_ip){ 6, { [15] = 1 } });
+	for (size_t i = 0; i < p->conf.at_count; i++) {
+		const struct rf_ip *at = &p->conf.at[i];
+		if (rf_ip_eq(at, ip) || (loopback && at->family == ip->family && rf_ip_unspecified(at)))
+			return true;
+	}
+	return false;
+}
+
+/* Is this, of an origin of the app `id`, the app's own port? What goes there would come back, again and again. */
+static bool leads_back(void *arg, const char *id, const struct rf_addr *to)
+{
+	const struct rf_worker_ports *p = arg;
+	struct rf_ip ip = rf_addr_ip(to);
+	if (!stands_at(p, &ip))
+		return false;
+	for (int t = 0; t < RF_TRANSPORTS; t++) {
+		const struct rf_port *port = rf_ports_find(rf_snap_now()->site->ports, (enum rf_transport)t, &ip, rf_addr_port(to));
+		if (port && strcmp(port->id, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* --- sockets --- */
 
 /* Who serves where it was accepted? Asked only where the answer is not always svc/l4. */
 static enum rf_port_traffic traffic_of(int fd)
@@ -103,31 +134,41 @@ void rf_worker_ports_drain(struct rf_worker_ports *p, uint64_t bound_ns, void (*
 
 /* --- settings --- */
 
-struct rf_l4_udp_conf rf_worker_ports_conf_of(const struct rf_boot *b, size_t workers)
+struct rf_worker_ports_conf rf_worker_ports_conf_of(const struct rf_boot *b, size_t workers)
 {
-	struct rf_l4_udp_conf conf = rf_l4_udp_conf_default;
+	struct rf_worker_ports_conf conf = { .udp = rf_l4_udp_conf_default };
 	size_t n = workers ? workers : 1;
-	conf.sessions = (uint32_t)((b->limits_udp_sessions + n - 1) / n);
-	conf.sessions_per_address = (uint32_t)b->limits_udp_sessions_per_address;
-	conf.session_rate = (uint32_t)b->limits_udp_session_rate;
-	conf.rule_memory = b->limits_request_memory;
+	conf.udp.sessions = (uint32_t)((b->limits_udp_sessions + n - 1) / n);
+	conf.udp.sessions_per_address = (uint32_t)b->limits_udp_sessions_per_address;
+	conf.udp.session_rate = (uint32_t)b->limits_udp_session_rate;
+	conf.udp.rule_memory = b->limits_request_memory;
+	for (size_t i = 0; i < b->listener_count; i++)
+		if (b->listeners[i].protocol == RF_PROTO_PORTS && !b->listeners[i].address.port)
+			conf.at[conf.at_count++] = b->listeners[i].address.ip;
 	return conf;
 }
 
-void rf_worker_ports_conf(struct rf_worker_ports *p, const struct rf_l4_udp_conf *conf) { rf_l4_udp_conf(p->udp, conf); }
+void rf_worker_ports_conf(struct rf_worker_ports *p, const struct rf_worker_ports_conf *conf)
+{
+	p->conf = *conf;
+	rf_l4_udp_conf(p->udp, &conf->udp);
+}
 
 struct rf_worker_ports *rf_worker_ports_new(const struct rf_worker_ports_spec *s, const struct rf_boot *b, size_t workers)
 {
 	struct rf_worker_ports *p = calloc(1, sizeof *p);
 	if (!p)
 		return NULL;
-	struct rf_l4_udp_conf conf = rf_worker_ports_conf_of(b, workers);
+	p->conf = rf_worker_ports_conf_of(b, workers);
 	struct rf_l4_udp_spec udp = {
-		.loop = s->loop, .resolver = s->resolver, .conf = &conf, .snap = rf_snap_now, .emit = s->emit, .barred = s->barred,
+		.loop = s->loop, .resolver = s->resolver, .conf = &p->conf.udp, .snap = rf_snap_now, .emit = s->emit, .barred = s->barred,
 		.homes = s->front->homes, .reply_socket = s->reply_socket, .arg = s->arg, .seed = s->seed,
+		.leads_back = leads_back, .leads_back_arg = p,
 	};
 	rf_list_init(&p->gates);
+	rf_pool_bar(s->pool, leads_back, p);
 	p->loop = s->loop;
+	p->pool = s->pool;
 	p->front = s->front;
 	p->l4 = rf_l4_new(s->front, s->pool, NULL);
 	p->udp = rf_l4_udp_new(&udp);
@@ -148,5 +189,6 @@ void rf_worker_ports_free(struct rf_worker_ports *p)
 		gate_free(RF_CONTAINER(it, struct gate, node));
 	rf_l4_udp_free(p->udp);
 	rf_l4_free(p->l4);
+	rf_pool_bar(p->pool, NULL, NULL);
 	free(p);
 }

@@ -6,6 +6,7 @@
 #include "ctl/worker.h"
 #include "svc/front.h"
 #include "svc/l4/udp.h"
+#include "svc/l4/udp.h"
 
 struct rf_worker_ports;
 
@@ -22,13 +23,20 @@ struct rf_worker_ports_spec {
 	uint64_t seed;
 };
 
+/* What the boot file says of ports. */
+struct rf_worker_ports_conf {
+	struct rf_l4_udp_conf udp;
+	struct rf_ip at[RF_BOOT_LISTENERS_MAX]; /* where ports stand */
+	size_t at_count;
+};
+
 /* NULL without memory. */
 struct rf_worker_ports *rf_worker_ports_new(const struct rf_worker_ports_spec *spec, const struct rf_boot *b, size_t workers);
 /* Before the front is freed: its sockets close, and sessions and connections of ports end. NULL is harmless. */
 void rf_worker_ports_free(struct rf_worker_ports *p);
 /* Bounds and times of the boot file, for one of so many workers; of any thread. */
-struct rf_l4_udp_conf rf_worker_ports_conf_of(const struct rf_boot *b, size_t workers);
-void rf_worker_ports_conf(struct rf_worker_ports *p, const struct rf_l4_udp_conf *conf);
+struct rf_worker_ports_conf rf_worker_ports_conf_of(const struct rf_boot *b, size_t workers);
+void rf_worker_ports_conf(struct rf_worker_ports *p, const struct rf_worker_ports_conf *conf);
 
 /* The descriptor is taken over. */
 int rf_worker_ports_open(struct rf_worker_ports *p, const struct rf_worker_port *what);

@@ -212,7 +212,7 @@ static void test_open(void **state)
 	assert_true(rf_addr_parse(RF_STR("10.0.0.1:80"), &to));
 	assert_non_null(rf_replay_accept(r, &to, RF_REPLAY_REFUSE));
 	rf_replay_run(r, 0);
-	assert_int_equal(ready, RF_E_RESET);
+	assert_int_equal(ready, RF_E_REFUSED);
 	rf_pool_give(u, false);
 	rf_pool_free(pool);
 	rf_origin_group_put(g);

@@ -43,6 +43,8 @@ struct rf_pool {
 	struct rf_map slots;
 	struct rf_timer sweep;
 	struct rf_pool_stats stats;
+	bool (*barred)(void *arg, const char *id, const struct rf_addr *to); /* NULL: none */
+	void *barred_arg;
 };
 
 static void sweep(struct rf_timer *t);
@@ -54,6 +56,12 @@ struct rf_pool *rf_pool_new(struct rf_loop *loop, struct rf_tls *tls, struct rf_
 	if (p)
 		*p = (struct rf_pool){ .loop = loop, .tls = tls, .resolver = resolver, .sweep.fire = sweep };
 	return p;
+}
+
+void rf_pool_bar(struct rf_pool *p, bool (*barred)(void *arg, const char *id, const struct rf_addr *to), void *arg)
+{
+	p->barred = barred;
+	p->barred_arg = arg;
 }
 
 void rf_pool_stats(const struct rf_pool *p, struct rf_pool_stats *ret)
@@ -151,6 +159,7 @@ static void tell(struct rf_upstream *u)
 static void failed(struct rf_upstream *u, int error, const char *why)
 {
 	rf_list_del(&u->node);
+	u->unresolved = u->phase == RESOLVE;
 	u->phase = FAILED;
 	u->error = error;
 	u->why = why;
@@ -164,18 +173,32 @@ static void failed(struct rf_upstream *u, int error, const char *why)
 
 static void stream_event(struct rf_stream *st);
 
+/* Would a connection to this address lead nowhere, or back to where it came from? */
+static bool barred(const struct rf_upstream *u, const struct rf_ip *ip, const struct rf_addr *to)
+{
+	const struct rf_pool *p = u->pool;
+	return !rf_ip_one_host(ip) || (p->barred && p->barred(p->barred_arg, u->group->spec.id, to));
+}
+
+static const char *words_of(int error)
+{
+	return error == RF_E_TIMEOUT ? "the origin did not answer in time" :
+		error == RF_E_DENIED ? "the origin's address is no host's, or leads back to the same port" : "the origin refuses connections";
+}
+
 /* Start on the next address that takes a connection; FAILED when there is none left. */
 static void connect_next(struct rf_upstream *u, int error)
 {
 	while (u->addr_at < u->addr_count) {
 		rf_stream_close(&u->stream);
 		u->phase = CONNECT;
-		struct rf_addr to = rf_addr_of(&u->addrs[u->addr_at++], u->port);
-		error = rf_stream_connect(&u->stream, u->pool->loop, &to, stream_event);
+		const struct rf_ip *ip = &u->addrs[u->addr_at++];
+		struct rf_addr to = rf_addr_of(ip, u->port);
+		error = barred(u, ip, &to) ? RF_E_DENIED : rf_stream_connect(&u->stream, u->pool->loop, &to, stream_event);
 		if (error == RF_OK)
 			return;
 	}
-	failed(u, error, error == RF_E_TIMEOUT ? "the origin did not answer in time" : "the origin refuses connections");
+	failed(u, error, words_of(error));
 }
 
 static int start_tls(struct rf_upstream *u)
@@ -300,8 +323,8 @@ static void stream_event(struct rf_stream *st)
 static void connect_timeout(struct rf_timer *t)
 {
 	struct rf_upstream *u = RF_CONTAINER(t, struct rf_upstream, timer);
-	failed(u, RF_E_TIMEOUT, u->phase == HANDSHAKE ? "the TLS handshake of the origin took too long"
-						      : "connecting to the origin took too long");
+	failed(u, RF_E_TIMEOUT, u->phase == HANDSHAKE ? "the TLS handshake of the origin took too long" :
+		u->phase == RESOLVE ? "looking up the origin's name took too long" : "connecting to the origin took too long");
 	tell(u);
 }
 

@@ -32,6 +32,7 @@ struct rf_upstream {
 	bool reused;             /* has served a request before: may have died unseen */
 	int error;               /* RF_E_* once connecting has failed */
 	const char *why;         /* and in words */
+	bool unresolved;         /* it was no address that failed, but looking for one */
 	struct rf_str url;       /* of the endpoint; valid while it is held */
 	/* the pool's */
 	struct rf_pool *pool;
@@ -57,6 +58,8 @@ struct rf_pool_wait {
 
 /* resolver NULL: only literal addresses. NULL without memory. */
 struct rf_pool *rf_pool_new(struct rf_loop *loop, struct rf_tls *tls, struct rf_resolver *resolver);
+/* Which addresses are never connected to, beside those that are no host's: `id` is the group's. Asked of each address. */
+void rf_pool_bar(struct rf_pool *p, bool (*barred)(void *arg, const char *id, const struct rf_addr *to), void *arg);
 /* Nothing may be in use any more. */
 void rf_pool_free(struct rf_pool *p);
 void rf_pool_stats(const struct rf_pool *p, struct rf_pool_stats *ret);

@@ -38,11 +38,14 @@ static int code_of(int err)
 	case EAGAIN:
 		return RF_E_AGAIN;
 	case ECONNRESET:
-	case ECONNREFUSED:
 	case ECONNABORTED:
-	case EPIPE:
-	case ETIMEDOUT:
 		return RF_E_RESET;
+	case ECONNREFUSED:
+		return RF_E_REFUSED;
+	case EPIPE:
+		return RF_E_PIPE;
+	case ETIMEDOUT:
+		return RF_E_TIMEOUT;
 	case EMFILE:
 	case ENFILE:
 	case ENOBUFS:
@@ -214,7 +217,8 @@ static int accept_io(struct rf_loop *loop, struct rf_io *listener, struct rf_io 
 	if (fd < 0) {
 		int r = code_of(errno);
 		/* Anything else is an error of the new connection, not of the listener (accept(2)). */
-		return r == RF_E_IO && errno != EBADF && errno != EINVAL && errno != ENOTSOCK ? RF_E_RESET : r;
+		bool ours = r == RF_E_AGAIN || r == RF_E_FULL || errno == EBADF || errno == EINVAL || errno == ENOTSOCK;
+		return ours ? r : RF_E_RESET;
 	}
 	if (peer.len <= sizeof(sa_family_t))
 		peer.len = 0;
@@ -248,7 +252,7 @@ static int error_io(struct rf_loop *loop, struct rf_io *io)
 	socklen_t len = sizeof err;
 	if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
 		return RF_E_IO;
-	return err == 0 ? RF_OK : err == ETIMEDOUT ? RF_E_TIMEOUT : code_of(err);
+	return err == 0 ? RF_OK : code_of(err);
 }
 
 static void free_loop(struct rf_loop *loop)

@@ -173,7 +173,17 @@ static ssize_t recv_io(struct rf_loop *loop, struct rf_io *io, void *to, size_t 
 		rf_buf_eat(&p->in, n);
 		return (ssize_t)n;
 	}
+	p->reset_told |= p->reset;
 	return p->reset ? RF_E_RESET : p->peer_fin ? RF_E_EOF : RF_E_AGAIN;
+}
+
+/* Of a send: a reset is told once, and not as one where the peer had closed before [Linux, tcp_reset]. */
+static int unsendable(struct rf_peer *p)
+{
+	if (p->our_fin || p->reset_told || (p->reset && p->peer_fin))
+		return RF_E_PIPE;
+	p->reset_told = p->reset;
+	return p->reset ? RF_E_RESET : RF_OK;
 }
 
 static ssize_t send_io(struct rf_loop *loop, struct rf_io *io, const struct iovec *v, int count)
@@ -183,8 +193,9 @@ static ssize_t send_io(struct rf_loop *loop, struct rf_io *io, const struct iove
 	assert(!p->listener);
 	if (replay_fails(p->r, p))
 		return p->r->fail_code;
-	if (p->reset || p->our_fin)
-		return RF_E_RESET;
+	int gone = unsendable(p);
+	if (gone)
+		return gone;
 	for (int i = 0; i < count; i++)
 		all += v[i].iov_len;
 	assert(all);
@@ -394,6 +405,7 @@ struct rf_peer *rf_replay_accept(struct rf_replay *r, const struct rf_addr *to, 
 		rf_list_del(node);
 		if (outcome == RF_REPLAY_REFUSE) {
 			rf_replay_reset(p);
+			p->error = RF_E_REFUSED;
 		} else if (outcome == RF_REPLAY_ACCEPT) {
 			p->connecting = false;
 			replay_edge(p);

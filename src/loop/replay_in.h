@@ -18,7 +18,7 @@ struct rf_peer {
 	size_t window;
 	struct rf_node arrived, left, taken; /* datagrams to our code, from it, and the one that the test looks at */
 	bool listener, datagrams, held; /* our code holds the descriptor */
-	bool connecting, peer_fin, peer_gone, reset, our_fin, our_closed;
+	bool connecting, peer_fin, peer_gone, reset, reset_told, our_fin, our_closed;
 	bool full; /* our code was told that there is no space */
 	bool doomed;    /* our close is a reset */
 	size_t spliced; /* bytes that came to our code through a pipe */

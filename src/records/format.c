@@ -20,6 +20,12 @@ static void json_time(struct rf_jw *w, const char *name, int64_t at)
 		rf_jw_str(w, name, rf_str_z(rf_rfc3339(at, 1, text)));
 }
 
+/* Numbers that are 0 go without saying, but for that of a port's connection that is open. */
+static bool says_zero(const struct rf_record *rec, const uint64_t *member)
+{
+	return rec->kind == RF_REC_CONNECTION && rec->event.n && member == &rec->status;
+}
+
 void rf_record_json(struct rf_buf *out, const struct rf_record *rec, uint64_t id)
 {
 	struct rf_jw w = rf_jw_on(out);
@@ -28,7 +34,7 @@ void rf_record_json(struct rf_buf *out, const struct rf_record *rec, uint64_t id
 		rf_jw_u64(&w, "ID", id);
 	rf_jw_str(&w, "Type", rf_str_z(kinds[rec->kind]));
 #define RF_REC_STR(member, json, doc) if (rec->member.n || strcmp(json, "Action") == 0) rf_jw_str(&w, json, rec->member);
-#define RF_REC_U64(member, json, doc) if (rec->member) rf_jw_u64(&w, json, rec->member);
+#define RF_REC_U64(member, json, doc) if (rec->member || says_zero(rec, &rec->member)) rf_jw_u64(&w, json, rec->member);
 #define RF_REC_IP(member, json, doc) json_ip(&w, json, &rec->member);
 #define RF_REC_TIME(member, json, doc) json_time(&w, json, rec->member);
 #include "tbl/records.def"

@@ -51,6 +51,10 @@ static void exact_lines(void **state)
 	rf_buf_clear(&out);
 	rf_record_human(&out, &r, true);
 	assert_string_equal(rf_buf_z(&out), "20:50:01 \033[32mallow\033[0m 192.0.2.1 (no device) connection to a.b");
+	r = (struct rf_record){ .kind = RF_REC_CONNECTION, .event = RF_STR("connect") };
+	rf_buf_clear(&out);
+	rf_record_json(&out, &r, 9);
+	assert_non_null(strstr(rf_buf_z(&out), "\"Status\":0"));
 	r = (struct rf_record){ .kind = RF_REC_EVENT };
 	rf_buf_clear(&out);
 	rf_record_json(&out, &r, 9);

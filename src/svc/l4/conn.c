@@ -51,7 +51,7 @@ enum step l4_broken(struct conn *n, const struct relay *d, int error)
 		rf_count(RF_C_L4_GUARD);
 		return l4_refused(n, RF_REASON_GUARD, d->guard->why);
 	}
-	enum l4_status status = l4_status_broken(client ? L4_CLIENT : L4_ORIGIN, writing, error);
+	enum l4_status status = l4_status_broken(client ? L4_CLIENT : L4_ORIGIN, error);
 	rf_stream_doom(&n->client.stream);
 	if (n->upstream)
 		rf_stream_doom(&n->upstream->stream);

@@ -284,6 +284,27 @@ static void test_drained_and_full_origins(void **state)
 	expect_end(523, "originError");
 }
 
+/* A name without a resolver, and addresses that are no host's. */
+static void test_origins_that_are_not_connected_to(void **state)
+{
+	(void)state;
+	static const struct { const char *host; unsigned status; } rows[] = {
+		{ "origin.example", 530 }, { "0.0.0.0", 532 }, { "255.255.255.255", 532 }, { "224.0.0.1", 532 }, { "ff02::1", 532 }, { "::", 532 },
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		if (i) {
+			world_close();
+			world_open();
+		}
+		w.origin[0].host = rf_str_z(rows[i].host);
+		world_start();
+		struct rf_peer *c = client();
+		assert_true(rf_replay_closed(c));
+		expect_end(rows[i].status, "originError");
+		assert_null(origin());
+	}
+}
+
 /* --- what the origin is told --- */
 
 static void test_header_of_version_1(void **state)
@@ -581,6 +602,7 @@ int main(void)
 		T(test_first_byte),
 		T(test_the_next_origin),
 		T(test_drained_and_full_origins),
+		T(test_origins_that_are_not_connected_to),
 		T(test_header_of_version_1),
 		T(test_header_of_version_2),
 		T(test_guard),

@@ -124,6 +124,18 @@ static void test_a_throttled_device(void **state)
 	tls_close(&c);
 }
 
+static void test_no_certificate_to_show(void **state)
+{
+	(void)state;
+	struct tls_client c;
+	w.port->keypair[0] = NULL;
+	start();
+	tls_open(&c, NULL, NAME);
+	assert_true(!c.up && rf_replay_closed(c.p) && !origin());
+	expect_end(540, "clientFiltered");
+	tls_close(&c);
+}
+
 static void test_strangers(void **state)
 {
 	(void)state;
@@ -248,7 +260,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_device), T(test_a_throttled_device), T(test_strangers), T(test_refused_in_the_handshake), T(test_report), T(test_ends), T(test_broken_tls),
+		T(test_device), T(test_a_throttled_device), T(test_strangers), T(test_no_certificate_to_show),
+		T(test_refused_in_the_handshake), T(test_report), T(test_ends), T(test_broken_tls),
 	};
 	return cmocka_run_group_tests(tests, keys_setup, keys_teardown);
 }

@@ -68,7 +68,7 @@ static int take(struct conn *n)
 
 static enum step unopened(struct conn *n, int error, const char *why)
 {
-	n->status = l4_status_unopened(error); /* of the last one, where none opens */
+	n->status = n->upstream->unresolved ? l4_status_unresolved(error) : l4_status_unopened(error); /* of the last one, where none opens */
 	if (rf_origin_report(n->origin, false, l4_now(n)))
 		rf_count(RF_C_ORIGIN_EJECTED);
 	n->tried |= 1ull << n->origin->index;

@@ -30,15 +30,19 @@ enum l4_status l4_status_refused(enum rf_reason reason)
 	}
 }
 
-enum l4_status l4_status_broken(enum l4_side side, bool writing, int error)
+enum l4_status l4_status_broken(enum l4_side side, int error)
 {
-	static const struct { enum l4_status reset, pipe, lost, failed; } by[2] = {
-		[L4_CLIENT] = { L4_CLIENT_RESET, L4_CLIENT_PIPE, L4_CLIENT_LOST, L4_CLIENT_FAILED },
-		[L4_ORIGIN] = { L4_ORIGIN_RESET, L4_ORIGIN_PIPE, L4_ORIGIN_LOST, L4_ORIGIN_FAILED },
+	static const struct { enum l4_status reset, pipe, silent, lost, failed; } by[2] = {
+		[L4_CLIENT] = { L4_CLIENT_RESET, L4_CLIENT_PIPE, L4_CLIENT_SILENT, L4_CLIENT_LOST, L4_CLIENT_FAILED },
+		[L4_ORIGIN] = { L4_ORIGIN_RESET, L4_ORIGIN_PIPE, L4_ORIGIN_SILENT, L4_ORIGIN_LOST, L4_ORIGIN_FAILED },
 	};
 	switch (error) {
 	case RF_E_RESET:
-		return writing ? by[side].pipe : by[side].reset;
+		return by[side].reset;
+	case RF_E_PIPE:
+		return by[side].pipe;
+	case RF_E_TIMEOUT:
+		return by[side].silent;
 	case RF_E_IO:
 		return by[side].lost;
 	case RF_E_CRYPTO:
@@ -54,7 +58,9 @@ enum l4_status l4_status_broken(enum l4_side side, bool writing, int error)
 enum l4_status l4_status_unopened(int error)
 {
 	switch (error) {
+	case RF_E_REFUSED:
 	case RF_E_RESET:
+	case RF_E_PIPE:
 		return L4_ORIGIN_REFUSED;
 	case RF_E_TIMEOUT:
 		return L4_ORIGIN_TIMEOUT;
@@ -63,14 +69,22 @@ enum l4_status l4_status_unopened(int error)
 	case RF_E_NOMEM:
 	case RF_E_FULL:
 		return L4_ORIGIN_LOCAL;
-	case RF_E_UNSUPPORTED:
-		return L4_RESOLVE_LOCAL;
+	case RF_E_DENIED:
+		return L4_ORIGIN_BARRED;
+	default:
+		return L4_ORIGIN_UNKNOWN;
+	}
+}
+
+enum l4_status l4_status_unresolved(int error)
+{
+	switch (error) {
 	case RF_E_NOT_FOUND:
 		return L4_RESOLVE_NONE;
-	case RF_E_CERT:
-	case RF_E_CRYPTO:
-		return L4_ORIGIN_UNKNOWN;
-	default:
+	case RF_E_TIMEOUT:
+	case RF_E_IO:
 		return L4_RESOLVE_FAILED;
+	default:
+		return L4_RESOLVE_LOCAL;
 	}
 }

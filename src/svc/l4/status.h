@@ -29,7 +29,8 @@ enum l4_side { L4_CLIENT, L4_ORIGIN };
 
 /* Of a reason to refuse. */
 enum l4_status l4_status_refused(enum rf_reason reason);
-/* Of an error of one side's established stream, found in reading or in writing. */
-enum l4_status l4_status_broken(enum l4_side side, bool writing, int error);
-/* Of an origin that was not opened. */
+/* Of an error of one side's established stream. */
+enum l4_status l4_status_broken(enum l4_side side, int error);
+/* Of an origin that was not opened; of one whose name has led to no address. */
 enum l4_status l4_status_unopened(int error);
+enum l4_status l4_status_unresolved(int error);

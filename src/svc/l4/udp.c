@@ -124,6 +124,8 @@ struct rf_l4_udp *rf_l4_udp_new(const struct rf_l4_udp_spec *spec)
 	u->barred = spec->barred;
 	u->homes = spec->homes;
 	u->reply_socket = spec->reply_socket;
+	u->leads_back = spec->leads_back;
+	u->leads_back_arg = spec->leads_back_arg;
 	u->arg = spec->arg;
 	u->next_id = spec->seed;
 	u->walk.run = walk;

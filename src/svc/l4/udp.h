@@ -47,6 +47,9 @@ struct rf_l4_udp_spec {
 	 * none, and only sockets that are bound to a port can answer from it. */
 	void (*reply_socket)(void *arg, const struct rf_ip *at, uint16_t port);
 	void *arg;
+	/* Is this address of an endpoint of the group `id` the app's own port? Nothing is sent there. NULL: none is. */
+	bool (*leads_back)(void *arg, const char *id, const struct rf_addr *to);
+	void *leads_back_arg;
 	uint64_t seed;                 /* of ids: different for every worker and start */
 };
 

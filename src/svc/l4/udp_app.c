@@ -148,29 +148,38 @@ uint16_t origin_port(const struct session *s, const struct rf_origin *o)
 	return a->low == a->high ? o->spec.port : (uint16_t)(a->origin_low + (s->key.edge_port - a->low));
 }
 
-int target_addr(struct session *s, const struct rf_origin *o, struct rf_addr *ret)
+/* An address of the endpoint's host: itself, or what its name leads to. */
+static int look_up(struct session *s, const struct rf_origin *o, struct rf_ip *ret)
 {
-	struct app *a = s->app;
-	uint16_t port = origin_port(s, o);
-	struct target *t = target_of(a, o);
-	struct rf_ip ip;
-	if (rf_ip_parse(o->spec.host, &ip)) {
-		*ret = rf_addr_of(&ip, port);
+	struct target *t = target_of(s->app, o);
+	if (rf_ip_parse(o->spec.host, ret))
 		return RF_OK;
-	}
 	if (!t || !s->udp->resolver)
-		return RF_E_NOT_FOUND;
+		return RF_E_UNSUPPORTED;
 	if (!t->watching && rf_resolver_watch(s->udp->resolver, &t->watch, o->spec.host) != RF_OK)
-		return RF_E_NOT_FOUND;
+		return RF_E_UNSUPPORTED;
 	t->watching = true;
 	struct rf_answer answer = rf_watch_answer(&t->watch);
-	if (answer.status == RF_E_AGAIN) {
+	if (answer.status == RF_E_AGAIN)
 		session_waits(s, &t->waiting);
-		return RF_E_AGAIN;
-	}
-	if (answer.status != RF_OK || !answer.count)
+	if (answer.status != RF_OK)
+		return answer.status;
+	if (!answer.count)
 		return RF_E_NOT_FOUND;
-	ip = pick(s, &answer);
-	*ret = rf_addr_of(&ip, port);
+	*ret = pick(s, &answer);
+	return RF_OK;
+}
+
+int target_addr(struct session *s, const struct rf_origin *o, struct rf_addr *ret)
+{
+	const struct rf_l4_udp *u = s->udp;
+	struct rf_ip ip;
+	int r = look_up(s, o, &ip);
+	if (r)
+		return r;
+	struct rf_addr to = rf_addr_of(&ip, origin_port(s, o));
+	if (!rf_ip_one_host(&ip) || (u->leads_back && u->leads_back(u->leads_back_arg, o->group->spec.id, &to)))
+		return RF_E_DENIED;
+	*ret = to;
 	return RF_OK;
 }

@@ -80,6 +80,7 @@ struct session {
 	uint64_t tried;            /* endpoints of tried_of that have failed this session */
 	const struct rf_origin_group *tried_of; /* to compare only */
 	uint32_t failures;
+	uint8_t failed_by;         /* the last of them: enum end, if it is the session's */
 	uint64_t id, began, last, generation;
 	uint64_t bytes_in, bytes_out, count_in, count_out;
 	uint32_t scope;            /* of a link-local client */
@@ -96,6 +97,8 @@ struct rf_l4_udp {
 	struct rf_homes *homes;
 	void (*reply_socket)(void *arg, const struct rf_ip *at, uint16_t port);
 	void *arg;
+	bool (*leads_back)(void *arg, const char *id, const struct rf_addr *to);
+	void *leads_back_arg;
 	uint64_t next_id;
 	struct rf_datagram_use clients, origins;
 	struct session **table;        /* by key; mask + 1 places */
@@ -126,7 +129,7 @@ struct rf_l4_udp {
 /* Why a session ended, or was refused (udp_report.c has status and words). */
 enum end {
 	END_IDLE, END_ROOM, END_APP_GONE, END_BARRED, END_RULE, END_ORIGIN_REFUSED, END_ORIGIN_NONE, END_NO_REPLY,
-	END_MEMORY, END_DRAIN, END_CLOSED,
+	END_MEMORY, END_DRAIN, END_CLOSED, END_NAME_NONE, END_NAME_FAILED, END_ORIGIN_BARRED,
 };
 
 static inline uint64_t now_of(const struct rf_l4_udp *u) { return rf_loop_now(u->loop); }
@@ -166,7 +169,8 @@ void held_drop(struct session *s);
 struct app *app_of(struct rf_l4_udp *u, const struct rf_snap *snap, const struct rf_port *p);
 void apps_sweep(struct rf_l4_udp *u); /* forget those without a session */
 uint16_t origin_port(const struct session *s, const struct rf_origin *o);
-/* The address of an endpoint for a session. RF_OK; RF_E_AGAIN: the session waits for it; else there is none. */
+/* The address of an endpoint for a session. RF_OK; RF_E_AGAIN: the session waits for it; RF_E_NOT_FOUND: its name has none; RF_E_DENIED:
+ * it is no host's, or the app's own; else the name was not looked up. */
 int target_addr(struct session *s, const struct rf_origin *o, struct rf_addr *ret);
 
 /* udp_judge.c */

@@ -39,6 +39,8 @@ static int connect_to(struct session *s, const struct rf_origin *o)
 {
 	struct rf_addr to;
 	int r = target_addr(s, o, &to);
+	s->failed_by = r == RF_OK ? END_ORIGIN_REFUSED : r == RF_E_DENIED ? END_ORIGIN_BARRED :
+		r == RF_E_NOT_FOUND ? END_NAME_NONE : END_NAME_FAILED;
 	if (r == RF_OK)
 		r = rf_datagram_connect(&s->origin, &s->udp->origins, &to);
 	if (r)
@@ -125,7 +127,7 @@ static void none_left(struct session *s, const struct rf_dgram *m, int error)
 {
 	lost(RF_C_UDP_DROP_ORIGIN, m);
 	if (!s->answered)
-		session_end(s, error == RF_E_FULL ? END_MEMORY : s->failures ? END_ORIGIN_REFUSED : END_ORIGIN_NONE);
+		session_end(s, error == RF_E_FULL ? END_MEMORY : s->failures ? (enum end)s->failed_by : END_ORIGIN_NONE);
 }
 
 void origin_send(struct session *s, const struct rf_dgram *m)

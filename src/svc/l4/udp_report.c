@@ -19,6 +19,9 @@ static const struct { enum l4_status status; const char *layer, *words; } ending
 	[END_NO_REPLY] = { L4_INTERNAL, "net", "there is no socket to answer from" },
 	[END_MEMORY] = { L4_ORIGIN_LOCAL, "limit", "memory or descriptors are exhausted" },
 	[END_DRAIN] = { L4_INTERNAL, "net", "the edge is shutting down" },
+	[END_NAME_NONE] = { L4_RESOLVE_NONE, "origin", "the name of the origin has no address" },
+	[END_NAME_FAILED] = { L4_RESOLVE_FAILED, "origin", "the name of the origin could not be looked up" },
+	[END_ORIGIN_BARRED] = { L4_ORIGIN_BARRED, "origin", "the origin's address is no host's, or leads back to the same port" },
 	[END_CLOSED] = { L4_INTERNAL, "net", "the edge has ended" },
 };
 
