@@ -3,6 +3,7 @@
 #include "api/bulk_read.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/room.h"
 
 struct reading {
 	struct rf_str rest;
@@ -53,14 +54,8 @@ static int pack(struct reading *r, const struct rf_list_entry *it)
 {
 	if (r->n == RF_LIST_ITEMS)
 		return rf_fail(r->e, RF_E_TOO_LARGE, "a list takes at most %d entries", RF_LIST_ITEMS);
-	if (r->n == r->cap) {
-		size_t cap = r->cap ? r->cap * 2 : 1024;
-		struct place *v = realloc(r->place, cap * sizeof *v);
-		if (!v)
-			return rf_fail(r->e, RF_E_NOMEM, "memory is exhausted");
-		r->place = v;
-		r->cap = cap;
-	}
+	if (!RF_ROOM(r->place, r->cap, r->n))
+		return rf_fail(r->e, RF_E_NOMEM, "memory is exhausted");
 	struct place *p = &r->place[r->n];
 	*p = (struct place){ .at = r->packed.n, .order = r->n };
 	memcpy(p->key, it->key, sizeof p->key);
@@ -146,14 +141,8 @@ static struct rf_buf *part(struct rf_bulk_parts *p)
 {
 	if (p->n && p->v[p->n - 1].n < RF_BULK_PART)
 		return &p->v[p->n - 1];
-	if (p->n == p->cap) {
-		size_t cap = p->cap ? p->cap * 2 : 16;
-		struct rf_buf *v = realloc(p->v, cap * sizeof *v);
-		if (!v)
-			return NULL;
-		p->v = v;
-		p->cap = cap;
-	}
+	if (!RF_ROOM(p->v, p->cap, p->n))
+		return NULL;
 	p->v[p->n] = (struct rf_buf){ 0 };
 	return &p->v[p->n++];
 }

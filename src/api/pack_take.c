@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "api/packs.h"
+#include "base/room.h"
 
 /* What a patch says, of which those that act decide what it stops. */
 static const char *const acts[] = { "phase", "expression", "action", "action_parameters", "until", "tests" };
@@ -21,14 +22,8 @@ static int no_memory(struct rf_api_call *c) { return rf_fail(&c->err, RF_E_NOMEM
 static int collect(const struct rf_object *o, void *arg)
 {
 	struct rf_pack_patches *p = arg;
-	if (p->n == p->room) {
-		size_t room = p->room ? 2 * p->room : 256;
-		struct rf_object *v = realloc(p->v, room * sizeof *v);
-		if (!v)
-			return RF_E_NOMEM;
-		p->v = v;
-		p->room = room;
-	}
+	if (!RF_ROOM(p->v, p->room, p->n))
+		return RF_E_NOMEM;
 	p->v[p->n] = *o;
 	json_incref(p->v[p->n++].doc);
 	return RF_OK;

@@ -13,6 +13,7 @@
 #include "api/rulesets.h"
 #include "base/hash.h"
 #include "base/jw.h"
+#include "base/room.h"
 #include "base/way.h"
 
 struct stored {
@@ -92,14 +93,8 @@ static uint64_t content_of(const struct rf_raw_object *o, struct rf_rule_like *l
 static int read_one(const struct rf_raw_object *o, void *arg)
 {
 	struct diff *d = arg;
-	if (d->old_count == d->old_cap) {
-		size_t cap = d->old_cap ? d->old_cap * 2 : 64;
-		struct stored *v = realloc(d->old, cap * sizeof *v);
-		if (!v)
-			return no_memory(d->c);
-		d->old = v;
-		d->old_cap = cap;
-	}
+	if (!RF_ROOM(d->old, d->old_cap, d->old_count))
+		return no_memory(d->c);
 	d->old[d->old_count++] = (struct stored){ .id = o->id, .ref = o->name, .text = o->doc, .content = content_of(o, &d->like), .place = o->place };
 	return RF_OK;
 }

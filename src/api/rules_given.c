@@ -8,18 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "api/call.h"
+#include "base/room.h"
 #include "base/way.h"
 
 static struct rf_rule_given *add(struct rf_rules_given *g)
 {
-	if (g->n == g->cap) {
-		size_t cap = g->cap ? g->cap * 2 : 64;
-		struct rf_rule_given *v = realloc(g->v, cap * sizeof *v);
-		if (!v)
-			return NULL;
-		g->v = v;
-		g->cap = cap;
-	}
+	if (!RF_ROOM(g->v, g->cap, g->n))
+		return NULL;
 	struct rf_rule_given *r = &g->v[g->n++];
 	*r = (struct rf_rule_given){ 0 };
 	return r;

@@ -13,6 +13,7 @@
 #include "api/rulesets.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/room.h"
 
 static int no_memory(struct rf_api_call *c)
 {
@@ -160,14 +161,8 @@ static struct item *item(struct past *p, const char *id)
 	struct rf_map_node *there = p->items.count ? rf_map_find(&p->items, rf_str_z(id)) : NULL;
 	if (there)
 		return RF_CONTAINER(there, struct item, node);
-	if (p->n == p->cap) {
-		size_t cap = p->cap ? p->cap * 2 : 64;
-		struct item **v = realloc(p->v, cap * sizeof(struct item *));
-		if (!v)
-			return NULL;
-		p->v = v;
-		p->cap = cap;
-	}
+	if (!RF_ROOM(p->v, p->cap, p->n))
+		return NULL;
 	struct item *made = calloc(1, sizeof *made);
 	if (!made)
 		return NULL;

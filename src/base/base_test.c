@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 #include "base/arena.h"
 #include "base/buf.h"
@@ -17,6 +18,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/near.h"
+#include "base/room.h"
 
 static void assert_str(struct rf_str got, const char *want)
 {
@@ -86,6 +88,31 @@ static void strings(void **state)
 	assert_false(rf_str_split(&rest, ',', &part));
 	assert_str(rf_str_trim(RF_STR(" \t x y\t")), "x y");
 	assert_int_equal(rf_str_search(RF_STR("hello"), RF_STR("lo")), 3);
+}
+
+static void room_grows_by_doubling(void **state)
+{
+	struct { uint64_t a; char b; } *v = NULL;
+	size_t cap = 0, moves = 0;
+	(void)state;
+	for (size_t i = 0; i < 1000; i++) {
+		size_t before = cap;
+		assert_true(RF_ROOM(v, cap, i));
+		assert_true(cap > i);
+		moves += cap != before;
+		v[i].a = i;
+	}
+	for (size_t i = 0; i < 1000; i++)
+		assert_int_equal(v[i].a, i);
+	assert_int_equal(moves, 7); /* 16 .. 1024 */
+	assert_true(rf_room(&v, &cap, 5000, sizeof *v));
+	assert_int_equal(cap, 8192);
+	void *was = v;
+	assert_false(rf_room(&v, &cap, SIZE_MAX / 2, sizeof *v)); /* more bytes than a size_t counts */
+	assert_false(rf_room(&v, &cap, SIZE_MAX, 1));
+	assert_ptr_equal(v, was);
+	assert_int_equal(cap, 8192);
+	free(v);
 }
 
 static void hex_of_all_bytes_and_lengths(void **state)
@@ -333,7 +360,7 @@ int main(void)
 		cmocka_unit_test(arena_holds_its_bound), cmocka_unit_test(cursor_error_sticks),
 		cmocka_unit_test(buffer_refuses_past_its_bound), cmocka_unit_test(strings),
 		cmocka_unit_test(lists_move_whole),
-		cmocka_unit_test(hex_of_all_bytes_and_lengths),
+		cmocka_unit_test(hex_of_all_bytes_and_lengths), cmocka_unit_test(room_grows_by_doubling),
 		cmocka_unit_test(coding), cmocka_unit_test(map_finds_what_it_holds),
 		cmocka_unit_test(heap_gives_the_least), cmocka_unit_test(hash_is_siphash),
 		cmocka_unit_test(json_is_always_valid), cmocka_unit_test(near_names),

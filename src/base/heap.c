@@ -1,5 +1,6 @@
 #include "base/heap.h"
 #include <stdlib.h>
+#include "base/room.h"
 
 static void put(struct rf_heap *h, size_t i, struct rf_heap_node *node)
 {
@@ -38,17 +39,7 @@ static void down(struct rf_heap *h, size_t i)
 
 bool rf_heap_reserve(struct rf_heap *h, size_t n)
 {
-	if (n <= h->cap)
-		return true;
-	size_t cap = h->cap ? h->cap : 64;
-	while (cap < n)
-		cap *= 2;
-	struct rf_heap_node **v = realloc(h->v, cap * sizeof *v);
-	if (!v)
-		return false;
-	h->v = v;
-	h->cap = cap;
-	return true;
+	return rf_room(&h->v, &h->cap, n, sizeof *h->v);
 }
 
 bool rf_heap_add(struct rf_heap *h, struct rf_heap_node *node, uint64_t key)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include "base/list.h"
 #include "base/map.h"
+#include "base/room.h"
 #include "ctl/doc.h"
 #include "ctl/private.h"
 #include "shield/sets.h"
@@ -146,14 +147,8 @@ static int add(struct gathering *g, const struct rf_prefix *at, uint8_t mode)
 {
 	if (g->n == RF_LAYER_MAX)
 		return RF_E_FULL;
-	if (g->n == g->room) {
-		size_t room = g->room ? 2 * g->room : 1024;
-		struct rf_network *v = realloc(g->v, room * sizeof *v);
-		if (!v)
-			return RF_E_NOMEM;
-		g->v = v;
-		g->room = room;
-	}
+	if (!RF_ROOM(g->v, g->room, g->n))
+		return RF_E_NOMEM;
 	g->v[g->n++] = (struct rf_network){ .at = *at, .mode = mode };
 	return RF_OK;
 }

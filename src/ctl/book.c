@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/room.h"
 #include "base/way.h"
 
 enum {
@@ -231,14 +232,8 @@ struct book_at book_before(const struct book *b, struct book_at at)
 
 static struct book_page *page_new(struct book *b, size_t at)
 {
-	if (b->pages == b->cap) {
-		size_t cap = b->cap ? b->cap * 2 : 8;
-		struct book_page **v = realloc(b->v, cap * sizeof(struct book_page *));
-		if (!v)
-			return NULL;
-		b->v = v;
-		b->cap = cap;
-	}
+	if (!RF_ROOM(b->v, b->cap, b->pages))
+		return NULL;
 	struct book_page *p = malloc(sizeof *p);
 	if (!p)
 		return NULL;

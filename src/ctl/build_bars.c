@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/room.h"
 #include "base/way.h"
 #include "ctl/build.h"
 #include "ctl/doc.h"
@@ -102,22 +103,9 @@ static const struct rf_built_bar *before(struct making *m, const char *id)
 	return NULL;
 }
 
-static bool room(struct making *m)
-{
-	if (m->n < m->cap)
-		return true;
-	size_t cap = m->cap ? m->cap * 2 : 64;
-	struct rf_built_bar *v = realloc(m->v, cap * sizeof *v);
-	if (!v)
-		return false;
-	m->v = v;
-	m->cap = cap;
-	return true;
-}
-
 static int keep(struct making *m, const struct rf_built_bar *was)
 {
-	if (!room(m))
+	if (!RF_ROOM(m->v, m->cap, m->n))
 		return no_memory(m->e);
 	m->stays[was - m->old] = true;
 	m->v[m->n] = *was;
@@ -130,7 +118,7 @@ static int keep(struct making *m, const struct rf_built_bar *was)
 static int add(struct making *m, const struct rf_raw_object *o, const json_t *doc)
 {
 	struct rf_built_bar b = { .revision = o->revision };
-	int rc = room(m) ? RF_OK : no_memory(m->e);
+	int rc = RF_ROOM(m->v, m->cap, m->n) ? RF_OK : no_memory(m->e);
 	snprintf(b.id, sizeof b.id, "%s", o->id);
 	snprintf(b.zone, sizeof b.zone, "%s", o->parent);
 	if (rc == RF_OK)
@@ -277,14 +265,8 @@ static int add_zone(struct making *m, const struct rf_parts *p, const char *zone
 {
 	if (set_in(to->v, to->n, zone))
 		return RF_OK;
-	if (to->n + RF_BAR_RULES > to->cap) {
-		size_t cap = to->cap ? to->cap * 2 : 16;
-		struct rf_built_rules *v = realloc(to->v, cap * sizeof *v);
-		if (!v)
-			return no_memory(m->e);
-		to->v = v;
-		to->cap = cap;
-	}
+	if (!rf_room(&to->v, &to->cap, to->n + RF_BAR_RULES, sizeof *to->v))
+		return no_memory(m->e);
 	const struct rf_built_rules *was = set_in(p->bars, p->bar_sets, zone);
 	bool few = m->came_n < EACH_MAX && m->gone_n < EACH_MAX;
 	bool same = few && was && !in_zone(m->v, m->came, m->came_n, zone) && !in_zone(m->old, m->gone, m->gone_n, zone);

@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/room.h"
 #include "ctl/build.h"
 #include "ctl/doc.h"
 #include "ctl/entries.h"
@@ -71,14 +72,8 @@ static const struct rf_built_list *list_before(const struct rf_parts *p, const c
 static int note_list(struct making_lists *m, const struct rf_object *o)
 {
 	struct rf_parts *p = m->made;
-	if (p->list_count == m->cap) {
-		size_t cap = m->cap ? m->cap * 2 : 16;
-		struct rf_built_list *v = realloc(p->list_names, cap * sizeof *v);
-		if (!v)
-			return rf_fail(m->e, RF_E_NOMEM, "no memory for lists");
-		p->list_names = v;
-		m->cap = cap;
-	}
+	if (!RF_ROOM(p->list_names, m->cap, p->list_count))
+		return rf_fail(m->e, RF_E_NOMEM, "no memory for lists");
 	struct rf_built_list *l = &p->list_names[p->list_count++];
 	*l = (struct rf_built_list){ 0 };
 	memcpy(l->name, o->name, strnlen(o->name, sizeof l->name - 1)); /* rf_list_name_ok: at most 50 */

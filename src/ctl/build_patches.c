@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/room.h"
 #include "ctl/build.h"
 #include "ctl/doc.h"
 #include "ctl/private.h"
@@ -101,14 +102,8 @@ static int each(const struct rf_raw_object *o, void *arg)
 	struct making *m = arg;
 	if (m->n == PATCHES_MAX)
 		return rf_fail(m->e, RF_E_TOO_LARGE, "there can be at most %d patches", PATCHES_MAX);
-	if (m->n == m->cap) {
-		size_t cap = m->cap ? m->cap * 2 : 64;
-		struct rf_built_patch *v = realloc(m->v, cap * sizeof *v);
-		if (!v)
-			return no_memory(m->e);
-		m->v = v;
-		m->cap = cap;
-	}
+	if (!RF_ROOM(m->v, m->cap, m->n))
+		return no_memory(m->e);
 	const struct rf_built_patch *was = before(m, o->id);
 	struct rf_built_patch *to = &m->v[m->n];
 	*to = (struct rf_built_patch){ .revision = o->revision };

@@ -4,6 +4,7 @@
  * of weight 0, which is never chosen: the port is there, refuses, and does not fall to another app.
  */
 #include <stdio.h>
+#include "base/room.h"
 #include "ctl/build_site_in.h"
 #include "ctl/port_names.h"
 #include "records/log.h"
@@ -238,7 +239,7 @@ int rf_making_port(const struct rf_object *o, void *making)
 	if (!rf_protocol_parse(doc_str(o->doc, "protocol"), &udp, &at))
 		return rf_fail_ptr(m->e, RF_E_SYNTAX, "/protocol", "the app of ports %s has no protocol", o->id);
 	struct rf_port *p = RF_ARENA_NEW(&m->site->arena, struct rf_port);
-	if (!p || !rf_making_grow(&m->site->port, m->site->port_count, &m->ports_cap))
+	if (!p || !RF_ROOM(m->site->port, m->ports_cap, m->site->port_count))
 		return rf_making_no_memory(m);
 	m->site->port[m->site->port_count++] = p;
 	*p = (struct rf_port){ .zone = m->zone, .transport = udp ? RF_TRANSPORT_UDP : RF_TRANSPORT_TCP, .low = at.low, .high = at.high,

@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/room.h"
 #include "base/way.h"
 #include "ctl/build.h"
 #include "ctl/doc.h"
@@ -79,24 +80,11 @@ struct scanning {
 	size_t n, cap;
 };
 
-static bool room(struct scanning *s)
-{
-	if (s->n < s->cap)
-		return true;
-	size_t cap = s->cap ? s->cap * 2 : 64;
-	struct rf_rule **v = realloc(s->v, cap * sizeof(struct rf_rule *));
-	if (!v)
-		return false;
-	s->v = v;
-	s->cap = cap;
-	return true;
-}
-
 static int each_rule(const struct rf_raw_object *o, void *arg)
 {
 	struct scanning *s = arg;
 	struct rf_rule *was = s->m->afresh ? NULL : rf_rule_index_in(s->m->index, s->set, o->id, o->revision);
-	if (!room(s))
+	if (!RF_ROOM(s->v, s->cap, s->n))
 		return no_memory(s->m->e);
 	int rc = RF_OK;
 	if (was)
@@ -112,7 +100,7 @@ static int whole_set(struct making *m, const struct rf_object *o, struct rf_rule
 	struct scanning s = { .m = m, .set = o->id };
 	struct rf_store_query rows = { .parent = o->id, .by_place = true };
 	int rc = rf_phase_find(doc_str(o->doc, "phase"), &s.phase, m->e);
-	if (rc == RF_OK && !room(&s))
+	if (rc == RF_OK && !RF_ROOM(s.v, s.cap, 0))
 		rc = RF_E_NOMEM;
 	if (rc == RF_OK)
 		rc = rf_store_scan(m->c->store, RF_KIND_RULE, &rows, each_rule, &s, m->e);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/hash.h"
+#include "base/room.h"
 #include "ctl/build_site_in.h"
 
 enum { TEXT = 300, CERTS_MAX = 10000 };
@@ -14,20 +15,6 @@ enum { TEXT = 300, CERTS_MAX = 10000 };
 int rf_making_no_memory(struct making *m)
 {
 	return rf_fail(m->e, RF_E_NOMEM, "no memory for the apps of a snapshot");
-}
-
-bool rf_making_grow(void *array, size_t n, size_t *cap)
-{
-	void **v = *(void ***)array;
-	if (n < *cap)
-		return true;
-	size_t want = *cap ? *cap * 2 : 16;
-	v = realloc(v, want * sizeof *v);
-	if (!v)
-		return false;
-	*(void ***)array = v;
-	*cap = want;
-	return true;
 }
 
 /* --- classes --- */
@@ -457,7 +444,7 @@ static int hosts(struct making *m, const struct rf_object *o, struct rf_app *a)
 int rf_making_app(struct making *m, const char *id, struct rf_str name, struct rf_app **ret)
 {
 	struct rf_app *a = RF_ARENA_NEW(&m->site->arena, struct rf_app);
-	if (!a || !rf_making_grow(&m->site->apps, m->site->app_count, &m->apps_cap))
+	if (!a || !RF_ROOM(m->site->apps, m->apps_cap, m->site->app_count))
 		return rf_making_no_memory(m);
 	m->site->apps[m->site->app_count++] = a;
 	memcpy(a->id, id, sizeof a->id);
@@ -505,7 +492,7 @@ static int each_zone(const struct rf_object *o, void *arg)
 {
 	struct making *m = arg;
 	m->zone = RF_ARENA_NEW(&m->site->arena, struct rf_zone);
-	if (!m->zone || !rf_making_grow(&m->site->zones, m->site->zone_count, &m->zones_cap))
+	if (!m->zone || !RF_ROOM(m->site->zones, m->zones_cap, m->site->zone_count))
 		return rf_making_no_memory(m);
 	m->zone->index = m->site->zone_count;
 	m->site->zones[m->site->zone_count++] = m->zone;

@@ -30,7 +30,6 @@ struct making {
 
 int rf_making_no_memory(struct making *m);
 /* Room for one more in a pointer array of n, which the arena takes over at the end (settle). */
-bool rf_making_grow(void *array, size_t n, size_t *cap);
 /* Bits of the roots that the document names, and of those associated with these hosts; our own CA's where there are none. */
 uint64_t rf_making_roots(const struct making *m, const json_t *own, const json_t *hosts);
 /* The certificates of the zone for the first of these hosts, else one of our own CA for all of them. The pair of `was` is kept while it fits:

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/room.h"
 #include "ctl/access.h"
 #include "ctl/build.h"
 #include "ctl/crl.h"
@@ -135,14 +136,8 @@ int rf_ctl_touch(struct rf_ctl *c, enum rf_kind kind, const char *id, struct rf_
 	struct rf_ctl_private *p = c->priv;
 	if (p->touched_count == RF_CTL_TOUCH_MAX)
 		return rf_fail(e, RF_E_TOO_LARGE, "at most %d objects can change at once", RF_CTL_TOUCH_MAX);
-	if (p->touched_count == p->touched_cap) {
-		size_t cap = p->touched_cap ? p->touched_cap * 2 : 64;
-		struct touch *v = realloc(p->touched, cap * sizeof *v);
-		if (!v)
-			return rf_fail(e, RF_E_NOMEM, "no memory for the changes");
-		p->touched = v;
-		p->touched_cap = cap;
-	}
+	if (!RF_ROOM(p->touched, p->touched_cap, p->touched_count))
+		return rf_fail(e, RF_E_NOMEM, "no memory for the changes");
 	struct touch *t = &p->touched[p->touched_count++];
 	t->kind = kind;
 	snprintf(t->id, sizeof t->id, "%s", id);

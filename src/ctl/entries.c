@@ -10,6 +10,7 @@
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/room.h"
 #include "ctl/store_db.h"
 #include "policy/lists.h"
 
@@ -119,14 +120,8 @@ static int take_list(struct rf_store *s, const char *id, bool make, struct rf_er
 
 static int note(struct rf_store *s, bool in, struct rf_str value, struct rf_err *e)
 {
-	if (s->edit_count == s->edit_cap) {
-		size_t cap = s->edit_cap ? s->edit_cap * 2 : 64;
-		struct store_edit *v = realloc(s->edits, cap * sizeof *v);
-		if (!v)
-			return rf_fail(e, RF_E_NOMEM, "no memory for the changes of a list");
-		s->edits = v;
-		s->edit_cap = cap;
-	}
+	if (!RF_ROOM(s->edits, s->edit_cap, s->edit_count))
+		return rf_fail(e, RF_E_NOMEM, "no memory for the changes of a list");
 	struct store_edit *d = &s->edits[s->edit_count];
 	*d = (struct store_edit){ .in = in, .from = s->edit_text.n, .n = value.n };
 	memcpy(d->list, s->list.id, sizeof d->list);

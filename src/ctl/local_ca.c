@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include "base/room.h"
 #include "ctl/doc.h"
 #include "ctl/local_own.h"
 #include "ctl/private.h"
@@ -50,14 +51,8 @@ static int gather(const struct rf_object *o, void *arg)
 		return RF_OK;
 	if (g->n == RF_CRL_ENTRIES_MAX)
 		return RF_E_TOO_LARGE;
-	if (g->n == g->cap) {
-		size_t cap = g->cap ? 2 * g->cap : 64;
-		struct rf_crl_entry *v = realloc(g->v, cap * sizeof *v);
-		if (!v)
-			return RF_E_NOMEM;
-		g->v = v;
-		g->cap = cap;
-	}
+	if (!RF_ROOM(g->v, g->cap, g->n))
+		return RF_E_NOMEM;
 	if (rf_crl_entry(rf_str_z(o->name), time_of(o->doc, "revoked_on"), RF_REASON_UNSPECIFIED, &g->v[g->n]) == RF_OK)
 		g->n++;
 	return RF_OK;

@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/room.h"
 #include "ctl/doc.h"
 #include "ctl/patches.h"
 #include "ctl/private.h"
@@ -78,14 +79,8 @@ static int keep_patch(const struct rf_object *o, void *arg)
 	struct report *r = arg;
 	if (!counts(o->doc))
 		return RF_OK;
-	if (r->patch_count == r->patch_cap) {
-		size_t cap = r->patch_cap ? r->patch_cap * 2 : 64;
-		struct one_patch *v = realloc(r->patches, cap * sizeof *v);
-		if (!v)
-			return rf_fail(r->e, RF_E_NOMEM, "memory is exhausted");
-		r->patches = v;
-		r->patch_cap = cap;
-	}
+	if (!RF_ROOM(r->patches, r->patch_cap, r->patch_count))
+		return rf_fail(r->e, RF_E_NOMEM, "memory is exhausted");
 	struct one_patch *p = &r->patches[r->patch_count++];
 	*p = (struct one_patch){ .object = *o, .state = rf_patch_state_of(o->doc), .acts_since_s = acts_since(o->doc) };
 	json_incref(o->doc);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/hash.h"
+#include "base/room.h"
 #include "base/way.h"
 
 static void put(struct rf_rule_table *t, struct rf_rule *r)
@@ -49,23 +50,10 @@ struct rf_rule *rf_rule_index_find(const struct rf_rule_index *x, const char *id
 	return r;
 }
 
-static bool grow(void **v, size_t *cap, size_t count, size_t size)
-{
-	if (count < *cap)
-		return true;
-	size_t more = *cap ? *cap * 2 : 16;
-	void *p = realloc(*v, more * size);
-	if (!p)
-		return false;
-	*v = p;
-	*cap = more;
-	return true;
-}
-
 int rf_rule_index_note(struct rf_rule_index *x, const char *id, const char *set, struct rf_rule *rule)
 {
 	struct rf_rule_table *t = rule ? table_of(x->v, x->n, set) : NULL;
-	if (!grow((void **)&x->notes, &x->note_cap, x->note_count, sizeof *x->notes))
+	if (!RF_ROOM(x->notes, x->note_cap, x->note_count))
 		return RF_E_NOMEM;
 	if (rule && (!t || !rf_table_reserve(&t->rules, t->rules.count + x->note_count + 1)))
 		return t ? RF_E_NOMEM : RF_E_INTERNAL;
@@ -93,8 +81,8 @@ int rf_rule_index_note_set(struct rf_rule_index *x, const char *set, struct rf_r
 {
 	struct rf_rule_table t = { .gone = !rules }, *there = table_of(x->noted, x->noted_n, set);
 	snprintf(t.set, sizeof t.set, "%s", set);
-	if ((rules && !rf_table_reserve(&t.rules, n)) || !grow((void **)&x->noted, &x->noted_cap, x->noted_n, sizeof *x->noted) ||
-	    !grow((void **)&x->v, &x->cap, x->n + x->noted_n, sizeof *x->v)) {
+	if ((rules && !rf_table_reserve(&t.rules, n)) || !RF_ROOM(x->noted, x->noted_cap, x->noted_n) ||
+	    !RF_ROOM(x->v, x->cap, x->n + x->noted_n)) {
 		rf_table_fini(&t.rules);
 		return RF_E_NOMEM;
 	}

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/list.h"
+#include "base/room.h"
 #include "base/way.h"
 #include "ctl/book.h"
 #include "ctl/store_db.h"
@@ -65,15 +66,9 @@ static int done(struct rf_store *s, sqlite3_stmt *st, struct rf_err *e)
 
 static struct book_edit *note(struct rf_store *s, struct rf_err *e)
 {
-	if (s->book_edit_count == s->book_edit_cap) {
-		size_t cap = s->book_edit_cap ? s->book_edit_cap * 2 : 16;
-		struct book_edit *v = realloc(s->book_edits, cap * sizeof *v);
-		if (!v) {
-			no_memory(e);
-			return NULL;
-		}
-		s->book_edits = v;
-		s->book_edit_cap = cap;
+	if (!RF_ROOM(s->book_edits, s->book_edit_cap, s->book_edit_count)) {
+		no_memory(e);
+		return NULL;
 	}
 	struct book_edit *d = &s->book_edits[s->book_edit_count];
 	*d = (struct book_edit){ 0 };
@@ -139,14 +134,8 @@ static int take_page(struct reading *r, sqlite3_stmt *st)
 	rf_way_give();
 	const char *data = sqlite3_column_blob(st, 1);
 	size_t n = (size_t)sqlite3_column_bytes(st, 1);
-	if (r->n == r->cap) {
-		size_t cap = r->cap ? r->cap * 2 : 16;
-		struct page_text *v = realloc(r->v, cap * sizeof *v);
-		if (!v)
-			return RF_E_NOMEM;
-		r->v = v;
-		r->cap = cap;
-	}
+	if (!RF_ROOM(r->v, r->cap, r->n))
+		return RF_E_NOMEM;
 	char *copy = malloc(n + 1);
 	if (!copy)
 		return RF_E_NOMEM;

@@ -5,6 +5,7 @@
  */
 #include "policy/code.h"
 #include <stdlib.h>
+#include "base/room.h"
 #include "base/way.h"
 #include "policy/hash64.h"
 
@@ -26,19 +27,6 @@ uint64_t node_hash(const struct rf_expr *x, const struct pnode *n)
 	return h;
 }
 
-static bool grow(const struct code_maker *m, void **v, size_t *cap, size_t count, size_t size)
-{
-	if (count < *cap)
-		return true;
-	size_t more = *cap ? *cap * 2 : m->expected > FIRST_CAP ? m->expected + 1 : FIRST_CAP;
-	void *p = realloc(*v, more * size);
-	if (!p)
-		return false;
-	*v = p;
-	*cap = more;
-	return true;
-}
-
 static void place(struct code_maker *m, uint32_t number)
 {
 	const struct pred *p = &m->code.pred[number];
@@ -48,10 +36,16 @@ static void place(struct code_maker *m, uint32_t number)
 	m->slot[at] = number + 1;
 }
 
+/* As many as are expected, of a program that is begun. */
+static size_t need(const struct code_maker *m, size_t cap, size_t count)
+{
+	return cap || m->expected < count ? count + 1 : m->expected + 1;
+}
+
 /* Twice as many slots as predicates, at least. */
 static bool room(struct code_maker *m)
 {
-	if (!grow(m, (void **)&m->code.pred, &m->pred_cap, m->code.pred_count, sizeof *m->code.pred))
+	if (!rf_room(&m->code.pred, &m->pred_cap, need(m, m->pred_cap, m->code.pred_count), sizeof *m->code.pred))
 		return false;
 	if (m->slot && m->code.pred_count * 2 <= m->mask)
 		return true;
@@ -93,7 +87,7 @@ static uint32_t number_of(struct code_maker *m, const struct rf_expr *x, const s
 static uint16_t emit(struct code_maker *m, uint32_t pred, uint16_t yes, uint16_t no)
 {
 	if (m->failed || m->code.ins_count - m->base >= CODE_NO ||
-		!grow(m, (void **)&m->code.ins, &m->ins_cap, m->code.ins_count, sizeof *m->code.ins)) {
+		!rf_room(&m->code.ins, &m->ins_cap, need(m, m->ins_cap, m->code.ins_count), sizeof *m->code.ins)) {
 		m->failed = true;
 		return CODE_NO;
 	}

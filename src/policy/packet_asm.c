@@ -1,20 +1,13 @@
 /* policy/packet_asm: see packet_asm.h. A jump is written without its distance, and gets it when its label is placed. */
 #include "policy/packet_asm.h"
 #include <stdlib.h>
+#include "base/room.h"
 
-static bool room(struct assembly *a, void **v, size_t *cap, size_t n, size_t size)
+/* Whether there is room; there never will be again where there was none. */
+static bool held(struct assembly *a, bool room)
 {
-	if (n < *cap)
-		return true;
-	size_t more = *cap ? *cap * 2 : 256;
-	void *p = realloc(*v, more * size);
-	if (!p) {
-		a->failed = RF_E_NOMEM;
-		return false;
-	}
-	*v = p;
-	*cap = more;
-	return true;
+	a->failed = room ? a->failed : RF_E_NOMEM;
+	return room;
 }
 
 void asm_fini(struct assembly *a)
@@ -27,7 +20,7 @@ void asm_fini(struct assembly *a)
 
 uint32_t asm_label(struct assembly *a)
 {
-	if (a->failed || !room(a, (void **)&a->label, &a->label_cap, a->labels, sizeof *a->label))
+	if (a->failed || !held(a, RF_ROOM(a->label, a->label_cap, a->labels)))
 		return 0;
 	a->label[a->labels] = 0;
 	return (uint32_t)a->labels++;
@@ -49,7 +42,7 @@ void asm_put(struct assembly *a, uint8_t code, uint8_t dst, uint8_t src, int16_t
 {
 	if (!a->failed && !a->lost && a->n == ASM_INSNS)
 		a->failed = RF_E_TOO_LARGE;
-	if (a->failed || a->lost || !room(a, (void **)&a->v, &a->cap, a->n, sizeof *a->v))
+	if (a->failed || a->lost || !held(a, RF_ROOM(a->v, a->cap, a->n)))
 		return;
 	a->v[a->n++] = (struct bpf_insn){ .code = code, .dst_reg = dst & 15, .src_reg = src & 15, .off = off, .imm = imm };
 }
@@ -90,7 +83,7 @@ void asm_call(struct assembly *a, int32_t helper)
 
 static void branch(struct assembly *a, uint8_t code, uint8_t dst, uint8_t src, int32_t imm, uint32_t label)
 {
-	if (a->failed || a->lost || !room(a, (void **)&a->jump, &a->jump_cap, a->jumps, sizeof *a->jump))
+	if (a->failed || a->lost || !held(a, RF_ROOM(a->jump, a->jump_cap, a->jumps)))
 		return;
 	a->jump[a->jumps] = (struct asm_jump){ (uint32_t)a->n, a->label[label] };
 	a->label[label] = (uint32_t)++a->jumps;

@@ -7,6 +7,7 @@
 #include "policy/packet_front.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/room.h"
 #include "policy/lists.h"
 #include "policy/packet_code.h"
 #include "wire/packet.h"
@@ -80,23 +81,10 @@ void packet_point(const struct rf_rule *r, struct rf_err *e)
 
 /* --- ranges --- */
 
-void *packet_grown(void *v, size_t n, size_t *cap, size_t size)
-{
-	if (n < *cap)
-		return v;
-	size_t more = *cap ? *cap * 2 : 64;
-	void *p = realloc(v, more * size);
-	if (p)
-		*cap = more;
-	return p;
-}
-
 int packet_add_range(struct packet_front *f, const struct packet_range *r)
 {
-	struct packet_range *v = packet_grown(f->range, f->ranges, &f->range_cap, sizeof *v);
-	if (!v)
+	if (!RF_ROOM(f->range, f->range_cap, f->ranges))
 		return rf_fail(f->e, RF_E_NOMEM, "memory is exhausted");
-	f->range = v;
 	f->range[f->ranges++] = *r;
 	return RF_OK;
 }

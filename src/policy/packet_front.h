@@ -39,8 +39,6 @@ int packet_leaf_read(struct packet_front *f, const struct pnode *n, struct packe
 void packet_leaf_fini(struct packet_leaf *l);
 /* Its ranges into f->range: of numbers of 32 bits (family 0), or of addresses of a family, as they are behind the mask. */
 int packet_leaf_ranges(struct packet_front *f, const struct packet_leaf *l, uint8_t family);
-/* Room behind n items of a table: the table, moved perhaps. NULL: memory is exhausted, and the table as it was. */
-void *packet_grown(void *v, size_t n, size_t *cap, size_t size);
 int packet_add_range(struct packet_front *f, const struct packet_range *r);
 /* "it cannot answer this", with why (NULL: found out). */
 int packet_refuse(struct packet_front *f, const struct pnode *n, const char *who, const char *why);

@@ -15,6 +15,7 @@
 #include "policy/packet_nft.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/room.h"
 #include "policy/hash64.h"
 #include "policy/packet_nft_leaf.h"
 
@@ -42,31 +43,22 @@ struct ways { int yes, no, next; };
 
 /* --- chains --- */
 
-static void *grown(struct chains *c, void *v, size_t n, size_t *cap, size_t size)
-{
-	void *p = packet_grown(v, n, cap, size);
-	if (!p)
-		c->failed = RF_E_NOMEM;
-	return p;
-}
-
 static void put(struct chains *c, const struct rf_nft_op *op)
 {
-	struct rf_nft_op *v = c->n < RF_NFT_OPS_MAX ? grown(c, c->op, c->n, &c->cap, sizeof *v) : NULL;
 	if (c->n >= RF_NFT_OPS_MAX)
 		c->failed = RF_E_TOO_LARGE;
-	if (!v)
-		return;
-	c->op = v;
-	c->op[c->n++] = *op;
+	else if (!RF_ROOM(c->op, c->cap, c->n))
+		c->failed = RF_E_NOMEM;
+	else
+		c->op[c->n++] = *op;
 }
 
 static int label_new(struct chains *c)
 {
-	struct label *v = grown(c, c->label, c->labels, &c->label_cap, sizeof *v);
-	if (!v)
+	if (!RF_ROOM(c->label, c->label_cap, c->labels)) {
+		c->failed = RF_E_NOMEM;
 		return NO_LABEL;
-	c->label = v;
+	}
 	c->label[c->labels] = (struct label){ 0 };
 	return (int)c->labels++;
 }

@@ -6,6 +6,7 @@
  */
 #include "policy/packet_nft_leaf.h"
 #include <stdlib.h>
+#include "base/room.h"
 #include "bpf/nft.h"
 
 enum { TCP = 6, UDP = 17, ICMP = 1, ICMP6 = 58 };
@@ -21,12 +22,10 @@ static struct packet_match *add_match(struct packet_alternative *a, uint8_t fiel
 
 static void say(struct packet_leaves *c, struct packet_match *m, const struct packet_range *r)
 {
-	struct packet_range *v = packet_grown(c->said, c->said_n, &c->said_cap, sizeof *v);
-	if (!v) {
+	if (!RF_ROOM(c->said, c->said_cap, c->said_n)) {
 		c->no_room = true;
 		return;
 	}
-	c->said = v;
 	if (!m->ranges)
 		m->range = c->said_n;
 	m->ranges++;

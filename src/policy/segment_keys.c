@@ -5,25 +5,18 @@
  * Keys of one kind and probe are made once. A pattern leads by a gate where the segment is not frozen.
  */
 #include <stdlib.h>
+#include "base/room.h"
 #include "base/way.h"
 #include "policy/hash64.h"
 #include "policy/segment_make.h"
 
 enum { KEYED = 8 /* keys of one map that are asked for one by one */ };
 
-bool making_grow(struct making *m, void **v, size_t *cap, size_t count, size_t size)
+bool making_grow(struct making *m, void *array, size_t *cap, size_t count, size_t size)
 {
-	if (count < *cap)
-		return true;
-	size_t more = *cap ? *cap * 2 : 32;
-	void *p = realloc(*v, more * size);
-	if (!p) {
-		m->failed = true;
-		return false;
-	}
-	*v = p;
-	*cap = more;
-	return true;
+	bool room = rf_room(array, cap, count + 1, size);
+	m->failed |= !room;
+	return room;
 }
 
 /* --- probes --- */
@@ -77,7 +70,7 @@ static const struct pnode *each_below(const struct rf_expr *x, const struct pnod
 static uint32_t probe_add(struct making *m, const struct rf_expr *x, const struct pnode *term)
 {
 	struct segment *s = m->s;
-	if (!making_grow(m, (void **)&s->probe, &m->probe_cap, s->probes, sizeof *s->probe))
+	if (!making_grow(m, &s->probe, &m->probe_cap, s->probes, sizeof *s->probe))
 		return 0;
 	s->probe[s->probes] = (struct probe){ .x = x, .term = term, .each = term ? each_below(x, term) : NULL,
 		.all = POST_NONE, .field = term && term->op == N_FIELD ? term->field : RF_FIELD_COUNT };
@@ -127,7 +120,7 @@ static uint64_t hash_key(const struct key *k)
 
 static uint32_t key_of(struct making *m, struct key k)
 {
-	if (!rehash(m, &m->slot, &m->mask, m->keys, 2 * m->ways, key_hash) || !making_grow(m, (void **)&m->key, &m->key_cap, m->keys, sizeof *m->key))
+	if (!rehash(m, &m->slot, &m->mask, m->keys, 2 * m->ways, key_hash) || !making_grow(m, &m->key, &m->key_cap, m->keys, sizeof *m->key))
 		return 0;
 	k.hash = hash_key(&k);
 	size_t at = k.hash & m->mask;
@@ -142,7 +135,7 @@ static uint32_t key_of(struct making *m, struct key k)
 static void lead(struct making *m, struct key k, uint32_t rank)
 {
 	uint32_t number = key_of(m, k);
-	if (m->failed || !making_grow(m, (void **)&m->pair, &m->pair_cap, m->pairs, sizeof *m->pair))
+	if (m->failed || !making_grow(m, &m->pair, &m->pair_cap, m->pairs, sizeof *m->pair))
 		return;
 	m->pair[m->pairs++] = (struct pair){ number, rank };
 	m->key[number].count++;
@@ -255,7 +248,7 @@ static void part_probes(struct making *m)
 static void add_way(struct making *m, const struct access *a, uint32_t rank)
 {
 	uint32_t probe = a->term ? probe_of(m, m->s->rule[rank]->cond, a->term) : 0;
-	if (m->failed || !making_grow(m, (void **)&m->way, &m->way_cap, m->ways, sizeof *m->way))
+	if (m->failed || !making_grow(m, &m->way, &m->way_cap, m->ways, sizeof *m->way))
 		return;
 	m->way[m->ways++] = (struct way){ *a, rank, probe };
 }

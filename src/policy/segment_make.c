@@ -98,7 +98,7 @@ static int make_exact(struct making *m)
 static bool gate_add(struct making *m, const struct key *k)
 {
 	struct segment *s = m->s;
-	if (!making_grow(m, (void **)&s->gate, &m->gate_cap, s->gates, sizeof *s->gate))
+	if (!making_grow(m, &s->gate, &m->gate_cap, s->gates, sizeof *s->gate))
 		return false;
 	struct code_at open = { 0, CODE_YES };
 	s->gate[s->gates++] = (struct gate){ k->test ? code_make(&m->code, k->x, k->test) : open, k->post };

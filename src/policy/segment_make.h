@@ -53,6 +53,6 @@ struct making {
 };
 
 /* Room for one more in an array of `count`; false, and `failed`, without memory. */
-bool making_grow(struct making *m, void **v, size_t *cap, size_t count, size_t size);
+bool making_grow(struct making *m, void *array, size_t *cap, size_t count, size_t size);
 /* Of the rules that it has: their ways, the segment's probes, keys and pairs. RF_E_NOMEM. */
 int segment_keys(struct making *m);

@@ -9,6 +9,7 @@
  */
 #include "policy/trie.h"
 #include <stdlib.h>
+#include "base/room.h"
 #include "base/way.h"
 
 enum { STEP = 6, SLOTS = 1 << STEP };
@@ -42,19 +43,6 @@ static unsigned slot_of(const uint8_t b[16], unsigned depth)
 {
 	unsigned byte = depth / 8, two = (unsigned)b[byte] << 8 | (byte < 15 ? b[byte + 1] : 0u);
 	return two >> (16 - STEP - depth % 8) & (SLOTS - 1);
-}
-
-static bool grow(void **v, size_t *cap, size_t need, size_t size)
-{
-	size_t more = *cap ? *cap : 16;
-	while (more < need)
-		more *= 2;
-	void *p = more > *cap ? realloc(*v, more * size) : *v;
-	if (!p)
-		return false;
-	*v = p;
-	*cap = more;
-	return true;
 }
 
 struct part { /* the items of one node */
@@ -105,13 +93,13 @@ static bool fill(struct trie *t, size_t at, const struct part *p)
 		}
 		if (n.leaves && last == s.leaf[i])
 			continue;
-		if (!grow((void **)&t->leaf, &t->leaf_cap, t->leaves + 1, sizeof *t->leaf))
+		if (!rf_room(&t->leaf, &t->leaf_cap, t->leaves + 1, sizeof *t->leaf))
 			return false;
 		n.leaves |= 1ull << i;
 		t->leaf[t->leaves++] = last = s.leaf[i];
 	}
 	size_t kids = (size_t)__builtin_popcountll(n.kids);
-	if (!grow((void **)&t->node, &t->node_cap, t->nodes + kids, sizeof *t->node))
+	if (!rf_room(&t->node, &t->node_cap, t->nodes + kids, sizeof *t->node))
 		return false;
 	t->nodes += kids;
 	t->node[at] = n;
@@ -147,7 +135,7 @@ struct trie *trie_make(struct trie_item *items, size_t count)
 	struct part all = { items, 0, count, TRIE_NONE, 0 };
 	while (all.from < count && items[all.from].prefix.bits == 0)
 		all.outer = (uint32_t)all.from++;
-	if (grow((void **)&t->node, &t->node_cap, 1, sizeof *t->node)) {
+	if (rf_room(&t->node, &t->node_cap, 1, sizeof *t->node)) {
 		t->nodes = 1;
 		if (fill(t, 0, &all))
 			return t;

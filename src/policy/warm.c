@@ -1,6 +1,7 @@
 /* policy/warm: see warm.h. An expression is only scanned: a string behind `matches` or `~` is a pattern. */
 #include "policy/warm.h"
 #include <stdlib.h>
+#include "base/room.h"
 #include "base/way.h"
 #include "policy/lex.h"
 #include "policy/regex.h"
@@ -13,14 +14,8 @@ static void hold(struct rf_warm *w, struct rf_str pattern)
 {
 	struct rf_err e;
 	size_t at;
-	if (w->n == w->room) {
-		size_t room = w->room ? 2 * w->room : 64;
-		struct regex **v = realloc(w->v, room * sizeof *v);
-		if (!v)
-			return;
-		w->v = v;
-		w->room = room;
-	}
+	if (!RF_ROOM(w->v, w->room, w->n))
+		return;
 	if (regex_make(pattern, &w->v[w->n], &at, &e) == RF_OK)
 		w->n++;
 }

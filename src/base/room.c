@@ -1,0 +1,22 @@
+#include "base/room.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST = 16 };
+
+bool rf_room(void *array, size_t *cap, size_t need, size_t size)
+{
+	size_t more = *cap ? *cap : FIRST, bytes;
+	void *v;
+	if (need <= *cap)
+		return true;
+	while (more < need)
+		if (__builtin_mul_overflow(more, 2, &more))
+			return false;
+	memcpy(&v, array, sizeof v); /* a pointer to any type */
+	if (__builtin_mul_overflow(more, size, &bytes) || !(v = realloc(v, bytes)))
+		return false;
+	memcpy(array, &v, sizeof v);
+	*cap = more;
+	return true;
+}
