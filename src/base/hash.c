@@ -56,14 +56,17 @@ static uint64_t squeeze(uint64_t v[4])
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-uint64_t rf_hash(struct rf_str s)
+static uint64_t sip(uint64_t a, uint64_t b, struct rf_str s)
 {
-	uint64_t v[4] = { k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
-			  k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u };
+	uint64_t v[4] = { a ^ 0x736f6d6570736575u, b ^ 0x646f72616e646f6du,
+			  a ^ 0x6c7967656e657261u, b ^ 0x7465646279746573u };
 	absorb(s, v);
 	v[2] ^= 0xff;
 	return squeeze(v);
 }
+
+uint64_t rf_hash(struct rf_str s) { return sip(k0, k1, s); }
+uint64_t rf_hash_keyed(const uint8_t key[16], struct rf_str s) { return sip(le64(key), le64(key + 8), s); }
 
 void rf_hash128(struct rf_str s, uint64_t ret[2])
 {

@@ -9,6 +9,7 @@
 #include "ctl/attacks.h"
 #include "ctl/private.h"
 #include "records/counters.h"
+#include "shield/detect_store.h"
 #include "shield/hellos.h"
 
 static const struct kind {
@@ -139,6 +140,24 @@ void rf_attack_hellos_tick(struct rf_attack_hellos *h, const struct rf_detect_co
 	for (unsigned i = 0; i < RF_FEED_PORTS; i++)
 		if (h->ports[i].key)
 			tick(h, &h->ports[i], conf);
+}
+
+size_t rf_attack_hellos_usual(const struct rf_attack_hellos *h, struct rf_usual_port *to)
+{
+	size_t n = 0;
+	for (unsigned i = 0; i < RF_FEED_PORTS; i++)
+		if (h->ports[i].key)
+			to[n++] = (struct rf_usual_port){ h->ports[i].key, h->ports[i].hellos.usual };
+	return n;
+}
+
+void rf_attack_hellos_take_up(struct rf_attack_hellos *h, const struct rf_usual_port *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct port *p = from[i].key && from[i].key >> 16 < sizeof kinds / sizeof *kinds ? port_of(h, from[i].key) : NULL;
+		if (p)
+			p->hellos.usual = from[i].usual;
+	}
 }
 
 struct rf_attack *rf_attack_hellos_find(struct rf_attack_hellos *h, const char *id)

@@ -44,6 +44,7 @@ struct rf_attacks {
 	struct rf_timer timer;
 	struct rf_attack_hellos *hellos;
 	struct rf_attack_fleet *fleet;
+	struct rf_attack_usual *usual;
 	bool dropping;            /* an exception is being made: rules that go now are dropped */
 	bool stale;               /* rules have come or gone since the last build */
 };
@@ -386,6 +387,7 @@ static void on_time(struct rf_timer *t)
 	rf_attack_hellos_tick(a->hellos, &conf);
 	rf_attack_fleet_tick(a->fleet, &conf);
 	put_in_force(a);
+	rf_attack_usual_tick(a->usual);
 	count(a);
 	rf_timer_set(a->c->loop, &a->timer, rf_loop_now(a->c->loop) + RF_FLOOD_TICK_NS);
 }
@@ -552,7 +554,9 @@ static int prepare(struct rf_attacks *a, struct rf_err *e)
 	for (unsigned i = 0; i < a->workers; i++)
 		if (!rf_feed_init(&a->sources[i].feed, (random[1] + i) | 1))
 			return rf_fail(e, RF_E_NOMEM, "no memory to look for floods");
-	int rc = rf_store_list(a->c->store, RF_KIND_ATTACK_EXCEPTION, &all, load_exception, a, NULL, e);
+	int rc = rf_attack_usual_new(a->c, a->detect, a->hellos, &a->usual, e);
+	if (rc == RF_OK)
+		rc = rf_store_list(a->c->store, RF_KIND_ATTACK_EXCEPTION, &all, load_exception, a, NULL, e);
 	return rc == RF_OK ? end_old(a, e) : rc;
 }
 
@@ -586,6 +590,7 @@ void rf_attacks_free(struct rf_attacks *a)
 	for (unsigned i = 0; a->sources && i < a->workers; i++)
 		rf_feed_fini(&a->sources[i].feed);
 	free(a->sources);
+	rf_attack_usual_free(a->usual);
 	rf_attack_hellos_free(a->hellos);
 	rf_attack_fleet_free(a->fleet);
 	rf_detect_free(a->detect);

@@ -7,7 +7,7 @@
  *     END        the object says how it ended
  *
  * An exception (a signature that was dropped) is an object too, and so outlives a restart. A flood that was on when the edge ended is
- * found anew.
+ * found anew, against what was usual before (attack_usual.c).
  *
  * Floods of TLS handshakes are looked for beside them, port by port (attack_hellos.c), and devices of ours that attack (attack_fleet.c).
  *
@@ -79,6 +79,17 @@ void rf_attack_hellos_tick(struct rf_attack_hellos *h, const struct rf_detect_co
 /* The one with this id, while it is on; NULL: none. */
 struct rf_attack *rf_attack_hellos_find(struct rf_attack_hellos *h, const char *id);
 unsigned rf_attack_hellos_active(const struct rf_attack_hellos *h);
+
+/* What is usual of ports of which enough is known, RF_FEED_PORTS at most; as it was before a restart. */
+struct rf_usual_port;
+size_t rf_attack_hellos_usual(const struct rf_attack_hellos *h, struct rf_usual_port *to);
+void rf_attack_hellos_take_up(struct rf_attack_hellos *h, const struct rf_usual_port *from, size_t n);
+
+/* attack_usual.c: what is usual, over restarts. RF_E_NOMEM. The last word is written when it is freed; NULL is harmless. */
+struct rf_attack_usual;
+int rf_attack_usual_new(struct rf_ctl *c, struct rf_detect *d, struct rf_attack_hellos *h, struct rf_attack_usual **ret, struct rf_err *e);
+void rf_attack_usual_tick(struct rf_attack_usual *u);
+void rf_attack_usual_free(struct rf_attack_usual *u);
 
 /* attack_fleet.c: devices of ours that scan, flood or send what bots send. The same. */
 struct rf_attack_fleet;

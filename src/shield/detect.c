@@ -6,6 +6,8 @@
  * Samples wait in one ring of all hosts; a reservoir takes so many of them that it is full soon, and from then on one every two
  * seconds, so that it shows the last quarter of an hour.
  *
+ * Not here: what is dropped (detect_drop), the search (detect_search), what outlives a restart (detect_store).
+ *
  * Invariants: a host has at most one flood; its `flood` points into the table of floods while it is on. Live rules are never more than
  * RF_FLOOD_RULES. The texts of a signature come from a sample that it matches.
  */
@@ -15,10 +17,11 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "shield/detect_own.h"
 #include "shield/detect_search.h"
 
 enum {
-	SECOND = 4,               /* ticks */
+	SECOND = DETECT_SECOND,
 	LAG = 8,
 	ABOVE = 2,                /* ticks in a row above the threshold begin a flood */
 	PATIENCE = 20,            /* ticks after which a flood without a signature is told */
@@ -33,56 +36,6 @@ enum {
 
 #define REFRESH (RF_FLOOD_TICK_NS / 2e9) /* samples a tick that it takes from then on */
 
-struct usual {
-	struct rf_traits traits[RF_DETECT_BASE];
-	uint32_t source[RF_DETECT_BASE];
-	unsigned n;
-};
-
-_Static_assert(RF_DETECT_HOSTS <= 256, "a row of hosts is a byte in `where`");
-
-struct watched {
-	uint64_t hash;            /* 0: free */
-	char name[RF_FEED_NAME];
-	uint64_t first, last;     /* ticks: seen */
-	struct rf_detect_counts now; /* of this tick */
-	uint32_t ticks[RF_MEASURES][SECOND], second[RF_MEASURES]; /* the last ones, and their sum */
-	uint32_t samples, samples_before; /* of this tick and the one before */
-	struct rf_usual rate[RF_MEASURES];
-	unsigned above, calm, age;
-	bool hot;                 /* above a threshold now */
-	struct usual *usual[2];   /* of known devices, of others */
-	struct rf_flood *flood;
-};
-
-struct kept { /* a sample in the ring */
-	uint64_t host, tick;
-	struct rf_traits traits;
-	uint32_t source;
-	struct rf_sample raw;
-};
-
-struct dropped {
-	uint64_t host;            /* hash of its name */
-	struct rf_signature g;
-};
-
-struct rf_detect {
-	struct rf_detect_conf conf;
-	struct rf_detect_ops ops;
-	uint64_t random, tick, mono_ns, number;
-	int64_t wall_ns;
-	struct watched *hosts;
-	uint8_t *where;           /* a host by its hash, where it was found last */
-	struct kept *ring;
-	uint64_t in, learned;     /* of the ring: written; looked at by learning */
-	struct rf_flood *floods;
-	struct dropped *dropped;
-	size_t dropped_n, dropped_cap;
-	struct rf_buf room;
-	struct rf_detect_stats stats;
-};
-
 static double draw(struct rf_detect *d)
 {
 	d->random ^= d->random << 13;
@@ -93,7 +46,7 @@ static double draw(struct rf_detect *d)
 
 /* --- hosts --- */
 
-static struct watched *find(const struct rf_detect *d, uint64_t hash)
+struct watched *detect_find(const struct rf_detect *d, uint64_t hash)
 {
 	uint8_t *at = &d->where[hash % WHERE];
 	if (d->hosts[*at].hash == hash)
@@ -124,9 +77,9 @@ static struct watched *room(struct rf_detect *d)
 	return idle;
 }
 
-static struct watched *watch(struct rf_detect *d, uint64_t hash, struct rf_str name)
+struct watched *detect_watch(struct rf_detect *d, uint64_t hash, struct rf_str name)
 {
-	struct watched *w = find(d, hash);
+	struct watched *w = detect_find(d, hash);
 	if (w)
 		return w;
 	if (!(w = room(d))) {
@@ -141,7 +94,7 @@ static struct watched *watch(struct rf_detect *d, uint64_t hash, struct rf_str n
 
 void rf_detect_count(struct rf_detect *d, uint64_t host, struct rf_str name, const struct rf_detect_counts *n)
 {
-	struct watched *w = n->requests ? watch(d, host, name) : find(d, host);
+	struct watched *w = n->requests ? detect_watch(d, host, name) : detect_find(d, host);
 	if (!w)
 		return;
 	w->last = d->tick;
@@ -179,14 +132,13 @@ static void learn_samples(struct rf_detect *d)
 		const struct kept *k = &d->ring[d->learned % RF_DETECT_WINDOW];
 		if (k->tick + LAG > d->tick)
 			return;
-		struct watched *w = find(d, k->host);
+		struct watched *w = detect_find(d, k->host);
 		if (w && !w->flood && !w->hot)
 			learn_sample(d, w, k);
 	}
 }
 
-/* Is enough known of what is usual there? */
-static bool knows(const struct rf_detect *d, const struct watched *w)
+bool detect_knows(const struct rf_detect *d, const struct watched *w)
 {
 	size_t n = (w->usual[0] ? w->usual[0]->n : 0) + (w->usual[1] ? w->usual[1]->n : 0);
 	return n >= RF_DETECT_BASE_LEAST && rf_usual_learned(&w->rate[RF_MEASURE_REQUESTS], &d->conf);
@@ -265,7 +217,7 @@ static void note(struct rf_detect *d, struct rf_flood *f, const struct kept *k)
 
 void rf_detect_sample(struct rf_detect *d, const struct rf_sample *s)
 {
-	struct watched *w = find(d, s->host);
+	struct watched *w = detect_find(d, s->host);
 	if (!w)
 		return;
 	struct kept *k = &d->ring[d->in++ % RF_DETECT_WINDOW];
@@ -279,7 +231,7 @@ void rf_detect_sample(struct rf_detect *d, const struct rf_sample *s)
 
 void rf_detect_addresses(struct rf_detect *d, uint64_t host, const uint8_t registers[RF_HLL])
 {
-	struct watched *w = find(d, host);
+	struct watched *w = detect_find(d, host);
 	for (unsigned i = 0; w && w->flood && i < RF_HLL; i++)
 		if (w->flood->addresses[i] < registers[i])
 			w->flood->addresses[i] = registers[i];
@@ -287,25 +239,17 @@ void rf_detect_addresses(struct rf_detect *d, uint64_t host, const uint8_t regis
 
 uint64_t rf_detect_flood(const struct rf_detect *d, uint64_t host)
 {
-	const struct watched *w = find(d, host);
+	const struct watched *w = detect_find(d, host);
 	return w && w->flood ? w->flood->number : 0;
 }
 
 uint32_t rf_detect_wanted(const struct rf_detect *d, uint64_t host)
 {
-	const struct watched *w = find(d, host);
-	return w && (w->flood || w->hot) && knows(d, w) ? RF_FEED_WANTED : 0;
+	const struct watched *w = detect_find(d, host);
+	return w && (w->flood || w->hot) && detect_knows(d, w) ? RF_FEED_WANTED : 0;
 }
 
 /* --- searching --- */
-
-static bool is_dropped(const struct rf_detect *d, uint64_t host, const struct rf_traits *t, uint32_t source)
-{
-	for (size_t i = 0; i < d->dropped_n; i++)
-		if (d->dropped[i].host == host && rf_signature_match(&d->dropped[i].g, t, source))
-			return true;
-	return false;
-}
 
 struct gathered {
 	struct rf_seen *v;
@@ -327,7 +271,7 @@ static bool gather(const struct rf_detect *d, const struct watched *w, struct ga
 		if (k->host != w->hash)
 			continue;
 		all += k->raw.weight;
-		if (is_dropped(d, w->hash, &k->traits, k->source) || has_rule(w->flood, &k->traits, k->source))
+		if (detect_is_dropped(d, w->hash, &k->traits, k->source) || has_rule(w->flood, &k->traits, k->source))
 			continue;
 		open += k->raw.weight;
 		ret->v[ret->n] = (struct rf_seen){ &k->traits, k->source, k->raw.weight };
@@ -386,27 +330,19 @@ static struct rf_flood_rule *rule_room(struct rf_flood *f)
 	return NULL;
 }
 
-static bool within_dropped(const struct rf_detect *d, uint64_t host, const struct rf_signature *s)
-{
-	for (size_t i = 0; i < d->dropped_n; i++)
-		if (d->dropped[i].host == host && rf_signature_within(s, &d->dropped[i].g))
-			return true;
-	return false;
-}
-
 static bool search(struct rf_detect *d, const struct watched *w, const struct gathered *g, double excess, struct rf_flood_rule *ret)
 {
 	struct rf_seen *known = usual_of(w->usual[0]), *others = usual_of(w->usual[1]);
 	struct rf_search s = { .now = g->v, .n = g->n, .usual = { known, others }, .excess = excess,
 			       .usual_n = { w->usual[0] ? w->usual[0]->n : 0, w->usual[1] ? w->usual[1]->n : 0 } };
 	bool found = known && others && rf_search_run(&s, &ret->signature, &ret->share, &ret->usual) && complete(d, g, &ret->signature) &&
-		!within_dropped(d, w->hash, &ret->signature);
+		!detect_within_dropped(d, w->hash, &ret->signature);
 	free(known);
 	free(others);
 	return found;
 }
 
-static void tell(struct rf_detect *d, struct rf_flood *f, enum rf_flood_event what, struct rf_flood_rule *r)
+void detect_tell(struct rf_detect *d, struct rf_flood *f, enum rf_flood_event what, struct rf_flood_rule *r)
 {
 	if (!f->told) {
 		f->told = true;
@@ -431,7 +367,7 @@ static void look(struct rf_detect *d, struct watched *w)
 	struct rf_flood *f = w->flood;
 	struct rf_flood_rule found = { .live = true, .last_ns = d->mono_ns }, *to = rule_room(f);
 	double excess;
-	if (!knows(d, w)) {
+	if (!detect_knows(d, w)) {
 		f->inaction = "it is not known yet what is usual for this host";
 		return;
 	}
@@ -450,7 +386,7 @@ static void look(struct rf_detect *d, struct watched *w)
 		for (size_t i = 0; i < g.n; i++)
 			if (rf_signature_match(&to->signature, g.v[i].traits, g.v[i].source))
 				keep(d, f, &g.raw[i]->raw);
-		tell(d, f, RF_FLOOD_SIGNATURE, to);
+		detect_tell(d, f, RF_FLOOD_SIGNATURE, to);
 	}
 	gathered_fini(&g);
 }
@@ -513,7 +449,7 @@ static void expire(struct rf_detect *d, struct rf_flood *f)
 		if (d->mono_ns - r->last_ns < d->conf.ttl_ns)
 			continue;
 		r->live = false;
-		tell(d, f, RF_FLOOD_EXPIRED, r);
+		detect_tell(d, f, RF_FLOOD_EXPIRED, r);
 	}
 }
 
@@ -522,7 +458,7 @@ static void finish(struct rf_detect *d, struct watched *w)
 	struct rf_flood *f = w->flood;
 	f->ended_ns = d->wall_ns;
 	if (f->told)
-		tell(d, f, RF_FLOOD_END, NULL);
+		detect_tell(d, f, RF_FLOOD_END, NULL);
 	f->on = false;
 	w->flood = NULL;
 	w->above = 0;
@@ -562,11 +498,11 @@ static void go_on(struct rf_detect *d, struct watched *w)
 	if (f->by != RF_MEASURE_REQUESTS && w->age >= PATIENCE && measured > f->threshold && !acts(f))
 		give_up(d, w);
 	else if (w->age == PATIENCE && !f->told && measured > f->threshold)
-		tell(d, f, RF_FLOOD_START, NULL);
+		detect_tell(d, f, RF_FLOOD_START, NULL);
 	else if (w->calm >= CALM || (w->calm && !f->told))
 		finish(d, w);
 	else if (f->told && w->age % UPDATE == 0)
-		tell(d, f, RF_FLOOD_UPDATE, NULL);
+		detect_tell(d, f, RF_FLOOD_UPDATE, NULL);
 }
 
 /* The sum of the ticks of the last second, of which `now` is the newest. */
@@ -616,47 +552,6 @@ void rf_detect_each(struct rf_detect *d, void (*each)(void *arg, struct rf_flood
 			each(arg, &d->floods[i]);
 }
 
-/* --- drops --- */
-
-static uint64_t host_hash(struct rf_str host)
-{
-	uint64_t h = rf_hash(host);
-	return h | !h;
-}
-
-int rf_detect_drop(struct rf_detect *d, struct rf_str host, const struct rf_signature *g)
-{
-	if (d->dropped_n == RF_DETECT_DROPPED)
-		return RF_E_FULL;
-	if (d->dropped_n == d->dropped_cap) {
-		size_t cap = d->dropped_cap ? d->dropped_cap * 2 : 16;
-		struct dropped *v = realloc(d->dropped, cap * sizeof *v);
-		if (!v)
-			return RF_E_NOMEM;
-		d->dropped = v;
-		d->dropped_cap = cap;
-	}
-	d->dropped[d->dropped_n++] = (struct dropped){ host_hash(host), *g };
-	struct watched *w = find(d, host_hash(host));
-	for (unsigned i = 0; w && w->flood && i < w->flood->rules; i++) {
-		struct rf_flood_rule *r = &w->flood->rule[i];
-		if (!r->live || !rf_signature_within(&r->signature, g))
-			continue;
-		r->live = false;
-		tell(d, w->flood, RF_FLOOD_EXPIRED, r);
-	}
-	return RF_OK;
-}
-
-void rf_detect_undrop(struct rf_detect *d, struct rf_str host, const struct rf_signature *g)
-{
-	for (size_t i = 0; i < d->dropped_n; i++)
-		if (d->dropped[i].host == host_hash(host) && rf_signature_within(&d->dropped[i].g, g) && rf_signature_within(g, &d->dropped[i].g)) {
-			d->dropped[i] = d->dropped[--d->dropped_n];
-			return;
-		}
-}
-
 /* --- life --- */
 
 struct rf_detect *rf_detect_new(const struct rf_detect_conf *conf, const struct rf_detect_ops *ops, uint64_t random)
@@ -680,14 +575,20 @@ struct rf_detect *rf_detect_new(const struct rf_detect_conf *conf, const struct 
 	return NULL;
 }
 
+void detect_forget_all(struct rf_detect *d)
+{
+	for (unsigned i = 0; d->hosts && i < RF_DETECT_HOSTS; i++) {
+		free(d->hosts[i].usual[0]);
+		free(d->hosts[i].usual[1]);
+		d->hosts[i] = (struct watched){ 0 };
+	}
+}
+
 void rf_detect_free(struct rf_detect *d)
 {
 	if (!d)
 		return;
-	for (unsigned i = 0; d->hosts && i < RF_DETECT_HOSTS; i++) {
-		free(d->hosts[i].usual[0]);
-		free(d->hosts[i].usual[1]);
-	}
+	detect_forget_all(d);
 	free(d->hosts);
 	free(d->where);
 	free(d->ring);
@@ -705,6 +606,6 @@ void rf_detect_stats(const struct rf_detect *d, struct rf_detect_stats *ret)
 	ret->hosts = ret->learned = 0;
 	for (unsigned i = 0; i < RF_DETECT_HOSTS; i++) {
 		ret->hosts += d->hosts[i].hash != 0;
-		ret->learned += d->hosts[i].hash && knows(d, &d->hosts[i]);
+		ret->learned += d->hosts[i].hash && detect_knows(d, &d->hosts[i]);
 	}
 }

@@ -168,6 +168,20 @@ static const struct {
 #undef RF_TRAIT
 };
 
+static uint8_t hash_key[16];
+
+void rf_trait_seed(const uint8_t key[16]) { memcpy(hash_key, key, sizeof hash_key); }
+void rf_trait_key(uint8_t ret[16]) { memcpy(ret, hash_key, sizeof hash_key); }
+
+uint64_t rf_trait_edition(void)
+{
+	static const uint8_t none[16];
+	uint64_t all = RF_MEASURES;
+	for (unsigned t = 0; t < RF_TRAITS; t++)
+		all = all * 31 + rf_hash_keyed(none, rf_str_z(traits[t].name)) + rf_hash_keyed(none, rf_str_z(traits[t].expression));
+	return all;
+}
+
 const char *rf_trait_name(enum rf_trait t) { return traits[t].name; }
 
 enum rf_trait rf_trait_find(struct rf_str name)
@@ -182,13 +196,13 @@ unsigned rf_trait_weight(enum rf_trait t, bool empty) { return empty ? traits[RF
 
 uint32_t rf_trait_hash(enum rf_trait t, struct rf_str value)
 {
-	uint32_t h = (uint32_t)rf_hash(value) + (uint32_t)t;
+	uint32_t h = (uint32_t)rf_hash_keyed(hash_key, value) + (uint32_t)t;
 	return h | !h;
 }
 
 uint32_t rf_source_hash(const struct rf_ip *ip)
 {
-	uint32_t h = (uint32_t)rf_hash((struct rf_str){ (const char *)ip->b, sizeof ip->b });
+	uint32_t h = (uint32_t)rf_hash_keyed(hash_key, (struct rf_str){ (const char *)ip->b, sizeof ip->b });
 	return h | !h;
 }
 

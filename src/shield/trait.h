@@ -39,6 +39,12 @@ struct rf_signature {
 	uint32_t source[RF_SIGNATURE_SOURCES]; /* their hashes */
 };
 
+/* The key of all hashes of traits and sources, to be set before the first one; all 0 where it never is. One thread. */
+void rf_trait_seed(const uint8_t key[16]);
+void rf_trait_key(uint8_t ret[16]);
+/* Differs where traits are other ones than in another version: their hashes mean something else. */
+uint64_t rf_trait_edition(void);
+
 const char *rf_trait_name(enum rf_trait t);
 /* RF_TRAITS: there is none. */
 enum rf_trait rf_trait_find(struct rf_str name);

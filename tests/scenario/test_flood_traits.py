@@ -1,6 +1,8 @@
 """Floods that differ from what is usual for their host by one attribute: each is found by it, and the ordinary requests beside go on."""
 import itertools
+import os
 import random
+import signal
 import ssl
 import threading
 import time
@@ -8,7 +10,7 @@ import time
 import pytest
 
 from client import Client, Gone, context
-from edge import until
+from edge import slowness, until
 from origin import Origin
 
 LEARN = 5
@@ -147,3 +149,34 @@ def test_a_flood_that_differs_by(edge, hosts, name):
     assert set(flood.statuses[late:]) == {403} and set(flood.statuses) == {200, 403}
     assert attack["usual_statuses"] == {"2xx": 100.0}
     assert set(hosts[name].statuses) == {200}, hosts[name].statuses
+
+
+def test_what_is_usual_outlives_a_restart(make_edge, fast_origin):
+    """A flood that is on while the edge starts is met at once, and does not become what is usual."""
+    e = make_edge(floods={"sensitivity": "high", "learn": f"{LEARN}s", "floor": 60}, limits={"connections_per_address": 0})
+    e.add_plain()
+    e.start()
+    e.app("agent.edge.test", fast_origin, client_auth="off")
+    calm = Ordinary(e, "agent.edge.test", {}, False)
+    calm.start()
+    until(lambda: sum(calm.statuses.values()) > 150, 60)
+    calm.over.set()
+    calm.join()
+    e.signal(signal.SIGTERM)
+    e.child.wait(30)
+    e.close_api()
+    assert os.stat(os.path.join(e.data, "flood-usual")).st_mode & 0o777 == 0o600
+    with Flood(e, "agent.edge.test", False, agent="curl/7.88.1") as flood:
+        e.start()
+        until(lambda: flood.statuses)
+        began = time.monotonic()
+        until(lambda: 403 in flood.statuses, 10)
+        assert time.monotonic() - began <= 3 * slowness(), "before anything could be learned anew"
+        calm = Ordinary(e, "agent.edge.test", {}, False)
+        calm.start()
+        until(lambda: sum(calm.statuses.values()) > 20)
+    calm.over.set()
+    calm.join()
+    assert set(calm.statuses) == {200}, calm.statuses
+    attack, = e.api("GET", "/accounts/{account}/attacks?host=agent.edge.test")
+    assert len(attack["signatures"]) == 1 and "curl" in attack["signatures"][0]["expression"]
