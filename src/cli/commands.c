@@ -516,6 +516,8 @@ const struct cli_command cli_commands[] = {
 	  OPTS(ARG_OPT("DEVICE", CLI_LOCAL, NULL, "id or name; \"-\": a client without identity"), ARG_OPT("REQUEST", CLI_LOCAL, NULL, "\"GET https://host/path\", or @FILE (YAML or JSON)"),
 	       OPTS_MANY("header", "LINE", CLI_LOCAL, NULL, "\"name: value\", -H in short; may be repeated"), OPT("body", "TEXT", CLI_LOCAL, NULL, "body of the request"),
 	       OPT("from", "ADDRESS", CLI_LOCAL, NULL, "the client's address"),
+	       OPT("answer", "CODE", CLI_LOCAL, NULL, "status of the origin's answer, for rules of answers"),
+	       OPTS_MANY("answer-header", "LINE", CLI_LOCAL, NULL, "header of that answer; may be repeated"),
 	       OPT("record", "RAY", CLI_LOCAL, NULL, "instead: a stored record by its RayID, by the rules of its time")),
 	  "ringfence explain lamp-7 'GET https://api.example.com/' -H 'User-Agent: x'\nringfence explain --record 5f2c1e9ab04d7733" },
 	{ "completion", "", "Completion for a shell", cli_run_completion, NULL, NULL, NULL, NULL, OPTS(ARG("SHELL", CLI_LOCAL, NULL, "bash, zsh or fish")),

@@ -55,6 +55,23 @@ int cli_request_parse(const char *text, json_t *request, struct rf_err *e)
 	return RF_OK;
 }
 
+/* What the origin would answer, where that is said. */
+static int answer_of(struct cli *c, json_t *request)
+{
+	const char *code = cli_get(c, "answer"), *line;
+	json_t *headers;
+	uint64_t n = 0;
+	int rc = RF_OK;
+	if (!code)
+		return cli_has(c, "answer-header") ? cli_wrong(c, RF_E_MISSING, "--answer-header goes with --answer CODE") : RF_OK;
+	if (!rf_str_u64(rf_str_z(code), &n) || n < 100 || n > 599)
+		return cli_wrong(c, RF_E_SYNTAX, "--answer wants a status code from 100 to 599, not \"%s\"", code);
+	json_object_set_new(request, "response", json_pack("{s:I, s:o}", "code", (json_int_t)n, "headers", headers = json_object()));
+	for (size_t i = 0; rc == RF_OK && (line = cli_get_nth(c, "answer-header", i)); i++)
+		rc = header(c, headers, line);
+	return rc;
+}
+
 static int request_of(struct cli *c, json_t **ret)
 {
 	const char *text = cli_get(c, "REQUEST"), *line;
@@ -81,6 +98,8 @@ static int request_of(struct cli *c, json_t **ret)
 	}
 	for (size_t i = 0; rc == RF_OK && (line = cli_get_nth(c, "header", i)); i++)
 		rc = header(c, headers, line);
+	if (rc == RF_OK)
+		rc = answer_of(c, request);
 	if (rc == RF_OK && cli_get(c, "body"))
 		json_object_set_new(request, "body", json_string(cli_get(c, "body")));
 	if (rc == RF_OK && cli_get(c, "from"))
@@ -127,7 +146,8 @@ static void print_rule(struct cli *c, const json_t *rule)
 	static const char *const names[] = { "ref", "description", "rule", "check", "name" };
 	RF_BUF_AUTO line = { 0 };
 	const json_t *name = NULL;
-	for (size_t i = 0; i < 5 && !json_string_length(name); i++)
+	bool unnamed = json_equal(json_object_get(rule, "ref"), json_object_get(rule, "rule")); /* nobody has given it a ref */
+	for (size_t i = unnamed; i < 5 && !json_string_length(name); i++)
 		name = json_object_get(rule, names[i]);
 	cli_cell(&line, json_object_get(rule, "phase"));
 	rf_buf_printf(&line, "  ");

@@ -12,6 +12,7 @@
 #include "base/jw.h"
 #include "ctl/doc.h"
 #include "ctl/explain.h"
+#include "ctl/packets.h"
 #include "ctl/private.h"
 #include "pki/pem.h"
 #include "policy/explain.h"
@@ -374,15 +375,16 @@ void rf_explain_cut(json_t *rules)
 	size_t i;
 	json_t *one;
 	json_array_foreach(rules, i, one)
-		if (!doc_is(one, "phase", "connection")) {
+		if (!doc_is(one, "phase", "connection") && !doc_is(one, "phase", "packet")) {
 			json_object_set_new(one, "result", json_string("not_reached"));
 			json_object_set_new(one, "because", json_array());
 		}
 }
 
+/* Of the connection, or of its packets. */
 static bool by_connection(const struct rf_verdict *v)
 {
-	return v->outcome == RF_BLOCK && v->rule && v->rule->phase == RF_PHASE_CONNECTION;
+	return v->outcome == RF_BLOCK && v->rule && v->rule->phase <= RF_PHASE_CONNECTION;
 }
 
 static enum rf_reason reason_of(const struct rf_verdict *v)
@@ -391,6 +393,8 @@ static enum rf_reason reason_of(const struct rf_verdict *v)
 		return RF_REASON_RULE_LIMIT;
 	if (v->why == RF_WHY_QUARANTINE)
 		return RF_REASON_RULE_QUARANTINE;
+	if (v->rule && v->rule->phase >= RF_PHASE_HTTP_RESPONSE_MANAGED)
+		return RF_REASON_RULE_RESPONSE;
 	return by_connection(v) ? RF_REASON_RULE_CONNECTION : RF_REASON_RULE;
 }
 
@@ -447,7 +451,7 @@ static int write(struct job *j, const struct rf_policy *p, struct rf_facts *f, j
 		return rf_fail(j->e, RF_E_NOMEM, "memory is exhausted");
 	rf_jw_open(&jw, NULL, '{');
 	const struct rf_counting counting = { j->c->limits, j->c->clock.mono(j->c->clock.ctx), true };
-	rf_explain(p, f, &counting, v, &jw, "rules");
+	rf_explain(p, f, &counting, rf_packets_missing(j->c), v, &jw, "rules");
 	rf_explain_verdict(v, &jw, "verdict");
 	rf_jw_close(&jw, '}');
 	json_t *said = b.bad ? NULL : json_loadb(b.p, b.n, 0, NULL);

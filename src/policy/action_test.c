@@ -427,7 +427,7 @@ static void tests_and_explain_know_the_actions(void **state)
 	assert_int_equal(passes(LAMP, 2), 1);
 	ask(LAMP);
 	rf_jw_open(&w, NULL, '{');
-	rf_explain(&policy, &facts, &counting, &verdict, &w, "rules");
+	rf_explain(&policy, &facts, &counting, NULL, &verdict, &w, "rules");
 	rf_explain_verdict(&verdict, &w, "verdict");
 	rf_jw_close(&w, '}');
 	json_t *told = load(rf_buf_z(&b));

@@ -4,6 +4,7 @@
  * were needed, all are shown. Terms are evaluated again for that, over facts that are kept.
  */
 #include "policy/explain.h"
+#include "policy/geo.h"
 #include "policy/program.h"
 
 struct telling {
@@ -130,12 +131,14 @@ static void tell_why(struct telling *t, const struct pnode *n)
 
 static const char *const steps[] = { [RF_STEP_MATCHED] = "matched", [RF_STEP_NOT_MATCHED] = "not_matched",
 	[RF_STEP_DISABLED] = "disabled", [RF_STEP_SKIPPED] = "skipped", [RF_STEP_NOT_REACHED] = "not_reached",
-	[RF_STEP_ERROR] = "error", [RF_STEP_UNKNOWN] = "cannot_know" };
+	[RF_STEP_ERROR] = "error", [RF_STEP_UNKNOWN] = "cannot_know", [RF_STEP_NOT_IN_FORCE] = "not_in_force" };
 
 struct explaining {
 	struct rf_jw *w;
 	const struct rf_verdict *v;
 	struct rf_knowledge *know;    /* NULL: all facts are known */
+	const char *unknown;          /* words behind the name of a field that is not */
+	const char *off;              /* why rules are not in force */
 	const struct rf_rule *doubt;  /* the first that might have decided, and is not known to */
 };
 
@@ -155,7 +158,7 @@ static void tell_missed(struct explaining *x, const struct rf_rule *rule)
 	bool any = false;
 	for (int f = 0; f < RF_FIELD_COUNT; f++)
 		if (x->know->missed[f >> 6] >> (f & 63) & 1) {
-			tell_words(x->w, rf_fields[f].name, " is not stored");
+			tell_words(x->w, rf_fields[f].name, x->unknown);
 			any = true;
 		}
 	if (!any && rule->limit)
@@ -205,33 +208,107 @@ static void tell_rule(void *ctx, const struct rf_ruleset *set, const struct rf_r
 	}
 	if (step == RF_STEP_UNKNOWN)
 		tell_missed(x, rule);
+	if (step == RF_STEP_NOT_IN_FORCE) {
+		rf_jw_open(w, "because", '[');
+		tell_words(w, x->off, "");
+		rf_jw_close(w, ']');
+	}
 	if (x->know)
 		memset(x->know->missed, 0, sizeof x->know->missed);
 	rf_jw_close(w, '}');
 }
 
-void rf_explain(const struct rf_policy *p, struct rf_facts *f, const struct rf_counting *counting, struct rf_verdict *v,
-	struct rf_jw *w, const char *key)
+/* --- packets and answers, of which a request tells only some --- */
+
+struct of_request {
+	struct rf_facts *f;
+	const struct rf_knowledge *base; /* of the request; NULL: all of it is known */
+};
+
+/* The packets of a request are TCP, with its addresses and ports. */
+static bool knows_packet(void *ctx, enum rf_field f, struct rf_str key)
 {
-	struct explaining x = { .w = w, .v = v };
+	const struct of_request *q = ctx;
+	if (f == RF_F_IP_PROTO || f == RF_F_IP_PROTO_NUM || rf_fields[f].planes == RF_ON_CP)
+		return true;
+	if (rf_fields[f].planes == RF_ON_P || f == RF_F_RANDOM_SEED)
+		return false;
+	if (q->base)
+		return q->base->knows(q->base->ctx, f, key);
+	if (rf_fields[f].need != RF_NEED_NONE)
+		f = rf_geo_of_dst(f) ? RF_F_IP_DST : RF_F_IP_SRC;
+	return rf_fact(q->f, f)->tag != RF_V_MISSING;
+}
+
+static bool knows_before_answer(void *ctx, enum rf_field f, struct rf_str key)
+{
+	(void)ctx, (void)key;
+	return rf_fields[f].planes != RF_ON_R;
+}
+
+static void tell_off(struct explaining *x, const struct rf_phase_set *set, struct rf_facts *f)
+{
+	for (size_t i = 0; set && i < set->count; i++)
+		for (size_t b = 0; b < set->sets[i]->nblocks; b++)
+			for (unsigned r = 0; r < set->sets[i]->blocks[b]->count; r++)
+				tell_rule(x, set->sets[i], set->sets[i]->blocks[b]->rules[r], RF_STEP_NOT_IN_FORCE, f);
+}
+
+/* The rules of packets; *v is as new unless one drops them. */
+static void tell_packets(const struct explaining *of, const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v)
+{
+	struct of_request q = { f, of->know };
+	struct rf_knowledge know = { .knows = knows_packet, .ctx = &q };
+	struct explaining x = { .w = of->w, .v = v, .know = &know, .unknown = " of its packets is not known", .off = of->off };
+	const struct rf_trace trace = { .rule = tell_rule, .ctx = &x, .know = &know };
+	if (rf_fact(f, RF_F_PACKET)->s.n)
+		return; /* of which the facts are */
+	if (x.off) {
+		tell_off(&x, p->phase[RF_PHASE_PACKET], f);
+		return;
+	}
+	rf_phase_eval(p->phase[RF_PHASE_PACKET], f, v, &trace);
+	if (v->outcome != RF_BLOCK || of->know)
+		rf_verdict_init(v);
+}
+
+/* The rules of an answer that is not there yet. */
+static void tell_answer(const struct explaining *of, const struct rf_policy *p, struct rf_facts *f, struct rf_verdict *v)
+{
+	struct rf_knowledge know = { .knows = knows_before_answer };
+	struct explaining x = { .w = of->w, .v = v, .know = &know, .unknown = " is known when the origin has answered" };
+	const struct rf_trace trace = { .rule = tell_rule, .ctx = &x, .know = &know };
+	if (!rf_verdict_ends(v) && !rf_fact(f, RF_F_PACKET)->s.n && rf_fact(f, RF_F_RESPONSE_CODE)->tag == RF_V_MISSING)
+		rf_response_eval(p, f, v, &trace);
+}
+
+void rf_explain(const struct rf_policy *p, struct rf_facts *f, const struct rf_counting *counting, const char *packets_off,
+	struct rf_verdict *v, struct rf_jw *w, const char *key)
+{
+	struct explaining x = { .w = w, .v = v, .off = packets_off };
 	const struct rf_trace trace = { .rule = tell_rule, .ctx = &x };
 	rf_verdict_init(v);
+	rf_jw_open(w, key, '[');
+	tell_packets(&x, p, f, v);
 	if (counting)
 		v->counting = *counting;
 	v->counting.look = true;
-	rf_jw_open(w, key, '[');
-	rf_policy_eval(p, f, v, &trace);
+	if (!rf_verdict_ends(v)) {
+		rf_policy_eval(p, f, v, &trace);
+		tell_answer(&x, p, f, v);
+	}
 	rf_jw_close(w, ']');
 }
 
 const struct rf_rule *rf_explain_known(const struct rf_policy *p, struct rf_facts *f, struct rf_knowledge *know, struct rf_verdict *v,
 	struct rf_jw *w, const char *key)
 {
-	struct explaining x = { .w = w, .v = v, .know = know };
+	struct explaining x = { .w = w, .v = v, .know = know, .unknown = " is not stored" };
 	const struct rf_trace trace = { .rule = tell_rule, .ctx = &x, .know = know };
 	rf_verdict_init(v);
 	memset(know->missed, 0, sizeof know->missed);
 	rf_jw_open(w, key, '[');
+	tell_packets(&x, p, f, v);
 	rf_policy_eval(p, f, v, &trace);
 	rf_jw_close(w, ']');
 	return x.doubt;

@@ -5,15 +5,15 @@
 
 enum { RF_EXPLAIN_TERMS = 16, RF_EXPLAIN_TEXT = 256 }; /* terms of a rule, bytes of a value, that are shown */
 
-/* Evaluate the phases of a connection and its request and write an array `key` of
+/* Evaluate all phases, from the packets of a request to its answer, and write an array `key` of
  * {phase, ruleset, rule, ref, description, action, result, because: [{expression, line, column, holds, value}]}
- * to *w; result is matched, not_matched, disabled, skipped, not_reached or error. A rate limit that matches has
- * `limit` {count, most, period_seconds, over, wait_seconds}, as the counters of `counting` stand: they are only looked at.
- * NULL: none are known. The verdict is left in *v. */
-void rf_explain(const struct rf_policy *p, struct rf_facts *f, const struct rf_counting *counting, struct rf_verdict *v,
-	struct rf_jw *w, const char *key);
-/* The same of what is past, over facts of which some are not known: result is also cannot_know, `because` then names the
- * fields. Returns the first rule that might have decided otherwise and cannot be known; NULL: none, the verdict is sure. */
+ * to *w; result is matched, not_matched, disabled, skipped, not_reached, not_in_force, cannot_know or error. A rate limit that matches
+ * has `limit` {count, most, period_seconds, over, wait_seconds}, as the counters of `counting` stand: they are only looked at.
+ * NULL: none are known. Of packets, and of an answer that the facts do not have, only what follows from the request is known: else
+ * `because` names the fields. `packets_off`: why rules of packets are not in force; NULL: they are. The verdict is left in *v. */
+void rf_explain(const struct rf_policy *p, struct rf_facts *f, const struct rf_counting *counting, const char *packets_off,
+	struct rf_verdict *v, struct rf_jw *w, const char *key);
+/* The same of what is past, over facts of which some are not known. Rules of packets decide nothing: the request was there. Returns the first rule that might have decided otherwise and cannot be known; NULL: none, the verdict is sure. */
 const struct rf_rule *rf_explain_known(const struct rf_policy *p, struct rf_facts *f, struct rf_knowledge *know, struct rf_verdict *v,
 	struct rf_jw *w, const char *key);
 /* {outcome, why, rule, ref, status, location, retry_after, settings: {compress, inspect_body_bytes, record_sample}, log: [..],

@@ -339,6 +339,12 @@ static void derive_client(struct rf_json_facts *j, const json_t *req)
 	set_bool(j, RF_F_DEVICE_KNOWN, json_object_get(req, "device") != NULL);
 	if (j->val[RF_F_HTTP_BODY_SIZE].tag == RF_V_MISSING)
 		j->val[RF_F_HTTP_BODY_SIZE] = rf_val_int(body ? (int64_t)j->val[RF_F_HTTP_BODY].s.n : 0);
+	if (j->val[RF_F_PACKET].tag == RF_V_MISSING) {
+		bool udp = j->val[RF_F_UDP_DSTPORT].tag != RF_V_MISSING;
+		set_str(j, RF_F_IP_PROTO, udp ? RF_STR("udp") : RF_STR("tcp"));
+		if (j->val[RF_F_IP_PROTO_NUM].tag == RF_V_MISSING)
+			j->val[RF_F_IP_PROTO_NUM] = rf_val_int(udp ? RF_IP_PROTO_UDP : RF_IP_PROTO_TCP);
+	}
 	if (j->val[RF_F_EDGE_PORT].tag == RF_V_MISSING)
 		j->val[RF_F_EDGE_PORT] = j->val[RF_F_TCP_DSTPORT];
 	if (j->val[RF_F_EDGE_IP].tag == RF_V_MISSING)

@@ -410,7 +410,7 @@ static void explain_names_what_decided(void **state)
 	RF_BUF_AUTO b = { 0 };
 	struct rf_jw w = rf_jw_on(&b);
 	rf_jw_open(&w, NULL, '{');
-	rf_explain(&p, &facts, NULL, &verdict, &w, "rules");
+	rf_explain(&p, &facts, NULL, NULL, &verdict, &w, "rules");
 	rf_explain_verdict(&verdict, &w, "verdict");
 	rf_jw_close(&w, '}');
 	json_t *doc = load(rf_buf_z(&b)), *rules = json_object_get(doc, "rules");
@@ -429,6 +429,52 @@ static void explain_names_what_decided(void **state)
 	assert_string_equal(json_string_value(json_object_get(json_object_get(doc, "verdict"), "rule")), "yes");
 	json_decref(doc);
 	drop(&p);
+}
+
+/* Rules of `phase` explained for a request; the result of each is held against `results`, and what decided the first against `why`. */
+static void explained(enum rf_phase phase, const char *rules_json, const char *asked, const char *off, const char *const *results,
+		      const char *why, enum rf_outcome outcome)
+{
+	struct rf_policy p = policy(phase, NULL, rules_json);
+	judge(&p, asked);
+	RF_BUF_AUTO b = { 0 };
+	struct rf_jw w = rf_jw_on(&b);
+	rf_jw_open(&w, NULL, '{');
+	rf_explain(&p, &facts, NULL, off, &verdict, &w, "rules");
+	rf_jw_close(&w, '}');
+	json_t *doc = load(rf_buf_z(&b)), *rules = json_object_get(doc, "rules");
+	for (size_t i = 0; i < json_array_size(rules); i++)
+		assert_string_equal(json_string_value(json_object_get(json_array_get(rules, i), "result")), results[i]);
+	json_t *first = json_array_get(json_object_get(json_array_get(rules, 0), "because"), 0);
+	assert_string_equal(json_string_value(json_object_get(first, "expression")), why);
+	assert_int_equal(verdict.outcome, outcome);
+	json_decref(doc);
+	drop(&p);
+}
+
+static void explain_tells_what_a_request_tells(void **state)
+{
+	(void)state;
+	static const char packets[] =
+		"[{\"id\": \"a\", \"action\": \"block\", \"expression\": \"tcp.flags.syn and ip.src in {192.0.2.0/24}\"},"
+		" {\"id\": \"b\", \"action\": \"block\", \"expression\": \"ip.proto eq \\\"udp\\\" and ip.ttl lt 9\"},"
+		" {\"id\": \"c\", \"action\": \"block\", \"expression\": \"tcp.dstport eq 443\"},"
+		" {\"id\": \"d\", \"action\": \"block\", \"expression\": \"ip.src eq 192.0.2.1\"}]";
+	static const char answers[] =
+		"[{\"id\": \"a\", \"action\": \"block\", \"expression\": \"http.response.code eq 500\"},"
+		" {\"id\": \"b\", \"action\": \"block\", \"expression\": \"http.response.code eq 500 and http.host eq \\\"no\\\"\"},"
+		" {\"id\": \"c\", \"action\": \"block\", \"expression\": \"http.host eq \\\"b\\\"\"}]";
+	static const char from[] = "{\"host\": \"b\", \"src\": \"192.0.2.1\"}";
+	explained(RF_PHASE_PACKET, packets, from, NULL, (const char *[]){ "cannot_know", "not_matched", "cannot_know", "matched" },
+		  "tcp.flags.syn of its packets is not known", RF_BLOCK);
+	explained(RF_PHASE_PACKET, packets, "{\"host\": \"b\", \"port\": 443}", NULL,
+		  (const char *[]){ "cannot_know", "not_matched", "matched", "not_reached" }, "ip.src of its packets is not known", RF_BLOCK);
+	explained(RF_PHASE_PACKET, packets, from, "no filter", (const char *[]){ "not_in_force", "not_in_force", "not_in_force", "not_in_force" },
+		  "no filter", RF_PASS);
+	explained(RF_PHASE_HTTP_RESPONSE_MANAGED, answers, "{\"host\": \"b\"}", NULL, (const char *[]){ "cannot_know", "not_matched", "matched" },
+		  "http.response.code is known when the origin has answered", RF_BLOCK);
+	explained(RF_PHASE_HTTP_RESPONSE_MANAGED, answers, "{\"host\": \"x\", \"response\": {\"code\": 200}}", NULL,
+		  (const char *[]){ "not_matched", "not_matched", "not_matched" }, "http.response.code eq 500", RF_PASS);
 }
 
 static char told[16][256];
@@ -510,7 +556,8 @@ int main(void)
 		cmocka_unit_test(bad_documents),
 		cmocka_unit_test(many_rules_need_no_more_memory_than_one), cmocka_unit_test(unchanged_rules_are_taken_over),
 		cmocka_unit_test(blocks_behave_as_one_array), cmocka_unit_test(an_edit_keeps_the_order_of_priorities),
-		cmocka_unit_test(explain_names_what_decided), cmocka_unit_test(an_operators_tests),
+		cmocka_unit_test(explain_names_what_decided), cmocka_unit_test(explain_tells_what_a_request_tells),
+		cmocka_unit_test(an_operators_tests),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

@@ -79,7 +79,7 @@ const char *rf_why_str(enum rf_why why);
 
 /* What happened to a rule, for explain. */
 enum rf_step { RF_STEP_MATCHED, RF_STEP_NOT_MATCHED, RF_STEP_DISABLED, RF_STEP_SKIPPED, RF_STEP_NOT_REACHED,
-	RF_STEP_ERROR, RF_STEP_UNKNOWN };
+	RF_STEP_ERROR, RF_STEP_UNKNOWN, RF_STEP_NOT_IN_FORCE };
 /* With `know` only what follows from known facts is done: no edit, no setting, and no rate limit, whose counters are gone. */
 struct rf_trace {
 	void (*rule)(void *ctx, const struct rf_ruleset *set, const struct rf_rule *rule, enum rf_step step,

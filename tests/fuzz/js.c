@@ -39,7 +39,7 @@ static void as_tree(struct rf_str s)
 	struct rf_rule *a = NULL, *b = NULL;
 	struct rf_err ea = { 0 }, eb = { 0 };
 	const struct rf_rule_env env = { 0 };
-	if (!rf_rule_text_read(&j, true, &t) || !rf_js_end(&j) || !t.plain)
+	if (!rf_rule_text_read(&j, true, NULL, &t) || !rf_js_end(&j) || !t.plain)
 		return;
 	json_t *doc = json_loadb(s.p, s.n, JSON_REJECT_DUPLICATES, NULL);
 	CHECK(doc);

@@ -170,6 +170,46 @@ def test_explain(edge, app, host, lamp):
     assert "evil" in done.stdout and "outcome    pass" in done.stdout
 
 
+PHASES = ("packet", "connection", "http_config_settings", "http_request", "http_ratelimit", "http_request_firewall_managed",
+          "http_request_dynamic_redirect", "http_request_transform", "http_request_late_transform", "http_response_firewall_managed",
+          "http_custom_errors", "http_response", "http_response_compression")
+
+
+def test_explain_covers_every_phase(edge, app, host, lamp):
+    """Also of packets and of answers: what the request tells, and, where it is said, what the origin would answer."""
+    limit = {"characteristics": ["device.id"], "period": 60, "requests_per_period": 1000}
+    try:
+        for phase in PHASES:
+            rule = {"expression": "true", "action": "log", "description": "of " + phase, **({"ratelimit": limit} if phase == "http_ratelimit" else {})}
+            edge.ruleset([rule], phase=phase, zone=phase != "packet")
+        edge.ruleset([{"expression": "http.response.code ge 500", "action": "block", "description": "of a failure"},
+                      {"expression": f'http.host eq "{host}" and not http.response.code lt 200', "action": "log", "description": "of this host"}],
+                     phase="http_response_firewall_managed")
+        ask = {"device": lamp.id, "request": {"method": "GET", "host": host, "path": "/", "src": "192.0.2.1"}}
+        told = edge.api("POST", "/accounts/{account}/explain", ask)
+        assert [p for p in PHASES if p in {r["phase"] for r in told["rules"]}] == list(PHASES)
+        said = {r["description"]: r for r in told["rules"]}
+        assert said["of packet"]["result"] in ("matched", "not_in_force") and said["of http_response"]["result"] == "matched"
+        for name in ("of a failure", "of this host"):
+            assert said[name]["result"] == "cannot_know"
+            assert said[name]["because"] == [{"expression": "http.response.code is known when the origin has answered"}]
+        assert told["outcome"]["outcome"] == "forwarded"
+        told = edge.api("POST", "/accounts/{account}/explain", {**ask, "request": {**ask["request"], "response": {"code": 503}}})
+        said = {r["description"]: r for r in told["rules"]}
+        assert said["of a failure"]["result"] == "matched" and said["of this host"]["result"] == "not_reached"
+        assert told["outcome"]["outcome"] == "refused" and told["outcome"]["reason"] == "a rule blocked the answer of the origin"
+        done = edge.cli("explain", lamp.name, f"GET https://{host}/", "--answer", "503", "--answer-header", "Server: x", check=0)
+        assert "of a failure  block: matched" in done.stdout and "outcome    refused" in done.stdout, done.stdout
+        done = edge.cli("explain", lamp.name, f"GET https://{host}/", "--answer", "5030")
+        assert done.returncode == 2 and "--answer wants a status code" in done.stderr
+        assert edge.get(host, "/", lamp).status == 200
+        past = edge.api("POST", "/accounts/{account}/explain", {"record": edge.wait_record(Host=host, Type="request")["RayID"]})
+        assert {r["phase"] for r in past["rules"]} == set(PHASES), past
+    finally:
+        for phase in PHASES:
+            edge.ruleset([], phase=phase, zone=phase != "packet")
+
+
 def test_operators_tests_gate_apply(edge, app, host, lamp, tmp_path):
     good = {"tests": [{"name": "exploit", "request": {"method": "GET", "host": host, "path": "/cgi-bin/x"}, "expect": {"action": "block"}},
                       {"name": "reading", "request": {"method": "POST", "host": host, "path": "/readings"}, "expect": {"action": "pass"}}]}
