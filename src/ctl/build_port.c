@@ -106,12 +106,19 @@ static void named(const struct making *m, const json_t *doc, struct rf_port *p, 
 		none->weight = 0;
 }
 
-static struct rf_health_spec health(const json_t *doc)
+/* What says, to an origin that wants a header, that a connection is the edge's own [PROXY protocol 2.1, 2.2]. */
+static struct rf_str own_header(enum rf_port_header header)
+{
+	return header == RF_PORT_HEADER_V1 ? RF_STR("PROXY UNKNOWN\r\n") :
+		header == RF_PORT_HEADER_V2 ? RF_STR("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0") : RF_STR("");
+}
+
+static struct rf_health_spec health(const json_t *doc, enum rf_port_header header)
 {
 	if (!json_is_object(doc))
 		return (struct rf_health_spec){ 0 };
 	return (struct rf_health_spec){
-		.connect = true, .interval_ns = ms_or(doc, "interval_ms", 10 * RF_NS_S), .timeout_ns = ms_or(doc, "timeout_ms", 2 * RF_NS_S),
+		.connect = true, .first = own_header(header), .interval_ns = ms_or(doc, "interval_ms", 10 * RF_NS_S), .timeout_ns = ms_or(doc, "timeout_ms", 2 * RF_NS_S),
 		.rise = (unsigned)doc_int(doc, "rise", 2), .fall = (unsigned)doc_int(doc, "fall", 3),
 	};
 }
@@ -145,7 +152,7 @@ static int origins(struct making *m, const json_t *doc, struct rf_port *p, const
 	bool http = p->traffic != RF_PORT_DIRECT;
 	struct rf_origin_group_spec g = {
 		.scheme = http ? NULL : p->transport == RF_TRANSPORT_UDP ? "udp" : "tcp", .origins = all.v, .count = all.n, .trust = trust, .keypair = rf_making_origin_keypair(m, doc),
-		.balance = rf_making_balance(doc), .health = health(json_object_get(doc, "health")),
+		.balance = rf_making_balance(doc), .health = health(json_object_get(doc, "health"), p->header),
 		.passive_fails = (unsigned)doc_int(doc, "passive_fails", 5), .passive_hold_ns = ms_or(doc, "passive_hold_ms", 10 * RF_NS_S),
 		.connect_timeout_ns = ms_or(doc, "connect_timeout_ms", boot->timeout_connect),
 		.idle_timeout_ns = http ? HTTP_IDLE_NS : p->idle_ns,

@@ -161,12 +161,20 @@ static bool phrase(struct check *c)
 	return c->text;
 }
 
+static int take(struct check *c)
+{
+	const struct rf_health_spec *spec = &c->group->spec.health;
+	struct rf_pool *pool = c->health->pool;
+	return spec->connect ? rf_pool_open(pool, c->origin, 0, spec->first, event, c, &c->up) :
+		rf_pool_take(pool, c->origin, true, event, c, &c->up);
+}
+
 static void begin(struct check *c)
 {
 	const struct rf_health_spec *spec = &c->group->spec.health;
 	struct rf_health *h = c->health;
 	c->began = rf_loop_now(h->loop);
-	if ((!spec->connect && !phrase(c)) || rf_pool_take(h->pool, c->origin, true, event, c, &c->up) != RF_OK) {
+	if ((!spec->connect && !phrase(c)) || take(c) != RF_OK) {
 		verdict(c, false);
 		return;
 	}

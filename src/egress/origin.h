@@ -27,6 +27,7 @@ struct rf_origin_spec {   /* one endpoint, as configured: "http://127.0.0.1:9000
 
 struct rf_health_spec {  /* active checks; interval_ns 0: none */
 	bool connect;           /* a connection is enough, with TLS where the endpoint has it: nothing is sent, path to expect_high mean nothing */
+	struct rf_str first;    /* of connect: sent before all else, TLS included; lives as long as the program */
 	uint64_t interval_ns, timeout_ns;
 	struct rf_str path, host;
 	unsigned expect_low, expect_high; /* status range, 200..399 */

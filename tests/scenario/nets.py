@@ -1,11 +1,18 @@
-"""Sockets and a name server inside network namespaces, for tests that run outside of them."""
+"""Network namespaces in a row with an edge in the middle, and sockets and a name server inside of them, for tests that run outside."""
 import contextlib
 import ctypes
 import os
 import socket
 import struct
+import subprocess
 import threading
 
+from edge import Edge
+from test_access import ip
+
+EDGE6 = "fd77::1"
+EDGE, CLIENT, INSIDE, ORIGIN = "10.77.0.1", "10.77.0.2", "10.79.0.1", "10.79.0.2"
+SECONDS = 30
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -77,3 +84,83 @@ class Names:
 
     def stop(self):
         self.socket.close()
+
+
+class Lab:
+    """Three namespaces in a row: clients, the edge, origins with a name server."""
+
+    def __init__(self):
+        self.clients, self.edge, self.origins = (f"rfst{c}{os.getpid()}" for c in "ceo")
+        for n in (self.clients, self.edge, self.origins):
+            ip("netns", "add", n)
+            ip("-n", n, "link", "set", "lo", "up")
+            self.inside(n, "sysctl", "-qw", "net.ipv4.icmp_ratelimit=0")
+        self.cable("dev0", self.clients, CLIENT, "edge0", EDGE)
+        self.cable("dev1", self.origins, ORIGIN, "edge1", INSIDE)
+        self.inside(self.edge, "sysctl", "-qw", "net.ipv4.tcp_retries2=2")
+        for namespace, address, dev in ((self.edge, "10.77.0.9/24", "edge0"), (self.edge, f"{EDGE6}/64", "edge0"), (self.clients, "fd77::2/64", "dev0")):
+            ip("-n", namespace, "addr", "add", address, "dev", dev, *(["nodad"] if ":" in address else []))
+        self.names = Names(self.origins, ORIGIN)
+        self.made = []
+
+    def cable(self, far, namespace, address, near, edge_address):
+        ip("link", "add", near, "netns", self.edge, "type", "veth", "peer", "name", far, "netns", namespace)
+        ip("-n", namespace, "addr", "add", f"{address}/24", "dev", far)
+        ip("-n", self.edge, "addr", "add", f"{edge_address}/24", "dev", near)
+        ip("-n", namespace, "link", "set", far, "up")
+        ip("-n", self.edge, "link", "set", near, "up")
+
+    @staticmethod
+    def inside(namespace, *words):
+        subprocess.run(["nsenter", f"--net=/run/netns/{namespace}", *words], check=True, capture_output=True)
+
+    def filter(self, namespace, verdict):
+        """What comes for a TCP socket there is dropped, or rejected by ICMP; None: passes again."""
+        self.inside(namespace, "nft", "flush ruleset")
+        if verdict:
+            self.inside(namespace, "nft", "table ip cut { chain in { type filter hook input priority 0; meta l4proto tcp " + verdict + "; }; }")
+
+    def socket(self, namespace, family=socket.AF_INET, kind=socket.SOCK_STREAM):
+        with within(namespace):
+            s = socket.socket(family, kind)
+        s.settimeout(SECONDS)
+        self.made.append(s)
+        return s
+
+    def listen(self, backlog=16):
+        s = self.socket(self.origins)
+        s.bind((ORIGIN, 0))
+        s.listen(backlog)
+        return s
+
+    def connect(self, port, host=EDGE, source=None):
+        s = self.socket(self.clients, socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if source:
+            s.bind((source, 0))
+        s.connect((host, port))
+        return s
+
+    def forget(self):
+        for s in self.made:
+            s.close()
+        self.made.clear()
+        for n in (self.clients, self.origins):
+            self.filter(n, None)
+
+    def close(self):
+        self.names.stop()
+        for n in (self.clients, self.edge, self.origins):
+            ip("netns", "del", n, check=False)
+
+
+def start(lab, tmp, listeners=(EDGE,), **boot):
+    """An edge in the lab, with ports at these addresses, whose name server is the lab's."""
+    conf = os.path.join(tmp, "resolv.conf")
+    with open(conf, "w") as f:
+        f.write(f"nameserver {ORIGIN}\noptions timeout:1 attempts:1\n")
+    pins = f"/sys/fs/bpf/rfst{os.getpid()}"
+    e = Edge(**{"workers": 1, "shield": {"pins": pins}, "timeouts": {"connect": "1s"}, "limits": {"connections_per_address": 0}, **boot})
+    e.pins, e.lab, e.count = pins, lab, 0
+    e.boot["listeners"] = [{"name": f"ports{i}", "address": f"[{at}]:0" if ":" in at else f"{at}:0", "protocol": "ports"} for i, at in enumerate(listeners)]
+    return e.start(wrapper=["nsenter", f"--net=/run/netns/{lab.edge}", "unshare", "-m", "sh", "-c",
+                            f"mount --bind {conf} /etc/resolv.conf && exec \"$@\"", "sh"])

@@ -4,87 +4,21 @@ import re
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 import time
 
 import pytest
 
 import pki
-from edge import ROOT, Edge, until
-from nets import Names, within
-from test_access import ip, unpin
+from edge import ROOT, until
+from nets import CLIENT, EDGE, ORIGIN, SECONDS, Lab, start
+from test_access import unpin
 
-EDGE, CLIENT, INSIDE, ORIGIN = "10.77.0.1", "10.77.0.2", "10.79.0.1", "10.79.0.2"
-SECONDS = 30
 # Numbers that no client or peer brings about, and why. The unit tests of svc/l4 and egress have them.
 NOT_FROM_OUTSIDE = {
     540: "a port without a certificate gets one of the edge's own CA",
     999: "all that is known to end a connection has a number of its own",
 }
-
-
-class Lab:
-    """Three namespaces in a row: clients, the edge, origins with a name server."""
-
-    def __init__(self):
-        self.clients, self.edge, self.origins = (f"rfst{c}{os.getpid()}" for c in "ceo")
-        for n in (self.clients, self.edge, self.origins):
-            ip("netns", "add", n)
-            ip("-n", n, "link", "set", "lo", "up")
-            self.inside(n, "sysctl", "-qw", "net.ipv4.icmp_ratelimit=0")
-        self.cable("dev0", self.clients, CLIENT, "edge0", EDGE)
-        self.cable("dev1", self.origins, ORIGIN, "edge1", INSIDE)
-        self.inside(self.edge, "sysctl", "-qw", "net.ipv4.tcp_retries2=2")
-        self.names = Names(self.origins, ORIGIN)
-        self.made = []
-
-    def cable(self, far, namespace, address, near, edge_address):
-        ip("link", "add", near, "netns", self.edge, "type", "veth", "peer", "name", far, "netns", namespace)
-        ip("-n", namespace, "addr", "add", f"{address}/24", "dev", far)
-        ip("-n", self.edge, "addr", "add", f"{edge_address}/24", "dev", near)
-        ip("-n", namespace, "link", "set", far, "up")
-        ip("-n", self.edge, "link", "set", near, "up")
-
-    @staticmethod
-    def inside(namespace, *words):
-        subprocess.run(["nsenter", f"--net=/run/netns/{namespace}", *words], check=True, capture_output=True)
-
-    def filter(self, namespace, verdict):
-        """What comes for a TCP socket there is dropped, or rejected by ICMP; None: passes again."""
-        self.inside(namespace, "nft", "flush ruleset")
-        if verdict:
-            self.inside(namespace, "nft", "table ip cut { chain in { type filter hook input priority 0; meta l4proto tcp " + verdict + "; }; }")
-
-    def socket(self, namespace):
-        with within(namespace):
-            s = socket.socket()
-        s.settimeout(SECONDS)
-        self.made.append(s)
-        return s
-
-    def listen(self, backlog=16):
-        s = self.socket(self.origins)
-        s.bind((ORIGIN, 0))
-        s.listen(backlog)
-        return s
-
-    def connect(self, port):
-        s = self.socket(self.clients)
-        s.connect((EDGE, port))
-        return s
-
-    def forget(self):
-        for s in self.made:
-            s.close()
-        self.made.clear()
-        for n in (self.clients, self.origins):
-            self.filter(n, None)
-
-    def close(self):
-        self.names.stop()
-        for n in (self.clients, self.edge, self.origins):
-            ip("netns", "del", n, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -96,22 +30,9 @@ def lab():
     made.close()
 
 
-def start(lab, tmp, **boot):
-    """An edge in the lab, whose name server is the lab's."""
-    conf = os.path.join(tmp, "resolv.conf")
-    with open(conf, "w") as f:
-        f.write(f"nameserver {ORIGIN}\noptions timeout:1 attempts:1\n")
-    pins = f"/sys/fs/bpf/rfst{os.getpid()}"
-    e = Edge(workers=1, shield={"pins": pins}, timeouts={"connect": "1s"}, limits={"connections_per_address": 0, "origin_connections": 2}, **boot)
-    e.pins, e.lab, e.count = pins, lab, 0
-    e.boot["listeners"] = [{"name": "ports", "address": f"{EDGE}:0", "protocol": "ports"}]
-    return e.start(wrapper=["nsenter", f"--net=/run/netns/{lab.edge}", "unshare", "-m", "sh", "-c",
-                            f"mount --bind {conf} /etc/resolv.conf && exec \"$@\"", "sh"])
-
-
 @pytest.fixture(scope="module")
 def edge(lab, tmp_path_factory):
-    e = start(lab, str(tmp_path_factory.mktemp("names")))
+    e = start(lab, str(tmp_path_factory.mktemp("names")), limits={"connections_per_address": 0, "origin_connections": 2})
     yield e
     e.stop()
     unpin(e.pins)

@@ -317,27 +317,32 @@ def reload_of(e):
     e.wait_log("rules are in force", start=mark)
 
 
-TPROXY = ("table ip rf { chain pre { type filter hook prerouting priority mangle; "
+TPROXY = ("table {table} rf {{ chain pre {{ type filter hook prerouting priority mangle; "
           "meta l4proto tcp socket transparent 1 meta mark set 1 accept; "
-          "iifname edge0 ip daddr 203.0.113.0/24 meta l4proto { tcp, udp } tproxy to :9000 meta mark set 1 accept; }; }")
+          "iifname edge0 {table} daddr {net} meta l4proto {{ tcp, udp }} tproxy to :9000 meta mark set 1 accept; }}; }}")
 
 
 @pytest.mark.parametrize("port, way", [(9000, "nftables"), (0, "steering")])
-def test_what_is_routed_through_comes_to_a_transparent_listener(wire, edge_of, port, way):
+@pytest.mark.parametrize("table, net, everything, any_address, elsewhere", [
+    ("ip", "203.0.113.0/24", "0.0.0.0/0", "0.0.0.0", ["203.0.113.7", "203.0.113.8"]),
+    ("ip6", "2001:db8:77::/48", "::/0", "[::]", ["2001:db8:77::7", "2001:db8:77::8"])])
+def test_what_is_routed_through_comes_to_a_transparent_listener(wire, edge_of, port, way, table, net, everything, any_address, elsewhere):
     wire.origin("127.0.0.1", 2222)
     run = lambda *words: subprocess.run(wire.inside(wire.edge, *words), check=True, capture_output=True)
+    rules = lambda *words: run("ip", *(["-6"] if table == "ip6" else []), *words)
+    ip("-n", wire.clients, "-6", "route", "add", "default", "via", "fd77::1")
     if way == "nftables":
-        run("nft", TPROXY)
-        run("ip", "rule", "add", "fwmark", "1", "lookup", "100")
+        run("nft", TPROXY.format(table=table, net=net))
+        rules("rule", "add", "fwmark", "1", "lookup", "100")
     else:
-        run("ip", "rule", "add", "iif", "edge0", "lookup", "100")
-    run("ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "100")
-    e = edge_of({"name": "through", "address": f"0.0.0.0:{port}", "protocol": "ports", "transparent": True})
+        rules("rule", "add", "iif", "edge0", "lookup", "100")
+    rules("route", "add", "local", everything, "dev", "lo", "table", "100")
+    e = edge_of({"name": "through", "address": f"{any_address}:{port}", "protocol": "ports", "transparent": True})
     app(e, "tcp/22", "tcp://127.0.0.1:2222")
     app(e, "udp/1005", "udp://127.0.0.1:2222")
-    assert wire.ask("tcp", "203.0.113.7", 22) == "2222", "a server elsewhere, as the client thinks"
-    assert wire.ask("udp", "203.0.113.8", 1005) == "2222 hello", "and the answer comes from there"
-    assert wire.ask("tcp", "203.0.113.7", 23) != "2222"
+    assert wire.ask("tcp", elsewhere[0], 22) == "2222", "a server elsewhere, as the client thinks"
+    assert wire.ask("udp", elsewhere[1], 1005) == "2222 hello", "and the answer comes from there"
+    assert wire.ask("tcp", elsewhere[0], 23) != "2222"
 
 
 WEB = """
