@@ -4,12 +4,10 @@
 
 enum { FIRST = 16 };
 
-bool rf_room(void *array, size_t *cap, size_t need, size_t size)
+bool rf_room_more(void *array, size_t *cap, size_t need, size_t size)
 {
 	size_t more = *cap ? *cap : FIRST, bytes;
 	void *v;
-	if (need <= *cap)
-		return true;
 	while (more < need)
 		if (__builtin_mul_overflow(more, 2, &more))
 			return false;

@@ -84,29 +84,40 @@ static bool read_other(struct rf_js *j, size_t which, struct rf_js_text *to, boo
 	return rf_js_text(j, to) && fits(&members[which], to) && (!content || part_of(which, to, part));
 }
 
+/* From `from` in the last text on, all is the same: the strings from the i-th on. */
+static bool same_rest(struct rf_js *j, struct rf_rule_like *l, unsigned i, const char *from, struct rf_rule_text *r)
+{
+	const char *here = j->at;
+	if (!go_past(j, from, (size_t)(l->text + l->n - from)))
+		return false;
+	for (; i < l->texts; i++)
+		text_of(r, l->order[i])->raw.p = here + (text_of(&l->is, l->order[i])->raw.p - from);
+	return true;
+}
+
 static bool read_like(struct rf_js *j, bool content, struct rf_rule_like *l, struct rf_rule_text *ret)
 {
 	struct rf_rule_text r = l->is;
 	struct rf_js at = *j;
 	const char *from = l->text;
 	uint64_t sum = l->sum;
-	for (unsigned i = 0; i < l->texts; i++) {
+	if (!l->n || (content && !l->content))
+		return false;
+	for (unsigned i = 0; !same_rest(&at, l, i, from, &r); i++) {
+		if (i == l->texts)
+			return false;
 		struct rf_js_text *to = text_of(&r, l->order[i]);
 		const struct rf_js_text *was = text_of(&l->is, l->order[i]);
-		if (!go_past(&at, from, (size_t)(was->raw.p - from)))
-			return false;
-		const char *begin = at.at;
 		uint64_t part = l->part[i];
-		at.at--;
+		if (!go_past(&at, from, (size_t)(was->raw.p - 1 - from)))
+			return false;
 		if (go_past(&at, was->raw.p - 1, was->raw.n + 2))
-			to->raw.p = begin;
+			to->raw.p = at.at - was->raw.n - 1;
 		else if (!read_other(&at, l->order[i], to, content, &part))
 			return false;
 		sum += part - l->part[i];
 		from = was->raw.p + was->raw.n + 1;
 	}
-	if (!l->n || (content && !l->content) || !go_past(&at, from, (size_t)(l->text + l->n - from)))
-		return false;
 	r.all = (struct rf_str){ j->at, (size_t)(at.at - j->at) };
 	r.content = content ? sum + !sum : 0;
 	*j = at;
