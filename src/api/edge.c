@@ -219,7 +219,7 @@ static json_t *fleet(struct rf_ctl *c)
 {
 	struct rf_homes_stats n;
 	const char *unseen = rf_shield_in_kernel(c->shield) ? "" : c->priv->nft ?
-		"nft holds fleet.networks to fleet.ports, exempt classes too; scans, floods and devices in quarantine that send elsewhere are not seen" :
+		"nft holds fleet.networks to fleet.ports, and devices that are throttled or in quarantine; scans, floods and bots are not seen" :
 		"no kernel filter: what devices send elsewhere through the edge is not seen";
 	rf_homes_stats(rf_shield_homes(c->shield), &n);
 	return json_pack("{s:I, s:I, s:I, s:I, s:s}", "addresses", (json_int_t)n.homes, "shared", (json_int_t)n.shared, "watched",

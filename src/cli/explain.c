@@ -344,6 +344,8 @@ static void print_shield(struct cli *c, const json_t *shield)
 		rf_buf_printf(&line, "; SYN cookies: %s", word_of(shield, "syn_cookies"));
 	reason_text(&line, word_of(shield, "syn_cookies_reason"));
 	fprintf(c->out, "%-24s  %s\n", "kernel filter", rf_buf_z(&line));
+	json_array_foreach(json_object_get(shield, "lacks"), i, v)
+		fprintf(c->out, "%-24s  %s\n", "nft lacks", json_string_value(v));
 	json_array_foreach(json_object_get(shield, "missing"), i, v)
 		fprintf(c->out, "%-24s  %s, for %s: %s\n", "kernel lacks", word_of(v, "what"), word_of(v, "for"), word_of(v, "instead"));
 }

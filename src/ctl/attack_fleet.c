@@ -13,6 +13,7 @@
 #include "ctl/attacks.h"
 #include "ctl/devices.h"
 #include "ctl/private.h"
+#include "ctl/wall.h"
 #include "records/counters.h"
 #include "shield/fleet.h"
 #include "shield/homes.h"
@@ -229,6 +230,7 @@ void rf_attack_fleet_tick(struct rf_attack_fleet *f, const struct rf_detect_conf
 	struct rf_homes_ops ops = { state, offends, f };
 	rf_fleet_tick(f->fleet, conf, acts(f));
 	rf_homes_tick(homes(f), &traffic, conf, f->c->clock.mono(f->c->clock.ctx), &ops); /* puts in force what was decided */
+	rf_wall_homes(f->c);
 }
 
 struct rf_attack *rf_attack_fleet_find(struct rf_attack_fleet *f, const char *id)

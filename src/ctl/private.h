@@ -54,6 +54,7 @@ struct rf_ctl_private {
 	int monitor_fd;             /* -1 without a monitor (tests) */
 	bool nft;                   /* nft is in the kernel filter's place */
 	uint64_t nft_has;           /* rf_shield_changes of what it was given */
+	uint64_t nft_homes;         /* rf_homes_changes of the same */
 	int nft_log;                /* a group of the kernel's log to which nft shows frames; -1 */
 	bool nft_given;             /* it was given something */
 	struct { unsigned rule; uint64_t reasons; } nft_capture; /* as of rf_shield_capture */

@@ -8,8 +8,10 @@
 #include "ctl/packets.h"
 #include "ctl/private.h"
 #include "monitor/client.h"
+#include "monitor/nft_homes.h"
 #include "monitor/nft_policy.h"
 #include "records/log.h"
+#include "shield/homes.h"
 #include "shield/shield.h"
 
 enum { STANDING = 32768 };
@@ -122,6 +124,39 @@ int rf_wall_capture(struct rf_ctl *c, unsigned rule, uint64_t reasons, struct rf
 	return change && c->priv->nft_given ? publish(c, e) : RF_OK;
 }
 
+static int homes_of(const struct rf_ctl *c, struct rf_buf *to)
+{
+	struct rf_homes_done *v = calloc(RF_NFT_HOMES_MAX, sizeof *v);
+	size_t n = v ? rf_homes_done(rf_shield_homes(c->shield), v, RF_NFT_HOMES_MAX) : 0;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t share = v[i].share < RF_NFT_SHARES ? v[i].share : RF_NFT_SHARES;
+		struct rf_nft_home r = { .family = v[i].ip.family, .state = (uint8_t)v[i].state, .share = (uint8_t)share };
+		memcpy(r.address, v[i].ip.b, sizeof r.address);
+		rf_buf_add(to, (struct rf_str){ (const char *)&r, sizeof r });
+	}
+	free(v);
+	return v && !to->bad ? RF_OK : RF_E_NOMEM;
+}
+
+void rf_wall_homes(struct rf_ctl *c)
+{
+	RF_BUF_AUTO homes = { 0 };
+	struct rf_err e = { 0 };
+	uint64_t changes = c->priv->nft ? rf_homes_changes(rf_shield_homes(c->shield)) : 0;
+	if (!c->priv->nft_given || changes == c->priv->nft_homes)
+		return;
+	int rc = homes_of(c, &homes) == RF_OK ? RF_OK : rf_fail(&e, RF_E_NOMEM, "memory is exhausted");
+	int fd = rc == RF_OK ? sealed(rf_buf_str(&homes), &e) : -1;
+	if (fd >= 0) {
+		rc = rf_monitor_homes(c->priv->monitor_fd, fd, &e);
+		close(fd);
+	} else
+		rc = e.code;
+	c->priv->nft_homes = changes;
+	if (rc != RF_OK)
+		rf_log(RF_LOG_ERROR, "shield", "nft does not hold devices as it should: %s", e.text);
+}
+
 int rf_wall_publish(struct rf_ctl *c, struct rf_err *e)
 {
 	return c->priv->nft && c->priv->nft_has != rf_shield_changes(c->shield) ? publish(c, e) : RF_OK;
@@ -183,6 +218,14 @@ void rf_wall_gate(const struct rf_ctl *c, char to[RF_WALL_TEXT])
 		rf_monitor_gate(c->priv->monitor_fd, to, RF_WALL_TEXT, &unused);
 }
 
+/* Of what the filter does. */
+static const char *const nft_lacks[] = {
+	"kinds of floods of frames, and stops of what they consist of: an attack is named by the counter that it moves",
+	"rates under spoofed sources: 65,536 sources at a time have theirs, further ones none",
+	"scans, floods and bots of devices by their frames: fleet.networks are held to fleet.ports, devices that are throttled or in quarantine as such",
+	"malformed frames, but for sources that no host has and TCP flags that no connection has",
+};
+
 static struct rf_str next_part(struct rf_str *line)
 {
 	struct rf_str part = { "", 0 };
@@ -219,8 +262,8 @@ json_t *rf_wall_standing(const struct rf_ctl *c)
 	struct rf_err e;
 	int fd = -1;
 	ssize_t n = 0;
-	json_t *to = json_pack("{s:s, s:s, s:[], s:s, s:s, s:[]}", "filter", "none", "reason", "the monitor does not say", "interfaces",
-		"syn_cookies", "off", "syn_cookies_reason", "", "missing");
+	json_t *to = json_pack("{s:s, s:s, s:[], s:s, s:s, s:[], s:[]}", "filter", "none", "reason", "the monitor does not say", "interfaces",
+		"syn_cookies", "off", "syn_cookies_reason", "", "missing", "lacks");
 	if (c->priv->monitor_fd >= 0 && rf_monitor_standing(c->priv->monitor_fd, &fd, &e) == RF_OK && fd >= 0)
 		n = pread(fd, text, sizeof text, 0);
 	if (fd >= 0)
@@ -228,5 +271,7 @@ json_t *rf_wall_standing(const struct rf_ctl *c)
 	struct rf_str all = { text, n > 0 ? (size_t)n : 0 }, line;
 	while (to && rf_str_split(&all, '\n', &line))
 		read_line(line, to);
+	for (size_t i = 0; to && c->priv->nft && i < sizeof nft_lacks / sizeof *nft_lacks; i++)
+		json_array_append_new(json_object_get(to, "lacks"), json_string(nft_lacks[i]));
 	return to;
 }

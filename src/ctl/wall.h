@@ -11,6 +11,8 @@ int rf_wall_publish(struct rf_ctl *c, struct rf_err *e);
 int rf_wall_rules(struct rf_ctl *c, struct rf_err *e);
 /* Show all frames that a rule matches, by its number and one more, and those of these reasons: rf_shield_capture, or nft. */
 int rf_wall_capture(struct rf_ctl *c, unsigned rule, uint64_t reasons, struct rf_err *e);
+/* Tell nft, if it is in use, which addresses of devices are let alone, slowed or held, where that has changed. */
+void rf_wall_homes(struct rf_ctl *c);
 /* Ask nft, if it is in use, what it counted, for rf_shield_counts. */
 void rf_wall_count(const struct rf_ctl *c);
 

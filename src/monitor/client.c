@@ -147,12 +147,15 @@ static int file_of(int fd, enum rf_request_kind kind, int *ret_file, struct rf_e
 int rf_monitor_counts(int fd, int *ret_file, struct rf_err *e) { return file_of(fd, RF_REQUEST_COUNTS, ret_file, e); }
 int rf_monitor_standing(int fd, int *ret_file, struct rf_err *e) { return file_of(fd, RF_REQUEST_STANDING, ret_file, e); }
 
-int rf_monitor_policy(int fd, int policy, struct rf_err *e)
+static int give(int fd, enum rf_request_kind kind, int file, struct rf_err *e)
 {
-	struct rf_request q = { .magic = RF_REQUEST_MAGIC, .kind = RF_REQUEST_POLICY }, answer;
-	int r = rf_request_send(fd, &q, &policy, 1);
+	struct rf_request q = { .magic = RF_REQUEST_MAGIC, .kind = kind }, answer;
+	int r = rf_request_send(fd, &q, &file, 1);
 	return r == RF_OK ? answer_of(fd, &answer, NULL, NULL, e) : rf_fail(e, r, "the monitor does not answer");
 }
+
+int rf_monitor_policy(int fd, int policy, struct rf_err *e) { return give(fd, RF_REQUEST_POLICY, policy, e); }
+int rf_monitor_homes(int fd, int homes, struct rf_err *e) { return give(fd, RF_REQUEST_HOMES, homes, e); }
 
 int rf_monitor_rules(int fd, int program, bool in_force, uint32_t *ret_at, struct rf_err *e)
 {

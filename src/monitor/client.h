@@ -32,6 +32,8 @@ int rf_monitor_standing(int fd, int *ret_file, struct rf_err *e);
 
 /* Put a policy for nft in force, a sealed file (monitor/nft_policy), whole or not at all. */
 int rf_monitor_policy(int fd, int policy, struct rf_err *e);
+/* The same for addresses of devices (monitor/nft_homes). */
+int rf_monitor_homes(int fd, int homes, struct rf_err *e);
 /* What nft counted: a file of struct rf_nft_counted, the caller's; -1 where it is not in use, or does not say. */
 int rf_monitor_counts(int fd, int *ret_file, struct rf_err *e);
 

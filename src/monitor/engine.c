@@ -299,6 +299,15 @@ static void on_policy(struct monitor *m, struct engine *g, const struct rf_reque
 		g->alive = rf_mon_mono(m); /* it waited for us */
 }
 
+static void on_homes(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)q;
+	struct rf_err e = { 0 };
+	int r = g == &m->now ? rf_mon_nft_homes(m, a->given, &e) : rf_fail(&e, RF_E_CONFLICT, "another engine is taking over");
+	if (r != RF_OK)
+		refuse(a, r, e.text);
+}
+
 static void on_counts(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
 {
 	(void)g;
@@ -481,7 +490,8 @@ static void on_violation(struct monitor *m, struct engine *g, const struct rf_re
 
 static void (*const handlers[RF_REQUEST_COUNT])(struct monitor *, struct engine *, const struct rf_request *, struct answer *) = {
 	[RF_REQUEST_STEER] = on_steer, [RF_REQUEST_STEERED] = on_steered, [RF_REQUEST_BIND] = on_bind, [RF_REQUEST_UNBIND] = on_unbind,
-	[RF_REQUEST_REPLY] = on_reply, [RF_REQUEST_POLICY] = on_policy, [RF_REQUEST_COUNTS] = on_counts,
+	[RF_REQUEST_REPLY] = on_reply, [RF_REQUEST_POLICY] = on_policy, [RF_REQUEST_HOMES] = on_homes,
+	[RF_REQUEST_COUNTS] = on_counts,
 	[RF_REQUEST_WATCH] = on_watch, [RF_REQUEST_LISTEN] = on_listen, [RF_REQUEST_FILTER] = on_filter, [RF_REQUEST_GATE] = on_gate, [RF_REQUEST_STANDING] = on_standing,
 	[RF_REQUEST_RULES] = on_rules, [RF_REQUEST_OPEN] = on_open, [RF_REQUEST_READY] = on_ready,
 	[RF_REQUEST_REPLAN] = on_replan, [RF_REQUEST_RELOADED] = on_reloaded, [RF_REQUEST_ALIVE] = on_alive,

@@ -75,6 +75,8 @@ static int table_text(const struct monitor *m, bool anew, struct rf_buf *to, str
 	if (anew)
 		rf_buf_printf(to, "add table " RF_NFT_TABLE "\ndelete table " RF_NFT_TABLE "\n");
 	rf_nft_policy_text(&m->nft.policy, m->nft.group, to);
+	if (m->nft.homes_known)
+		rf_nft_homes_text(&m->nft.homes, to);
 	for (size_t i = 0; i < m->gate_count && rc == RF_OK; i++)
 		if (if_nametoindex(m->gates[i].name))
 			rc = rf_nft_hook_text(m->gates[i].name, to, e);
@@ -148,6 +150,50 @@ int rf_mon_nft_policy(struct monitor *m, int fd, struct rf_err *e)
 	rf_nft_policy_fini(&m->nft.policy);
 	m->nft.policy = before;
 	return rc;
+}
+
+/* What the engine before has said stays for a while, where this one says nothing of an address. */
+static void homes_before(struct monitor *m)
+{
+	if (m->nft.homes_of != m->now.pid) {
+		rf_nft_homes_fini(&m->nft.left);
+		m->nft.left = m->nft.homes;
+		m->nft.homes = (struct rf_nft_homes){ NULL, 0 };
+		m->nft.homes_known = false;
+		m->nft.homes_of = m->now.pid;
+		m->nft.left_until = rf_mon_mono(m) + HOMES_LEFT_NS;
+	}
+	if (rf_mon_mono(m) > m->nft.left_until)
+		rf_nft_homes_fini(&m->nft.left);
+}
+
+static int put_homes(const struct rf_nft_homes *h, struct rf_err *e)
+{
+	RF_BUF_AUTO text = { 0 };
+	rf_nft_homes_text(h, &text);
+	return text.bad ? rf_fail(e, RF_E_NOMEM, "memory is exhausted") : rf_nft_run(rf_buf_str(&text), e);
+}
+
+int rf_mon_nft_homes(struct monitor *m, int fd, struct rf_err *e)
+{
+	struct rf_nft_homes next;
+	if (!m->nft.on)
+		return rf_fail(e, RF_E_UNSUPPORTED, "nft is not in use");
+	int rc = rf_nft_homes_read(fd, &next, e);
+	if (rc != RF_OK)
+		return rc;
+	homes_before(m);
+	rc = rf_nft_homes_merge(&next, &m->nft.left) == RF_OK ? RF_OK : rf_fail(e, RF_E_NOMEM, "memory is exhausted");
+	if (rc == RF_OK && m->nft.known && !(m->nft.homes_known && rf_nft_homes_same(&next, &m->nft.homes)))
+		rc = put_homes(&next, e);
+	if (rc != RF_OK) {
+		rf_nft_homes_fini(&next);
+		return rc;
+	}
+	rf_nft_homes_fini(&m->nft.homes);
+	m->nft.homes = next;
+	m->nft.homes_known = true;
+	return RF_OK;
 }
 
 void rf_mon_nft_detach(struct monitor *m, const char *interface)
@@ -224,6 +270,8 @@ bool rf_mon_nft_begin(struct monitor *m, const char *why)
 void rf_mon_nft_end(struct monitor *m)
 {
 	rf_nft_policy_fini(&m->nft.policy);
+	rf_nft_homes_fini(&m->nft.homes);
+	rf_nft_homes_fini(&m->nft.left);
 	if (m->nft.group)
 		close(m->nft.log);
 }

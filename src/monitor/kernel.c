@@ -29,6 +29,8 @@ static const struct { const char *what, *instead; } uses_of[] = {
 #undef RF_KERNEL_USE
 };
 
+_Static_assert(RF_KERNEL_COUNT <= 32, "a bit for each");
+
 static bool has_mapped_arrays(void)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, o, .map_flags = BPF_F_MMAPABLE);

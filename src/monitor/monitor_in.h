@@ -3,6 +3,7 @@
 #include <net/if.h>
 #include "monitor/filter.h"
 #include "monitor/monitor.h"
+#include "monitor/nft_homes.h"
 #include "monitor/nft_policy.h"
 #include "monitor/ports.h"
 #include "monitor/request.h"
@@ -54,6 +55,10 @@ struct monitor {
 		uint16_t group;      /* of the kernel's log, to which it shows frames; 0: none */
 		int log;             /* the socket of that group, if there is one */
 		struct rf_nft_policy policy;
+		bool homes_known;    /* the engine has said them; until then those of before stand */
+		struct rf_nft_homes homes, left; /* left: of an engine before, as far as this one knows nothing of them, until then */
+		pid_t homes_of;      /* the engine that said them */
+		uint64_t left_until;
 	} nft;
 	int links;                   /* tells of interfaces that come and go; -1 */
 	struct engine now, old;      /* old: drains after an upgrade, or serves until the new one is ready */
@@ -66,6 +71,7 @@ struct monitor {
 };
 
 enum { DEATHS_AT_ONCE = 3, DEATHS_BEFORE_GIVING_UP = 5, REQUESTS_LEFT = 64, REFUSALS_SAID = 10 };
+#define HOMES_LEFT_NS (600 * RF_NS_S) /* as RF_HOMES_KEPT_NS */
 #define RESTART_CALM_NS (2 * RF_NS_S)
 #define RESTART_WAIT_MIN_NS (50 * RF_NS_MS)
 #define RESTART_WAIT_MAX_NS (5 * RF_NS_S)
@@ -98,6 +104,7 @@ bool rf_mon_nft_begin(struct monitor *m, const char *why);            /* nft is 
 void rf_mon_nft_end(struct monitor *m);
 void rf_mon_nft_ensure(struct monitor *m);
 int rf_mon_nft_policy(struct monitor *m, int fd, struct rf_err *e);   /* a sealed file; on failure what was in force stays so */
+int rf_mon_nft_homes(struct monitor *m, int fd, struct rf_err *e);    /* the same for addresses of devices */
 void rf_mon_nft_detach(struct monitor *m, const char *interface);
 int rf_mon_nft_counts(void);                                          /* a file of struct rf_nft_counted; -1: nothing is known */
 void rf_mon_nft_yield(struct monitor *m);                             /* what stood from the other way goes, once this one has its policy */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "bpf/parse.h"
+#include "monitor/nft_homes.h"
 #include "monitor/nft_rules.h"
 
 enum { DEPTH = 130 };
@@ -304,11 +305,14 @@ static void reflection(const struct rf_nft_head *h, struct rf_buf *to)
 		rf_buf_printf(to, RULE "udp sport @reflect goto end_reflection\n");
 }
 
-/* What networks of the fleet send to ports that bots scan, away from here. */
+/* What devices of ours send away from here: those that are exempt, slowed or held; and to ports that bots scan from networks of the fleet. */
 static void fleet(const struct rf_nft_head *h, struct rf_buf *to)
 {
-	bool has[2] = { false, false };
-	if (!h->fleet_count || !ports("ban", h->ban, to))
+	bool has[2] = { false, false }, banned = ports("ban", h->ban, to);
+	rf_nft_homes_chains(to);
+	rf_nft_homes_rules(to);
+	rf_buf_printf(to, RULE "jump fleet\n");
+	if (!h->fleet_count || !banned)
 		return;
 	for (uint32_t i = 0; i < h->fleet_count; i++) {
 		const struct rf_nft_net *n = &h->fleet[i];
@@ -320,7 +324,7 @@ static void fleet(const struct rf_nft_head *h, struct rf_buf *to)
 	}
 	for (int six = 0; six < 2; six++)
 		if (has[six])
-			rf_buf_printf(to, RULE "%s saddr @fleet%d tcp dport @ban fib daddr . iif type != local goto end_fleet_port\n",
+			rf_buf_printf(to, "add rule " RF_NFT_TABLE " fleet %s saddr @fleet%d tcp dport @ban fib daddr . iif type != local goto end_fleet_port\n",
 				six ? "ip6" : "ip", six ? 6 : 4);
 }
 

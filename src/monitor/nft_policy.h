@@ -58,7 +58,7 @@ enum { RF_NFT_COUNTED_MAX = 2048 };
 #define RF_NFT_ENDS(X) X(PASS, "pass", "accept") X(ALLOWED, "allowed", "accept") X(NOT_IP, "not_ip", "accept") X(SOURCE, "source", "drop") \
 	X(TCP_FLAGS, "tcp_flags", "drop") X(VLAN_DEPTH, "vlan_depth", "drop") X(IP6_CHAIN, "ip6_chain", "drop") X(DENIED, "denied", "drop") \
 	X(REFLECTION, "reflection", "drop") X(RATE_SOURCE, "rate_source", "drop") X(RATE_PREFIX, "rate_prefix", "drop") \
-	X(RATE_TARGET, "rate_target", "drop") X(FLEET_PORT, "fleet_port", "drop") X(RULE, "by_rule", "drop")
+	X(RATE_TARGET, "rate_target", "drop") X(FLEET_PORT, "fleet_port", "drop") X(FLEET, "fleet", "drop") X(RULE, "by_rule", "drop")
 
 /* Commands that bring the table in line, in one transaction: counters stay, all else is replaced. Interfaces are added by
  * rf_nft_hook_text. `group`: of the kernel's log, to which frames are shown; 0: to none. */

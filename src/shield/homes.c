@@ -14,7 +14,9 @@
 #include "bpf/homes.h"
 #include "shield/feed.h"
 
-enum { SLICE = 512, DEVICE = 33, TURNS = 16 /* ticks in which each home without traffic is looked at once */ };
+enum { SLICE = 512, DEVICE = 33, TURNS = 16, /* ticks in which each home without traffic is looked at once; */
+       TURNS_UNSEEN = 4,  /* and where nothing counts traffic */
+       DONE = RF_HOME_SLOW | RF_HOME_HELD | RF_HOME_EXEMPT };
 
 struct who {
 	char device[DEVICE];      /* "": free */
@@ -44,7 +46,7 @@ struct rf_homes {
 	struct rf_home_bucket *rows, *own; /* own: those of rf_homes_new */
 	struct home **at, **used;
 	uint32_t count, lost;
-	uint64_t ticks;
+	uint64_t ticks, changes;
 	bool retired;
 	struct told { char subject[RF_HOMES_NAME]; struct rf_fleet_deed deed; } told[RF_HOMES_TOLD];
 };
@@ -151,8 +153,10 @@ static void put_state(struct rf_homes *h, const struct home *m, uint32_t state)
 		memcpy(row->device, one->id, sizeof row->device);
 	else
 		memset(row->device, 0, sizeof row->device);
-	row->share = n ? n : 1;
+	uint32_t share = n ? n : 1;
 	state |= m->many || n > 1 ? RF_HOME_SHARED : 0;
+	h->changes += row->state != state || (row->share != share && state & DONE);
+	row->share = share;
 	__atomic_store_n(&row->state, state, __ATOMIC_RELEASE);
 }
 
@@ -162,6 +166,7 @@ static void forget(struct rf_homes *h, struct home *m)
 {
 	struct rf_home_key *k = key_at(h, m->place);
 	struct rf_home *row = row_at(h, m->place);
+	h->changes++;
 	__atomic_store_n(&row->state, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&k->lo, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&k->hi, 0, __ATOMIC_RELAXED);
@@ -195,6 +200,7 @@ static void settle(struct rf_homes *h, struct home *m, uint32_t place)
 	m->place = place;
 	m->used = h->count;
 	h->at[place] = h->used[h->count++] = m;
+	h->changes++;
 	__atomic_store_n(&h->conf->fleet, 1, __ATOMIC_RELEASE);
 }
 
@@ -398,11 +404,12 @@ struct tick {
 static bool tick_one(struct rf_homes *h, struct home *m, const struct tick *t, struct rf_fleet_deed *ret)
 {
 	enum { ACTS = RF_HOME_SLOW | RF_HOME_HELD };
+	uint64_t turns = h->rows == h->own ? TURNS_UNSEEN : TURNS;
 	struct rf_traffic_seen seen;
 	struct rf_home *row = row_at(h, m->place);
 	uint32_t state = row->state & ~(uint32_t)RF_HOME_SHARED;
 	read_row(row, m, &seen);
-	if (!m->idle || state & ACTS || m->used % TURNS == h->ticks % TURNS) {
+	if (!m->idle || state & ACTS || m->used % turns == h->ticks % turns) {
 		state = state_now(h, m, t->ops);
 		put_state(h, m, state);
 		if (age(h, m, state, t->now_ns))
@@ -480,6 +487,30 @@ unsigned rf_homes_of(struct rf_homes *h, const char *device, struct rf_homes_at 
 		if (w)
 			v[n++] = (struct rf_homes_at){ m->ip, w->live, w->bound, owner(h, m) == w };
 	}
+	pthread_mutex_unlock(&h->lock);
+	return n;
+}
+
+size_t rf_homes_done(struct rf_homes *h, struct rf_homes_done *v, size_t room)
+{
+	static const uint32_t order[] = { RF_HOME_HELD, RF_HOME_SLOW, RF_HOME_EXEMPT, 0 };
+	size_t n = 0;
+	pthread_mutex_lock(&h->lock);
+	for (size_t turn = 0; turn < sizeof order / sizeof *order; turn++)
+		for (uint32_t i = 0; i < h->count && n < room; i++) {
+			const struct rf_home *row = row_at(h, h->used[i]->place);
+			uint32_t what = row->state & RF_HOME_EXEMPT ? RF_HOME_EXEMPT : row->state & RF_HOME_HELD ? RF_HOME_HELD : row->state & RF_HOME_SLOW;
+			if (what == order[turn])
+				v[n++] = (struct rf_homes_done){ h->used[i]->ip, what, row->share };
+		}
+	pthread_mutex_unlock(&h->lock);
+	return n;
+}
+
+uint64_t rf_homes_changes(struct rf_homes *h)
+{
+	pthread_mutex_lock(&h->lock);
+	uint64_t n = h->changes;
 	pthread_mutex_unlock(&h->lock);
 	return n;
 }

@@ -83,5 +83,12 @@ struct rf_homes_at {
 };
 unsigned rf_homes_of(struct rf_homes *h, const char *device, struct rf_homes_at v[RF_HOMES_SHOWN]);
 
+/* What is done to the addresses of devices, for what cannot read rows: those in quarantine first, then the throttled, then the exempt, then
+ * those to which nothing is done. How many, at most `room`. */
+struct rf_homes_done { struct rf_ip ip; uint32_t state, share; }; /* one of RF_HOME_HELD, _SLOW, _EXEMPT, or 0 */
+size_t rf_homes_done(struct rf_homes *h, struct rf_homes_done *v, size_t room);
+/* Grows whenever what rf_homes_done says may have changed. */
+uint64_t rf_homes_changes(struct rf_homes *h);
+
 struct rf_homes_stats { uint32_t homes, shared, watched, lost; }; /* addresses now; lost: that found no room, so far */
 void rf_homes_stats(struct rf_homes *h, struct rf_homes_stats *ret);

@@ -401,13 +401,45 @@ static void what_services_see_counts_where_no_kernel_does(void **state)
 	rf_homes_free(own);
 }
 
+static bool done_is(struct rf_homes *h, size_t i, const char *address, uint32_t state, uint32_t share)
+{
+	struct rf_homes_done v[8];
+	struct rf_ip want = ip(address);
+	return rf_homes_done(h, v, 8) > i && rf_ip_eq(&v[i].ip, &want) && v[i].state == state && v[i].share == share;
+}
+
+static void what_is_done_is_listed_the_held_first(void **state)
+{
+	struct world *w = *state;
+	struct rf_homes_done one;
+	w->state[1] = RF_HOME_EXEMPT;
+	w->state[2] = RF_HOME_SLOW;
+	come(w, "10.0.0.1", 0);
+	come(w, "10.0.0.2", 1);
+	come(w, "10.0.0.3", 2);
+	come(w, "10.0.0.4", 3);
+	uint64_t before = rf_homes_changes(w->h);
+	w->state[3] = RF_HOME_HELD | RF_HOME_SLOW;
+	for (int i = 0; i < 20; i++) /* one without traffic is looked at now and then */
+		tick(w);
+	assert_true(rf_homes_changes(w->h) > before);
+	assert_true(done_is(w->h, 0, "10.0.0.4", RF_HOME_HELD, 1) && done_is(w->h, 1, "10.0.0.3", RF_HOME_SLOW, 1));
+	assert_true(done_is(w->h, 2, "10.0.0.2", RF_HOME_EXEMPT, 1) && done_is(w->h, 3, "10.0.0.1", 0, 1));
+	assert_int_equal(rf_homes_done(w->h, &one, 1), 1);
+	assert_int_equal(one.state, RF_HOME_HELD);
+	before = rf_homes_changes(w->h);
+	for (int i = 0; i < 20; i++)
+		tick(w);
+	assert_int_equal(rf_homes_changes(w->h), before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(a_device_is_told_for_what_its_address_does), T(the_state_of_a_device_is_that_of_its_row), T(nobody_pays_for_neighbours),
 		T(a_public_address_is_nobodys_alone_unless_it_is_said), T(an_address_of_the_fleet_that_nobody_is_known_at_is_watched),
-		T(rows_outlive_the_process),
+		T(rows_outlive_the_process), T(what_is_done_is_listed_the_held_first),
 		T(services_ask_who_may_pass), T(what_services_see_counts_where_no_kernel_does),
 		T(who_retires_writes_no_more), T(who_is_there_pushes_out_who_was_and_never_each_other),
 	};

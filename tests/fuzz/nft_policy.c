@@ -1,9 +1,10 @@
-/* Any bytes as the sealed policy of the engine: what is taken becomes commands of nothing but numbers and our own words. */
+/* Any bytes as the sealed policy of the engine, and as its addresses of devices: what is taken becomes commands of nothing but numbers and our own words. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "monitor/nft_homes.h"
 #include "monitor/nft_policy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -26,6 +27,31 @@ static int policy(const uint8_t *data, size_t size)
 	return fd;
 }
 
+static void plain(const struct rf_buf *text)
+{
+	for (size_t i = 0; i < text->n; i++)
+		if ((unsigned char)text->p[i] >= 0x7f || (text->p[i] < ' ' && text->p[i] != '\n' && text->p[i] != '\t'))
+			abort();
+}
+
+static void homes(const uint8_t *data, size_t size)
+{
+	struct rf_nft_homes h;
+	struct rf_err e = { 0 };
+	int fd = memfd_create("homes", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size || fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW))
+		abort();
+	if (rf_nft_homes_read(fd, &h, &e) == RF_OK) {
+		RF_BUF_AUTO text = { 0 };
+		rf_nft_homes_text(&h, &text);
+		plain(&text);
+		rf_nft_homes_fini(&h);
+	} else if (!e.text[0]) {
+		abort();
+	}
+	close(fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rf_nft_policy p;
@@ -36,13 +62,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rf_nft_policy_text(&p, 7, &text);
 		if (text.bad || p.head.count > RF_NFT_RULES_MAX)
 			abort();
-		for (size_t i = 0; i < text.n; i++)
-			if ((unsigned char)text.p[i] >= 0x7f || (text.p[i] < ' ' && text.p[i] != '\n' && text.p[i] != '\t'))
-				abort();
+		plain(&text);
 		rf_nft_policy_fini(&p);
 	} else if (!e.text[0]) {
 		abort();
 	}
 	close(fd);
+	homes(data, size);
 	return 0;
 }

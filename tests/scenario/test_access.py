@@ -585,8 +585,11 @@ import socket, threading
 s = socket.create_server(('', 7), family=socket.AF_INET6, dualstack_ipv6=True)
 print('up', flush=True)
 def back(c):
-    while d := c.recv(65536):
-        c.sendall(d)
+    try:
+        while d := c.recv(65536):
+            c.sendall(d)
+    except OSError:
+        pass
     c.close()
 while True:
     threading.Thread(target=back, args=(s.accept()[0],), daemon=True).start()

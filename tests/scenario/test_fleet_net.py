@@ -410,3 +410,58 @@ def test_nft_holds_the_networks_of_the_fleet_and_says_what_it_does_not_see(net, 
         assert net.arrived() == 0 and reaches(net, "10.78.0.2")
     assert until(lambda: e.api("GET", "/accounts/{account}/shield")["frames"]["fleet_port"] >= 200)
     assert "scans, floods" in e.cli("shield", "status", check=0).stdout
+
+
+BURST = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 0))
+for _ in range(20):
+    for _ in range(20):
+        s.sendto(b"x" * 64, ("10.80.0.1", 7777))
+    time.sleep(0.1)
+"""
+
+
+def left_of_burst(net, source):
+    """How many of 400 datagrams, sent in two seconds, leave."""
+    before = net.arrived("every")
+    subprocess.run(net.inside(net.devices, "/usr/bin/python3", "-c", BURST, source), check=True)
+    return net.arrived("every") - before
+
+
+def test_nft_lets_exempt_devices_alone_slows_throttled_ones_and_holds_those_in_quarantine(net, routing):
+    routing.boot["fleet"] = {"networks": "10.78.0.0/24"}
+    routing.boot["shield"]["mode"] = "nft"
+    e = started(routing, net, "nft")
+    hacked, calm, meter = e.device("hacked"), e.device("calm"), e.device("meter", "meters")
+    e.cli("class", "edit", "meters", "--flood-exempt", check=0)
+    with live(e, net, hacked, "10.78.0.2") as h, live(e, net, calm, "10.78.0.3") as c, live(e, net, meter, "10.78.0.4"):
+        def telnet_of_an_exempt_class_leaves():
+            before = net.arrived()
+            Scan(net, "10.78.0.4", "23", 5, 0.1).child.wait()
+            return net.arrived() > before
+        until(telnet_of_an_exempt_class_leaves)
+        before = net.arrived()
+        Scan(net, "10.78.0.3", "23", 5, 0.1).child.wait()
+        assert net.arrived() == before, "of another it does not"
+        assert left_of_burst(net, "10.78.0.2") == 400
+        assert h.request("GET", "/", [("User-Agent", "Hello, World")]).status == 200, "what only a bot sends: it is throttled"
+        until(lambda: "10.78.0.2 : goto slow4x1" in homes(net))
+        assert left_of_burst(net, "10.78.0.2") <= 5 + 5 * 4 + 5, "five a second of them leave"
+        assert left_of_burst(net, "10.78.0.3") == 400 and c.get("/").status == 200, "a neighbour has all that it had"
+        e.cli("device", "quarantine", "hacked", check=0)
+        until(lambda: "10.78.0.2 : goto held" in homes(net), 3)
+        assert left_of_burst(net, "10.78.0.2") == 0 and not reaches(net, "10.78.0.2"), "nothing of it leaves"
+        assert until(lambda: e.api("GET", "/accounts/{account}/shield")["frames"]["fleet"] >= 700)
+        os.kill(e.engine(), signal.SIGKILL)
+        assert left_of_burst(net, "10.78.0.2") == 0, "also while nothing of the engine lives"
+        e.wait()
+        e.api("POST", f"/accounts/{{account}}/devices/{hacked.id}/activate", {})
+    with live(e, net, hacked, "10.78.0.2"):
+        until(lambda: "10.78.0.2" not in homes(net))
+        assert left_of_burst(net, "10.78.0.2") == 400
+
+
+def homes(net):
+    return net.run(net.edge, "nft", "list", "map", "netdev", "ringfence", "home4")

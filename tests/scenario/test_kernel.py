@@ -78,6 +78,7 @@ def test_what_is_missing_is_said_and_the_next_best_is_chosen(net, walled, withou
     shown = standing(e)
     assert (shown["filter"], one(shown)["mode"], shown["syn_cookies"]) == (way, mode, cookies), shown
     assert sorted(m["what"] for m in shown["missing"]) == sorted(without.split(":")) and all(m["for"] and m["instead"] for m in shown["missing"])
+    assert bool(shown["lacks"]) == (way == "nft") == ("nft lacks " in e.cli("status", check=0).stdout)
     if way != "filter":
         assert f"shield.without withholds {without.split(':')[0]}" in shown["reason"]
     if cookies == "kernel" and way == "filter":
