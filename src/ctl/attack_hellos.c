@@ -1,4 +1,4 @@
-/* ctl/attack_hellos: floods of TLS handshakes and of MQTT CONNECTs: an attack for each port, and fewer of one address while it lasts.
+/* ctl/attack_hellos: floods of TLS handshakes, of MQTT CONNECTs and of connections: an attack for each port, and fewer of one address while it lasts.
  *
  *   workers' rows of ports: begun less completed ─► shield/hellos ─► START: the bound of the row, an attack ─► END: as configured again
  *
@@ -15,12 +15,15 @@
 static const struct kind {
 	const char *vector, *counter, *measure;
 	uint32_t bound;           /* of one address, while it lasts */
+	bool strangers;           /* those that were not here before are bounded together, too, by the threshold */
 	enum rf_counter attacks, refused;
 } kinds[] = {
 	[RF_FEED_HANDSHAKES] = { "tls_handshake_flood", "incomplete_handshakes_per_second", "fewer TLS handshakes of one address at once",
-				 RF_HELLOS_BOUND, RF_C_ATTACKS_TLS, RF_C_LIMIT_HANDSHAKES_ADDRESS },
+				 RF_HELLOS_BOUND, false, RF_C_ATTACKS_TLS, RF_C_LIMIT_HANDSHAKES_ADDRESS },
 	[RF_FEED_CONNECTS] = { "mqtt_connect_flood", "mqtt_connects_per_second", "fewer MQTT connections a second of one address that is no known device's",
-			       RF_CONNECTS_BOUND, RF_C_ATTACKS_MQTT, RF_C_L4_CONNECTS },
+			       RF_CONNECTS_BOUND, false, RF_C_ATTACKS_MQTT, RF_C_L4_CONNECTS },
+	[RF_FEED_CONNECTIONS] = { "tcp_connection_flood", "connections_per_second", "fewer connections a second of addresses that are new there",
+				  RF_CONNECTS_BOUND, true, RF_C_ATTACKS_TCP, RF_C_L4_CROWDED },
 };
 
 struct port {
@@ -70,6 +73,8 @@ static void take(struct rf_attack_hellos *h, struct rf_feed_port *row, struct se
 	uint64_t done = atomic_load_explicit(&row->done, memory_order_relaxed), begun = atomic_load_explicit(&row->begun, memory_order_relaxed);
 	p->open += (int64_t)(begun - seen->begun) - (int64_t)(done - seen->done);
 	*seen = (struct seen){ begun, done };
+	uint32_t each = p->hellos.threshold / h->workers; /* of what a worker may let in */
+	atomic_store_explicit(&row->strangers, p->attack.measure && p->kind->strangers ? each + !each : 0, memory_order_relaxed);
 	atomic_store_explicit(&row->bound, p->attack.measure ? p->kind->bound : 0, memory_order_relaxed);
 	struct rf_flood *f = p->attack.flood;
 	if (rf_feed_ask(&row->addresses, f ? p->number : 0, registers))

@@ -173,6 +173,8 @@ struct rf_feed_port *rf_feed_port(struct rf_feed *f, enum rf_feed_kind kind, uin
 		if (!there || there == key)
 			return p;
 	}
+	if (f && port)
+		rf_feed_add(&f->hosts_lost, 1);
 	return NULL;
 }
 

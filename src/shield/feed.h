@@ -29,7 +29,7 @@ enum {
 	RF_FEED_HOSTS = 2048,     /* rows of a worker; a host beyond it is counted in `hosts_lost`, and not watched */
 	RF_FEED_SAMPLES = 512,    /* slots of the ring, a power of two; past it samples are counted in `lost` */
 	RF_FEED_WANTED = 96,      /* samples a tick of a host where something is up */
-	RF_FEED_PORTS = 32,       /* rows of ports; those beyond it are not watched */
+	RF_FEED_PORTS = 128,      /* rows of ports; those beyond it are not watched, and counted in `hosts_lost` */
 	RF_FEED_NAME = 256,
 	RF_SAMPLE_TEXT = 768,
 	RF_SAMPLE_DEVICE = 33,
@@ -72,6 +72,7 @@ struct rf_feed_host {
 enum rf_feed_kind {
 	RF_FEED_HANDSHAKES,       /* of TLS; one that is completed is done */
 	RF_FEED_CONNECTS,         /* of MQTT; none is done */
+	RF_FEED_CONNECTIONS,      /* to the TCP port of an app, by the first of its range; none is done */
 };
 
 /* What begins on one port, of one kind. */
@@ -79,7 +80,8 @@ struct rf_feed_port {
 	_Atomic uint32_t key;     /* kind << 16 | port; 0: free; set last */
 	_Atomic uint64_t begun, done; /* the others are under way, or have failed */
 	struct rf_feed_addresses addresses;
-	_Atomic uint32_t bound;   /* the control thread's, of one address: handshakes at once, CONNECTs a second; 0: as configured */
+	_Atomic uint32_t bound;   /* the control thread's, of one address: handshakes at once, CONNECTs or connections a second; 0: as configured */
+	_Atomic uint32_t strangers; /* beside it, of all that were not here before, on this worker: connections a second */
 };
 
 struct rf_feed {

@@ -1,4 +1,4 @@
-/* shield/hellos: floods of what begins on a port and is not completed (TLS handshakes; MQTT CONNECTs, all), against what is usual.
+/* shield/hellos: floods of what begins on a port and is not completed (TLS handshakes; MQTT CONNECTs and connections, all), against what is usual.
  *
  * The caller gives their number each RF_FLOOD_TICK_NS. While a flood is on, nothing is learned.
  */
@@ -7,7 +7,7 @@
 
 enum {
 	RF_HELLOS_BOUND = 4,      /* handshakes of one address at once while a flood is on */
-	RF_CONNECTS_BOUND = 2,    /* CONNECTs of one address a second while a flood is on */
+	RF_CONNECTS_BOUND = 2,    /* CONNECTs, or connections, of one address a second while a flood is on */
 	RF_HELLOS_SECOND = 4,     /* ticks */
 };
 

@@ -275,6 +275,10 @@ static void welcome(struct rf_client *c)
 		rf_client_refuse(c, attacks, NULL);
 		return;
 	}
+	if (l4_crowded(n)) {
+		rf_client_refuse(c, RF_REASON_CONNECTIONS, "it is new here, in a flood of connections to this port");
+		return;
+	}
 	if (l4_mqtt_crowded(n)) {
 		rf_client_refuse(c, RF_REASON_CONNECTIONS, "too many MQTT connections a second of one address, in a flood of them");
 		return;
@@ -357,6 +361,10 @@ struct rf_l4 *rf_l4_new(struct rf_front *front, struct rf_pool *pool, const stru
 		return NULL;
 	*l = (struct rf_l4){ .front = front, .pool = pool, .conf = conf ? *conf : rf_l4_conf_default };
 	rf_list_init(&l->conns);
+	if (front->feed && !(l->crowd = l4_crowd_new(front->feed))) {
+		free(l);
+		return NULL;
+	}
 	tubes_init(&l->tubes, l->conf.tubes);
 	return l;
 }
@@ -369,5 +377,6 @@ void rf_l4_free(struct rf_l4 *l)
 		rf_client_end(&RF_CONTAINER(node, struct conn, all)->client, "the edge has stopped");
 	tubes_fini(&l->tubes);
 	rf_rate_table_fini(&l->connects);
+	l4_crowd_free(l->crowd);
 	free(l);
 }
