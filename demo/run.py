@@ -34,6 +34,8 @@ run_dir: {dir}/run
 workers: 2
 api:
   listen: 127.0.0.1:{api}
+ca:
+  base_url: https://{host}:{port}/.well-known/pki
 records:
   stdout: human
   samples: {dir}/data/samples.jsonl
@@ -176,7 +178,7 @@ class Demo:
         config = os.path.join(self.dir, "ringfence.yaml")
         user = "nobody" if os.geteuid() == 0 else ""
         with open(config, "w") as f:
-            f.write("\n".join(line for line in BOOT.format(dir=self.dir, port=self.port, api=self.api, user=user).splitlines()
+            f.write("\n".join(line for line in BOOT.format(dir=self.dir, host=self.host, port=self.port, api=self.api, user=user).splitlines()
                               if line != 'user: ""') + "\n")
         self.tool = os.path.join(self.dir, "ringfence")
         with open(self.tool, "w") as f:

@@ -163,21 +163,27 @@ def test_proxy_protocol_of_strangers(behind_proxy):
 
 @pytest.mark.skipif(not (shutil.which("testssl") or shutil.which("testssl.sh")), reason="testssl.sh is not installed")
 def test_testssl(make_edge, origin, tmp_path):
-    """No finding above low."""
+    """No finding above low, of all that it looks at, for a host that shows a certificate of the edge's own CA. Left out is what the
+    openssl of this machine cannot do for testssl."""
     from edge import RELEASE
     edge = make_edge(build=RELEASE)
+    edge.boot["ca"] = {"base_url": f"https://edge.test:{edge.port}/.well-known/pki"}
+    del edge.boot["listeners"][0]["tls"]
     edge.start()
     edge.app("edge.test", origin, client_auth="off")
-    known = ("cert_revocation", "OCSP_stapling", "cert_crlDistributionPoints", "cert_ocspURL", "cert_chain_of_trust",
-             "DNS_CAArecord", "engine_problem", "cert_caIssuers", "cert_validityPeriod", "scanTime", "clientProblem1", "optimal_proto")
+    says = {"Content-Security-Policy": "default-src 'none'", "X-Frame-Options": "DENY", "Strict-Transport-Security": "max-age=31536000"}
+    edge.ruleset([{"expression": "true", "action": "rewrite", "action_parameters": {
+        "headers": {name: {"operation": "set", "value": value} for name, value in says.items()}}}], phase="http_response")
+    root = tmp_path / "root.crt"
+    root.write_text(edge.cli("ca", "show", check=0).stdout)
 
     def findings(attempt):
         report = tmp_path / f"testssl-{attempt}.json"
         subprocess.run([shutil.which("testssl") or "testssl.sh", "--quiet", "--color", "0", "--warnings", "batch", "--ip", "127.0.0.1",
-                        "--add-ca", edge.server_ca.path, "--severity", "LOW", "--jsonfile", str(report), "--nodns", "none",
-                        "-p", "-s", "-f", "-P", "-S", "-U", "--openssl", "/usr/bin/openssl", f"edge.test:{edge.port}"],
-                       capture_output=True, text=True, timeout=600, check=False)
-        return [f for f in json.loads(report.read_text()) if not any(f["id"].startswith(k) for k in known)]
+                        "--add-ca", str(root), "--severity", "LOW", "--jsonfile", str(report), "--nodns", "none",
+                        "--openssl", "/usr/bin/openssl", f"edge.test:{edge.port}"],
+                       capture_output=True, text=True, timeout=900, check=False)
+        return [f for f in json.loads(report.read_text()) if f["id"] != "engine_problem"]
 
     # WARN is a check that testssl could not finish, for which it gets another chance; a finding is final.
     for attempt in range(3):
