@@ -2,16 +2,23 @@
 #include <stdlib.h>
 #include "cli/cli.h"
 
-static int apps_of_zone(struct cli *c, json_t *zone, void *arg)
+static int add_all(struct cli *c, const json_t *zone, const char *collection, json_t *to)
 {
 	RF_BUF_AUTO path = { 0 };
 	json_t *apps = NULL;
-	rf_buf_printf(&path, "/zones/%s%s", json_string_value(json_object_get(zone, "id")), c->command->path + strlen("/zones/{zone}"));
+	rf_buf_printf(&path, "/zones/%s%s", json_string_value(json_object_get(zone, "id")), collection);
 	int rc = cli_all(c, rf_buf_z(&path), &apps);
-	if (rc == RF_OK && json_array_extend(arg, apps) != 0)
+	if (rc == RF_OK && json_array_extend(to, apps) != 0)
 		rc = rf_fail(&c->e, RF_E_NOMEM, "memory is exhausted");
 	json_decref(apps);
 	return rc;
+}
+
+/* Those of the command's path; apps are of hosts and of ports. */
+static int apps_of_zone(struct cli *c, json_t *zone, void *arg)
+{
+	int rc = add_all(c, zone, c->command->path + strlen("/zones/{zone}"), arg);
+	return rc == RF_OK && strcmp(c->command->noun, "app") == 0 ? add_all(c, zone, "/spectrum/apps", arg) : rc;
 }
 
 int cli_run_app_list(struct cli *c)
@@ -95,17 +102,32 @@ int cli_zone_for(struct cli *c, const char *host)
 	return make_zone(c, dot && strchr(dot + 1, '.') ? dot + 1 : best.host);
 }
 
+/* Where it turned out to be one of hosts: what only ports have was not said. */
+static int check_options(struct cli *c)
+{
+	const struct cli_command *ports = cli_command_of("port", c->command->verb);
+	for (size_t i = 0; ports && i < c->value_count; i++) {
+		const char *name = c->values[i].option->name;
+		if (cli_option_of(ports, name) && !cli_option_of(c->command, name))
+			return cli_wrong(c, RF_E_INVALID, "--%s is of apps of ports, and this is one of hosts", name);
+	}
+	return RF_OK;
+}
+
 int cli_run_app_add(struct cli *c)
 {
 	RF_BUF_AUTO path = { 0 };
 	json_t *body = NULL, *app = NULL;
 	const char *url;
 	if (cli_has(c, "protocol"))
-		return cli_run_port_put(c);
-	if (!cli_has(c, "host"))
-		return cli_wrong(c, RF_E_MISSING, "say which hosts it serves with --host, or which port with --protocol tcp/22");
+		return cli_run_port(c);
+	if (!cli_has(c, "host") || !cli_has(c, "origin"))
+		return cli_wrong(c, RF_E_MISSING, cli_has(c, "host") ? "--origin is missing: http://host:port or https://host:port" :
+			"say which hosts it serves with --host, or which port with --protocol tcp/22");
 	json_t *origins = json_array();
-	int rc = cli_body(c, &body);
+	int rc = check_options(c);
+	if (rc == RF_OK)
+		rc = cli_body(c, &body);
 	for (size_t i = 0; rc == RF_OK && (url = cli_get_nth(c, "origin", i)); i++)
 		if (json_array_append_new(origins, json_pack("{s:s}", "url", url)) != 0)
 			rc = rf_fail(&c->e, RF_E_TYPE, "\"%s\" is no URL", url);
@@ -127,14 +149,68 @@ int cli_run_app_add(struct cli *c)
 	return rc;
 }
 
-/* The app of APP and its path. */
+/* Is what APP names an app of hosts ("app") or of ports ("port")? */
+static int resolve_app(struct cli *c, char id[33], const char **ret_kind)
+{
+	const char *name = cli_get(c, "APP");
+	*ret_kind = "app";
+	int rc = cli_resolve(c, "app", name, id);
+	if (rc != RF_E_NOT_FOUND)
+		return rc;
+	struct rf_err none = c->e;
+	*ret_kind = "port";
+	rc = cli_resolve(c, "port", name, id);
+	if (rc == RF_E_NOT_FOUND)
+		c->e = none;
+	else if (rc == RF_OK)
+		c->e = (struct rf_err){ 0 };
+	return rc;
+}
+
+/* Show, change or delete one, of whichever kind it is. */
+int cli_run_app(struct cli *c)
+{
+	const char *kind;
+	char id[33];
+	int rc = resolve_app(c, id, &kind);
+	if (rc != RF_OK)
+		return rc;
+	if (strcmp(kind, "port") == 0)
+		return cli_run_port(c);
+	if (cli_has(c, "origin"))
+		return cli_wrong(c, RF_E_INVALID, "origins of hosts are changed one by one: ringfence origin add, edit and delete");
+	rc = check_options(c);
+	return rc == RF_OK ? cli_run_generic(c) : rc;
+}
+
+/* Origins of ports may be given as plain URLs. */
+static int list_origins(struct cli *c, json_t *port)
+{
+	size_t i;
+	json_t *url, *origins = json_object_get(port, "origins") ? NULL : json_array();
+	if (!origins)
+		return RF_OK;
+	if (json_object_get(port, "origin_dns")) {
+		json_decref(origins);
+		return rf_fail(&c->e, RF_E_CONFLICT, "the origins of %s are those of a name: ringfence app edit --origin-name", cli_get(c, "APP"));
+	}
+	json_array_foreach(json_object_get(port, "origin_direct"), i, url)
+		json_array_append_new(origins, json_pack("{s:O}", "url", url));
+	return json_object_set_new(port, "origins", origins) == 0 ? RF_OK : rf_fail(&c->e, RF_E_NOMEM, "memory is exhausted");
+}
+
+/* The app of APP, with `origins`, and its path. */
 static int load_app(struct cli *c, struct rf_buf *path, json_t **ret)
 {
+	const char *kind;
 	char id[33];
-	int rc = cli_resolve(c, "app", cli_get(c, "APP"), id);
+	int rc = resolve_app(c, id, &kind);
+	bool port = rc == RF_OK && strcmp(kind, "port") == 0;
 	if (rc == RF_OK)
-		rc = cli_path(c, "/zones/{zone}/apps/{app}", "app", id, path);
-	return rc == RF_OK ? cli_result(c, "GET", rf_buf_z(path), NULL, ret) : rc;
+		rc = cli_path(c, port ? "/zones/{zone}/spectrum/apps/{port}" : "/zones/{zone}/apps/{app}", kind, id, path);
+	if (rc == RF_OK)
+		rc = cli_result(c, "GET", rf_buf_z(path), NULL, ret);
+	return rc == RF_OK && port ? list_origins(c, *ret) : rc;
 }
 
 int cli_run_origin_list(struct cli *c)

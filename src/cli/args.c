@@ -91,6 +91,9 @@ static int option(struct cli *c, int argc, char **argv, int *i)
 		o = find(cli_global_options, name);
 		if (!o)
 			o = find(c->command->options, name);
+		const struct cli_command *also = !o && c->command->also ? cli_command_of(c->command->also, c->command->verb) : NULL;
+		if (also)
+			o = find(also->options, name);
 	}
 	if (!o)
 		return unknown_option(c, name);
@@ -119,6 +122,22 @@ static int all_there(struct cli *c)
 		if (o->required && !cli_get(c, o->name))
 			return rf_fail(&c->e, RF_E_MISSING, "%s%s is missing: %s", is_argument(o) ? "" : "--", o->name, o->doc);
 	return RF_OK;
+}
+
+const struct cli_command *cli_command_of(const char *noun, const char *verb)
+{
+	for (size_t i = 0; i < cli_command_count; i++)
+		if (strcmp(cli_commands[i].noun, noun) == 0 && strcmp(cli_commands[i].verb, verb) == 0)
+			return &cli_commands[i];
+	return NULL;
+}
+
+const struct cli_option *cli_option_of(const struct cli_command *m, const char *name)
+{
+	for (const struct cli_option *o = m->options; o && o->name; o++)
+		if (strcmp(o->name, name) == 0)
+			return o;
+	return NULL;
 }
 
 static int find_verb(struct cli *c, const char *noun, const char *verb)

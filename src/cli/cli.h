@@ -36,6 +36,7 @@ enum cli_use {
 	CLI_EACH,     /* repeatable: strings of an array */
 	CLI_ROOTS,    /* repeatable: roots by id or name, or device_ca */
 	CLI_FILE,     /* the text of the named file */
+	CLI_SET,      /* repeatable: "member/of/it=value", where the value is JSON, or else a text */
 	CLI_QUERY,    /* parameter `to` of the query */
 	CLI_OBJECT,   /* id or name of an object of kind `to`; fills {to} of the path */
 	CLI_OBJECT_ID,/* the same, as member `to`_id of the body */
@@ -61,6 +62,7 @@ struct cli_command {
 	const char *done;            /* "device %s added" */
 	const struct cli_option *options;
 	const char *example;         /* lines, each a whole command */
+	const char *also;            /* options of this noun's same verb are taken too: its objects may be meant. NULL: none */
 };
 extern const struct cli_command cli_commands[];
 extern const size_t cli_command_count;
@@ -177,6 +179,11 @@ int cli_run_device_add(struct cli *c);
 int cli_run_device_bind(struct cli *c);
 int cli_run_app_list(struct cli *c);
 int cli_run_app_add(struct cli *c);
+int cli_run_app(struct cli *c);
+int cli_run_port(struct cli *c); /* the command of the noun `port`, for what was said of an app */
+/* NULL where there is none; arguments are options too. */
+const struct cli_command *cli_command_of(const char *noun, const char *verb);
+const struct cli_option *cli_option_of(const struct cli_command *m, const char *name);
 int cli_run_port_put(struct cli *c);
 int cli_run_zone_pause(struct cli *c);
 int cli_run_origin_list(struct cli *c);

@@ -221,6 +221,7 @@ static void opens_and_changes_ports(void **state)
 	(void)state;
 	static const struct canned answers[] = {
 		ACCOUNTS, ZONES,
+		{ "GET", V4 "/zones/" Z1 "/apps?*", 200, MANY("[]", "0", "0") },
 		{ "POST", V4 "/zones/" Z1 "/spectrum/apps", 200, OK("{\"id\":\"" P1 "\",\"name\":\"ssh.example.com/tcp/22\"}") },
 		{ "GET", V4 "/zones/" Z1 "/spectrum/apps?*", 200,
 		  MANY("[{\"id\":\"" P1 "\",\"name\":\"ssh.example.com/tcp/22\",\"protocol\":\"tcp/22\",\"origin_direct\":[\"tcp://192.0.2.1:22\"]}]", "1", "1") },
@@ -253,9 +254,31 @@ static void opens_and_changes_ports(void **state)
 	assert_string_equal(d.asked[d.count - 1].body, "{\"guard\":\"ssh\",\"origin_dns\":{\"name\":\"o.test\"},"
 		"\"edge_ips\":{\"type\":\"static\",\"ips\":[\"192.0.2.9\"]}}");
 	ran_free(&r);
-	r = RUN(&d, "port", "delete", "ssh.example.com/tcp/22");
+	r = RUN(&d, "app", "edit", "ssh.example.com/tcp/22", "--guard", "ssh", "--origin", "tcp://192.0.2.2:22", "--set", "health/interval_ms=500", "--set", "ip_firewall=false",
+		"--set", "balance=device");
 	assert_int_equal(r.status, 0);
+	has(r.out, "port ssh.example.com/tcp/22 changed");
+	assert_string_equal(d.asked[d.count - 1].body, "{\"guard\":\"ssh\",\"health\":{\"interval_ms\":500},\"ip_firewall\":false,\"balance\":\"device\","
+		"\"origin_direct\":[\"tcp://192.0.2.2:22\"]}");
 	ran_free(&r);
+	r = RUN(&d, "app", "edit", "ssh.example.com/tcp/22", "--max-body", "5");
+	assert_int_equal(r.status, 2);
+	has(r.err, "--max-body is of apps of hosts");
+	ran_free(&r);
+	r = RUN(&d, "app", "list");
+	assert_int_equal(r.status, 0);
+	has(r.out, "tcp://192.0.2.1:22");
+	ran_free(&r);
+	r = RUN(&d, "app", "delete", "nobody");
+	assert_int_equal(r.status, 3);
+	has(r.err, "there is no app \"nobody\"");
+	ran_free(&r);
+	for (int i = 0; i < 2; i++) {
+		r = RUN(&d, i ? "app" : "port", "delete", "ssh.example.com/tcp/22");
+		assert_int_equal(r.status, 0);
+		has(r.out, "closed");
+		ran_free(&r);
+	}
 	double_stop(&d);
 }
 

@@ -65,6 +65,7 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	OPT("rate", "N", CLI_INT, "rate/requests", "requests of one device in each second"), \
 	OPT("burst", "N", CLI_INT, "rate/burst", "and so many at once"), \
 	SWITCH("flood-exempt", CLI_TRUE, "flood_exempt", "never throttle or quarantine them as attackers")
+#define SET OPTS_MANY("set", "MEMBER=VALUE", CLI_SET, NULL, "any member of the object in ringfence-api(7), such as health/fall=2; VALUE is JSON, or a text")
 #define APP_BODY \
 	OPT("client-auth", "MODE", CLI_TEXT, "client_auth", "enforce (default), report or off"), \
 	OPTS_MANY("root", "ROOT", CLI_ROOTS, "roots", "roots that its hosts accept; device_ca where none"), \
@@ -74,7 +75,7 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	OPT("deny-json", "FILE", CLI_FILE, "deny_json", "body of a refusal"), \
 	OPT("origin-ca", "FILE", CLI_FILE, "origin_ca", "roots to verify origins with"), \
 	SWITCH("refuse-handshake", CLI_TRUE, "refuse_handshake", "of enforce: refuse in the TLS handshake"), \
-	SWITCH("forward-certificate", CLI_TRUE, "forward_certificate", "send the client certificate to the origin")
+	SWITCH("forward-certificate", CLI_TRUE, "forward_certificate", "send the client certificate to the origin"), SET
 #define ORIGIN_BODY \
 	OPT("weight", "N", CLI_INT, "weight", "share of the requests; 0: no new ones"), \
 	OPT("pipeline", "N", CLI_INT, "pipeline", "requests that share a connection to it at once; 0: none"), \
@@ -89,9 +90,9 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	OPTS_MANY("address", "IP", CLI_LOCAL, NULL, "only at this address of the edge; may be repeated"), \
 	OPT("tls", "MODE", CLI_TEXT, "tls", "off (default), flexible, full or strict"), \
 	OPT("proxy-protocol", "V", CLI_TEXT, "proxy_protocol", "tell the origin who it is: v1, v2; of UDP simple"), \
-	OPT("guard", "PROTOCOL", CLI_TEXT, "guard", "clients must speak ssh, mqtt, modbus, dns or tls"), \
+	OPT("guard", "PROTOCOL", CLI_TEXT, "guard", "clients must speak ssh, mqtt, modbus, dns, ..."), \
 	OPT("client-auth", "MODE", CLI_TEXT, "client_auth", "of TLS: enforce, report or off (default)"), \
-	OPT("max-connections", "N", CLI_INT, "max_connections", "at once, or sessions of UDP")
+	OPT("max-connections", "N", CLI_INT, "max_connections", "at once, or sessions of UDP"), SET
 #define RULE_BODY \
 	OPT("action", "ACTION", CLI_TEXT, "action", "block, log, allow, ...: ringfence-rules(5)"), \
 	OPT("description", "TEXT", CLI_TEXT, "description", "shown in records"), \
@@ -196,23 +197,23 @@ const struct cli_command cli_commands[] = {
 	{ "class", "delete", "Delete a class that no device has", cli_run_generic, "DELETE", AC "/classes/{class}", NULL, "class %s deleted",
 	  OPTS(ARG("CLASS", CLI_OBJECT, "class", "id or name"), DRY), "ringfence class delete lamps" },
 
-	{ "app", "list", "List apps of all zones", cli_run_app_list, "GET", "/zones/{zone}/apps", "name hosts client_auth enabled origins id", NULL,
-	  OPTS(ZONE), "ringfence app list" },
-	{ "app", "show", "Show an app", cli_run_generic, "GET", "/zones/{zone}/apps/{app}", NULL, NULL,
+	{ "app", "list", "List apps of all zones, of hosts and of ports", cli_run_app_list, "GET", "/zones/{zone}/apps",
+	  "name hosts protocol client_auth enabled origins origin_direct id", NULL, OPTS(ZONE), "ringfence app list" },
+	{ "app", "show", "Show an app", cli_run_app, "GET", "/zones/{zone}/apps/{app}", NULL, NULL,
 	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ZONE), "ringfence app show api" },
 	{ "app", "add", "Make an app; its zone too, where there is none", cli_run_app_add, "POST", "/zones/{zone}/apps", NULL, "app %s added",
 	  OPTS(ARG("NAME", CLI_TEXT, "name", "its name"),
 	       OPTS_MANY("host", "HOST", CLI_EACH, "hosts", "api.example.com or *.example.com; may be repeated"),
-	       OPT("protocol", "PROTOCOL", CLI_LOCAL, NULL, "instead of hosts: tcp/22, udp/5000-5999, as of port add"),
-	       OPTS_REQ("origin", "URL", CLI_LOCAL, NULL, "http://host:port or https://host:port; repeatable"), ZONE, APP_BODY,
+	       OPT("protocol", "PROTOCOL", CLI_LOCAL, NULL, "instead of hosts: tcp/22, ..., with options of port add"),
+	       OPTS_MANY("origin", "URL", CLI_LOCAL, NULL, "http://host:port or https://host:port; repeatable"), ZONE, APP_BODY,
 	       SWITCH("disabled", CLI_FALSE, "enabled", "serve nothing yet"), DRY),
-	  "ringfence app add api --host api.example.com --origin http://127.0.0.1:9000" },
-	{ "app", "edit", "Change an app", cli_run_generic, "PATCH", "/zones/{zone}/apps/{app}", NULL, "app %s changed",
+	  "ringfence app add api --host api.example.com --origin http://127.0.0.1:9000", "port" },
+	{ "app", "edit", "Change an app; of ports by the options of port edit", cli_run_app, "PATCH", "/zones/{zone}/apps/{app}", NULL, "app %s changed",
 	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), OPT("name", "NAME", CLI_TEXT, "name", "a new name"),
 	       OPTS_MANY("host", "HOST", CLI_EACH, "hosts", "all its hosts; may be repeated"), ZONE, APP_BODY,
 	       SWITCH("enable", CLI_TRUE, "enabled", "serve it"), SWITCH("disable", CLI_FALSE, "enabled", "serve it no more"), DRY),
-	  "ringfence app edit api --client-auth report" },
-	{ "app", "delete", "Delete an app", cli_run_generic, "DELETE", "/zones/{zone}/apps/{app}", NULL, "app %s deleted",
+	  "ringfence app edit api --client-auth report", "port" },
+	{ "app", "delete", "Delete an app", cli_run_app, "DELETE", "/zones/{zone}/apps/{app}", NULL, "app %s deleted",
 	  OPTS(ARG("APP", CLI_OBJECT, "app", "id or name"), ZONE, DRY), "ringfence app delete api" },
 
 	{ "port", "list", "List ports of all zones", cli_run_app_list, "GET", "/zones/{zone}/spectrum/apps",

@@ -78,6 +78,19 @@ static int file_text(struct cli *c, const char *path, json_t **ret)
 	return rc == RF_OK ? string(c, rf_buf_z(&b), ret) : rc;
 }
 
+/* "health/fall=2": a number, true, a list ... where it is JSON, else the text itself. */
+static int set_member(struct cli *c, json_t *body, const char *text)
+{
+	size_t n = strcspn(text, "=");
+	char member[64];
+	if (!text[n] || !n || n >= sizeof member)
+		return cli_wrong(c, RF_E_SYNTAX, "--set wants MEMBER=VALUE, not \"%s\"", text);
+	snprintf(member, sizeof member, "%.*s", (int)n, text);
+	json_t *value = json_loads(text + n + 1, JSON_DECODE_ANY, NULL);
+	int rc = value ? RF_OK : string(c, text + n + 1, &value);
+	return rc == RF_OK ? put(c, body, member, value) : rc;
+}
+
 static int body_member(struct cli *c, json_t *body, const struct cli_value *v)
 {
 	char member[64], id[33];
@@ -90,6 +103,7 @@ static int body_member(struct cli *c, json_t *body, const struct cli_value *v)
 	case CLI_INT: rc = integer(c, v, &value); break;
 	case CLI_TRUE: value = json_true(); break;
 	case CLI_FALSE: value = json_false(); break;
+	case CLI_SET: return set_member(c, body, v->text);
 	case CLI_EACH:
 	case CLI_ROOTS: return each_text(c, body, v);
 	case CLI_OBJECT_ID:

@@ -64,13 +64,17 @@ static void help_command(FILE *to, const struct cli_command *m)
 	RF_BUF_AUTO usage = { 0 };
 	cli_usage(&usage, m);
 	fprintf(to, "%s.\n\nUsage: %s\n\n", m->summary, rf_buf_z(&usage));
-	for (const struct cli_option *o = m->options; o && o->name; o++)
-		option_line(to, o);
+	bool any = false; /* member may be set: the last line says so */
+	for (const struct cli_option *o = m->options; o && o->name; o++) {
+		any |= o->use == CLI_SET;
+		if (o->use != CLI_SET)
+			option_line(to, o);
+	}
 	if (!m->verb[0])
 		also(to, m->noun);
 	fprintf(to, "%sExamples:\n", m->options ? "\n" : "");
 	examples(to, m->example);
-	fprintf(to, "Options of every command: ringfence --help\n");
+	fprintf(to, "%sOptions of every command: ringfence --help\n", any ? "Any other member: --set a/b=VALUE. " : "");
 }
 
 static void help_noun(FILE *to, const char *noun)

@@ -1,5 +1,23 @@
-/* cli/port: apps of TCP and UDP ports: making and changing them. `app add --protocol` is the same as `port add`. */
+/* cli/port: apps of TCP and UDP ports: making and changing them. The verbs of `app` do the same where an app is one of ports. */
 #include "cli/cli.h"
+
+int cli_run_port(struct cli *c)
+{
+	const struct cli_command *was = c->command, *m = cli_command_of("port", was->verb);
+	if (!m)
+		return rf_fail(&c->e, RF_E_INTERNAL, "ports have no verb %s", was->verb);
+	for (size_t i = 0; i < c->value_count; i++) {
+		const char *name = c->values[i].option->name;
+		const struct cli_option *o = cli_option_of(m, strcmp(name, "APP") == 0 ? "PORT" : name);
+		if (!o && !cli_option_of(was, name)) /* one of all commands */
+			continue;
+		if (!o)
+			return cli_wrong(c, RF_E_INVALID, "--%s is of apps of hosts, and this is one of ports", name);
+		c->values[i].option = o;
+	}
+	c->command = m;
+	return m->run(c);
+}
 
 /* The name that is given first is what the port is published under. */
 static int published(struct cli *c, json_t *body, const char *name)

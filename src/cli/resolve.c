@@ -120,12 +120,12 @@ int cli_resolve(struct cli *c, const char *kind, const char *name, char ret_id[3
 		snprintf(ret_id, 33, "%s", name);
 		return RF_OK;
 	}
-	if (in_zone(s.kind) && !c->zone_id[0] && !cli_has(c, "zone"))
-		rc = cli_each(c, "/zones", look_in_zone, &s);
-	else
-		rc = look_in(c, &s);
+	bool everywhere = in_zone(s.kind) && !c->zone_id[0] && !cli_has(c, "zone");
+	rc = everywhere ? cli_each(c, "/zones", look_in_zone, &s) : look_in(c, &s);
 	if (rc != RF_OK)
 		return rc;
+	if (everywhere)
+		c->zone_id[0] = 0;
 	if (s.found == 0)
 		return rf_fail(&c->e, RF_E_NOT_FOUND, "there is no %s \"%s\"; ringfence %s list shows them", kind, name,
 			       strcmp(kind, "root") == 0 || strcmp(kind, "issued") == 0 ? "ca" :

@@ -405,6 +405,40 @@ def test_the_command_line_opens_lists_changes_and_closes(wire, edge_of):
     assert wire.ask("tcp", "10.77.0.1", 2022) == "2222"
 
 
+def test_the_verbs_of_app_do_all_that_the_api_does(wire, edge_of):
+    """For ports of TCP and UDP: each member by an option, and what is told is what the API has."""
+    wire.origin("127.0.0.1", 2222, 2224)
+    e = edge_of()
+    cli = lambda *words: e.cli(*words, check=0).stdout
+    shown = lambda name: json.loads(cli("--output", "json", "app", "show", name))
+    cli("app", "add", "ssh.edge.test", "--protocol", "tcp/22", "--origin", "tcp://127.0.0.1:2222", "--guard", "ssh", "--proxy-protocol", "v1", "--tls", "flexible",
+        "--client-auth", "report", "--max-connections", "9", "--set", "first_byte_timeout_ms=700", "--set", "idle_timeout_ms=9000", "--set", "connect_timeout_ms=800",
+        "--set", "health/interval_ms=1000", "--set", "balance=least_conn", "--set", "edge_ips/connectivity=ipv4", "--set", "ip_firewall=false")
+    given = {"tls": "flexible", "guard": "ssh", "proxy_protocol": "v1", "client_auth": "report", "max_connections": 9, "first_byte_timeout_ms": 700,
+             "idle_timeout_ms": 9000, "connect_timeout_ms": 800, "balance": "least_conn", "ip_firewall": False}
+    app_of = shown("ssh.edge.test/tcp/22")
+    assert {k: app_of[k] for k in given} == given
+    assert app_of["health"]["interval_ms"] == 1000 and app_of["edge_ips"]["connectivity"] == "ipv4"
+    cli("app", "add", "coap.edge.test", "--protocol", "udp/1005-1007", "--origin", "udp://127.0.0.1:2222-2224", "--set", "amplification=3", "--address", "10.77.0.1")
+    assert wire.ask("udp", "10.77.0.1", 1006) == "2223 hello" and wire.ask("udp", "fd77::1", 1006) != "2223 hello"
+    listed = cli("app", "list")
+    assert "tcp/22" in listed and "udp/1005-1007" in listed and "udp://127.0.0.1:2222-2224" in listed
+    cli("app", "edit", "ssh.edge.test/tcp/22", "--tls", "off", "--client-auth", "off", "--guard", "none", "--proxy-protocol", "off")
+    assert wire.ask("tcp", "10.77.0.1", 22) == "2222" and refused(wire.ask("tcp", "fd77::1", 22))
+    cli("origin", "add", "ssh.edge.test/tcp/22", "tcp://127.0.0.1:2223", "--weight", "5")
+    cli("origin", "edit", "ssh.edge.test/tcp/22", "tcp://127.0.0.1:2222", "--weight", "0")
+    assert "tcp://127.0.0.1:2223" in cli("origin", "list", "ssh.edge.test/tcp/22")
+    assert {wire.ask("tcp", "10.77.0.1", 22) for _ in range(4)} == {"2223"}
+    cli("origin", "delete", "ssh.edge.test/tcp/22", "tcp://127.0.0.1:2222")
+    cli("app", "edit", "ssh.edge.test/tcp/22", "--protocol", "tcp/2022", "--origin", "tcp://127.0.0.1:2224")
+    assert wire.ask("tcp", "10.77.0.1", 2022) == "2224"
+    assert e.cli("app", "edit", "ssh.edge.test/tcp/2022", "--max-body", "5").returncode == 2
+    for name in ("ssh.edge.test/tcp/2022", "coap.edge.test/udp/1005-1007"):
+        cli("app", "delete", name)
+    assert refused(wire.ask("tcp", "10.77.0.1", 2022)) and wire.ask("udp", "10.77.0.1", 1006) != "2223 hello"
+    assert not e.api("GET", e.apps)
+
+
 def test_an_upgrade_refuses_no_connection_and_keeps_what_is_open(wire, edge_of):
     wire.origin("127.0.0.1", 2222)
     for steer in (True, False):
