@@ -27,26 +27,25 @@ static void hex(const void *p, size_t n, char *to, char letter)
 void rf_hex(const void *p, size_t n, char *to) { hex(p, n, to, 'a'); }
 void rf_hex_upper(const void *p, size_t n, char *to) { hex(p, n, to, 'A'); }
 
-static int nibble(char c)
+/* Without a branch on what the digit is, which nobody can predict; *bad becomes true at what is none. */
+static unsigned nibble(char c, unsigned *bad)
 {
-	unsigned char l = rf_lower((unsigned char)c);
-	if (l >= '0' && l <= '9')
-		return l - '0';
-	return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+	unsigned u = (unsigned char)c, digit = u - '0', letter = (u | 0x20) - 'a';
+	*bad |= (digit > 9) & (letter > 5);
+	return (u & 15) + 9 * (u >> 6);
 }
 
 ssize_t rf_unhex(struct rf_str s, void *to, size_t room)
 {
 	uint8_t *out = to;
+	unsigned bad = 0;
 	if (s.n % 2 || s.n / 2 > room)
 		return -1;
 	for (size_t i = 0; i < s.n; i += 2) {
-		int hi = nibble(s.p[i]), lo = nibble(s.p[i + 1]);
-		if (hi < 0 || lo < 0)
-			return -1;
-		out[i / 2] = (uint8_t)(hi << 4 | lo);
+		unsigned hi = nibble(s.p[i], &bad);
+		out[i / 2] = (uint8_t)(hi << 4 | nibble(s.p[i + 1], &bad));
 	}
-	return (ssize_t)(s.n / 2);
+	return bad ? -1 : (ssize_t)(s.n / 2);
 }
 
 static void b64(struct rf_buf *b, struct rf_str s, const char *digits, bool pad)
@@ -118,10 +117,10 @@ size_t rf_unpercent(struct rf_str s, char *to)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < s.n; i++) {
-		int hi = s.p[i] == '%' && i + 2 < s.n ? nibble(s.p[i + 1]) : -1;
-		int lo = hi >= 0 ? nibble(s.p[i + 2]) : -1;
-		to[n++] = lo < 0 ? s.p[i] : (char)(hi << 4 | lo);
-		i += lo < 0 ? 0 : 2;
+		uint8_t byte;
+		bool escaped = s.p[i] == '%' && i + 2 < s.n && rf_unhex((struct rf_str){ s.p + i + 1, 2 }, &byte, 1) == 1;
+		to[n++] = escaped ? (char)byte : s.p[i];
+		i += escaped ? 2 : 0;
 	}
 	return n;
 }

@@ -66,10 +66,10 @@ static bool read_credential(const char *name, enum rf_cred_kind *ret_kind, uint8
 	return false;
 }
 
-enum { TAGS_MAX = 64, CREDENTIALS_MAX = 64, PIN_HEX = 2 * RF_PIN_LEN + 1 };
+enum { AHEAD = 8 /* devices fetched before they are looked at */, TAGS_MAX = 64, CREDENTIALS_MAX = 64, PIN_HEX = 2 * RF_PIN_LEN + 1 };
 
 /* What the document says, beside what spec has already. */
-static int put_device(struct rf_ctl *c, struct rf_device_spec *spec, struct rf_str class_id, struct rf_str state, struct rf_err *e)
+static int set_spec(struct rf_ctl *c, struct rf_device_spec *spec, struct rf_str class_id, struct rf_str state, struct rf_err *e)
 {
 	rf_device_state_parse(state, &spec->state);
 	if (class_id.n == RF_ID_LEN) {
@@ -78,7 +78,7 @@ static int put_device(struct rf_ctl *c, struct rf_device_spec *spec, struct rf_s
 		if (rf_registry_class_slot(c->devices, class, &spec->class_slot) != RF_OK)
 			return rf_fail(e, RF_E_FULL, "too many classes");
 	}
-	return rf_registry_put(c->devices, spec, e);
+	return RF_OK;
 }
 
 static struct rf_device_spec new_spec(const char *id, const char *name, int64_t created_s, const struct rf_str *tags)
@@ -88,28 +88,30 @@ static struct rf_device_spec new_spec(const char *id, const char *name, int64_t 
 	return spec;
 }
 
-static int put_parsed(struct rf_ctl *c, const char *id, const char *name, int64_t created_s, const json_t *doc,
-		      struct rf_err *e)
+/* `spec` points into the document and `tags`. */
+static int parsed(struct rf_ctl *c, const json_t *doc, struct rf_str tags[TAGS_MAX], struct rf_device_spec *spec, struct rf_err *e)
 {
-	struct rf_str tags[TAGS_MAX];
 	const json_t *list = json_object_get(doc, "tags");
-	struct rf_device_spec spec = new_spec(id, name, created_s, tags);
-	spec.model = doc_str(doc, "model");
-	spec.firmware = doc_str(doc, "firmware");
-	spec.owner = doc_str(doc, "owner");
+	spec->model = doc_str(doc, "model");
+	spec->firmware = doc_str(doc, "firmware");
+	spec->owner = doc_str(doc, "owner");
 	for (size_t i = 0; i < json_array_size(list) && i < TAGS_MAX; i++)
-		tags[spec.tag_count++] = doc_at(list, i);
-	return put_device(c, &spec, doc_str(doc, "class_id"), doc_str(doc, "state"), e);
+		tags[spec->tag_count++] = doc_at(list, i);
+	return set_spec(c, spec, doc_str(doc, "class_id"), doc_str(doc, "state"), e);
 }
 
+/* Devices stand in order of creation, and so do their credentials: whose the next one is is mostly known without a look-up. Nobody
+ * removes a device while all are loaded. */
 struct loading {
 	struct rf_ctl *c;
 	struct rf_err *e;
-	uint64_t collisions;
 	size_t rows;
+	struct rf_load *load;
+	struct rf_device **order;
+	size_t count, cap, at;
 };
 
-/* No pointer of the registry is held between rows: memory and tables that wait for this thread may go on. */
+/* Memory and tables that wait for this thread may go on. */
 static void breathe(struct loading *l)
 {
 	if (++l->rows % 1024)
@@ -118,30 +120,61 @@ static void breathe(struct loading *l)
 	rf_registry_quiet(NULL, true);
 }
 
+static int loaded(struct loading *l, const struct rf_device_spec *spec)
+{
+	struct rf_device *d = NULL;
+	int rc = rf_load_device(l->load, spec, &d);
+	if (rc == RF_OK && l->count < l->cap)
+		l->order[l->count++] = d;
+	return rc == RF_OK ? rc : rf_fail(l->e, rc, "device %s cannot be loaded: %s", spec->id, rf_code_sentence(rc));
+}
+
 static int load_device(const struct rf_raw_object *o, void *arg)
 {
 	struct loading *l = arg;
 	breathe(l);
-	struct rf_str tags[TAGS_MAX] = { 0 }, class_id = { 0 }, state = { 0 };
+	struct rf_str tags[TAGS_MAX], class_id = { 0 }, state = { 0 };
 	struct rf_device_spec spec = new_spec(o->id, o->name, o->created_s, tags);
 	const struct rf_flat_want wants[] = {
 		{ .name = "class_id", .text = &class_id }, { .name = "state", .text = &state }, { .name = "model", .text = &spec.model },
 		{ .name = "firmware", .text = &spec.firmware }, { .name = "owner", .text = &spec.owner },
 		{ .name = "tags", .items = tags, .max = TAGS_MAX, .count = &spec.tag_count },
 	};
-	if (rf_flat_read(o->doc, wants, sizeof wants / sizeof *wants))
-		return put_device(l->c, &spec, class_id, state, l->e);
+	int rc;
+	if (rf_flat_read(o->doc, wants, sizeof wants / sizeof *wants)) {
+		rc = set_spec(l->c, &spec, class_id, state, l->e);
+		return rc == RF_OK ? loaded(l, &spec) : rc;
+	}
+	spec = new_spec(o->id, o->name, o->created_s, tags);
 	json_t *doc = json_loadb(o->doc.p, o->doc.n, 0, NULL);
-	int rc = put_parsed(l->c, o->id, o->name, o->created_s, doc, l->e);
+	rc = parsed(l->c, doc, tags, &spec, l->e);
+	if (rc == RF_OK)
+		rc = loaded(l, &spec);
 	json_decref(doc);
 	return rc;
+}
+
+/* NULL: there is none by that id. */
+static struct rf_device *whose(struct loading *l, const char *id)
+{
+	if (l->at + AHEAD < l->count)
+		__builtin_prefetch(rf_device_id(l->order[l->at + AHEAD]));
+	for (size_t i = 0; i < 2 && l->at + i < l->count; i++)
+		if (strcmp(rf_device_id(l->order[l->at + i]), id) == 0)
+			return l->order[l->at += i];
+	return rf_device_find(l->c->devices, rf_str_z(id));
+}
+
+static bool read_hex(struct rf_str hex, uint8_t to[RF_PIN_LEN])
+{
+	return rf_unhex(hex, to, RF_PIN_LEN) == RF_PIN_LEN;
 }
 
 static void pin(struct rf_ctl *c, enum rf_cred_kind kind, struct rf_str key, struct rf_str hex)
 {
 	uint8_t bytes[RF_PIN_LEN];
 	bool new;
-	if (rf_unhex(hex, bytes, sizeof bytes) == RF_PIN_LEN)
+	if (read_hex(hex, bytes))
 		rf_registry_pin(c->devices, kind, key, bytes, &new);
 }
 
@@ -167,17 +200,15 @@ static int load_credential(const struct rf_raw_object *o, void *arg)
 {
 	struct loading *l = arg;
 	enum rf_cred_kind kind;
-	uint8_t key[RF_CRED_MAX];
-	char owner[RF_ID_LEN + 1];
+	uint8_t key[RF_CRED_MAX], bytes[RF_PIN_LEN];
+	char hex[PIN_HEX];
 	size_t n;
 	breathe(l);
-	if (!read_credential(o->name, &kind, key, &n))
+	struct rf_device *d = whose(l, o->parent);
+	if (!d || !read_credential(o->name, &kind, key, &n))
 		return RF_OK;
-	struct rf_str k = { (const char *)key, n };
-	int rc = rf_registry_bind(l->c->devices, o->parent, kind, k, owner);
-	l->collisions += rc == RF_E_EXISTS;
-	char hex[PIN_HEX];
-	pin(l->c, kind, k, read_pin(o->doc, hex));
+	bool pinned = read_hex(read_pin(o->doc, hex), bytes);
+	int rc = rf_load_credential(l->load, d, kind, (struct rf_str){ (const char *)key, n }, pinned ? bytes : NULL);
 	return rc == RF_E_NOMEM ? rf_fail(l->e, rc, "no memory for the credentials of devices") : RF_OK;
 }
 
@@ -198,22 +229,43 @@ static int load_certificate(const struct rf_object *o, void *arg)
 	return deny(l->c, o->doc, l->e);
 }
 
+static int settled(struct loading *l)
+{
+	int rc = rf_load_settle(l->load);
+	return rc == RF_OK ? rc : rf_fail(l->e, rc, "the devices cannot be loaded: %s", rf_code_sentence(rc));
+}
+
+static int load_all(struct loading *l)
+{
+	struct rf_store *s = l->c->store;
+	struct rf_store_query all = { 0 }, revoked = { .match = { { "status", "revoked" } } };
+	int rc = rf_store_scan(s, RF_KIND_DEVICE, &all, load_device, l, l->e);
+	if (rc == RF_OK)
+		rc = settled(l);
+	if (rc == RF_OK)
+		rc = rf_store_scan(s, RF_KIND_CREDENTIAL, &all, load_credential, l, l->e);
+	if (rc == RF_OK)
+		rc = settled(l);
+	if (rc == RF_OK)
+		rc = rf_store_list(s, RF_KIND_CLIENT_CERT, &revoked, load_certificate, l, NULL, l->e);
+	return rc;
+}
+
 int rf_devices_load(struct rf_ctl *c, struct rf_err *e)
 {
 	struct loading l = { .c = c, .e = e };
-	struct rf_store_query all = { 0 }, revoked = { .match = { { "status", "revoked" } } };
-	size_t devices = 0, credentials = 0;
-	int rc = rf_store_count(c->store, RF_KIND_DEVICE, &all, &devices, e);
+	struct rf_store_query all = { 0 };
+	size_t credentials = 0;
+	int rc = rf_store_count(c->store, RF_KIND_DEVICE, &all, &l.cap, e);
 	if (rc == RF_OK)
 		rc = rf_store_count(c->store, RF_KIND_CREDENTIAL, &all, &credentials, e);
 	if (rc == RF_OK) {
-		rf_registry_reserve(c->devices, devices, credentials);
-		rc = rf_store_scan(c->store, RF_KIND_DEVICE, &all, load_device, &l, e);
+		l.order = malloc((l.cap + 1) * sizeof *l.order);
+		l.load = rf_load_new(c->devices, l.cap, credentials);
+		rc = l.order && l.load ? load_all(&l) : rf_fail(e, RF_E_NOMEM, "no memory to load the devices");
 	}
-	if (rc == RF_OK)
-		rc = rf_store_scan(c->store, RF_KIND_CREDENTIAL, &all, load_credential, &l, e);
-	if (rc == RF_OK)
-		rc = rf_store_list(c->store, RF_KIND_CLIENT_CERT, &revoked, load_certificate, &l, NULL, e);
+	rf_load_free(l.load);
+	free(l.order);
 	return rc;
 }
 
@@ -246,8 +298,12 @@ int rf_devices_sync(struct rf_ctl *c, const char *id, bool *ret_sever, struct rf
 		*ret_sever = rf_registry_del(c->devices, id) == RF_OK;
 		return RF_OK;
 	}
+	struct rf_str tags[TAGS_MAX];
+	struct rf_device_spec spec = new_spec(o.id, o.name, o.created_s, tags);
 	if (rc == RF_OK)
-		rc = put_parsed(c, o.id, o.name, o.created_s, o.doc, e);
+		rc = parsed(c, o.doc, tags, &spec, e);
+	if (rc == RF_OK)
+		rc = rf_registry_put(c->devices, &spec, e);
 	if (rc == RF_OK)
 		rc = rf_store_scan(c->store, RF_KIND_CREDENTIAL, &of_device, collect, &v, e);
 	if (rc == RF_OK && rf_registry_credentials(c->devices, id, v.refs, v.n) != RF_OK)

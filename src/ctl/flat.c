@@ -59,7 +59,7 @@ static bool word(struct flat *f)
 static const struct rf_flat_want *wanted(const struct rf_flat_want *v, size_t n, struct rf_str name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (rf_str_eq(name, rf_str_z(v[i].name)))
+		if (name.n && v[i].name[0] == *name.p && rf_str_eq(name, rf_str_z(v[i].name)))
 			return &v[i];
 	return NULL;
 }

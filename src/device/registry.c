@@ -4,64 +4,17 @@
  * without a lock, and leaves in two phases: unhooked and marked revoked at once, freed after a
  * grace period and the last reference.
  *
+ * Not here: many at once, as at a start (registry_load.c).
+ *
  * Invariants: every credential in the table points to a device that is in the table, or to none (a denied
  * key that nobody holds). `mutex` guards all changes; a reader needs only to be registered with QSBR.
  */
-#include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <urcu-qsbr.h>
-#include <urcu/rculfhash.h>
 #include "base/hash.h"
 #include "base/list.h"
-#include "device/registry.h"
+#include "device/registry_in.h"
 
-struct credential {
-	struct cds_lfht_node node;
-	struct rcu_head rcu;
-	struct rf_device *device; /* NULL: only denied */
-	struct credential *next;  /* of the same device; under the mutex */
-	_Atomic bool denied;
-	_Atomic bool pinned; /* pin is set, for good */
-	uint8_t kind, len;
-	uint8_t pin[RF_PIN_LEN];
-	uint8_t key[RF_CRED_MAX];
-};
-
-struct rf_device {
-	struct cds_lfht_node node;
-	struct rcu_head rcu;
-	_Atomic(struct rf_device_text *) text;
-	struct credential *credentials; /* under the mutex */
-	int64_t created_s;
-	struct rf_device_use use;
-	_Atomic uint32_t refs;
-	_Atomic uint16_t class_slot;
-	_Atomic uint8_t state;
-	char id[RF_ID_LEN + 1];
-};
-
-static_assert(sizeof(struct rf_device) + sizeof(struct credential) <= 256, "the promise of registry.h");
-
-struct text_block { /* so that texts can be freed after a grace period */
-	struct rcu_head rcu;
-	struct rf_device_text text;
-};
-
-enum { MAX_CLASSES = 4096, BUCKETS_MIN = 1024, BUCKETS_MAX = 1 << 22 };
-
-struct rf_registry {
-	pthread_mutex_t mutex;
-	struct cds_lfht *devices, *credentials;
-	size_t max_devices;
-	_Atomic size_t count;
-	_Atomic uint64_t denials; /* grows after each change to what rf_cred_denied may answer */
-	size_t class_count;
-	char (*classes)[RF_ID_LEN + 1];
-	enum rf_cred_kind watched;
-	void (*told)(void *arg, const char *device, struct rf_str key, bool bound); /* NULL: nobody watches */
-	void *told_arg;
-};
+enum { MAX_CLASSES = 4096 };
 
 static void denials_changed(struct rf_registry *r)
 {
@@ -93,8 +46,8 @@ struct rf_registry *rf_registry_new(size_t max_devices)
 	pthread_mutex_init(&r->mutex, NULL);
 	r->max_devices = max_devices;
 	/* By count and up to a bound: by the length of chains they would outgrow all memory while a resize waits for us. */
-	r->devices = cds_lfht_new(BUCKETS_MIN, BUCKETS_MIN, BUCKETS_MAX, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
-	r->credentials = cds_lfht_new(BUCKETS_MIN, BUCKETS_MIN, BUCKETS_MAX, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
+	r->devices = cds_lfht_new(RF_REGISTRY_BUCKETS_MIN, RF_REGISTRY_BUCKETS_MIN, RF_REGISTRY_BUCKETS_MAX, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
+	r->credentials = cds_lfht_new(RF_REGISTRY_BUCKETS_MIN, RF_REGISTRY_BUCKETS_MIN, RF_REGISTRY_BUCKETS_MAX, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
 	r->classes = calloc(MAX_CLASSES, sizeof *r->classes);
 	if (r->devices && r->credentials && r->classes)
 		return r;
@@ -102,7 +55,7 @@ struct rf_registry *rf_registry_new(size_t max_devices)
 	return NULL;
 }
 
-static void device_free(struct rf_device *d)
+void rf_device_free(struct rf_device *d)
 {
 	struct rf_device_text *t = atomic_load(&d->text);
 	if (t)
@@ -113,7 +66,7 @@ static void device_free(struct rf_device *d)
 void rf_device_put(struct rf_device *d)
 {
 	if (d && atomic_fetch_sub(&d->refs, 1) == 1)
-		device_free(d);
+		rf_device_free(d);
 }
 
 struct rf_device *rf_device_get(struct rf_device *d)
@@ -130,7 +83,7 @@ static void device_retired(struct rcu_head *head)
 
 static void credential_retired(struct rcu_head *head)
 {
-	free(RF_CONTAINER(head, struct credential, rcu));
+	free(RF_CONTAINER(head, struct rf_credential, rcu));
 }
 
 static void text_retired(struct rcu_head *head)
@@ -138,26 +91,21 @@ static void text_retired(struct rcu_head *head)
 	free(RF_CONTAINER(head, struct text_block, rcu));
 }
 
-static int match_id(struct cds_lfht_node *node, const void *key)
+int rf_registry_match_id(struct cds_lfht_node *node, const void *key)
 {
 	const struct rf_str *id = key;
 	const struct rf_device *d = RF_CONTAINER(node, struct rf_device, node);
 	return id->n == RF_ID_LEN && memcmp(d->id, id->p, RF_ID_LEN) == 0;
 }
 
-struct cred_key {
-	uint8_t kind;
-	struct rf_str key;
-};
-
-static int match_cred(struct cds_lfht_node *node, const void *key)
+int rf_registry_match_cred(struct cds_lfht_node *node, const void *key)
 {
-	const struct cred_key *want = key;
-	const struct credential *c = RF_CONTAINER(node, struct credential, node);
+	const struct rf_cred_id *want = key;
+	const struct rf_credential *c = RF_CONTAINER(node, struct rf_credential, node);
 	return c->kind == want->kind && c->len == want->key.n && memcmp(c->key, want->key.p, c->len) == 0;
 }
 
-static unsigned long cred_hash(const struct cred_key *k)
+unsigned long rf_registry_cred_hash(const struct rf_cred_id *k)
 {
 	return (unsigned long)rf_hash(k->key) * 31 + k->kind;
 }
@@ -166,34 +114,34 @@ struct rf_device *rf_device_find(struct rf_registry *r, struct rf_str id)
 {
 	struct cds_lfht_iter iter;
 	rcu_read_lock();
-	cds_lfht_lookup(r->devices, (unsigned long)rf_hash(id), match_id, &id, &iter);
+	cds_lfht_lookup(r->devices, (unsigned long)rf_hash(id), rf_registry_match_id, &id, &iter);
 	struct cds_lfht_node *node = cds_lfht_iter_get_node(&iter);
 	rcu_read_unlock();
 	return node ? RF_CONTAINER(node, struct rf_device, node) : NULL;
 }
 
-static struct credential *find_cred(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key)
+static struct rf_credential *find_cred(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key)
 {
-	struct cred_key want = { (uint8_t)kind, key };
+	struct rf_cred_id want = { (uint8_t)kind, key };
 	struct cds_lfht_iter iter;
 	if (key.n > RF_CRED_MAX)
 		return NULL;
 	rcu_read_lock();
-	cds_lfht_lookup(r->credentials, cred_hash(&want), match_cred, &want, &iter);
+	cds_lfht_lookup(r->credentials, rf_registry_cred_hash(&want), rf_registry_match_cred, &want, &iter);
 	struct cds_lfht_node *node = cds_lfht_iter_get_node(&iter);
 	rcu_read_unlock();
-	return node ? RF_CONTAINER(node, struct credential, node) : NULL;
+	return node ? RF_CONTAINER(node, struct rf_credential, node) : NULL;
 }
 
 struct rf_device *rf_device_by_cred(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key)
 {
-	struct credential *c = find_cred(r, kind, key);
+	struct rf_credential *c = find_cred(r, kind, key);
 	return c ? c->device : NULL;
 }
 
 bool rf_cred_denied(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key)
 {
-	struct credential *c = find_cred(r, kind, key);
+	struct rf_credential *c = find_cred(r, kind, key);
 	return c && atomic_load_explicit(&c->denied, memory_order_acquire);
 }
 
@@ -214,7 +162,7 @@ static struct rf_str pack(char **at, struct rf_str s)
 	return copy;
 }
 
-static struct rf_device_text *text_new(const struct rf_device_spec *spec)
+struct rf_device_text *rf_registry_text_new(const struct rf_device_spec *spec)
 {
 	size_t size = sizeof(struct text_block) + spec->tag_count * sizeof(struct rf_str);
 	size_t bytes = spec->name.n + spec->model.n + spec->firmware.n + spec->owner.n + 4;
@@ -244,16 +192,24 @@ static void device_set(struct rf_device *d, const struct rf_device_spec *spec, s
 	atomic_store(&d->state, (uint8_t)spec->state);
 }
 
-static int device_add(struct rf_registry *r, const struct rf_device_spec *spec, struct rf_device_text *text)
+struct rf_device *rf_registry_device_new(const struct rf_device_spec *spec, struct rf_device_text *text)
 {
 	struct rf_device *d = calloc(1, sizeof *d);
 	if (!d)
-		return RF_E_NOMEM;
+		return NULL;
 	memcpy(d->id, spec->id, sizeof d->id);
 	d->created_s = spec->created_s;
 	atomic_init(&d->refs, 1);
 	device_set(d, spec, text);
 	cds_lfht_node_init(&d->node);
+	return d;
+}
+
+static int device_add(struct rf_registry *r, const struct rf_device_spec *spec, struct rf_device_text *text)
+{
+	struct rf_device *d = rf_registry_device_new(spec, text);
+	if (!d)
+		return RF_E_NOMEM;
 	rcu_read_lock();
 	cds_lfht_add(r->devices, (unsigned long)rf_hash(rf_str_z(d->id)), &d->node);
 	rcu_read_unlock();
@@ -265,7 +221,7 @@ int rf_registry_put(struct rf_registry *r, const struct rf_device_spec *spec, st
 {
 	if (spec->tag_count > UINT16_MAX)
 		return rf_fail(e, RF_E_TOO_LARGE, "a device may have at most %u tags", UINT16_MAX);
-	struct rf_device_text *text = text_new(spec);
+	struct rf_device_text *text = rf_registry_text_new(spec);
 	if (!text)
 		return rf_fail(e, RF_E_NOMEM, "no memory for device %s", spec->id);
 	int rc = RF_OK;
@@ -283,15 +239,15 @@ int rf_registry_put(struct rf_registry *r, const struct rf_device_spec *spec, st
 	return rc;
 }
 
-static void tell(const struct rf_registry *r, const struct credential *c, bool bound)
+void rf_registry_tell(const struct rf_registry *r, const struct rf_credential *c, bool bound)
 {
 	if (r->told && c->device && (enum rf_cred_kind)c->kind == r->watched)
 		r->told(r->told_arg, c->device->id, (struct rf_str){ (const char *)c->key, c->len }, bound);
 }
 
-static void cred_drop(struct rf_registry *r, struct credential *c)
+static void cred_drop(struct rf_registry *r, struct rf_credential *c)
 {
-	tell(r, c, false);
+	rf_registry_tell(r, c, false);
 	rcu_read_lock();
 	cds_lfht_del(r->credentials, &c->node);
 	rcu_read_unlock();
@@ -300,7 +256,7 @@ static void cred_drop(struct rf_registry *r, struct credential *c)
 
 static void device_drop(struct rf_registry *r, struct rf_device *d)
 {
-	for (struct credential *c = d->credentials, *next; c; c = next) {
+	for (struct rf_credential *c = d->credentials, *next; c; c = next) {
 		next = c->next;
 		cred_drop(r, c);
 	}
@@ -323,31 +279,43 @@ int rf_registry_del(struct rf_registry *r, const char *id)
 	return d ? RF_OK : RF_E_NOT_FOUND;
 }
 
-static struct credential *cred_add(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key,
-				   struct rf_device *d)
+struct rf_credential *rf_registry_cred_new(enum rf_cred_kind kind, struct rf_str key, struct rf_device *d)
 {
-	struct credential *c = calloc(1, sizeof *c);
+	struct rf_credential *c = calloc(1, sizeof *c);
 	if (!c)
 		return NULL;
 	c->kind = (uint8_t)kind;
 	c->len = (uint8_t)key.n;
 	memcpy(c->key, key.p, key.n);
 	c->device = d;
-	if (d) {
-		c->next = d->credentials;
-		d->credentials = c;
-	}
-	struct cred_key k = { c->kind, { (const char *)c->key, c->len } };
 	cds_lfht_node_init(&c->node);
+	return c;
+}
+
+void rf_registry_cred_link(struct rf_credential *c)
+{
+	if (!c->device)
+		return;
+	c->next = c->device->credentials;
+	c->device->credentials = c;
+}
+
+static struct rf_credential *cred_add(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, struct rf_device *d)
+{
+	struct rf_credential *c = rf_registry_cred_new(kind, key, d);
+	if (!c)
+		return NULL;
+	rf_registry_cred_link(c);
+	struct rf_cred_id id = rf_registry_cred_id(c);
 	rcu_read_lock();
-	cds_lfht_add(r->credentials, cred_hash(&k), &c->node);
+	cds_lfht_add(r->credentials, rf_registry_cred_hash(&id), &c->node);
 	rcu_read_unlock();
 	return c;
 }
 
-static void cred_unlink(struct credential *c)
+void rf_registry_cred_unlink(struct rf_credential *c)
 {
-	for (struct credential **at = c->device ? &c->device->credentials : NULL; at && *at; at = &(*at)->next)
+	for (struct rf_credential **at = c->device ? &c->device->credentials : NULL; at && *at; at = &(*at)->next)
 		if (*at == c) {
 			*at = c->next;
 			return;
@@ -358,7 +326,7 @@ static int bind_locked(struct rf_registry *r, const char *id, enum rf_cred_kind 
 		       char ret_owner[RF_ID_LEN + 1])
 {
 	struct rf_device *d = rf_device_find(r, rf_str_z(id));
-	struct credential *there = find_cred(r, kind, key);
+	struct rf_credential *there = find_cred(r, kind, key);
 	if (!d)
 		return RF_E_NOT_FOUND;
 	if (there && there->device == d)
@@ -367,7 +335,7 @@ static int bind_locked(struct rf_registry *r, const char *id, enum rf_cred_kind 
 		memcpy(ret_owner, there->device->id, sizeof there->device->id);
 		return RF_E_EXISTS;
 	}
-	struct credential *c = cred_add(r, kind, key, d);
+	struct rf_credential *c = cred_add(r, kind, key, d);
 	if (!c)
 		return RF_E_NOMEM;
 	if (there) { /* a key that was denied before anyone held it stays denied */
@@ -375,7 +343,7 @@ static int bind_locked(struct rf_registry *r, const char *id, enum rf_cred_kind 
 		cred_drop(r, there);
 		denials_changed(r); /* the new one was found without the mark for a moment */
 	}
-	tell(r, c, true);
+	rf_registry_tell(r, c, true);
 	return RF_OK;
 }
 
@@ -390,7 +358,7 @@ int rf_registry_bind(struct rf_registry *r, const char *id, enum rf_cred_kind ki
 	return rc;
 }
 
-static bool is_among(const struct credential *c, const struct rf_cred_ref *v, size_t n)
+static bool is_among(const struct rf_credential *c, const struct rf_cred_ref *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (v[i].kind == c->kind && rf_str_eq(v[i].key, (struct rf_str){ (const char *)c->key, c->len }))
@@ -399,14 +367,14 @@ static bool is_among(const struct credential *c, const struct rf_cred_ref *v, si
 }
 
 /* A denied key stays in the table without its device. */
-static void cred_release(struct rf_registry *r, struct credential *c)
+static void cred_release(struct rf_registry *r, struct rf_credential *c)
 {
 	bool denied = atomic_load(&c->denied);
 	struct rf_str key = { (const char *)c->key, c->len };
-	struct credential *kept = denied ? cred_add(r, c->kind, key, NULL) : NULL;
+	struct rf_credential *kept = denied ? cred_add(r, c->kind, key, NULL) : NULL;
 	if (kept)
 		atomic_store_explicit(&kept->denied, true, memory_order_release);
-	cred_unlink(c);
+	rf_registry_cred_unlink(c);
 	cred_drop(r, c);
 	if (denied)
 		denials_changed(r);
@@ -423,7 +391,7 @@ int rf_registry_credentials(struct rf_registry *r, const char *id, const struct 
 	for (size_t i = 0; rc == RF_OK && i < n; i++)
 		if (v[i].key.n == 0 || v[i].key.n > RF_CRED_MAX || bind_locked(r, id, v[i].kind, v[i].key, owner) == RF_E_NOMEM)
 			rc = RF_E_NOMEM;
-	for (struct credential *c = d && rc == RF_OK ? d->credentials : NULL, *next; c; c = next) {
+	for (struct rf_credential *c = d && rc == RF_OK ? d->credentials : NULL, *next; c; c = next) {
 		next = c->next;
 		if (!is_among(c, v, n))
 			cred_release(r, c);
@@ -447,7 +415,7 @@ int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_st
 	if (key.n == 0 || key.n > RF_CRED_MAX)
 		return RF_E_RANGE;
 	pthread_mutex_lock(&r->mutex);
-	struct credential *c = find_cred(r, kind, key);
+	struct rf_credential *c = find_cred(r, kind, key);
 	if (!c && deny)
 		c = cred_add(r, kind, key, NULL);
 	if (c)
@@ -462,7 +430,7 @@ int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_st
 int rf_registry_pin(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, const uint8_t pin[RF_PIN_LEN],
 		    bool *ret_new)
 {
-	struct credential *c = find_cred(r, kind, key);
+	struct rf_credential *c = find_cred(r, kind, key);
 	if (!c)
 		return RF_E_NOT_FOUND;
 	*ret_new = false;
@@ -526,7 +494,7 @@ static void drop_denied(struct rf_registry *r)
 	rcu_read_lock();
 	cds_lfht_first(r->credentials, &iter);
 	for (struct cds_lfht_node *n; (n = cds_lfht_iter_get_node(&iter)); cds_lfht_next(r->credentials, &iter))
-		cred_drop(r, RF_CONTAINER(n, struct credential, node));
+		cred_drop(r, RF_CONTAINER(n, struct rf_credential, node));
 	rcu_read_unlock();
 }
 
@@ -546,21 +514,6 @@ void rf_registry_free(struct rf_registry *r)
 	pthread_mutex_destroy(&r->mutex);
 	free(r->classes);
 	free(r);
-}
-
-/* The least power of two that has room; a table's size is one. */
-static unsigned long buckets_for(size_t n)
-{
-	unsigned long size = BUCKETS_MIN;
-	while (size < n && size < BUCKETS_MAX)
-		size *= 2;
-	return size;
-}
-
-void rf_registry_reserve(struct rf_registry *r, size_t devices, size_t credentials)
-{
-	cds_lfht_resize(r->devices, buckets_for(devices));
-	cds_lfht_resize(r->credentials, buckets_for(credentials));
 }
 
 size_t rf_registry_count(const struct rf_registry *r) { return atomic_load(&r->count); }

@@ -53,8 +53,6 @@ struct rf_device_text {
 
 struct rf_registry *rf_registry_new(size_t max_devices);
 void rf_registry_free(struct rf_registry *r);
-/* So many are about to come: grow the tables once. Before other threads use the registry. */
-void rf_registry_reserve(struct rf_registry *r, size_t devices, size_t credentials);
 size_t rf_registry_count(const struct rf_registry *r);
 
 /* A small stable number for a class id, so that a snapshot can index its classes by it. */
@@ -90,6 +88,18 @@ int rf_registry_deny(struct rf_registry *r, enum rf_cred_kind kind, struct rf_st
 enum { RF_PIN_LEN = 16 };
 int rf_registry_pin(struct rf_registry *r, enum rf_cred_kind kind, struct rf_str key, const uint8_t pin[RF_PIN_LEN],
 		    bool *ret_new);
+
+/* Many at once, which are about so many, before any other thread uses the registry. NULL without memory. */
+struct rf_load;
+struct rf_load *rf_load_new(struct rf_registry *r, size_t devices, size_t credentials);
+/* One that is not there yet: it is once it is settled. *ret is good until the registry is freed, or the load without settling it.
+ * RF_E_FULL, RF_E_NOMEM, RF_E_TOO_LARGE. */
+int rf_load_device(struct rf_load *l, const struct rf_device_spec *spec, struct rf_device **ret);
+/* Of a device that is there or loaded; pin NULL: not pinned yet. Where another has it already, it is left out. RF_E_RANGE, RF_E_NOMEM. */
+int rf_load_credential(struct rf_load *l, struct rf_device *d, enum rf_cred_kind kind, struct rf_str key, const uint8_t *pin);
+/* All that was loaded is there now. RF_E_EXISTS: two devices have one id. RF_E_NOMEM. */
+int rf_load_settle(struct rf_load *l);
+void rf_load_free(struct rf_load *l); /* with what is not settled */
 
 /* Readers. NULL when unknown. */
 struct rf_device *rf_device_find(struct rf_registry *r, struct rf_str id);

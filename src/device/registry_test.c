@@ -146,8 +146,73 @@ static void room_is_made_for_any_number(void **state)
 	rf_registry_put(r, &one, &e);
 	static const size_t numbers[] = { 0, 3, 1025, 5000, 7, 70000 };
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-		rf_registry_reserve(r, numbers[i], numbers[i] + 1);
+		rf_load_free(rf_load_new(r, numbers[i], numbers[i] + 1));
 	assert_non_null(rf_device_find(r, rf_str_z(one.id)));
+	rf_registry_free(r);
+}
+
+/* As if each had been put, bound and pinned by itself. */
+static void many_are_loaded_at_once(void **state)
+{
+	(void)state;
+	enum { MANY = 3000 };
+	static struct rf_device *v[MANY];
+	struct rf_registry *r = rf_registry_new(MANY);
+	struct rf_load *l = rf_load_new(r, MANY, MANY);
+	const uint8_t pin[RF_PIN_LEN] = "first key";
+	char key[16], owner[RF_ID_LEN + 1];
+	bool new;
+	told_n = 0;
+	rf_registry_watch(r, RF_CRED_ADDRESS, note, told);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct rf_device_spec s = spec(i);
+		assert_int_equal(rf_load_device(l, &s, &v[i]), RF_OK);
+	}
+	struct rf_device_spec more = spec(MANY);
+	struct rf_device *none = NULL;
+	assert_int_equal(rf_load_device(l, &more, &none), RF_E_FULL);
+	assert_null(none);
+	assert_int_equal(rf_registry_count(r), 0);
+	assert_int_equal(rf_load_settle(l), RF_OK);
+	assert_int_equal(rf_registry_count(r), MANY);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct rf_str k = { key, (size_t)snprintf(key, sizeof key, "key %u", i) };
+		assert_int_equal(rf_load_credential(l, v[i], RF_CRED_SKI, k, i % 2 ? pin : NULL), RF_OK);
+	}
+	assert_int_equal(rf_load_credential(l, v[1], RF_CRED_SKI, RF_STR("key 0"), pin), RF_OK); /* left out: it is another's */
+	assert_int_equal(rf_load_credential(l, v[2], RF_CRED_ADDRESS, RF_STR("a"), NULL), RF_OK);
+	assert_int_equal(rf_load_credential(l, v[2], RF_CRED_SKI, (struct rf_str){ key, 0 }, NULL), RF_E_RANGE);
+	assert_int_equal(rf_load_settle(l), RF_OK);
+	rf_load_free(l);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct rf_device_spec s = spec(i);
+		struct rf_str k = { key, (size_t)snprintf(key, sizeof key, "key %u", i) };
+		assert_ptr_equal(rf_device_find(r, rf_str_z(s.id)), v[i]);
+		assert_ptr_equal(rf_device_by_cred(r, RF_CRED_SKI, k), v[i]);
+		assert_int_equal(rf_registry_pin(r, RF_CRED_SKI, k, (const uint8_t *)"another key.....", &new), i % 2 ? RF_E_CONFLICT : RF_OK);
+	}
+	assert_int_equal(told_n, 1);
+	assert_string_equal(told[0], "+a of 2");
+	assert_int_equal(rf_registry_bind(r, rf_device_id(v[1]), RF_CRED_SKI, RF_STR("key 0"), owner), RF_E_EXISTS);
+	struct rf_device_spec s = spec(1);
+	assert_int_equal(rf_registry_del(r, s.id), RF_OK);
+	assert_null(rf_device_by_cred(r, RF_CRED_SKI, RF_STR("key 1")));
+	rf_registry_free(r);
+}
+
+static void two_devices_of_one_id_are_no_state(void **state)
+{
+	(void)state;
+	struct rf_registry *r = rf_registry_new(10);
+	struct rf_load *l = rf_load_new(r, 2, 2);
+	struct rf_device_spec one = spec(1), two = spec(2);
+	struct rf_device *d;
+	assert_int_equal(rf_load_device(l, &one, &d), RF_OK);
+	assert_int_equal(rf_load_device(l, &two, &d), RF_OK);
+	assert_int_equal(rf_load_device(l, &one, &d), RF_OK);
+	assert_int_equal(rf_load_settle(l), RF_E_EXISTS);
+	assert_int_equal(rf_load_credential(l, d, RF_CRED_SKI, RF_STR("k"), NULL), RF_E_EXISTS); /* still */
+	rf_load_free(l); /* with what is not in the registry */
 	rf_registry_free(r);
 }
 
@@ -252,7 +317,9 @@ int main(void)
 		cmocka_unit_test(finds_by_id_and_credential), cmocka_unit_test(a_held_device_outlives_its_removal),
 		cmocka_unit_test(who_watches_is_told_of_each_that_comes_and_goes),
 		cmocka_unit_test(refuses_past_its_bound), cmocka_unit_test(a_denied_key_stays_denied_when_bound),
-		cmocka_unit_test(room_is_made_for_any_number), cmocka_unit_test(credentials_become_those_given),
+		cmocka_unit_test(room_is_made_for_any_number),
+		cmocka_unit_test(many_are_loaded_at_once),
+		cmocka_unit_test(two_devices_of_one_id_are_no_state), cmocka_unit_test(credentials_become_those_given),
 		cmocka_unit_test(a_pin_holds_the_first_key), cmocka_unit_test(limits_are_exact), cmocka_unit_test(readers_walk_while_writers_change),
 	};
 	rf_registry_thread_start();
