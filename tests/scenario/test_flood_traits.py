@@ -151,6 +151,21 @@ def test_a_flood_that_differs_by(edge, hosts, name):
     assert set(hosts[name].statuses) == {200}, hosts[name].statuses
 
 
+def test_one_command_drops_a_rule_for_good_while_it_is_in_force(edge, hosts):
+    host = "order.edge.test"
+    until(lambda: edge.api("GET", f"/accounts/{{account}}/attacks?host={host}")[0]["status"] == "ended")
+    with Flood(edge, host, False, agent="wget/1.21") as flood:
+        until(lambda: 403 in flood.statuses, 10)
+        attack = edge.api("GET", f"/accounts/{{account}}/attacks?host={host}&status=active")[0]
+        edge.cli("attack", "drop", attack["id"], check=0)
+        time.sleep(0.5)
+        late = len(flood.statuses)
+        time.sleep(3)
+    assert set(flood.statuses[late:]) == {200}, "it goes at once, and does not come again"
+    assert edge.api("GET", f"/accounts/{{account}}/attacks/{attack['id']}")["signatures"][0]["state"] == "dropped"
+    assert "wget" in edge.cli("attack", "exceptions", check=0).stdout
+
+
 def test_what_is_usual_outlives_a_restart(make_edge, fast_origin):
     """A flood that is on while the edge starts is met at once, and does not become what is usual."""
     e = make_edge(floods={"sensitivity": "high", "learn": f"{LEARN}s", "floor": 60}, limits={"connections_per_address": 0})

@@ -30,6 +30,7 @@ struct world {
 	struct rf_front *front;
 	struct rf_l4 *l4;
 	struct rf_l4_conf conf;
+	struct rf_feed *feed;            /* NULL: nobody looks for floods */
 	struct rf_front_listener at;
 	struct rf_listener listener;
 	int fd;
@@ -125,7 +126,7 @@ TEST_UNUSED static void world_start(void)
 	w.port = w.site->port[0];
 	world_publish();
 	struct rf_front_spec spec = { .loop = w.loop, .tls = w.tls, .bufs = &w.bufs, .identity = { .registry = w.registry },
-		.snap = test_snap, .emit = test_emit, .barred = test_barred, .seed = 7 };
+		.snap = test_snap, .emit = test_emit, .barred = test_barred, .feed = w.feed, .seed = 7 };
 	w.front = rf_front_new(&spec);
 	w.l4 = rf_l4_new(w.front, w.pool, &w.conf);
 	assert_true(w.front && w.l4);
