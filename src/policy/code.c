@@ -203,9 +203,9 @@ static bool ask(const struct pred *p, struct eval *e)
 
 bool code_run(const struct code *c, struct code_at at, struct eval *e)
 {
-	const struct ins *ins = c->ins + at.base;
 	uint64_t odd = 0;
 	uint16_t pc = at.entry;
+	const struct ins *ins = pc < CODE_NO ? c->ins + at.base : NULL;
 	while (pc < CODE_NO) {
 		const struct ins *i = &ins[pc];
 		if (i->pred < CODE_OTHER) {

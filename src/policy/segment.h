@@ -1,7 +1,7 @@
 /* policy/segment: rules, and the structures that lead from a request to those of them that can hold. Private to policy.
  *
  *	request -> probes (a field, or what a function makes of it) -> strings and numbers in a hash, addresses in a trie,
- *	literals in a text -> gates -> candidates by rank -> code of each
+ *	literals in a text -> gates -> candidates by rank -> code of each, where what led to it does not decide
  *
  * Immutable once made. A quick segment is made in time that grows with its rules alone, some microseconds each; a frozen
  * one has a vectorscan database a text field, and is made by a thread of its own.
@@ -32,7 +32,7 @@ struct probe {
 	bool ints;
 	struct trie *four, *six;
 	struct text *text;
-	uint32_t all;              /* posting of all rules behind it, for when the term cannot be made */
+	uint32_t all;              /* posting of the rules behind it that are missed where the term cannot be made, or the text not searched */
 	uint32_t field;            /* of a plain field, else RF_FIELD_COUNT */
 };
 

@@ -141,6 +141,12 @@ static void lead(struct making *m, struct key k, uint32_t rank)
 	m->key[number].count++;
 }
 
+/* What is found under it is always found: no step of that can fail. */
+static bool sure(const struct access *a)
+{
+	return a->term && a->term->op == N_FIELD && (a->kind == ACCESS_STRING || a->kind == ACCESS_INT || a->kind == ACCESS_PREFIX);
+}
+
 /* `last`: the way before this one; NULL: none. */
 static void lead_by(struct making *m, const struct way *w, const struct way *last)
 {
@@ -164,7 +170,7 @@ static void lead_by(struct making *m, const struct way *w, const struct way *las
 	else
 		k.bytes = a->lit;
 	lead(m, k, w->rank);
-	if (!last || last->rank != w->rank || last->a.term != a->term)
+	if (!sure(a) && (!last || last->rank != w->rank || last->a.term != a->term))
 		lead(m, (struct key){ .kind = KEY_ALL, .probe = k.probe }, w->rank);
 }
 
@@ -253,14 +259,27 @@ static void add_way(struct making *m, const struct access *a, uint32_t rank)
 	m->way[m->ways++] = (struct way){ *a, rank, probe };
 }
 
+/* A comparison with what it is found under is the whole condition. */
+static bool decides(const struct rf_expr *x, const struct access *a)
+{
+	return sure(a) && a->test == &x->node[0] && (a->test->op == N_CMP || a->test->op == N_IN);
+}
+
 static void plan_all(struct making *m)
 {
 	struct access_plan p = { .arena = &m->arena };
+	m->decided = calloc(m->s->count + 1, sizeof *m->decided);
+	m->failed |= !m->decided;
 	for (uint32_t rank = 0; rank < m->s->count && !m->failed; rank++) {
 		rf_way_give();
 		m->failed |= access_plan(m->s->rule[rank]->cond, &p) != RF_OK;
-		for (size_t i = 0; i < p.n && !m->failed; i++)
+		bool decided = p.n;
+		for (size_t i = 0; i < p.n && !m->failed; i++) {
 			add_way(m, &p.v[i], rank);
+			decided &= decides(m->s->rule[rank]->cond, &p.v[i]);
+		}
+		if (!m->failed)
+			m->decided[rank] = decided;
 		if (p.always)
 			add_way(m, &(struct access){ .kind = ACCESS_GATE }, rank);
 	}

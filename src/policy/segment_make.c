@@ -210,9 +210,12 @@ static int make_code(struct making *m)
 {
 	struct segment *s = m->s;
 	s->at = malloc((s->count + 1) * sizeof *s->at);
+	for (uint32_t i = 0; i < s->count; i++)
+		m->code.expected += !m->decided[i];
 	for (uint32_t i = 0; s->at && i < s->count; i++) {
 		rf_way_give();
-		s->at[i] = code_make(&m->code, s->rule[i]->cond, &s->rule[i]->cond->node[0]);
+		const struct rf_expr *x = s->rule[i]->cond;
+		s->at[i] = m->decided[i] ? (struct code_at){ 0, CODE_YES } : code_make(&m->code, x, &x->node[0]);
 	}
 	return s->at && !m->code.failed ? RF_OK : RF_E_NOMEM;
 }
@@ -252,7 +255,6 @@ int segment_make(struct rf_rule *const *rules, uint32_t count, bool frozen, stru
 	s->frozen = frozen;
 	take_rules(s, rules, count);
 	rf_arena_init(&m.arena, SIZE_MAX / 2);
-	m.code.expected = s->count;
 	int rc = make_all(&m);
 	s->code = m.code.code;
 	code_maker_fini(&m.code);
@@ -262,6 +264,7 @@ int segment_make(struct rf_rule *const *rules, uint32_t count, bool frozen, stru
 	rf_way_free(m.pair);
 	rf_way_free(m.probe_slot);
 	rf_way_free(m.way);
+	rf_way_free(m.decided);
 	s->settled = frozen || !m.poorer;
 	if (rc != RF_OK) {
 		segment_put(s);

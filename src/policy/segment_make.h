@@ -39,6 +39,7 @@ struct making {
 	struct rf_arena arena;     /* of plans */
 	struct way *way;           /* of all rules, in turn */
 	size_t ways, way_cap;
+	bool *decided;             /* by rank: what leads to a rule says that it holds */
 	struct key *key;
 	size_t keys, key_cap;
 	uint32_t *slot;
