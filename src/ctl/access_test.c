@@ -1,5 +1,7 @@
 /* Access rules follow the state: with the commit, not with what a commit refuses. */
 #include "ctl/test.h"
+#include <signal.h>
+#include <sys/resource.h>
 #include "ctl/access.h"
 #include "shield/shield.h"
 
@@ -71,6 +73,34 @@ static void a_refused_commit_leaves_no_trace(void **state)
 	assert_int_equal(rf_access_count(w.ctl.priv->access), 1);
 }
 
+/* A rule is in force before the disk has it, and goes again when the disk does not take it. */
+static void what_the_disk_refuses_is_taken_back(void **state)
+{
+	struct rlimit before, none;
+	char kept[33] = "";
+	(void)state;
+	world_put(RF_KIND_ACCESS_RULE, w.ctl.account_id, "203.0.113.1/32", rule("block"), kept);
+	GOOD(rf_ctl_begin(&w.ctl, "test", &w.e));
+	RF_OBJECT_AUTO o = { .name = "198.51.100.1/32", .doc = rule("block") };
+	snprintf(o.parent, sizeof o.parent, "%s", w.ctl.account_id);
+	GOOD(rf_store_put(w.ctl.store, RF_KIND_ACCESS_RULE, &o, 0, &w.e));
+	GOOD(rf_ctl_touch(&w.ctl, RF_KIND_ACCESS_RULE, o.id, &w.e));
+	GOOD(rf_store_del(w.ctl.store, RF_KIND_ACCESS_RULE, kept, 0, &w.e));
+	GOOD(rf_ctl_touch(&w.ctl, RF_KIND_ACCESS_RULE, kept, &w.e));
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0); /* as a disk that is full */
+	int rc = rf_ctl_commit(&w.ctl, false, &w.e);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(rc, RF_E_DISK);
+	assert_int_equal(judge("198.51.100.1"), RF_SHIELD_NONE);
+	assert_int_equal(judge("203.0.113.1"), RF_SHIELD_DENY);
+	assert_int_equal(rf_access_count(w.ctl.priv->access), 1);
+	world_put(RF_KIND_ACCESS_RULE, w.ctl.account_id, "198.51.100.2/32", rule("block"), kept); /* and it goes on */
+	assert_int_equal(judge("198.51.100.2"), RF_SHIELD_DENY);
+}
+
 static void a_trial_changes_nothing(void **state)
 {
 	RF_OBJECT_AUTO o = { .name = "198.51.100.9/32", .doc = rule("block") };
@@ -88,6 +118,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_written_is_in_force_and_what_is_deleted_is_not, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_refused_commit_leaves_no_trace, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_the_disk_refuses_is_taken_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_trial_changes_nothing, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

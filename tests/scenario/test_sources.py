@@ -11,7 +11,7 @@ import time
 import pytest
 
 import flood
-from edge import slowness, until
+from edge import Refused, slowness, until
 from test_access import Echo, block, echo, ip, mac, native_peer, net, reloaded, serve, started, walled  # noqa: F401  pylint: disable=unused-import
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -185,6 +185,24 @@ def test_frames_of_a_country_and_an_autonomous_system_are_dropped(net, walled, t
     for rule in (germany, allowed, blocked):
         e.api("DELETE", f"{RULES}/{rule['id']}")
     assert passes() == [3, 3, 3]
+
+
+def test_more_networks_than_nft_takes_are_refused_and_nothing_changes(net, walled, tmp_path, echo):
+    place = str(tmp_path / "place.mmdb")
+    nets = {f"11.{n >> 14}.{n >> 6 & 255}.{(n & 63) << 2}/30": {"country": {"iso_code": "DE"}} for n in range(200001)}
+    mmdb.write(place, "GeoLite2-Country", {**nets, "10.77.0.3/32": {"country": {"iso_code": "CH"}}})
+    walled.boot["shield"].update(mode="nft", syn_cookies="off")
+    walled.boot["geo"] = {"place": place}
+    e = started(walled, net, "nft")
+    block(e, "10.77.0.2")
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            block(e, "DE", "country")
+        assert refused.value.status == 503 and "nft takes at most 200000 prefixes" in refused.value.errors[0]["message"]
+        assert [r["configuration"]["value"] for r in e.api("GET", RULES)] == ["10.77.0.2"]
+        assert [echo.answers(s, 3) for s in ("10.77.0.2", "10.77.0.3")] == [0, 3]
+    block(e, "CH", "country")
+    assert [echo.answers(s, 3) for s in ("10.77.0.2", "10.77.0.3")] == [0, 0], "others are taken"
 
 
 # --- connections that stand ---
