@@ -244,6 +244,23 @@ static json_t *shield(void *ctx)
 		"bytes", bytes, "packet_rules", rf_packets_status(c), "fleet", fleet(c));
 }
 
+/* What filters each interface, so that one which nothing filters can be an alert. */
+static void interface_metrics(const struct rf_ctl *c, struct rf_buf *to)
+{
+	json_t *standing = rf_wall_standing(c);
+	const json_t *v;
+	size_t i;
+	rf_buf_printf(to, "# HELP ringfence_shield_interface How the network interface is filtered: native, generic, nft, absent, failed, none\n"
+		"# TYPE ringfence_shield_interface gauge\n");
+	json_array_foreach(json_object_get(standing, "interfaces"), i, v) {
+		const char *name = json_string_value(json_object_get(v, "name"));
+		if (!strpbrk(name, "\"\\")) /* of none that there is, and no label */
+			rf_buf_printf(to, "ringfence_shield_interface{interface=\"%s\",mode=\"%s\"} 1\n", name,
+				json_string_value(json_object_get(v, "mode")));
+	}
+	json_decref(standing);
+}
+
 static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
 {
 	struct rf_filter_counts n;
@@ -266,6 +283,7 @@ static void shield_metrics(struct rf_ctl *c, struct rf_buf *to)
 		"# TYPE ringfence_fleet_addresses_lost_total counter\nringfence_fleet_addresses_lost_total %u\n", homes.homes, homes.lost);
 	rf_buf_printf(to, "# HELP ringfence_shield_unseen_total Frames that the detection of floods did not see, for want of room\n"
 		"# TYPE ringfence_shield_unseen_total counter\nringfence_shield_unseen_total %llu\n", (unsigned long long)n.unseen);
+	interface_metrics(c, to);
 	rf_api_edge_packet_metrics(c, to);
 }
 

@@ -83,6 +83,7 @@ def test_what_is_missing_is_said_and_the_next_best_is_chosen(net, walled, withou
         assert f"shield.without withholds {without.split(':')[0]}" in shown["reason"]
     if cookies == "kernel" and way == "filter":
         assert shown["syn_cookies_reason"] == f"shield.without withholds {without}"
+    assert e.metric("ringfence_shield_interface", interface="edge0", mode=mode) == 1
     text = e.cli("status", check=0).stdout
     assert f"kernel lacks              {without.split(':')[0]}, for " in text and (way == "none") == ("NONE: " in text)
     assert blocks(net, e), "access rules hold all the same"
