@@ -24,8 +24,10 @@ enum { KEY = 16, DIGEST = 8 };
 
 static void put(struct rf_buf *to, uint64_t v, unsigned bytes)
 {
+	char le[8];
 	for (unsigned i = 0; i < bytes; i++)
-		rf_buf_addc(to, (char)(v >> (8 * i) & 0xff));
+		le[i] = (char)(v >> (8 * i) & 0xff);
+	rf_buf_add(to, (struct rf_str){ le, bytes });
 }
 
 static void put_real(struct rf_buf *to, double v)

@@ -22,7 +22,7 @@ from test_fleet_net import enter
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 import mmdb  # noqa: E402
 
-COOKIE, BODY, LOGIN = "cookie.edge.test", "body.edge.test", "login.edge.test"
+COOKIE, BODY, LOGIN, GUIDE = "cookie.edge.test", "body.edge.test", "login.edge.test", "guide.edge.test"
 LEARN = 5
 pytestmark = pytest.mark.alone  # 8000 requests a second and more
 
@@ -44,13 +44,13 @@ class Webhook(http.server.BaseHTTPRequestHandler):
 
 
 class Passwords(http.server.BaseHTTPRequestHandler):
-    """An origin that lets nobody in, and is well otherwise."""
+    """An origin that lets nobody in, sends who goes astray elsewhere, and is well otherwise."""
 
     protocol_version = "HTTP/1.1"
 
     def answer(self):
         self.rfile.read(int(self.headers["Content-Length"] or 0))
-        self.send_response(401 if self.path == "/login" else 200)
+        self.send_response({"/login": 401, "/astray": 302}.get(self.path, 200))
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -151,7 +151,7 @@ def traffic(edge, fast_origin, passwords):
     edge.signal(1)
     edge.wait_log("boot file, certificates, roots, lists and rules are in force")
     device = edge.device("lamp")
-    origins = {COOKIE: fast_origin, BODY: fast_origin, LOGIN: passwords}
+    origins = {COOKIE: fast_origin, BODY: fast_origin, LOGIN: passwords, GUIDE: passwords}
     for host, origin in origins.items():
         edge.app(host, origin, client_auth="report")
     threads = {host: [Ordinary(edge, host, device) for _ in range(2)] for host in origins}
@@ -243,6 +243,7 @@ def test_small_requests_with_one_cookie_from_50000_addresses(crowd, edge, traffi
     assert attack["samples"] and all(s["source"].startswith("10.128.") and s["path"] == "/" for s in attack["samples"])
     assert attack["peak_megabits_per_second"] > 0 and attack["statuses"]["4xx"] > 0
     assert [a["asn"] for a in attack["top_asns"]] == [64500] and [c["country"] for c in attack["top_countries"]] == ["DE"]
+    assert all(s["requests"] < attack["requests"] / 50 for s in attack["top_sources"]), "nobody sent much"
     sampled = attack["top_asns"][0]["requests"]
     assert sampled == attack["top_countries"][0]["requests"] and sampled > attack["requests"] / 3
 
@@ -263,16 +264,18 @@ def test_bodies_of_800000_bytes_from_100000_addresses(crowd, edge, traffic):
     assert edge.metric("ringfence_flood_samples_total", result="taken") > 1000
 
 
-def test_passwords_that_are_guessed(edge, traffic):
-    """Two hundred a second in all: not many requests, but answers that refuse, which is not usual there."""
+@pytest.mark.parametrize("host,path,status,counter", [(LOGIN, "/login", 401, "refused_answers_per_second"),
+                                                      (GUIDE, "/astray", 302, "redirecting_answers_per_second")])
+def test_a_mix_of_statuses_that_is_not_usual(edge, traffic, host, path, status, counter):
+    """Two hundred a second in all: not many requests, but answers of a kind that is not usual there, as when passwords are guessed."""
     over, statuses = threading.Event(), []
 
     def guess(first):
-        form = {"Host": LOGIN, "User-Agent": "Mozilla/5.0", "Content-Type": "application/x-www-form-urlencoded"}
+        form = {"Host": host, "User-Agent": "Mozilla/5.0", "Content-Type": "application/x-www-form-urlencoded"}
         while not over.is_set():
             for last in range(1, 40):
                 c = http.client.HTTPConnection("127.0.0.1", edge.plain_port, 10, source_address=(f"127.70.{first}.{last}", 0))
-                c.request("POST", "/login", f"user=admin&pass={random.randrange(10 ** 6)}", form)
+                c.request("POST", path, f"user=admin&pass={random.randrange(10 ** 6)}", form)
                 statuses.append(c.getresponse().status)
                 c.close()
                 if over.wait(0.02):
@@ -281,18 +284,18 @@ def test_passwords_that_are_guessed(edge, traffic):
     for t in threads:
         t.start()
     try:
-        attack = until(lambda: attacks(edge, LOGIN), 10)[0]
+        attack = until(lambda: attacks(edge, host), 10)[0]
         assert attack["counter"]["value"] > attack["counter"]["threshold"]
         # On a machine so busy that what is usual was slow, two hundred a second are many.
-        assert attack["counter"]["name"] == "refused_answers_per_second" or (slowness() > 1.5 and attack["counter"]["name"] == "requests_per_second")
-        assert "ip.src" not in attack["signatures"][0]["expression"]
+        assert attack["counter"]["name"] == counter or (slowness() > 1.5 and attack["counter"]["name"] == "requests_per_second")
+        assert "ip.src" not in attack["signatures"][0]["expression"] and attack["usual_statuses"] == {"2xx": 100.0}
         until(lambda: statuses[-1] == 403, 5)
     finally:
         over.set()
         for t in threads:
             t.join()
-    assert 401 in statuses and attack["statuses"].get("4xx"), attack["statuses"]
-    only_welcome(traffic[LOGIN])
+    assert status in statuses and attack["statuses"].get(f"{status // 100}xx"), attack["statuses"]
+    only_welcome(traffic[host])
 
 
 def test_rules_expire_and_the_attack_ends(edge, traffic):
