@@ -5,7 +5,14 @@
     G5/bulk   us a MiB from the origin, on 8 connections
 
 Each without TLS, and (-tls) with TLS and client certificates ended at the relay. The lines are those of `bench/run edge`.
+
+`--only move` compares nobody: it repeats the measurement by which the relay was built, of moving bytes by copying, by splicing and by a map
+of sockets in the kernel (bench/move.c), above what clients and origins cost without a relay.
 """
+import json
+import statistics
+import subprocess
+
 import edge
 import harness
 import pki
@@ -49,13 +56,38 @@ def bulk(run):
 
 
 GOALS = {"rr": small, "new": new, "bulk": bulk}
+WAYS = ("copy", "splice", "sockmap", "direct")
+
+
+def moved(lab, way, *what):
+    """us a message and its answer, or a MiB: as it is waited for, and of all processors."""
+    done = subprocess.run([lab.program("bench-move"), way, *map(str, what)], capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        raise Failed(done.stderr.strip())
+    got = json.loads(done.stdout)
+    return got["seconds"] * 1e6, got["cpu"] * 1e6
+
+
+def move(lab, quick):
+    passes = 3 if quick else 9
+    for name, *what in (("a message and its answer, one at a time", "small", 1, 20000), ("the same, on 64 connections", "small", 64, 600),
+                        ("a MiB", "bulk", 1, 400)):
+        runs = [{way: moved(lab, way, *what) for way in WAYS} for _ in range(passes)]  # side by side, so that what disturbs one disturbs all
+        took, cpu = ({way: statistics.median(run[way][i] for run in runs) for way in WAYS} for i in (0, 1))
+        for way in WAYS[:-1]:
+            print(f"move {name}: {way} {took[way]:.1f} us, CPU {cpu[way] - cpu['direct']:.1f} us above {cpu['direct']:.1f} of its ends")
 
 
 def main(options):
-    unknown = [goal for goal in options.only or [] if goal not in GOALS]
+    unknown = [goal for goal in options.only or [] if goal not in GOALS and goal != "move"]
     if unknown:
-        raise Failed(f"no such goal: {', '.join(unknown)} (there are {', '.join(GOALS)})")
+        raise Failed(f"no such goal: {', '.join(unknown)} (there are {', '.join(GOALS)}, move)")
     with harness.Lab(options.build) as lab:
+        if options.only and "move" in options.only:
+            move(lab, options.quick)
+            options.only.remove("move")
+            if not options.only:
+                return
         pki.make(lab.pki, edge.SEEN)
         lab.start_origin()
         for tls in (False, True):
