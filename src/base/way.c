@@ -113,9 +113,16 @@ void rf_way_look(void)
 		mine.due = RF_WAY_STRETCH_NS;
 }
 
+/* Of its own mapping, which begins with two words of malloc's. (By chance something of the heap may look like it; then its pages come
+ * back at the next touch.) What is of the heap stays there when it is freed. */
+static bool is_mapped(const void *p)
+{
+	return ((uintptr_t)p & (PAGE - 1)) == 2 * sizeof(size_t);
+}
+
 void rf_way_free(void *p)
 {
-	size_t n = mine.gives ? malloc_usable_size(p) : 0;
+	size_t n = mine.gives && is_mapped(p) ? malloc_usable_size(p) : 0;
 	uintptr_t at = ((uintptr_t)p + PAGE - 1) & ~(uintptr_t)(PAGE - 1), end = ((uintptr_t)p + n) & ~(uintptr_t)(PAGE - 1);
 	for (; n >= MUCH && at < end; at += PIECE) {
 		madvise((void *)at, end - at < PIECE ? end - at : PIECE, MADV_DONTNEED);

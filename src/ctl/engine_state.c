@@ -18,7 +18,11 @@
 #include "shield/homes.h"
 #include "shield/shield.h"
 
-enum { MAX_DEVICES = 4000000, LARGE = 256 << 10 /* bytes that are mapped: they grow by being moved, not copied (base/way) */ };
+enum {
+	MAX_DEVICES = 4000000,
+	LARGE = 256 << 10, /* bytes that are mapped: they grow by being moved, not copied (base/way) */
+	KEPT = 256 << 20,  /* bytes free at the heap's end: what rules took, others take again; giving it back is one long stretch */
+};
 
 /* --- records and log --- */
 
@@ -73,6 +77,7 @@ int loop_up(struct engine *g, struct rf_err *e)
 		return rf_fail(e, RF_E_IO, "no random numbers");
 	rf_hash_seed(key);
 	mallopt(M_MMAP_THRESHOLD, LARGE);
+	mallopt(M_TRIM_THRESHOLD, KEPT);
 	rf_counters_attach();
 	rf_way_gives();
 	json_set_alloc_funcs(take, give);
