@@ -103,6 +103,23 @@ def test_without_nft_the_kernel_lacks_it_and_it_is_said_loudly(net, walled):
     assert blocks(net, e)
 
 
+@pytest.mark.parametrize("without, way, words", [("", "steered", None), ("sk_lookup", "bound", "shield.without withholds sk_lookup; each port gets sockets of its own"),
+                                                 ("sockmap", "bound", "shield.without withholds sockmap; each port gets sockets of its own")],
+                         ids=["all", "sk_lookup", "sockmap"])
+def test_ports_are_bound_one_by_one_where_the_kernel_does_not_steer(net, walled, serve, without, way, words):
+    e = walled
+    e.boot["shield"].update(interfaces="", without=without)
+    e.boot["listeners"].append({"name": "ports", "address": "10.77.0.1:0", "protocol": "ports"})
+    e.start(wrapper=net.inside(net.edge))
+    if words:
+        e.wait_log(words)
+    e.api("POST", f"/zones/{e.zone()}/spectrum/apps", {"protocol": "tcp/9007", "dns": {"type": "ADDRESS", "name": "t.edge.test"},
+                                                       "origin_direct": ["tcp://127.0.0.1:7"], "ip_firewall": True})
+    until(lambda: net.reaches(9007, "10.77.0.3"))
+    assert e.api("GET", STATUS)["ports"]["way"] == way
+    assert [(m["what"], m["instead"]) for m in standing(e)["missing"]] == ([(without, "each port gets sockets of its own")] if without else [])
+
+
 def late(net):
     """A cable whose frames are too long for native XDP."""
     ip("-n", net.edge, "link", "add", "late0", "mtu", "9000", "type", "veth", "peer", "name", "late1", "mtu", "9000")
