@@ -21,10 +21,7 @@ enum {
 struct rf_api *rf_api_new(const struct rf_api_conf *conf, struct rf_err *e)
 {
 	struct rf_api *a = calloc(1, sizeof *a);
-	if (a)
-		a->openapi = rf_openapi_make(conf->version);
-	if (!a || !a->openapi) {
-		free(a);
+	if (!a) {
 		rf_fail(e, RF_E_NOMEM, "memory is exhausted");
 		return NULL;
 	}

@@ -170,7 +170,7 @@ void rf_reply(struct rf_api_call *c, int rc, struct rf_api_answer *ret);
 
 struct rf_api {
 	struct rf_api_conf conf;
-	char *openapi;
+	char *openapi;               /* NULL until somebody asks for it */
 	struct rf_map seen;          /* tokens by id: last use, rate (auth.c) */
 	struct rf_bulk *bulk;
 };

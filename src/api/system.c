@@ -37,7 +37,10 @@ int rf_api_metrics(struct rf_api_call *c)
 
 int rf_api_openapi_serve(struct rf_api_call *c)
 {
-	rf_buf_add(&c->text, rf_str_z(c->api->openapi));
+	struct rf_api *a = c->api;
+	if (!a->openapi && !(a->openapi = rf_openapi_make(a->conf.version)))
+		return rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
+	rf_buf_add(&c->text, rf_str_z(a->openapi));
 	c->text_type = "application/json";
 	return c->text.bad ? rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted") : RF_OK;
 }

@@ -1,7 +1,7 @@
-/* net/tally: counts by key, in entries that are all made at the start.
+/* net/tally: counts by key, in entries whose memory is taken at the start, and touched when they are needed.
  *
- * Invariants: an entry is in the map exactly while its count is not 0, else in the free list. Its
- * pointer stays valid while somebody holds one of its counts.
+ * Invariants: an entry is in the map exactly while its count is not 0, else in the free list, or among the `fresh` that no key has had
+ * yet, which are the last ones. Its pointer stays valid while somebody holds one of its counts.
  *
  * Not here: rates (net/rate).
  */
@@ -25,9 +25,7 @@ int rf_tally_init(struct rf_tally *t, uint32_t keys)
 	struct rf_tally_entry *entries = calloc(keys ? keys : 1, sizeof *entries);
 	if (!entries)
 		return RF_E_NOMEM;
-	*t = (struct rf_tally){ .entries = entries };
-	for (uint32_t i = keys; i--; t->free = &entries[i])
-		entries[i].next_free = t->free;
+	*t = (struct rf_tally){ .entries = entries, .next = entries, .fresh = keys };
 	return RF_OK;
 }
 
@@ -46,7 +44,7 @@ int rf_tally_get(struct rf_tally *t, struct rf_str key, uint32_t limit, struct r
 		key = (struct rf_str){ (const char *)&hash, sizeof hash };
 	}
 	struct rf_map_node *node = rf_map_find(&t->map, key);
-	struct rf_tally_entry *e = node ? RF_CONTAINER(node, struct rf_tally_entry, node) : t->free;
+	struct rf_tally_entry *e = node ? RF_CONTAINER(node, struct rf_tally_entry, node) : t->free ? t->free : t->fresh ? t->next : NULL;
 	if (!limit || (node && e->count >= limit)) {
 		t->refused++;
 		return RF_E_RATE;
@@ -56,7 +54,10 @@ int rf_tally_get(struct rf_tally *t, struct rf_str key, uint32_t limit, struct r
 		return RF_E_FULL;
 	}
 	if (!node) {
-		t->free = e->next_free;
+		if (t->free)
+			t->free = e->next_free;
+		else
+			t->next++, t->fresh--;
 		if (key.n)
 			memcpy(e->key, key.p, key.n);
 		rf_map_add(&t->map, &e->node, (struct rf_str){ e->key, key.n });

@@ -9,7 +9,8 @@ struct rf_tally_entry;
 
 struct rf_tally {
 	struct rf_map map;
-	struct rf_tally_entry *entries, *free;
+	struct rf_tally_entry *entries, *free, *next;
+	uint32_t fresh;         /* from `next` on */
 	uint64_t refused, full; /* RF_E_RATE and RF_E_FULL answered */
 };
 
