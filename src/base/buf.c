@@ -14,7 +14,7 @@ char *rf_buf_room(struct rf_buf *b, size_t n)
 		size_t cap = b->cap ? b->cap : 256;
 		while (cap < want)
 			cap *= 2;
-		char *p = realloc(b->p, cap);
+		char *p = rf_way_grow(b->p, cap);
 		if (!p) {
 			b->bad = true;
 			return NULL;

@@ -1,6 +1,6 @@
 #include "base/room.h"
-#include <stdlib.h>
 #include <string.h>
+#include "base/way.h"
 
 enum { FIRST = 16 };
 
@@ -12,7 +12,7 @@ bool rf_room_more(void *array, size_t *cap, size_t need, size_t size)
 		if (__builtin_mul_overflow(more, 2, &more))
 			return false;
 	memcpy(&v, array, sizeof v); /* a pointer to any type */
-	if (__builtin_mul_overflow(more, size, &bytes) || !(v = realloc(v, bytes)))
+	if (__builtin_mul_overflow(more, size, &bytes) || !(v = rf_way_grow(v, bytes)))
 		return false;
 	memcpy(array, &v, sizeof v);
 	*cap = more;

@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -129,6 +130,20 @@ void rf_way_free(void *p)
 		rf_way_look();
 	}
 	free(p);
+}
+
+void *rf_way_grow(void *p, size_t size)
+{
+	size_t n = mine.gives && p && !is_mapped(p) ? malloc_usable_size(p) : 0;
+	char *to = n >= MUCH && n < size ? malloc(size) : NULL;
+	if (!to)
+		return realloc(p, size);
+	for (size_t at = 0; at < n; at += PIECE) {
+		memcpy(to + at, (const char *)p + at, n - at < PIECE ? n - at : PIECE);
+		rf_way_look();
+	}
+	rf_way_free(p);
+	return to;
 }
 
 uint64_t rf_way_latest(void)

@@ -13,6 +13,7 @@
  * so that a ninth of one is left for who gives (1 for each RF_WAY_SHARE that it waited).
  */
 #pragma once
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -46,6 +47,9 @@ void rf_way_tell(void (*tell)(void *arg), void *arg, uint64_t every);
 
 /* free(p), of which, where it is much, the kernel takes back piece by piece. */
 void rf_way_free(void *p);
+
+/* realloc(p, size), where what is much and has to be copied is copied piece by piece. */
+void *rf_way_grow(void *p, size_t size);
 
 /* By how much a stretch of this thread was too long, at most, since this was last called: ns of its own processor time. */
 uint64_t rf_way_latest(void);

@@ -3,7 +3,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <malloc.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -85,6 +87,54 @@ static void *last(void *arg)
 	return NULL;
 }
 
+/* As realloc, of memory of its own and of the heap, by a thread that gives and by one that does not. */
+static bool grows(void)
+{
+	enum { STEPS = 12 };
+	unsigned char *v = rf_way_grow(NULL, 1000), *other = malloc(MUCH);
+	size_t n = 1000;
+	bool good = v && other;
+	free(other); /* room in the heap, where that is not mapped */
+	for (size_t i = 0; good && i < n; i++)
+		v[i] = (unsigned char)(i * 7);
+	for (int step = 0; good && step < STEPS; step++) {
+		unsigned char *w = rf_way_grow(v, n * 2);
+		for (size_t i = 0; w && i < n * 2; i++)
+			if (i >= n)
+				w[i] = (unsigned char)(i * 7);
+			else
+				good &= w[i] == (unsigned char)(i * 7);
+		good &= w != NULL;
+		v = w ? w : v;
+		n *= w ? 2 : 1;
+	}
+	rf_way_free(v);
+	return good;
+}
+
+static void *grows_in_thread(void *arg)
+{
+	rf_way_gives();
+	*(bool *)arg = grows();
+	return NULL;
+}
+
+static void what_grows_keeps_what_it_has(void **state)
+{
+	(void)state;
+	pthread_t t;
+	bool good = false;
+	mallopt(M_MMAP_THRESHOLD, 2 * MUCH); /* all from the heap */
+	assert_true(grows());
+	assert_int_equal(pthread_create(&t, NULL, grows_in_thread, &good), 0);
+	pthread_join(t, NULL);
+	assert_true(good);
+	mallopt(M_MMAP_THRESHOLD, MUCH / 32);
+	assert_int_equal(pthread_create(&t, NULL, grows_in_thread, &good), 0);
+	pthread_join(t, NULL);
+	assert_true(good);
+}
+
 static void priorities_are_of_one_thread(void **state)
 {
 	(void)state;
@@ -101,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_does_not_give_is_late),
 		cmocka_unit_test(other_threads_do_not_give),
+		cmocka_unit_test(what_grows_keeps_what_it_has),
 		cmocka_unit_test(priorities_are_of_one_thread),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
