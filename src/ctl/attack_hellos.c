@@ -1,4 +1,4 @@
-/* ctl/attack_hellos: floods of TLS handshakes, of MQTT CONNECTs and of connections: an attack for each port, and fewer of one address while it lasts.
+/* ctl/attack_hellos: floods of TLS handshakes, of MQTT CONNECTs, of connections and of UDP sessions: an attack for each port, and fewer of one address while it lasts.
  *
  *   workers' rows of ports: begun less completed ─► shield/hellos ─► START: the bound of the row, an attack ─► END: as configured again
  *
@@ -24,6 +24,8 @@ static const struct kind {
 			       RF_CONNECTS_BOUND, false, RF_C_ATTACKS_MQTT, RF_C_L4_CONNECTS },
 	[RF_FEED_CONNECTIONS] = { "tcp_connection_flood", "connections_per_second", "fewer connections a second of addresses that are new there",
 				  RF_CONNECTS_BOUND, true, RF_C_ATTACKS_TCP, RF_C_L4_CROWDED },
+	[RF_FEED_SESSIONS] = { "udp_session_flood", "sessions_per_second", "fewer sessions a second of addresses that are new there",
+			       RF_CONNECTS_BOUND, true, RF_C_ATTACKS_UDP, RF_C_UDP_CROWDED },
 };
 
 struct port {

@@ -162,7 +162,7 @@ struct rf_worker_ports *rf_worker_ports_new(const struct rf_worker_ports_spec *s
 	p->conf = rf_worker_ports_conf_of(b, workers);
 	struct rf_l4_udp_spec udp = {
 		.loop = s->loop, .resolver = s->resolver, .conf = &p->conf.udp, .snap = rf_snap_now, .emit = s->emit, .barred = s->barred,
-		.homes = s->front->homes, .reply_socket = s->reply_socket, .arg = s->arg, .seed = s->seed,
+		.homes = s->front->homes, .feed = s->front->feed, .reply_socket = s->reply_socket, .arg = s->arg, .seed = s->seed,
 		.leads_back = leads_back, .leads_back_arg = p,
 	};
 	rf_list_init(&p->gates);

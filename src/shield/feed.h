@@ -73,6 +73,7 @@ enum rf_feed_kind {
 	RF_FEED_HANDSHAKES,       /* of TLS; one that is completed is done */
 	RF_FEED_CONNECTS,         /* of MQTT; none is done */
 	RF_FEED_CONNECTIONS,      /* to the TCP port of an app, by the first of its range; none is done */
+	RF_FEED_SESSIONS,         /* of the UDP port of an app, in the same way */
 };
 
 /* What begins on one port, of one kind. */
@@ -80,8 +81,8 @@ struct rf_feed_port {
 	_Atomic uint32_t key;     /* kind << 16 | port; 0: free; set last */
 	_Atomic uint64_t begun, done; /* the others are under way, or have failed */
 	struct rf_feed_addresses addresses;
-	_Atomic uint32_t bound;   /* the control thread's, of one address: handshakes at once, CONNECTs or connections a second; 0: as configured */
-	_Atomic uint32_t strangers; /* beside it, of all that were not here before, on this worker: connections a second */
+	_Atomic uint32_t bound;   /* the control thread's, of one address: handshakes at once, CONNECTs, connections or sessions a second; 0: as configured */
+	_Atomic uint32_t strangers; /* beside it, of all that were not here before, on this worker: as many a second */
 };
 
 struct rf_feed {

@@ -1,4 +1,4 @@
-/* shield/hellos: floods of what begins on a port and is not completed (TLS handshakes; MQTT CONNECTs and connections, all), against what is usual.
+/* shield/hellos: floods of what begins on a port and is not completed (TLS handshakes; MQTT CONNECTs, connections and UDP sessions, all), against what is usual.
  *
  * The caller gives their number each RF_FLOOD_TICK_NS. While a flood is on, nothing is learned.
  */

@@ -1,4 +1,4 @@
-"""Floods of connections to a TCP port, from one address each and from few: found against what is usual, and held; who was here before goes on."""
+"""Floods of connections to a TCP port and of sessions of a UDP port, from one address each and from few: found against what is usual, and held; who was here before goes on."""
 import json
 import os
 import signal
@@ -12,6 +12,7 @@ import pytest
 from edge import RELEASE, ROOT, free_port, until
 from test_flood import Crowd
 from test_fleet_net import enter
+from test_udp import Origin as Datagrams
 
 LEARN, FLOOR = 5, 60
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -81,6 +82,21 @@ def flood(crowd, port, sources, rate):
     return json.loads(done.stdout)
 
 
+SPRAY = """
+import socket, sys, time
+port, end = int(sys.argv[1]), time.monotonic() + float(sys.argv[2])
+n = 0
+while time.monotonic() < end:
+    for _ in range(20):
+        n += 1
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind((f"10.128.{n >> 8}.{n & 255}", 0))
+            s.sendto(b"y", ("10.77.0.1", port))
+    time.sleep(0.02)
+print(n)
+"""
+
+
 def attacks(edge, port):
     return edge.api("GET", f"/accounts/{{account}}/attacks?host=port:{port}")
 
@@ -104,3 +120,47 @@ def test_a_connection_each_of_20000_addresses(crowd, edge, served):
     with socket.create_connection(("127.0.0.1", port), 10, source_address=("127.99.0.1", 0)) as s:
         s.sendall(ASK)
         assert s.recv(12) == b"HTTP/1.1 200", "newcomers are welcome again"
+
+
+class Drips(Regular):
+    """The same in datagrams, from a new port each time."""
+
+    def run(self):
+        while not self.over.wait(0.1):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.bind((self.source, 0))
+                s.settimeout(5)
+                s.sendto(b"x", ("127.0.0.1", self.port))
+                try:
+                    assert s.recv(10) == b"re:x"
+                    self.good += 1
+                except OSError as e:
+                    self.bad.append(e)
+
+
+def test_a_datagram_each_of_thousands_of_addresses(crowd, edge, served):
+    answers = Datagrams()
+    port = free_port()
+    edge.api("POST", f"/zones/{edge.zone()}/spectrum/apps", {
+        "protocol": f"udp/{port}", "dns": {"type": "ADDRESS", "name": "udp.edge.test"}, "origin_direct": [f"udp://127.0.0.1:{answers.port}"]})
+    regulars = [Drips(port, f"127.81.0.{i}") for i in (1, 2)]
+    time.sleep(1)
+    for r in regulars:
+        r.start()
+    time.sleep(16)
+    assert attacks(edge, port) == []
+    done = subprocess.run(crowd.inside(crowd.clients, "/usr/bin/python3", "-c", SPRAY, str(port), "8"), capture_output=True, text=True, timeout=60, check=True)
+    sent = int(done.stdout)
+    attack, = attacks(edge, port)
+    assert attack["vector"] == "udp_session_flood" and attack["counter"]["name"] == "sessions_per_second" and sent > 1500
+    assert attack["counter"]["value"] > attack["counter"]["threshold"] > attack["counter"]["usual"] > 10
+    until(lambda: attacks(edge, port)[0]["status"] == "ended", 20)
+    attack, = attacks(edge, port)
+    assert attack["stopped"] == edge.metric("ringfence_udp_crowded_total") > 0
+    passed = sent - attack["stopped"]
+    assert passed <= attack["counter"]["threshold"] * (8 + 2) + 3 * attack["counter"]["value"], "three seconds of it, and then as many as are no flood"
+    for r in regulars:
+        r.over.set()
+        r.join(10)
+        assert not r.bad and r.good > 100, r.bad
+    answers.stop()

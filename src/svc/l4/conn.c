@@ -258,6 +258,17 @@ static void lay_relays(struct conn *n)
 	n->up.guard = &n->guard;
 }
 
+/* At a port that is guarded as MQTT its CONNECT counts, not the connection. */
+static bool crowded(struct conn *n)
+{
+	const struct rf_tls_info *info = rf_client_tls(&n->client);
+	bool known = n->client.device && info && info->verified;
+	if (!n->l4->crowd || n->guard.kind == RF_GUARD_MQTT || !crowd_bars(n->l4->crowd, n->port->low, &n->client.src, known, l4_now(n)))
+		return false;
+	rf_count(RF_C_L4_CROWDED);
+	return true;
+}
+
 static void welcome(struct rf_client *c)
 {
 	struct conn *n = l4_conn(c);
@@ -275,7 +286,7 @@ static void welcome(struct rf_client *c)
 		rf_client_refuse(c, attacks, NULL);
 		return;
 	}
-	if (l4_crowded(n)) {
+	if (crowded(n)) {
 		rf_client_refuse(c, RF_REASON_CONNECTIONS, "it is new here, in a flood of connections to this port");
 		return;
 	}
@@ -361,7 +372,7 @@ struct rf_l4 *rf_l4_new(struct rf_front *front, struct rf_pool *pool, const stru
 		return NULL;
 	*l = (struct rf_l4){ .front = front, .pool = pool, .conf = conf ? *conf : rf_l4_conf_default };
 	rf_list_init(&l->conns);
-	if (front->feed && !(l->crowd = l4_crowd_new(front->feed))) {
+	if (front->feed && !(l->crowd = crowd_new(front->feed, RF_FEED_CONNECTIONS))) {
 		free(l);
 		return NULL;
 	}
@@ -377,6 +388,6 @@ void rf_l4_free(struct rf_l4 *l)
 		rf_client_end(&RF_CONTAINER(node, struct conn, all)->client, "the edge has stopped");
 	tubes_fini(&l->tubes);
 	rf_rate_table_fini(&l->connects);
-	l4_crowd_free(l->crowd);
+	crowd_free(l->crowd);
 	free(l);
 }

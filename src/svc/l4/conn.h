@@ -5,6 +5,7 @@
 #pragma once
 #include "base/buf.h"
 #include "net/rate.h"
+#include "svc/l4/crowd.h"
 #include "svc/l4/l4.h"
 #include "svc/l4/relay.h"
 #include "svc/l4/status.h"
@@ -69,13 +70,6 @@ enum step l4_over(struct conn *n, enum l4_status status, const char *why);
 enum step l4_refused(struct conn *n, enum rf_reason reason, const char *words);
 /* The end of one side by an error is a reset for the other. */
 enum step l4_broken(struct conn *n, const struct relay *d, int error);
-
-/* crowd.c */
-/* `feed` outlives it. NULL without memory; NULL is harmless to free. */
-struct crowd *l4_crowd_new(struct rf_feed *feed);
-void l4_crowd_free(struct crowd *w);
-/* Count its connection. Does it come too often, or as one of too many, while there is a flood of connections to the port? */
-bool l4_crowded(struct conn *n);
 
 /* mqtt.c */
 /* Does an address that is no known device's connect too often, while there is a flood of CONNECTs to the port? */

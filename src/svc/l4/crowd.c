@@ -1,50 +1,47 @@
-/* svc/l4/crowd: floods of connections to TCP ports.
+/* svc/l4/crowd: floods of connections to TCP ports, and of sessions of UDP ports.
  *
- *   a connection is welcome -> counted at its port (shield/feed) -> the control thread finds a flood -> bounds for the port ->
+ *   one that is welcome -> counted at its port (shield/feed) -> the control thread finds a flood -> bounds for the port ->
  *   here: who is no known device, and was not here before (shield/regulars), gets so many a second of one address, and so many in all
  *
  * So a flood from many addresses that send one connection each is held as one from few is, and those that come every day go on. An address of
  * IPv6 counts by its /64.
  *
- * Not here: ports that are guarded as MQTT, where CONNECTs are what counts (mqtt.c); what is usual (shield/hellos).
+ * Not here: CONNECTs of MQTT (mqtt.c); what is usual (shield/hellos).
  */
+#include "svc/l4/crowd.h"
 #include <stdlib.h>
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/hash.h"
-#include "records/counters.h"
-#include "shield/feed.h"
+#include "net/rate.h"
 #include "shield/regulars.h"
-#include "svc/l4/conn.h"
 
 enum { ADDRESSES = 16384 };
 
 struct crowd {
 	struct rf_feed *feed;
+	enum rf_feed_kind kind;
 	struct rf_regulars regulars;
 	struct rf_rate_table addresses;              /* entries NULL: there was no flood yet */
 	struct rf_bucket strangers[RF_FEED_PORTS];   /* of a port, row by row */
 	uint32_t second;                             /* that is going on */
 };
 
-struct crowd *l4_crowd_new(struct rf_feed *feed)
+struct crowd *crowd_new(struct rf_feed *feed, enum rf_feed_kind kind)
 {
 	struct crowd *w = calloc(1, sizeof *w);
-	if (w)
+	if (w) {
 		w->feed = feed;
+		w->kind = kind;
+	}
 	return w;
 }
 
-void l4_crowd_free(struct crowd *w)
+void crowd_free(struct crowd *w)
 {
 	if (w)
 		rf_rate_table_fini(&w->addresses);
 	free(w);
-}
-
-static bool known(const struct conn *n)
-{
-	const struct rf_tls_info *info = rf_client_tls(&n->client);
-	return n->client.device && info && info->verified;
 }
 
 static struct rf_str net_of(const struct rf_ip *ip)
@@ -84,23 +81,19 @@ static bool past_all(struct crowd *w, const struct rf_feed_port *p, uint64_t now
 	return rf_rate_make(most, RF_NS_S, most, &rate) || rf_bucket_take(&w->strangers[p - w->feed->ports], &rate, now, 1, NULL) != RF_OK;
 }
 
-bool l4_crowded(struct conn *n)
+bool crowd_bars(struct crowd *w, uint16_t app, const struct rf_ip *src, bool known, uint64_t now)
 {
-	struct crowd *w = n->l4->crowd;
-	struct rf_feed_port *p = w && n->guard.kind != RF_GUARD_MQTT ? rf_feed_port(w->feed, RF_FEED_CONNECTIONS, n->port->low) : NULL;
+	struct rf_feed_port *p = rf_feed_port(w->feed, w->kind, app);
 	if (!p)
 		return false;
-	struct rf_str net = net_of(&n->client.src);
-	uint64_t key = (rf_hash(net) ^ (uint64_t)n->port->low << 48) | 1, now = l4_now(n);
+	struct rf_str net = net_of(src);
+	uint64_t key = (rf_hash(net) ^ (uint64_t)app << 48) | 1;
 	uint32_t bound = rf_feed_bound(p);
 	turn(w, now);
-	rf_feed_begun(p, &n->client.src);
-	if (known(n))
+	rf_feed_begun(p, src);
+	if (known)
 		return false;
 	bool regular = rf_regulars_has(&w->regulars, key);
 	rf_regulars_came(&w->regulars, key, (unsigned)(p - w->feed->ports));
-	if (!bound || regular || !(past_address(w, net, bound, now) || past_all(w, p, now)))
-		return false;
-	rf_count(RF_C_L4_CROWDED);
-	return true;
+	return bound && !regular && (past_address(w, net, bound, now) || past_all(w, p, now));
 }

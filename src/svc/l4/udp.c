@@ -7,6 +7,7 @@
  * records (udp_report.c).
  */
 #include <stdlib.h>
+#include "svc/l4/crowd.h"
 #include "svc/l4/udp_in.h"
 
 #define QUIET_NS RF_NS_S              /* a session without a datagram for so long may end in a drain */
@@ -133,7 +134,8 @@ struct rf_l4_udp *rf_l4_udp_new(const struct rf_l4_udp_spec *spec)
 	rf_list_init(&u->sockets);
 	rf_list_init(&u->replies);
 	rf_l4_udp_conf(u, spec->conf ? spec->conf : &rf_l4_udp_conf_default);
-	if (table_init(u) == RF_OK && rf_datagram_use_init(&u->clients, u->loop, client_message, client_error) == RF_OK &&
+	bool watched = !spec->feed || (u->crowd = crowd_new(spec->feed, RF_FEED_SESSIONS));
+	if (watched && table_init(u) == RF_OK && rf_datagram_use_init(&u->clients, u->loop, client_message, client_error) == RF_OK &&
 	    rf_datagram_use_init(&u->origins, u->loop, origin_message, origin_error) == RF_OK)
 		return u;
 	rf_l4_udp_free(u);
@@ -154,6 +156,7 @@ void rf_l4_udp_free(struct rf_l4_udp *u)
 	rf_task_cancel(&u->walk);
 	rf_timer_stop(u->loop, &u->drain_timer);
 	apps_sweep(u);
+	crowd_free(u->crowd);
 	rf_map_fini(&u->apps);
 	vias_fini(u);
 	if (u->clients.rooms)

@@ -16,6 +16,7 @@
 #include "records/record.h"
 #include "svc/snapshot.h"
 
+struct rf_feed;
 struct rf_homes;
 struct rf_l4_udp;
 struct rf_l4_udp_socket;
@@ -50,6 +51,7 @@ struct rf_l4_udp_spec {
 	/* Is this address of an endpoint of the group `id` the app's own port? Nothing is sent there. NULL: none is. */
 	bool (*leads_back)(void *arg, const char *id, const struct rf_addr *to);
 	void *leads_back_arg;
+	struct rf_feed *feed;          /* to the detection of floods; NULL: none */
 	uint64_t seed;                 /* of ids: different for every worker and start */
 };
 

@@ -2,11 +2,12 @@
  *
  *   message -> of a device that attacks? -> whose session is it? -> still welcome? -> guard -> counted -> to the origin
  *                      | none
- *                      app at this place? -> guard -> rate -> bar -> rules -> answers can leave? -> bounds -> session
+ *                      app at this place? -> guard -> bar -> flood -> rate -> rules -> answers can leave? -> bounds -> session
  *
  * What is cheap to refuse is refused first: a datagram to no app costs a search, one past the rate of new sessions a little more.
  */
 #include "shield/homes.h"
+#include "svc/l4/crowd.h"
 #include "svc/l4/udp_in.h"
 
 static bool key_of(const struct rf_dgram *m, struct key *ret)
@@ -45,6 +46,11 @@ static bool welcome(struct rf_l4_udp *u, const struct rf_snap *snap, const struc
 	const struct rf_rule *rule = NULL;
 	if (key_barred(u, p->ip_firewall, k)) { /* before the rate, which is for those who may come */
 		report_refused(u, p, k, END_BARRED, NULL);
+		return false;
+	}
+	struct rf_ip client = ip_of(k->client_family, k->client);
+	if (u->crowd && crowd_bars(u->crowd, p->low, &client, false, now_of(u))) { /* before the rate too, which it would use up */
+		rf_count(RF_C_UDP_CROWDED);
 		return false;
 	}
 	if (!in_rate(u))

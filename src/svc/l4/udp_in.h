@@ -95,6 +95,7 @@ struct rf_l4_udp {
 	void (*emit)(void *arg, const struct rf_record *rec);
 	bool (*barred)(void *arg, const struct rf_ip *src);
 	struct rf_homes *homes;
+	struct crowd *crowd;           /* NULL: nobody looks for floods */
 	void (*reply_socket)(void *arg, const struct rf_ip *at, uint16_t port);
 	void *arg;
 	bool (*leads_back)(void *arg, const char *id, const struct rf_addr *to);
