@@ -62,6 +62,8 @@ const size_t cli_noun_count = sizeof cli_nouns / sizeof *cli_nouns;
 	SWITCH("first-sight", CLI_TRUE, "first_sight", "create devices when they are first seen"), \
 	OPT("max-connections", "N", CLI_INT, "max_connections", "of one device; 0: no bound"), \
 	OPT("max-requests", "N", CLI_INT, "max_requests", "of one device at the same time"), \
+	OPT("class-max-connections", "N", CLI_INT, "class_max_connections", "of all its devices together; 0: no bound"), \
+	OPT("class-max-requests", "N", CLI_INT, "class_max_requests", "of all its devices together, at the same time"), \
 	OPT("rate", "N", CLI_INT, "rate/requests", "requests of one device in each second"), \
 	OPT("burst", "N", CLI_INT, "rate/burst", "and so many at once"), \
 	SWITCH("flood-exempt", CLI_TRUE, "flood_exempt", "never throttle or quarantine them as attackers")

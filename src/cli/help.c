@@ -1,7 +1,7 @@
 /* cli/help: help of each level on one screen, made from the table of commands. */
 #include "cli/cli.h"
 
-enum { HELP_LEFT = 26 };
+enum { HELP_LEFT = 26, EXAMPLE_BESIDE = 70 /* bytes of an example that stands beside the word */ };
 
 static bool is_argument(const struct cli_option *o) { return o->name[0] >= 'A' && o->name[0] <= 'Z'; }
 
@@ -72,8 +72,13 @@ static void help_command(FILE *to, const struct cli_command *m)
 	}
 	if (!m->verb[0])
 		also(to, m->noun);
-	fprintf(to, "%sExamples:\n", m->options ? "\n" : "");
-	examples(to, m->example);
+	fprintf(to, "%s", m->options ? "\n" : "");
+	if (strchr(m->example, '\n') || strlen(m->example) > EXAMPLE_BESIDE) {
+		fprintf(to, "Examples:\n");
+		examples(to, m->example);
+	} else {
+		fprintf(to, "Example: %s\n", m->example);
+	}
 	fprintf(to, "%sOptions of every command: ringfence --help\n", any ? "Any other member: --set a/b=VALUE. " : "");
 }
 

@@ -17,6 +17,8 @@
 #include "pki/pem.h"
 #include "policy/explain.h"
 #include "policy/ruletest.h"
+#include "svc/front.h"
+#include "svc/http/edge.h"
 #include "svc/identity.h"
 #include "tls/peer.h"
 
@@ -213,6 +215,22 @@ static enum result check_requests(struct job *j, const char **ret)
 	return at_most(j, rf_device_use(j->device)->requests, j->class->max_requests, RF_REASON_REQUESTS, ret);
 }
 
+static enum result check_class_connections(struct job *j, const char **ret)
+{
+	if (!j->device || !j->class)
+		return NOT_ASKED;
+	uint32_t now = rf_class_connections(rf_device_class_slot(j->device));
+	return at_most(j, now, j->class->class_max_connections, RF_REASON_CONNECTIONS, ret);
+}
+
+static enum result check_class_requests(struct job *j, const char **ret)
+{
+	if (!j->device || !j->class)
+		return NOT_ASKED;
+	uint32_t now = rf_http_class_requests(rf_device_class_slot(j->device));
+	return at_most(j, now, j->class->class_max_requests, RF_REASON_REQUESTS, ret);
+}
+
 static enum result check_rate(struct job *j, const char **ret)
 {
 	if (!j->device || !j->class || !j->class->request_rate_ns)
@@ -239,8 +257,9 @@ static const struct {
 	{ "tls", "host", check_host },              { "tls", "client certificate", check_certificate },
 	{ "tls", "root", check_root },              { "device", "root of its class", check_class },
 	{ "device", "state", check_device },        { "limit", "connections", check_connections },
-	{ "limit", "requests at once", check_requests }, { "limit", "request rate", check_rate },
-	{ "limit", "body", check_body },
+	{ "limit", "connections of its class", check_class_connections },
+	{ "limit", "requests at once", check_requests }, { "limit", "requests of its class at once", check_class_requests },
+	{ "limit", "request rate", check_rate },    { "limit", "body", check_body },
 };
 
 static int judge(struct job *j)

@@ -226,6 +226,8 @@ bool rf_client_wants_first(struct rf_client *c);
 void rf_client_refresh(struct rf_client *c, const struct rf_snap *snap);
 /* Why this client may not use what only devices with a certificate of these roots may use; NULL: it may. */
 const char *rf_client_against(const struct rf_client *c, uint64_t roots, enum rf_reason *ret);
+/* Connections of all devices of a class now, by its slot; of any thread. */
+uint32_t rf_class_connections(uint16_t slot);
 /* NULL where no device or no class is known. */
 const struct rf_class *rf_client_class(const struct rf_client *c, const struct rf_snap *snap);
 /* A rule moves its device to quarantine, in force before this returns; sets last. */

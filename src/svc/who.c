@@ -15,6 +15,8 @@ enum { CLASS_SLOTS = 65536 };
 
 static _Atomic uint32_t class_connections[CLASS_SLOTS];
 
+uint32_t rf_class_connections(uint16_t slot) { return atomic_load_explicit(&class_connections[slot], memory_order_relaxed); }
+
 void who_leave(struct rf_client *c)
 {
 	if (!c->device)

@@ -325,14 +325,28 @@ def test_rate_of_a_device(edge, origin, app, host):
 
 
 def test_requests_of_a_class(edge, app, host):
-    edge.klass("queuers", class_max_requests=1)
+    edge.klass("queuers")
+    edge.cli("class", "edit", "queuers", "--class-max-requests", "1", check=0)
     a, b = edge.device("queuer-a", "queuers"), edge.device("queuer-b", "queuers")
     with edge.client(host, a) as one, edge.client(host, b) as two:
         one.send(f"POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\nx".encode())
         until(lambda: two.get().status == 429)
+        assert "requests of its class at once: refused" in edge.cli("explain", b.name, f"GET https://{host}/", check=0).stdout
         one.send(b"y")
         assert one.read().status == 200
         until(lambda: two.get().status == 200)
+
+
+def test_connections_of_a_class(edge, app, host):
+    edge.klass("few")
+    edge.cli("class", "edit", "few", "--class-max-connections", "1", check=0)
+    a, b = edge.device("few-a", "few"), edge.device("few-b", "few")
+    with edge.client(host, a) as one, edge.client(host, b) as two:
+        assert one.get().status == 200 and two.get().status == 429
+        assert "connections of its class: refused" in edge.cli("explain", b.name, f"GET https://{host}/", check=0).stdout
+    until(lambda: "connections of its class: passed" in edge.cli("explain", b.name, f"GET https://{host}/", check=0).stdout)
+    with edge.client(host, b) as two:
+        assert two.get().status == 200
 
 
 def test_rate_of_an_address(make_edge, origin):

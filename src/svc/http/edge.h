@@ -77,6 +77,8 @@ struct rf_http_edge *rf_http_edge_new(const struct rf_http_edge_spec *spec);
 void rf_http_edge_free(struct rf_http_edge *e);
 void rf_http_edge_conf(struct rf_http_edge *e, const struct rf_http_conf *conf); /* in force from now on */
 uint32_t rf_http_requests(const struct rf_http_edge *e); /* under way */
+/* Under way of all devices of a class with a bound on them, by its slot; of any thread. */
+uint32_t rf_http_class_requests(uint16_t slot);
 
 /* Give the answer of a local request back; it belongs to the edge again. From any thread. */
 void rf_http_local_answer(struct rf_local_request *q);

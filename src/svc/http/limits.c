@@ -18,6 +18,8 @@ struct rf_limiter {
 
 static _Atomic uint32_t class_requests[CLASS_SLOTS];
 
+uint32_t rf_http_class_requests(uint16_t slot) { return atomic_load_explicit(&class_requests[slot], memory_order_relaxed); }
+
 /* All requests in flight of a class, over all workers. Counted only where there is a bound. */
 bool limits_requests_enter(struct request *q, uint16_t slot, uint32_t max)
 {
