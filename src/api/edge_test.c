@@ -458,7 +458,7 @@ static void live_use_of_a_device_is_shown(void **state)
 	struct rf_device_use *u = rf_device_use(rf_device_find(w.ctl.devices, rf_str_z(device)));
 	u->connections = 3;
 	u->requests_total = 70;
-	u->last_seen_s = NOW;
+	u->last_seen_s = (uint32_t)NOW;
 	json_t *j = json_object();
 	api.live(api.ctx, device, j);
 	assert_int_equal(doc_int(j, "connections", 0), 3);

@@ -14,6 +14,7 @@
 #include "ctl/explain.h"
 #include "ctl/packets.h"
 #include "ctl/private.h"
+#include "device/pace.h"
 #include "pki/pem.h"
 #include "policy/explain.h"
 #include "policy/ruletest.h"
@@ -235,8 +236,11 @@ static enum result check_rate(struct job *j, const char **ret)
 {
 	if (!j->device || !j->class || !j->class->request_rate_ns)
 		return NOT_ASKED;
-	*ret = "as long as the device keeps to the rate of its class";
-	return PASSED;
+	uint64_t wait, now = j->c->clock.mono(j->c->clock.ctx);
+	if (rf_pace_look(&rf_device_use(j->device)->paid, j->class->request_rate_ns, j->class->request_burst, now, &wait) == RF_OK)
+		return PASSED;
+	*ret = rf_reason_words(RF_REASON_RATE);
+	return verdict(j, REFUSED, rf_reason_layer(RF_REASON_RATE), *ret, 429);
 }
 
 static enum result check_body(struct job *j, const char **ret)

@@ -123,8 +123,9 @@ int64_t rf_device_created(const struct rf_device *d);
 struct rf_device_use {
 	_Atomic uint32_t connections;
 	_Atomic uint32_t requests;  /* in flight */
-	_Atomic int64_t last_seen_s;
+	_Atomic uint32_t last_seen_s; /* since 1970, until 2106 */
 	_Atomic uint32_t throttle;  /* requests a second that are let through; 0: any */
+	_Atomic uint64_t paid;      /* of the rate of its class (device/pace) */
 	_Atomic uint64_t requests_total, refused_total, bytes_in, bytes_out;
 };
 struct rf_device_use *rf_device_use(struct rf_device *d);

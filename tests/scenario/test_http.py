@@ -318,9 +318,23 @@ def test_bomb(edge, origin, host, lamp):
 def test_rate_of_a_device(edge, origin, app, host):
     edge.klass("slowpokes", rate={"requests": 1, "period_ms": 60000, "burst": 5})
     device = edge.device("slowpoke", "slowpokes")
+    assert "request rate: passed" in edge.cli("explain", device.name, f"GET https://{host}/", check=0).stdout
     with edge.client(host, device) as c:
         got = [c.get().status for _ in range(9)]
     assert got == [200] * 5 + [429] * 4
+    assert len(origin.requests) == 5
+    assert "request rate: refused" in edge.cli("explain", device.name, f"GET https://{host}/", check=0).stdout
+
+
+def test_rate_of_a_device_that_comes_from_everywhere(edge, origin, app, host):
+    """One device, many addresses, all workers: one rate."""
+    edge.klass("movers", rate={"requests": 1, "period_ms": 60000, "burst": 5})
+    device = edge.device("mover", "movers")
+    got = []
+    for i in range(24):
+        with edge.client(host, device, source=f"127.0.{i}.{7 * i + 1}") as c:
+            got.append(c.get().status)
+    assert sorted(got) == [200] * 5 + [429] * 19
     assert len(origin.requests) == 5
 
 

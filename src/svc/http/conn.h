@@ -149,9 +149,7 @@ struct rf_http_edge {
 	struct rf_pool *pool;
 	struct rf_limits *limits;         /* of all workers */
 	struct rf_http_conf conf;
-	struct rf_limiter *limiters;      /* request rates by class slot (limits.c) */
-	size_t limiter_count;
-	struct rf_limiter *address_rate;  /* made at first use */
+	struct rf_limiter *address_rate;  /* of requests by address, made at first use (limits.c) */
 	void (*sample)(void *arg, struct rf_str line);
 	uint32_t samples[RF_SAMPLE_CLASSES + 1], sample_minute; /* taken in this minute by class; the last: of no device */
 	void (*local)(void *arg, struct rf_local_request *q);

@@ -1,10 +1,10 @@
 /* svc/http/limits: what a device, a class and an address may do: requests a time, requests of a class at once.
  *
- * Rates are kept by each worker, in a table of buckets a class, keyed by device: a device's
- * connections come to one worker (net/listener). Requests of a class are counted exactly over all
- * workers.
+ * The rate of a device and the requests of a class are counted exactly over all workers; rates of addresses are kept by each
+ * worker, in a table of buckets: an address comes to one worker (net/listener).
  */
 #include <stdlib.h>
+#include "device/pace.h"
 #include "net/rate.h"
 #include "svc/http/conn.h"
 
@@ -12,7 +12,6 @@ enum { BUCKETS = 4096, CLASS_SLOTS = 65536 };
 
 struct rf_limiter {
 	struct rf_rate_table table; /* entries NULL: not in use */
-	uint64_t cost_ns;
 	uint32_t burst;
 };
 
@@ -75,39 +74,12 @@ int limits_throttle(struct rf_http_conn *c, unsigned *ret_wait_s)
 	return r;
 }
 
-/* The table of a class, made at first use and anew when the class's rate has changed. */
-static struct rf_limiter *limiter(struct rf_http_edge *e, uint16_t slot, const struct rf_class *class)
-{
-	if (slot >= e->limiter_count) {
-		struct rf_limiter *v = realloc(e->limiters, (slot + 1u) * sizeof *v);
-		if (!v)
-			return NULL;
-		memset(v + e->limiter_count, 0, (slot + 1u - e->limiter_count) * sizeof *v);
-		e->limiters = v;
-		e->limiter_count = slot + 1u;
-	}
-	struct rf_limiter *l = &e->limiters[slot];
-	if (l->table.entries && l->cost_ns == class->request_rate_ns && l->burst == class->request_burst)
-		return l;
-	struct rf_rate rate;
-	if (rf_rate_make(1, class->request_rate_ns, class->request_burst ? class->request_burst : 1, &rate))
-		return NULL;
-	rf_rate_table_fini(&l->table);
-	l->table = (struct rf_rate_table){ 0 };
-	l->cost_ns = class->request_rate_ns;
-	l->burst = class->request_burst;
-	return rf_rate_table_init(&l->table, &rate, BUCKETS) ? NULL : l;
-}
-
 int limits_rate(struct rf_http_conn *c, const struct rf_class *class, unsigned *ret_wait_s)
 {
+	uint64_t wait;
 	if (!c->client.device || !class || !class->request_rate_ns)
 		return RF_OK;
-	struct rf_limiter *l = limiter(c->edge, rf_device_class_slot(c->client.device), class);
-	uint64_t wait = RF_NS_S;
-	struct rf_str key = { (const char *)&c->client.device, sizeof c->client.device };
-	/* Without a table nobody can be held to the rate: refuse rather than let all pass. */
-	int r = l ? rf_rate_take(&l->table, key, conn_now(c), 1, &wait) : RF_E_RATE;
+	int r = rf_pace_take(&rf_device_use(c->client.device)->paid, class->request_rate_ns, class->request_burst, conn_now(c), &wait);
 	if (r)
 		*ret_wait_s = (unsigned)((wait + RF_NS_S - 1) / RF_NS_S);
 	return r;
@@ -115,13 +87,8 @@ int limits_rate(struct rf_http_conn *c, const struct rf_class *class, unsigned *
 
 void limits_fini(struct rf_http_edge *e)
 {
-	for (size_t i = 0; i < e->limiter_count; i++)
-		rf_rate_table_fini(&e->limiters[i].table);
 	if (e->address_rate)
 		rf_rate_table_fini(&e->address_rate->table);
 	free(e->address_rate);
 	e->address_rate = NULL;
-	free(e->limiters);
-	e->limiters = NULL;
-	e->limiter_count = 0;
 }

@@ -54,7 +54,7 @@ static void use(const struct request *q, const struct rf_record *r)
 	if (!q->conn->client.device)
 		return;
 	struct rf_device_use *u = rf_device_use(q->conn->client.device);
-	atomic_store_explicit(&u->last_seen_s, q->wall / (int64_t)RF_NS_S, memory_order_relaxed);
+	atomic_store_explicit(&u->last_seen_s, (uint32_t)(q->wall / (int64_t)RF_NS_S), memory_order_relaxed);
 	atomic_fetch_add_explicit(&u->requests_total, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&u->refused_total, refused(q), memory_order_relaxed);
 	atomic_fetch_add_explicit(&u->bytes_in, r->bytes_in, memory_order_relaxed);

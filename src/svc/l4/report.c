@@ -93,7 +93,7 @@ static void use(const struct conn *n, const struct rf_record *r)
 	if (!c->device)
 		return;
 	struct rf_device_use *u = rf_device_use(c->device);
-	atomic_store_explicit(&u->last_seen_s, rf_loop_wall(c->front->loop) / (int64_t)RF_NS_S, memory_order_relaxed);
+	atomic_store_explicit(&u->last_seen_s, (uint32_t)(rf_loop_wall(c->front->loop) / (int64_t)RF_NS_S), memory_order_relaxed);
 	atomic_fetch_add_explicit(&u->refused_total, c->refused, memory_order_relaxed);
 	atomic_fetch_add_explicit(&u->bytes_in, r->bytes_in, memory_order_relaxed);
 	atomic_fetch_add_explicit(&u->bytes_out, r->bytes_out, memory_order_relaxed);
