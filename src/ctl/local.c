@@ -98,5 +98,6 @@ void rf_local_free(struct rf_local *l)
 	if (!l)
 		return;
 	local_crls_close(l);
+	local_responder_close(l);
 	free(l);
 }

@@ -4,6 +4,9 @@
  * Deltas build on a full list that changes only once in half a validity, so that whoever has that or a later
  * one can apply them. The newest full list is kept in DATA_DIR/crl/own.crl: its number is where a restart goes on.
  *
+ * OCSP responses are signed by a responder that the CA certifies for two weeks; its key is in memory alone. So what strangers ask for as
+ * often as they like is never signed by the CA's key, nor sent to a token.
+ *
  * Invariant: numbers of lists only grow, also when the clock steps back.
  */
 #include <errno.h>
@@ -21,7 +24,7 @@
 #include "records/counters.h"
 #include "records/log.h"
 
-enum { PATH = 4200, OCSP_VALID_MAX_S = 3600 };
+enum { PATH = 4200, OCSP_VALID_MAX_S = 3600, RESPONDER_DAYS = 14, RESPONDER_NEW_S = 7 * 86400 };
 
 /* --- our lists --- */
 
@@ -261,9 +264,29 @@ static struct rf_ocsp_answer look_up(void *ctx, const char *serial)
 	return a;
 }
 
+void local_responder_close(struct rf_local *l)
+{
+	X509_free(l->responder.cert);
+	EVP_PKEY_free(l->responder.key);
+}
+
+/* Made when it is first needed, and anew after half its life, or where the clock has stepped back behind its beginning. */
+static int responder(struct rf_local *l, struct rf_err *e)
+{
+	struct local_responder *r = &l->responder, made = { .made_s = local_now(l) };
+	if (r->cert && made.made_s >= r->made_s && made.made_s < r->made_s + RESPONDER_NEW_S)
+		return RF_OK;
+	int rc = rf_ca_responder(l->c->ca, RESPONDER_DAYS, made.made_s, &made.cert, &made.key, e);
+	if (rc != RF_OK)
+		return rc;
+	local_responder_close(l);
+	*r = made;
+	return RF_OK;
+}
+
 static void ocsp(struct rf_local *l, struct rf_local_request *q, struct rf_str rest)
 {
-	struct rf_ocsp o = { .ca = rf_ca_cert(l->c->ca), .key = rf_ca_key(l->c->ca),
+	struct rf_ocsp o = { .ca = rf_ca_cert(l->c->ca),
 			     .valid_for = validity(l) < OCSP_VALID_MAX_S ? validity(l) : OCSP_VALID_MAX_S, .lookup = look_up,
 			     .ctx = l };
 	unsigned max_age;
@@ -276,8 +299,12 @@ static void ocsp(struct rf_local *l, struct rf_local_request *q, struct rf_str r
 	}
 	if (!local_may_sign(l, q))
 		return;
-	int rc = post ? rf_ocsp_answer(&o, q->body, local_now(l), &q->answer, &max_age, &e)
-		      : rf_ocsp_answer_get(&o, rest, local_now(l), &q->answer, &max_age, &e);
+	int rc = responder(l, &e);
+	o.signer = l->responder.cert;
+	o.key = l->responder.key;
+	if (rc == RF_OK)
+		rc = post ? rf_ocsp_answer(&o, q->body, local_now(l), &q->answer, &max_age, &e)
+			  : rf_ocsp_answer_get(&o, rest, local_now(l), &q->answer, &max_age, &e);
 	if (rc != RF_OK) {
 		rf_log(RF_LOG_ERROR, "ca", "no OCSP response: %s", e.text);
 		local_text(q, 503, "no response can be made at the moment");

@@ -13,12 +13,19 @@ struct local_crls { /* our own lists, and what they were made of */
 	struct rf_buf full, delta;       /* DER */
 };
 
+struct local_responder { /* who signs OCSP responses; its key is never kept */
+	X509 *cert;              /* NULL: not yet */
+	EVP_PKEY *key;
+	int64_t made_s;
+};
+
 struct rf_local {
 	struct rf_ctl *c;
 	void (*answered)(struct rf_local_request *q); /* rf_http_local_answer; tests have their own */
 	struct rf_rate sign_rate;
 	struct rf_bucket sign;
 	struct local_crls crls;
+	struct local_responder responder;
 };
 
 /* Fill the answer. `path`: behind the service's own prefix. */
@@ -34,3 +41,4 @@ int64_t local_now(const struct rf_local *l); /* wall, seconds */
 /* local_ca.c: the number of the list that is kept from an earlier run. */
 void local_crls_open(struct rf_local *l);
 void local_crls_close(struct rf_local *l);
+void local_responder_close(struct rf_local *l);

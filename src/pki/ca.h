@@ -54,6 +54,10 @@ struct rf_issue {
 	bool server;              /* for TLS server authentication (a host of the edge), not for a device */
 };
 
+/* A fresh key, and its certificate for signing OCSP responses of this CA [RFC 6960 4.2.2.2], so that the CA's own key does not. Both are
+ * the caller's. Errors as rf_ca_issue. */
+int rf_ca_responder(const struct rf_ca *ca, unsigned days, int64_t now, X509 **ret, EVP_PKEY **ret_key, struct rf_err *e);
+
 /* Certify the CSR's key for TLS client authentication (or, with `server`, server authentication). The CSR must be signed by its own key. The facts of the new
  * certificate (DER, serial, SKI, digests, times) are *ret; one reference is the caller's. PEM: rf_cert_pem.
  * Errors: RF_E_SYNTAX, RF_E_TOO_LARGE, RF_E_RANGE, RF_E_INVALID, RF_E_CERT (key policy, signature, CA at its end),

@@ -207,15 +207,18 @@ static int add_urls(X509 *x, const struct rf_ca *ca, struct rf_err *e)
 	return rc == RF_OK ? rf_x509_ext(x, ca->cert, NID_info_access, v, e) : rc;
 }
 
-static int add_leaf_exts(X509 *x, const struct rf_ca *ca, bool server, struct rf_err *e)
+enum purpose { FOR_DEVICE, FOR_SERVER, FOR_OCSP };
+
+static int add_leaf_exts(X509 *x, const struct rf_ca *ca, enum purpose purpose, struct rf_err *e)
 {
+	static const char *const usages[] = { [FOR_DEVICE] = "clientAuth", [FOR_SERVER] = "serverAuth", [FOR_OCSP] = "OCSPSigning" };
 	const struct {
 		int nid;
 		const char *value;
 	} EXTS[] = {
 		{ NID_basic_constraints, "critical,CA:FALSE" },
 		{ NID_key_usage, "critical,digitalSignature" },
-		{ NID_ext_key_usage, server ? "serverAuth" : "clientAuth" },
+		{ NID_ext_key_usage, usages[purpose] },
 		{ NID_subject_key_identifier, "hash" },
 		{ NID_authority_key_identifier, "keyid:always" },
 	};
@@ -224,11 +227,12 @@ static int add_leaf_exts(X509 *x, const struct rf_ca *ca, bool server, struct rf
 		if (rc != RF_OK)
 			return rc;
 	}
-	return add_urls(x, ca, e);
+	/* Who asks whether the responder is revoked would ask the responder [RFC 6960 4.2.2.2.1]. */
+	return purpose == FOR_OCSP ? rf_x509_ext(x, ca->cert, NID_id_pkix_OCSP_noCheck, "ignored", e) : add_urls(x, ca, e);
 }
 
-static int issue(const struct rf_ca *ca, EVP_PKEY *public, const struct rf_csr *csr, const struct rf_issue *req,
-		 int64_t now, struct rf_cert **ret, struct rf_err *e)
+static int make_leaf(const struct rf_ca *ca, EVP_PKEY *public, const struct rf_csr *csr, const struct rf_issue *req,
+		     enum purpose purpose, int64_t now, X509 **ret, struct rf_err *e)
 {
 	int64_t end = now + (int64_t)req->days * DAY, ca_end = rf_x509_end(ca->cert);
 	if (req->days < 1 || req->days > RF_CA_DAYS_MAX)
@@ -244,10 +248,32 @@ static int issue(const struct rf_ca *ca, EVP_PKEY *public, const struct rf_csr *
 	if (rc == RF_OK && !X509_set_issuer_name(x, X509_get_subject_name(ca->cert)))
 		rc = rf_ossl_fail(e, RF_E_NOMEM, "cannot set the issuer");
 	if (rc == RF_OK)
-		rc = add_leaf_exts(x, ca, req->server, e);
+		rc = add_leaf_exts(x, ca, purpose, e);
 	if (rc == RF_OK)
 		rc = rf_x509_sign(x, ca->key, e);
+	if (rc == RF_OK)
+		*ret = RF_TAKE(x);
+	return rc;
+}
+
+static int issue(const struct rf_ca *ca, EVP_PKEY *public, const struct rf_csr *csr, const struct rf_issue *req,
+		 int64_t now, struct rf_cert **ret, struct rf_err *e)
+{
+	RF_OWN(X509) *x = NULL;
+	int rc = make_leaf(ca, public, csr, req, req->server ? FOR_SERVER : FOR_DEVICE, now, &x, e);
 	return rc == RF_OK ? rf_cert_from_x509(x, ca->cert, 0, ret, e) : rc;
+}
+
+int rf_ca_responder(const struct rf_ca *ca, unsigned days, int64_t now, X509 **ret, EVP_PKEY **ret_key, struct rf_err *e)
+{
+	const struct rf_issue req = { .days = days, .cn = RF_STR("OCSP responder") };
+	RF_OWN(EVP_PKEY) *key = NULL;
+	int rc = rf_key_new(&key, e);
+	if (rc == RF_OK)
+		rc = make_leaf(ca, key, NULL, &req, FOR_OCSP, now, ret, e);
+	if (rc == RF_OK)
+		*ret_key = RF_TAKE(key);
+	return rc;
 }
 
 int rf_ca_issue_csr(const struct rf_ca *ca, const struct rf_csr *csr, const struct rf_issue *req, int64_t now,

@@ -91,7 +91,7 @@ static bool sign(struct job *j)
 {
 	ASN1_GENERALIZEDTIME *at = (ASN1_GENERALIZEDTIME *)OCSP_resp_get0_produced_at(j->basic);
 	return ASN1_GENERALIZEDTIME_set(at, (time_t)j->now) &&
-	       OCSP_basic_sign(j->basic, j->o->ca, j->o->key, rf_key_digest(j->o->key), NULL,
+	       OCSP_basic_sign(j->basic, j->o->signer ? j->o->signer : j->o->ca, j->o->key, rf_key_digest(j->o->key), NULL,
 			       OCSP_NOTIME | OCSP_RESPID_KEY) == 1;
 }
 

@@ -20,11 +20,12 @@ struct rf_ocsp_answer {
 
 struct rf_ocsp {
 	X509 *ca;             /* whose certificates are asked about */
-	EVP_PKEY *key;        /* of ca, which signs itself */
+	EVP_PKEY *key;        /* of the signer */
 	unsigned valid_for;   /* seconds until nextUpdate */
 	/* What is known of a serial, upper hex as rf_cert.serial has it. */
 	struct rf_ocsp_answer (*lookup)(void *ctx, const char *serial);
 	void *ctx;
+	X509 *signer;         /* whom ca has certified for it (rf_ca_responder); NULL: ca itself */
 };
 
 /* Answer a DER request at wall time `now`. A DER response is appended to `to` in every case that has one

@@ -310,6 +310,14 @@ static void ocsp_answers_another_client(void **state)
 	ask(&o, "-nonce", "-sha1", "good.crt", "good");
 	ask(&o, "-no_nonce", "-sha1", "bad.crt", "revoked");
 	ask(&o, "-nonce", "-sha256", "who.crt", "unknown");
+	/* By one whom the CA has certified for it: the CA's key signs none. */
+	assert_int_equal(rf_ca_responder(ca, 14, time(NULL), &o.signer, &o.key, &err), RF_OK);
+	assert_int_not_equal(EVP_PKEY_eq(o.key, rf_ca_key(ca)), 1);
+	ask(&o, "-nonce", "-sha1", "good.crt", "good");
+	ask(&o, "-no_nonce", "-sha256", "bad.crt", "revoked");
+	assert_int_equal(run("openssl ocsp -respin resp.der -noverify -text > told && grep -q 'OCSP Signing' told && grep -q 'OCSP No Check' told"), 0);
+	X509_free(o.signer);
+	EVP_PKEY_free(o.key);
 	for (int i = 0; i < 3; i++)
 		rf_bundle_fini(&b[i]);
 }
