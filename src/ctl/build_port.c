@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "base/room.h"
 #include "ctl/build_site_in.h"
+#include "ctl/port_gate.h"
 #include "ctl/port_names.h"
 #include "records/log.h"
 #include "svc/port.h"
@@ -193,6 +194,7 @@ static void settings(const struct making *m, const json_t *doc, struct rf_port *
 	p->guard = (enum rf_port_guard)word(doc, "guard", guards);
 	p->auth = word(doc, "client_auth", auths);
 	p->refuse_handshake = doc_bool(doc, "refuse_handshake", false) && p->auth == RF_AUTH_ENFORCE;
+	p->take_over = doc_bool(doc, "take_over", false);
 	p->ip_firewall = doc_bool(doc, "ip_firewall", true);
 	p->first_byte_ns = ms_or(doc, "first_byte_timeout_ms", p->guard != RF_PORT_GUARD_NONE ? GUARD_FIRST_NS : 0);
 	p->idle_ns = ms_or(doc, "idle_timeout_ms", p->transport == RF_TRANSPORT_UDP ? UDP_IDLE_NS : m->c->boot->timeout_tunnel);
@@ -311,14 +313,30 @@ static bool touched(const struct making *m, const char *id)
 	return false;
 }
 
+/* Is it new, or elsewhere than before? */
+static bool moved(const struct making *m, const struct rf_port *p)
+{
+	for (size_t i = 0; m->old && i < m->old->port_count; i++) {
+		const struct rf_port *was = m->old->port[i];
+		if (strcmp(was->id, p->id) != 0)
+			continue;
+		bool same = was->transport == p->transport && was->low <= p->low && was->high >= p->high && was->address_count == p->address_count;
+		for (size_t k = 0; same && k < p->address_count; k++)
+			same = rf_ip_eq(&was->addresses[k], &p->addresses[k]);
+		return !same;
+	}
+	return true;
+}
+
 /* What is written now may not have it. Where the boot file came later, its listener has the port (monitor/ports), and that is said. */
 static int check_own(struct making *m, const struct rf_port *p)
 {
 	uint16_t port = 0;
 	const char *name = p->transport == RF_TRANSPORT_TCP ? own_listener(m, p, &port) : NULL;
+	bool fresh = touched(m, p->id);
 	if (!name)
-		return RF_OK;
-	if (touched(m, p->id))
+		return fresh && !p->take_over && moved(m, p) ? rf_port_gate_free_for(m->c->priv->port_gate, p, m->e) : RF_OK;
+	if (fresh)
 		return rf_fail_ptr(m->e, RF_E_CONFLICT, "/protocol", "port %u belongs to the edge's own listener %s", port, name);
 	rf_log(RF_LOG_WARN, "ports", "%.*s: port %u belongs to the edge's own listener %s", RF_ARG(p->name), port, name);
 	return RF_OK;

@@ -271,6 +271,27 @@ static void bind_ports(struct rf_port_gate *g)
 		       RF_PORT_BOUND_MAX);
 }
 
+/* --- other programs --- */
+
+int rf_port_gate_free_for(const struct rf_port_gate *g, const struct rf_port *p, struct rf_err *e)
+{
+	static uint64_t words[RF_STEER_PLACE_WORDS];
+	const uint64_t *taken = words + (p->transport == RF_TRANSPORT_UDP) * RF_STEER_PORT_WORDS;
+	for (unsigned i = 0; g && g->map && i < g->c->boot->listener_count; i++) {
+		const struct rf_boot_listener *l = boot_listener(g, i);
+		if (!l || l->address.port || !stands_at(p, &l->address.ip))
+			continue;
+		int rc = rf_monitor_taken(g->monitor_fd, i, words, e);
+		if (rc != RF_OK)
+			return rc;
+		for (unsigned port = p->low; port <= p->high; port++)
+			if (taken[port / 64] >> port % 64 & 1)
+				return rf_fail_ptr(e, RF_E_CONFLICT, "/protocol", "another program of this machine receives at %s port %u, where the listener %s stands; "
+						   "to take its place, set take_over", p->transport == RF_TRANSPORT_UDP ? "UDP" : "TCP", port, l->name);
+	}
+	return RF_OK;
+}
+
 /* --- answers --- */
 
 struct question {

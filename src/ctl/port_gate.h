@@ -11,12 +11,16 @@
 #include "ctl/control.h"
 
 struct rf_port_gate;
+struct rf_port;
 
 /* Nothing is open before rf_port_gate_follow, which needs the workers of `c`. */
 int rf_port_gate_new(struct rf_ctl *c, int monitor_fd, struct rf_port_gate **ret, struct rf_err *e);
 void rf_port_gate_free(struct rf_port_gate *g); /* what is steered stays so; NULL is harmless */
 /* The listeners of the boot file may be others: after the start, and after the monitor has taken a reload. */
 void rf_port_gate_follow(struct rf_port_gate *g);
+/* Would this port of TCP or UDP, or a range, take the place of another program's at one of its addresses? RF_E_CONFLICT says which. `gate` may
+ * be NULL: nobody can tell then. */
+int rf_port_gate_free_for(const struct rf_port_gate *gate, const struct rf_port *p, struct rf_err *e);
 /* Bring what is open in line with the snapshot in force. */
 void rf_port_gate_apply(struct rf_port_gate *g);
 /* From a worker's thread (gate: struct rf_port_gate): a UDP socket to answer from this address and port, which comes by

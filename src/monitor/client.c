@@ -227,6 +227,20 @@ int rf_monitor_reply(int fd, uint32_t port, const struct rf_ip *at, int *ret_fd,
 	return r;
 }
 
+int rf_monitor_taken(int fd, unsigned listener, uint64_t words[2 * 1024], struct rf_err *e)
+{
+	struct rf_request answer;
+	int got;
+	size_t count = 0, size = 2 * 1024 * sizeof *words;
+	int r = call_some(fd, RF_REQUEST_TAKEN, listener, "", &answer, &got, 1, &count, e);
+	memset(words, 0, size);
+	if (r != RF_OK || !count)
+		return r;
+	ssize_t n = pread(got, words, size, 0);
+	close(got);
+	return n == (ssize_t)size ? RF_OK : rf_fail(e, RF_E_IO, "the ports of other programs cannot be read");
+}
+
 int rf_monitor_replan(int fd, struct rf_buf *text, struct rf_err *e)
 {
 	int got;

@@ -47,6 +47,8 @@ int rf_monitor_steer(int fd, int *ret_fd, char *places, size_t size, struct rf_e
 int rf_monitor_steered(int fd, unsigned group, int *fds, size_t room, size_t *ret_count, struct rf_err *e);
 /* Those of one port, named as in monitor/ports. RF_E_FULL, RF_E_EXISTS, RF_E_DENIED. */
 int rf_monitor_bind(int fd, uint32_t port, int *fds, size_t room, size_t *ret_count, struct rf_err *e);
+/* Bits of the ports, TCP and then UDP, at which other programs receive at the address of a listener; none where the kernel does not steer. */
+int rf_monitor_taken(int fd, unsigned listener, uint64_t words[2 * 1024], struct rf_err *e);
 int rf_monitor_unbind(int fd, uint32_t port, struct rf_err *e);
 /* A UDP socket that answers from that port of this address. */
 int rf_monitor_reply(int fd, uint32_t port, const struct rf_ip *at, int *ret_fd, struct rf_err *e);

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "monitor/monitor_in.h"
+#include "monitor/taken.h"
 #include "monitor/notify.h"
 #include "monitor/sandbox.h"
 
@@ -308,6 +309,21 @@ static void on_homes(struct monitor *m, struct engine *g, const struct rf_reques
 		refuse(a, r, e.text);
 }
 
+/* Bytes as a file without a name; -1: there is no memory. */
+static int as_file(struct rf_str text)
+{
+	int fd = memfd_create("answer", MFD_CLOEXEC);
+	size_t at = 0;
+	while (fd >= 0 && at < text.n) {
+		ssize_t n = write(fd, text.p + at, text.n - at);
+		if (n <= 0)
+			shut(&fd);
+		else
+			at += (size_t)n;
+	}
+	return fd;
+}
+
 static void on_counts(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
 {
 	(void)g;
@@ -357,9 +373,23 @@ static void on_reply(struct monitor *m, struct engine *g, const struct rf_reques
 	struct rf_ip at;
 	int fd, r = RF_E_SYNTAX;
 	if (rf_ip_parse(rf_str_z(q->text), &at))
-		r = rf_port_reply(plan_now(m), rf_port_name(q->arg), &at, &fd, &e);
+		r = rf_port_reply(&m->ports, plan_now(m), rf_port_name(q->arg), &at, &fd, &e);
 	if (r != RF_OK)
 		refuse(a, r, e.text);
+	else
+		a->fds[a->count++] = a->close_after = fd;
+}
+
+static void on_taken(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
+{
+	(void)g;
+	static uint64_t words[2 * 1024];
+	if (!m->steer)
+		return;
+	int r = rf_ports_taken("/proc/self/net", &plan_now(m)->listeners[q->arg].ip, &m->ports, words);
+	int fd = r == RF_OK ? as_file((struct rf_str){ (const char *)words, sizeof words }) : -1;
+	if (fd < 0)
+		refuse(a, RF_E_IO, "it cannot be seen which ports other programs have");
 	else
 		a->fds[a->count++] = a->close_after = fd;
 }
@@ -396,21 +426,6 @@ static void on_ready(struct monitor *m, struct engine *g, const struct rf_reques
 	rf_mon_gate_filled(m);
 	rf_mon_engine_drain(m, &m->old);
 	rf_mon_nft_yield(m);
-}
-
-/* The text of the plan's configuration as a file without a name. */
-static int as_file(struct rf_str text)
-{
-	int fd = memfd_create("boot", MFD_CLOEXEC);
-	size_t at = 0;
-	while (fd >= 0 && at < text.n) {
-		ssize_t n = write(fd, text.p + at, text.n - at);
-		if (n <= 0)
-			shut(&fd);
-		else
-			at += (size_t)n;
-	}
-	return fd;
 }
 
 static void on_replan(struct monitor *m, struct engine *g, const struct rf_request *q, struct answer *a)
@@ -490,7 +505,7 @@ static void on_violation(struct monitor *m, struct engine *g, const struct rf_re
 
 static void (*const handlers[RF_REQUEST_COUNT])(struct monitor *, struct engine *, const struct rf_request *, struct answer *) = {
 	[RF_REQUEST_STEER] = on_steer, [RF_REQUEST_STEERED] = on_steered, [RF_REQUEST_BIND] = on_bind, [RF_REQUEST_UNBIND] = on_unbind,
-	[RF_REQUEST_REPLY] = on_reply, [RF_REQUEST_POLICY] = on_policy, [RF_REQUEST_HOMES] = on_homes,
+	[RF_REQUEST_REPLY] = on_reply, [RF_REQUEST_TAKEN] = on_taken, [RF_REQUEST_POLICY] = on_policy, [RF_REQUEST_HOMES] = on_homes,
 	[RF_REQUEST_COUNTS] = on_counts,
 	[RF_REQUEST_WATCH] = on_watch, [RF_REQUEST_LISTEN] = on_listen, [RF_REQUEST_FILTER] = on_filter, [RF_REQUEST_GATE] = on_gate, [RF_REQUEST_STANDING] = on_standing,
 	[RF_REQUEST_RULES] = on_rules, [RF_REQUEST_OPEN] = on_open, [RF_REQUEST_READY] = on_ready,

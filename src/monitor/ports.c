@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BACKLOG = 4096 };
@@ -304,7 +305,7 @@ static void deafen(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
-int rf_port_reply(const struct rf_plan *p, struct rf_port_name n, const struct rf_ip *at, int *ret_fd, struct rf_err *e)
+int rf_port_reply(struct rf_port_sockets *s, const struct rf_plan *p, struct rf_port_name n, const struct rf_ip *at, int *ret_fd, struct rf_err *e)
 {
 	const struct rf_plan_listener *l = listener_of(p, n.listener);
 	union address a;
@@ -328,6 +329,9 @@ int rf_port_reply(const struct rf_plan *p, struct rf_port_name n, const struct r
 		close(fd);
 		return fail(&(struct want){ .ip = *at, .port = n.port, .udp = true }, error, e);
 	}
+	struct stat st;
+	if (fstat(fd, &st) == 0)
+		s->replies[s->reply_at++ % RF_PORT_REPLIES_KEPT] = st.st_ino;
 	*ret_fd = fd;
 	return RF_OK;
 }

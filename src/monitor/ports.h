@@ -12,6 +12,7 @@ enum {
 	RF_PORT_BOUND = RF_PORT_GROUPS, /* "group" of a socket that is bound to a port of its own */
 	RF_PORT_BOUND_MAX = 256, /* ports at once */
 	RF_PORT_SOCKETS_MAX = 4096,
+	RF_PORT_REPLIES_KEPT = 8192, /* the last ones are known as ours (monitor/taken) */
 };
 
 struct rf_port_socket {
@@ -25,6 +26,8 @@ struct rf_port_socket {
 struct rf_port_sockets {
 	struct rf_port_socket v[RF_PORT_SOCKETS_MAX];
 	size_t count;
+	uint64_t replies[RF_PORT_REPLIES_KEPT]; /* inodes of sockets that answer, a ring */
+	size_t reply_at;
 };
 
 /* A port of a listener, as requests name it. */
@@ -63,4 +66,4 @@ bool rf_port_sockets_adopt(struct rf_port_sockets *s, unsigned group, int fd);
 
 /* A UDP socket that answers from `at` and the port: bound there, and nothing is ever received by it. The address must be the listener's
  * (any, where that has none or is transparent). */
-int rf_port_reply(const struct rf_plan *p, struct rf_port_name n, const struct rf_ip *at, int *ret_fd, struct rf_err *e);
+int rf_port_reply(struct rf_port_sockets *s, const struct rf_plan *p, struct rf_port_name n, const struct rf_ip *at, int *ret_fd, struct rf_err *e);

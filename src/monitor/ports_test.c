@@ -17,6 +17,7 @@
 #include "monitor/ports.h"
 #include "monitor/request.h"
 #include "monitor/steer.h"
+#include "monitor/taken.h"
 
 enum { WORKERS = 2 };
 
@@ -188,11 +189,11 @@ static void answers_come_from_where_was_asked(void **state)
 	int fd;
 	char text[8];
 	struct rf_ip at = ip("127.0.0.5"), other = ip("127.0.0.6"), six = ip("::1");
-	assert_int_equal(rf_port_reply(&plan, udp(1, 20053), &other, &fd, &err), RF_E_DENIED);
-	assert_int_equal(rf_port_reply(&plan, udp(1, 20053), &six, &fd, &err), RF_E_DENIED);
-	assert_int_equal(rf_port_reply(&plan, udp(1, 53), &at, &fd, &err), RF_E_DENIED);
-	assert_int_equal(rf_port_reply(&plan, tcp(1, 20053), &at, &fd, &err), RF_E_DENIED);
-	assert_int_equal(rf_port_reply(&plan, udp(1, 20053), &at, &fd, &err), RF_OK);
+	assert_int_equal(rf_port_reply(&sockets, &plan, udp(1, 20053), &other, &fd, &err), RF_E_DENIED);
+	assert_int_equal(rf_port_reply(&sockets, &plan, udp(1, 20053), &six, &fd, &err), RF_E_DENIED);
+	assert_int_equal(rf_port_reply(&sockets, &plan, udp(1, 53), &at, &fd, &err), RF_E_DENIED);
+	assert_int_equal(rf_port_reply(&sockets, &plan, tcp(1, 20053), &at, &fd, &err), RF_E_DENIED);
+	assert_int_equal(rf_port_reply(&sockets, &plan, udp(1, 20053), &at, &fd, &err), RF_OK);
 	int client = reach("127.0.0.5", 20053, SOCK_DGRAM);
 	assert_int_equal(getsockname(client, (struct sockaddr *)&from, &n), 0);
 	assert_int_equal(send(client, "q", 1, 0), 1);
@@ -389,11 +390,70 @@ static void all_of_a_family_and_ipv6(void **state)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define STEER(name) cmocka_unit_test_setup_teardown(name, steer_setup, steer_teardown)
 
+static void table(const char *name, const char *text)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fputs("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n", f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static bool taken(const uint64_t *words, bool udp, unsigned port)
+{
+	return words[udp * 1024 + port / 64] >> port % 64 & 1;
+}
+
+#define REST " 00000000:00000000 00:00000000 00000000     0        0 "
+
+/* Tables as the kernel prints them; lines that are none do no harm. */
+static void ports_of_other_programs_are_seen(void **state)
+{
+	(void)state;
+	static uint64_t words[2 * 1024];
+	static const char *const tables[] = { "tcp", "udp", "tcp6" };
+	struct rf_ip one = ip("192.0.2.1"), other = ip("192.0.2.2"), all = ip("0.0.0.0"), six = ip("2001:db8::1");
+	strcpy(dir, "/tmp/rf-taken-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(rf_ports_taken(dir, &one, &sockets, words), RF_E_IO);
+	table("tcp", "   0: 010200C0:0016 00000000:0000 0A" REST "100 1 0 100 0 0 10 0\n"   /* 192.0.2.1:22 listens */
+		     "   1: 00000000:0050 00000000:0000 0A" REST "101 1 0 100 0 0 10 0\n"   /* 0.0.0.0:80 */
+		     "   2: 010200C0:01BB 090200C0:1234 01" REST "102 1 0 100 0 0 10 0\n"   /* a connection */
+		     "   3: 0100007F:1F90 00000000:0000 0A" REST "103 1 0 100 0 0 10 0\n"   /* our own, below */
+		     "nonsense\n   5: 01:zz\n   6: 0102:0016 0:0 0A\n");
+	table("udp", "  10: 010200C0:0035 00000000:0000 07" REST "110 2 0 0\n"
+		     "  11: 010200C0:14E9 090200C0:1234 07" REST "111 2 0 0\n"             /* connected to somebody */
+		     "  12: 010200C0:03ED 00000000:0000 07" REST "112 2 0 0\n");           /* our own, to answer from */
+	table("tcp6", "   0: 00000000000000000000000000000000:0BB8 00000000000000000000000000000000:0000 0A" REST "120 1 0 100 0 0 10 0\n"
+		      "   1: B80D0120000000000000000001000000:0FA0 00000000000000000000000000000000:0000 0A" REST "121 1 0 100 0 0 10 0\n");
+	sockets.v[sockets.count++] = (struct rf_port_socket){ .fd = -1, .ip = ip("127.0.0.1"), .port = 8080 };
+	sockets.replies[5] = 112;
+	assert_int_equal(rf_ports_taken(dir, &one, &sockets, words), RF_OK);
+	assert_true(taken(words, false, 22) && taken(words, false, 80) && taken(words, false, 3000) && taken(words, true, 53));
+	assert_false(taken(words, false, 443) || taken(words, true, 5353) || taken(words, true, 1005) || taken(words, true, 22) ||
+		     taken(words, false, 4000));
+	assert_int_equal(rf_ports_taken(dir, &other, &sockets, words), RF_OK);
+	assert_true(taken(words, false, 80) && !taken(words, false, 22) && !taken(words, true, 53));
+	assert_int_equal(rf_ports_taken(dir, &all, &sockets, words), RF_OK);
+	assert_true(taken(words, false, 22) && taken(words, true, 53) && !taken(words, false, 8080));
+	assert_int_equal(rf_ports_taken(dir, &six, &sockets, words), RF_OK);
+	assert_true(taken(words, false, 4000) && taken(words, false, 3000) && !taken(words, false, 80));
+	sockets.count = 0;
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+		char path[128];
+		snprintf(path, sizeof path, "%s/%s", dir, tables[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(only_what_the_boot_file_allows_can_be_asked_for), T(single_ports_are_bound_and_let_go), T(another_program_keeps_its_port),
-		T(ports_have_a_bound), T(answers_come_from_where_was_asked), STEER(the_kernel_steers_what_is_wanted_and_allowed),
+		T(ports_have_a_bound), T(answers_come_from_where_was_asked), T(ports_of_other_programs_are_seen), STEER(the_kernel_steers_what_is_wanted_and_allowed),
 		STEER(an_accepted_socket_knows_where_it_was_reached), STEER(datagrams_are_steered_too), STEER(a_new_monitor_takes_over),
 		STEER(all_of_a_family_and_ipv6),
 	};

@@ -54,6 +54,7 @@ struct rf_port {
 	enum rf_port_tls tls;
 	enum rf_port_header header;
 	enum rf_port_guard guard;
+	bool take_over;                  /* also where another program has the port */
 	bool ip_firewall;                /* access rules hold here */
 	struct rf_keypair *keypair[2];   /* ECDSA, RSA; at least one where TLS ends here */
 	uint64_t own_cert;               /* hash of the name that our own CA certified; 0: an uploaded certificate, or none */

@@ -383,6 +383,33 @@ def test_the_edges_own_listener_is_not_taken_away(wire, edge_of):
     assert "tls" in answer.value.errors[0]["message"]
 
 
+def test_another_programs_port_is_not_taken_unasked(wire, edge_of):
+    """The operator's SSH, for one, which would be out of reach."""
+    wire.origin("10.77.0.1", 2022)
+    wire.origin("0.0.0.0", 2023)
+    wire.origin("127.0.0.1", 2222)
+    e = edge_of()
+    for protocol, port in (("tcp", 2022), ("tcp", 2023), ("udp", 2022), ("udp", 2023), ("tcp", "2000-2030")):
+        with pytest.raises(Refused) as answer:
+            app(e, f"{protocol}/{port}", f"{protocol}://127.0.0.1:{'3000-3030' if '-' in str(port) else 2222}")
+        error = answer.value.errors[0]
+        assert answer.value.status == 409 and error["source"]["pointer"] == "/protocol"
+        assert "another program" in error["message"] and "take_over" in error["message"] and protocol.upper() in error["message"]
+    assert [wire.ask("tcp", "10.77.0.1", port) for port in (2022, 2023)] == ["2022", "2023"], "and they go on"
+    six = app(e, "tcp/2022", "tcp://127.0.0.1:2222", edge_ips={"type": "static", "ips": ["fd77::1"]})
+    assert wire.ask("tcp", "fd77::1", 2022) == "2222", "at another address nobody has it"
+    e.api("PATCH", f"{e.apps}/{six['id']}", {"idle_timeout_ms": 5000})
+    with pytest.raises(Refused):
+        e.api("PATCH", f"{e.apps}/{six['id']}", {"edge_ips": {"type": "dynamic"}})
+    assert e.cli("app", "add", "new.edge.test", "--protocol", "tcp/2023", "--origin", "tcp://127.0.0.1:2222").returncode
+    e.cli("app", "add", "new.edge.test", "--protocol", "tcp/2023", "--origin", "tcp://127.0.0.1:2222", "--set", "take_over=true", check=0)
+    assert wire.ask("tcp", "10.77.0.1", 2023) == "2222", "said so, it takes the place"
+    for _ in range(2):  # the edge's own sockets, by which it answers, are nobody else's
+        made = app(e, "udp/1005", "udp://127.0.0.1:2222")
+        assert wire.ask("udp", "10.77.0.1", 1005) == "2222 hello"
+        e.api("DELETE", f"{e.apps}/{made['id']}")
+
+
 def test_the_command_line_opens_lists_changes_and_closes(wire, edge_of):
     wire.origin("127.0.0.1", 2222)
     e = edge_of()
