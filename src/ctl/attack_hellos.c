@@ -97,7 +97,7 @@ static void begin(struct rf_attack_hellos *h, struct port *p)
 	f->inaction = acts ? NULL : "floods.mode does not say block";
 	p->number = ++h->number ? h->number : ++h->number;
 	p->refused = rf_counter_sum(p->kind->refused);
-	p->attack = (struct rf_attack){ .vector = p->kind->vector, .counter = p->kind->counter, .port = (uint16_t)p->key,
+	p->attack = (struct rf_attack){ .vector = p->kind->vector, .counter = p->kind->counter, .port = (uint16_t)p->key, .frames = p->key >> 16 != RF_FEED_HANDSHAKES,
 					.flood = f, .rules = json_array(), .measure = acts ? p->kind->measure : NULL };
 	rf_count(p->kind->attacks);
 }

@@ -217,7 +217,7 @@ void rf_attack_tell(struct rf_attacks *a, struct rf_attack *at, enum rf_flood_ev
 	const json_t *last = json_array_get(at->rules, json_array_size(at->rules) - 1);
 	RF_BUF_AUTO both = { 0 };
 	const char *reason = at->flood->inaction ? at->flood->inaction : at->measure ? at->measure : json_string_value(json_object_get(last, "expression"));
-	struct rf_record r = { .kind = RF_REC_ATTACK, .at = wall(a), .action = RF_STR("log"), .layer = at->port ? RF_STR("tls") : at->frames ? RF_STR("l4") : RF_STR("http"), .host = rf_str_z(at->flood->host),
+	struct rf_record r = { .kind = RF_REC_ATTACK, .at = wall(a), .action = RF_STR("log"), .layer = at->frames ? RF_STR("l4") : at->port ? RF_STR("tls") : RF_STR("http"), .host = rf_str_z(at->flood->host),
 			       .attack_event = rf_str_z(words[what]), .attack_vector = rf_str_z(at->vector), .attack_rate = at->ended ? 0 : at->flood->rate,
 			       .attack_peak = at->flood->peak, .requests = at->flood->requests, .rule_id = doc_str(last, "id"),
 			       .device = rf_str_z(at->device), .reason = rf_str_z(reason) };

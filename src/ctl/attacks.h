@@ -34,10 +34,10 @@ struct rf_attack {
 	char id[RF_ID_LEN + 1], zone[RF_ID_LEN + 1];
 	const char *vector, *counter; /* counter: that fired */
 	const char *measure;      /* what is done besides rules; NULL: nothing */
-	uint16_t port;            /* of a flood of handshakes; 0: of requests */
+	uint16_t port;            /* of a flood of handshakes or connections; 0: of requests */
 	char device[RF_ID_LEN + 1]; /* of ours, that it comes from; "": many sources, or one address */
 	char why[96];             /* what a device or an address does; "": a flood of requests or handshakes, of anybody */
-	bool frames;              /* it is of frames, not of requests */
+	bool frames;              /* it is of frames or connections, not of requests or handshakes */
 	struct rf_flood *flood;
 	json_t *rules;            /* all that it had, as they are told */
 	uint64_t stopped;         /* by rules that are gone */

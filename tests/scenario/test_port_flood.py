@@ -116,6 +116,7 @@ def test_a_connection_each_of_20000_addresses(crowd, edge, served):
     assert not any(r.bad for r in regulars) and all(r.good > 100 for r in regulars)
     assert edge.metric("ringfence_attacks_total", vector="tcp_connection_flood") == 1
     until(lambda: attacks(edge, port)[0]["status"] == "ended", 20)
+    assert {r["Layer"] for r in edge.records(Type="attack", AttackID=attack["id"])} == {"l4"}
     assert edge.metric("ringfence_l4_crowded_total") == attacks(edge, port)[0]["stopped"] >= got["failed"] * 0.98
     with socket.create_connection(("127.0.0.1", port), 10, source_address=("127.99.0.1", 0)) as s:
         s.sendall(ASK)
