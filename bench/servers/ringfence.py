@@ -146,6 +146,12 @@ class Ringfence:
     def add_rule(self, path):
         return self.api.send_text("POST", f"/zones/{self.zone}/rulesets/{self.ruleset}/rules", json.dumps(rule(path)))
 
+    def late_us(self):
+        """us by which calls of the API were late in making way, of each the most, all together."""
+        self.api.request("GET", "/metrics")
+        name = b"ringfence_control_late_seconds_sum "
+        return next(float(line[len(name):]) * 1e6 for line in self.api.getresponse().read().splitlines() if line.startswith(name))
+
     def pids(self):
         return harness.family(self.child.pid)
 
