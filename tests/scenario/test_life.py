@@ -497,7 +497,7 @@ def test_upgrade_to_a_bad_boot_file(busy):
 
 @pytest.mark.skipif(not shutil.which("faketime"), reason="faketime is not installed")
 def test_clock_steps_back(make_edge, origin):
-    """An hour back while running: timers, sessions, records and the API go on; certificates are judged by the new time."""
+    """Days back while running: rules, records and the API go on; certificates are judged by the new time, and rates by none."""
     from edge import RELEASE
     edge = make_edge(build=RELEASE)
     stamp = os.path.join(edge.dir, "faketime")
@@ -512,11 +512,26 @@ def test_clock_steps_back(make_edge, origin):
     app = edge.app("clock.edge.test", origin)
     device = edge.device("clockwork")
     assert edge.get("clock.edge.test", "/", device).status == 200
-    with open(stamp, "w") as f:
-        f.write("-3600")
-    for _ in range(3):
-        assert edge.get("clock.edge.test", "/", device).status in (200, 403)
-        edge.edit_app(app, name="clock-" + os.urandom(2).hex())
+    with edge.client("clock.edge.test", device) as standing:
+        assert standing.get().status == 200
+        with open(stamp, "w") as f:
+            f.write("-172800")
+        for _ in range(3):
+            assert edge.get("clock.edge.test", "/", device).status == 403, "of before its certificate began"
+            edge.edit_app(app, name="clock-" + os.urandom(2).hex())
+        edge.wait_record(Host="clock.edge.test", Status=403, Reason="certificate is not yet valid")
+        edge.add_rule('http.request.uri.path eq "/stopped"')
+        assert standing.rest() == b"", "what stands is judged again when anything changes"
+        with open(stamp, "w") as f:
+            f.write("+0")
+        assert edge.get("clock.edge.test", "/stopped", device).status == 403
+    edge.klass("paced", rate={"requests": 1, "period_ms": 60000, "burst": 2})
+    paced = edge.device("paced", "paced")
+    assert [edge.get("clock.edge.test", "/", paced).status for _ in range(3)] == [200, 200, 429]
+    for step in ("-1800", "+0", "+1800"):
+        with open(stamp, "w") as f:
+            f.write(step)
+        assert edge.get("clock.edge.test", "/", paced).status == 429, "rates do not know the time of day"
     with open(stamp, "w") as f:
         f.write("+0")
     assert edge.get("clock.edge.test", "/", device).status == 200
