@@ -286,8 +286,9 @@ int rf_port_gate_free_for(const struct rf_port_gate *g, const struct rf_port *p,
 			return rc;
 		for (unsigned port = p->low; port <= p->high; port++)
 			if (taken[port / 64] >> port % 64 & 1)
-				return rf_fail_ptr(e, RF_E_CONFLICT, "/protocol", "another program of this machine receives at %s port %u, where the listener %s stands; "
-						   "to take its place, set take_over", p->transport == RF_TRANSPORT_UDP ? "UDP" : "TCP", port, l->name);
+				return rf_fail_ptr(e, RF_E_CONFLICT, "/protocol", "another program of this machine receives at %s port %u, "
+						   "where the listener %s stands; to take its place, set take_over",
+						   p->transport == RF_TRANSPORT_UDP ? "UDP" : "TCP", port, l->name);
 	}
 	return RF_OK;
 }

@@ -305,7 +305,8 @@ static void deafen(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
-int rf_port_reply(struct rf_port_sockets *s, const struct rf_plan *p, struct rf_port_name n, const struct rf_ip *at, int *ret_fd, struct rf_err *e)
+int rf_port_reply(struct rf_port_sockets *s, const struct rf_plan *p, struct rf_port_name n, const struct rf_ip *at, int *ret_fd,
+		  struct rf_err *e)
 {
 	const struct rf_plan_listener *l = listener_of(p, n.listener);
 	union address a;

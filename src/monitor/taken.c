@@ -50,7 +50,8 @@ static bool is_own(const struct rf_port_sockets *own, const struct entry *e, boo
 	return false;
 }
 
-static int read_table(const char *dir, const char *name, bool udp, const struct rf_ip *at, const struct rf_port_sockets *own, uint64_t *words)
+static int read_table(const char *dir, const char *name, bool udp, const struct rf_ip *at, const struct rf_port_sockets *own,
+		      uint64_t *words)
 {
 	char path[128], line[512];
 	snprintf(path, sizeof path, "%s/%s", dir, name);
