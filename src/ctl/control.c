@@ -215,10 +215,11 @@ static int prepare(struct rf_ctl *c, unsigned what, struct rf_parts *made, struc
 	return rc;
 }
 
-static void put_in_force(struct rf_ctl *c, unsigned what, struct rf_parts *made, struct rf_snap *snap)
+/* `was`: what the snapshot of these parts took the place of; NULL: there is none. */
+static void settle(struct rf_ctl *c, unsigned what, struct rf_parts *made, struct rf_snap *was)
 {
-	if (snap) {
-		rf_snap_publish(snap);
+	if (was) {
+		rf_snap_retire(was);
 		rf_rule_index_settle(&c->priv->rules);
 		rf_parts_put(&c->priv->parts);
 		c->priv->parts = *made;
@@ -282,10 +283,11 @@ void rf_ctl_keep_packets(struct rf_ctl *c)
 		rf_log(RF_LOG_ERROR, "packets", "rules of packets are not those of the state: %s", e.text);
 }
 
+/* A change is in force before the disk has it, which takes milliseconds, and is taken back if it never does. */
 int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 {
 	struct rf_parts made = { 0 };
-	struct rf_snap *snap = NULL;
+	struct rf_snap *snap = NULL, *was = NULL;
 	struct rf_edits edits = { 0 };
 	unsigned what = stale_parts(c->priv);
 	int rc = prepare(c, what, &made, &snap, e);
@@ -295,14 +297,19 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 		rc = follow_packets(c, what, snap, &edits, dry_run, e);
 	if (rc == RF_OK && !dry_run)
 		rc = follow_access(c, e);
-	if (rc == RF_OK && !dry_run)
+	if (rc == RF_OK && !dry_run) {
+		was = snap ? rf_snap_swap(snap) : NULL;
 		rc = rf_store_commit(c->store, e);
+	}
 	if (rc != RF_OK || dry_run) {
 		bool edited = edits.n;
+		if (was)
+			rf_snap_retire(rf_snap_swap(was));
+		else
+			rf_snap_unpin(snap);
 		rf_edits_undo(c, &edits);
 		if (!dry_run && (snap || edited))
 			rf_ctl_keep_packets(c);
-		rf_snap_unpin(snap);
 		rf_parts_put(&made);
 		rf_rule_index_drop(&c->priv->rules);
 		if (!dry_run)
@@ -312,7 +319,7 @@ int rf_ctl_commit(struct rf_ctl *c, bool dry_run, struct rf_err *e)
 	}
 	bool edited = edits.n;
 	rf_edits_settle(c, &edits);
-	put_in_force(c, what, &made, snap);
+	settle(c, what, &made, was);
 	if (edited && rf_packets_lists_changed(c, e) != RF_OK)
 		rf_log(RF_LOG_ERROR, "packets", "an entry that went from a list is still blocked or let pass in the kernel: %s", e->text);
 	c->priv->touched_count = 0;

@@ -164,13 +164,22 @@ static void unpinned(struct rcu_head *head)
 	snap_free(RF_CONTAINER(head, struct rf_retired, rcu)->snap);
 }
 
-void rf_snap_publish(struct rf_snap *s)
+struct rf_snap *rf_snap_swap(struct rf_snap *s)
 {
-	struct rf_snap *old = atomic_exchange_explicit(&current, s, memory_order_acq_rel);
+	return atomic_exchange_explicit(&current, s, memory_order_acq_rel);
+}
+
+void rf_snap_retire(struct rf_snap *old)
+{
 	if (!old)
 		return;
 	old->retired->snap = old;
 	call_rcu(&old->retired->rcu, retired);
+}
+
+void rf_snap_publish(struct rf_snap *s)
+{
+	rf_snap_retire(rf_snap_swap(s));
 }
 
 const struct rf_snap *rf_snap_now(void)

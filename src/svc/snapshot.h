@@ -148,6 +148,10 @@ struct rf_snap *rf_snap_new(struct rf_site *site);
 
 /* Publish a new one (control thread); NULL at the end of the process. The old is retired and freed when nobody can see it. */
 void rf_snap_publish(struct rf_snap *s);
+/* In two steps, so that it can be taken back: the one that was in force (may be NULL), which is swapped in again or retired; and the
+ * end of one that was swapped out. */
+struct rf_snap *rf_snap_swap(struct rf_snap *s);
+void rf_snap_retire(struct rf_snap *old);
 /* Of any registered thread; valid until its next quiet point. Never NULL once the engine serves. */
 const struct rf_snap *rf_snap_now(void);
 /* Hold it longer. */

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from edge import until
+from edge import Refused, until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -104,11 +104,17 @@ def test_disk_full(make_edge, origin):
         writer.done.set()
         writer.join(30)
         assert not writer.unsure, "refused, not silent"
+        for _ in range(3):  # a rule is in force before the disk has it, and what the disk refuses is taken back
+            with pytest.raises(Refused):
+                edge.ruleset([{"expression": f'http.request.uri.path ne "/{i}"', "action": "block", "description": "x" * 500} for i in range(2000)])
+            assert edge.get("disk.edge.test", "/", device).status == 200
         there = names(edge)
         assert set(writer.acknowledged) <= there and not set(writer.refused) & there
         os.unlink(filler)
         edge.klass("with-room")
         assert edge.get("disk.edge.test", "/", device).status == 200
+        edge.ruleset([{"expression": "true", "action": "block"}])
+        assert edge.get("disk.edge.test", "/", device).status == 403
         edge.stop()
         edge.child = None
     finally:
