@@ -63,7 +63,7 @@ static bool lookup_for(struct lookup *l, size_t n)
 	size_t slots = 16;
 	while (slots < n * 2)
 		slots *= 2;
-	l->slot = calloc(slots, sizeof *l->slot);
+	l->slot = rf_way_calloc(slots, sizeof *l->slot);
 	l->mask = slots - 1;
 	return l->slot;
 }
@@ -212,7 +212,7 @@ static int match(struct diff *d)
 /* Mark the longest run of rules in which old places grow: a classic patience sort. */
 static int keep_places(struct diff *d)
 {
-	size_t *tail = calloc(d->count + 1, sizeof *tail), *prev = calloc(d->count + 1, sizeof *prev), length = 0;
+	size_t *tail = rf_way_calloc(d->count + 1, sizeof *tail), *prev = rf_way_calloc(d->count + 1, sizeof *prev), length = 0;
 	if (!tail || !prev) {
 		free(tail);
 		free(prev);
@@ -474,7 +474,7 @@ static int fill_rows(struct diff *d)
 	int rc = note_rows(d);
 	for (size_t i = 0; i < d->count && rc == RF_OK; i++)
 		rc = write_text(d, &d->now[i]);
-	struct rf_store_child *v = calloc(d->count + 1, sizeof *v);
+	struct rf_store_child *v = rf_way_calloc(d->count + 1, sizeof *v);
 	if (rc == RF_OK && !v)
 		rc = no_memory(d->c);
 	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
@@ -510,7 +510,7 @@ static int write_all(struct diff *d)
 int rf_rules_replace(struct rf_api_call *c, struct rf_ruleset_change *ch)
 {
 	struct diff d = { .c = c, .ch = ch, .count = c->rules->n };
-	d.now = calloc(d.count + 1, sizeof *d.now);
+	d.now = rf_way_calloc(d.count + 1, sizeof *d.now);
 	for (size_t i = 0; d.now && i < d.count; i++) {
 		rf_way_give();
 		d.now[i].given = &c->rules->v[i];

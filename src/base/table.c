@@ -21,7 +21,7 @@ bool rf_table_reserve(struct rf_table *t, size_t count)
 		return true;
 	while (slots * 2 < count * 3)
 		slots *= 2;
-	struct rf_table more = { .slot = calloc(slots, sizeof *more.slot), .mask = slots - 1 };
+	struct rf_table more = { .slot = rf_way_calloc(slots, sizeof *more.slot), .mask = slots - 1 };
 	if (!more.slot)
 		return false;
 	for (size_t i = 0; t->slot && i <= t->mask; i++)

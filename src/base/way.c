@@ -19,10 +19,11 @@
 enum {
 	LAST = 19,
 	SLICE_NS = 100000,  /* the least that Linux takes */
-	OFTEN_NS = 4000,    /* between two looks, where items are many and short */
+	OFTEN_NS = 2000,    /* between two looks, where items are many and short */
 	PAGE = 4096,
 	PIECE = 32 * PAGE,
 	MUCH = 2 * PIECE,
+	FRESH = 8 * PAGE,   /* at once, of pages that the kernel has to give first */
 };
 
 _Thread_local unsigned rf_way_left;
@@ -130,6 +131,19 @@ void rf_way_free(void *p)
 		rf_way_look();
 	}
 	free(p);
+}
+
+void *rf_way_calloc(size_t n, size_t size)
+{
+	size_t bytes;
+	if (!mine.gives || __builtin_mul_overflow(n, size, &bytes) || bytes < MUCH)
+		return calloc(n, size);
+	char *to = malloc(bytes);
+	for (size_t at = 0; to && at < bytes; at += FRESH) {
+		memset(to + at, 0, bytes - at < FRESH ? bytes - at : FRESH);
+		rf_way_look();
+	}
+	return to;
 }
 
 void *rf_way_grow(void *p, size_t size)

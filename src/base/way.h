@@ -20,7 +20,7 @@ enum {
 	RF_WAY_STRETCH_NS = 50000,
 	RF_WAY_SHARE = 8,
 	RF_WAY_ITEMS = 8,   /* calls of rf_way_give between two looks at the clock, at least */
-	RF_WAY_ITEMS_MOST = 64,
+	RF_WAY_ITEMS_MOST = 16,
 };
 
 /* The calling thread runs for short times, and at once. */
@@ -47,6 +47,9 @@ void rf_way_tell(void (*tell)(void *arg), void *arg, uint64_t every);
 
 /* free(p), of which, where it is much, the kernel takes back piece by piece. */
 void rf_way_free(void *p);
+
+/* calloc(n, size), of which, where it is much, the zeros are written piece by piece. */
+void *rf_way_calloc(size_t n, size_t size);
 
 /* realloc(p, size), where what is much and has to be copied is copied piece by piece. */
 void *rf_way_grow(void *p, size_t size);

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <cmocka.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -32,6 +33,20 @@ static void work(int give)
 
 static void told(void *arg) { ++*(unsigned *)arg; }
 
+static bool zeroed(size_t n, size_t size)
+{
+	char *dirty = malloc(n * size), *p;
+	if (dirty)
+		memset(dirty, 1, n * size); /* what comes next may be the same memory */
+	rf_way_free(dirty);
+	p = rf_way_calloc(n, size);
+	bool all = p;
+	for (size_t i = 0; p && i < n * size; i++)
+		all &= !p[i];
+	rf_way_free(p);
+	return all;
+}
+
 static void *in_thread(void *arg)
 {
 	uint64_t *late = arg;
@@ -52,6 +67,7 @@ static void *in_thread(void *arg)
 		memset(much, 1, MUCH);
 	rf_way_free(much);
 	rf_way_free(NULL);
+	late[4] = zeroed(MUCH / 8, 8) && zeroed(1, 1);
 	return NULL;
 }
 
@@ -59,12 +75,13 @@ static void who_does_not_give_is_late(void **state)
 {
 	(void)state;
 	pthread_t t;
-	uint64_t late[4];
+	uint64_t late[5];
 	assert_int_equal(pthread_create(&t, NULL, in_thread, late), 0);
 	pthread_join(t, NULL);
 	assert_true(late[0] < LONG_NS / 2);
 	assert_true(late[1] > LONG_NS / 2);
 	assert_true(late[2] < LONG_NS / 2);
+	assert_true(late[4]);
 	assert_true(late[3] >= 3); /* it gets on, and says so */
 }
 

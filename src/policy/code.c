@@ -52,7 +52,7 @@ static bool room(struct code_maker *m)
 	size_t slots = m->slot ? (m->mask + 1) * 2 : FIRST_CAP * 2;
 	while (!m->slot && slots < m->expected * 2)
 		slots *= 2;
-	uint32_t *slot = calloc(slots, sizeof *slot);
+	uint32_t *slot = rf_way_calloc(slots, sizeof *slot);
 	if (!slot)
 		return false;
 	free(m->slot);

@@ -29,7 +29,7 @@ static bool rehash(struct making *m, uint32_t **slot, size_t *mask, size_t count
 	size_t slots = *slot ? (*mask + 1) * 2 : 64;
 	while (!*slot && slots < first)
 		slots *= 2;
-	uint32_t *more = calloc(slots, sizeof *more);
+	uint32_t *more = rf_way_calloc(slots, sizeof *more);
 	if (!more) {
 		m->failed = true;
 		return false;
@@ -268,7 +268,7 @@ static bool decides(const struct rf_expr *x, const struct access *a)
 static void plan_all(struct making *m)
 {
 	struct access_plan p = { .arena = &m->arena };
-	m->decided = calloc(m->s->count + 1, sizeof *m->decided);
+	m->decided = rf_way_calloc(m->s->count + 1, sizeof *m->decided);
 	m->failed |= !m->decided;
 	for (uint32_t rank = 0; rank < m->s->count && !m->failed; rank++) {
 		rf_way_give();

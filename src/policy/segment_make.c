@@ -63,8 +63,8 @@ static int make_exact(struct making *m)
 	while ((size_t)1 << log < count << FILTER_BITS)
 		log++;
 	s->filter_shift = 64 - log;
-	s->filter = calloc((size_t)1 << (log - 6), sizeof *s->filter);
-	s->slot = calloc(slots, sizeof *s->slot);
+	s->filter = rf_way_calloc((size_t)1 << (log - 6), sizeof *s->filter);
+	s->slot = rf_way_calloc(slots, sizeof *s->slot);
 	s->key = malloc((count + 1) * sizeof *s->key);
 	s->bytes = malloc(bytes + 1);
 	s->mask = slots - 1;
