@@ -289,7 +289,8 @@ def test_a_mix_of_statuses_that_is_not_usual(edge, traffic, host, path, status, 
         assert attack["counter"]["value"] > attack["counter"]["threshold"]
         # On a machine so busy that what is usual was slow, a hundred a second are many.
         assert attack["counter"]["name"] == counter or (slowness() > 1.5 and attack["counter"]["name"] == "requests_per_second")
-        assert "ip.src" not in attack["signatures"][0]["expression"] and attack["usual_statuses"] == {"2xx": 100.0}
+        assert "ip.src" not in attack["signatures"][0]["expression"]
+        assert attack["usual_statuses"]["2xx"] > 95, "a second in which it began may have been learned"
         until(lambda: statuses[-1] == 403, 5)
     finally:
         over.set()
