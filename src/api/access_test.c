@@ -1,29 +1,8 @@
 /* Access rules through the API over a real store and shield, where tables are full: what the answer says, and that all stays as it was. */
-#include "ctl/test.h"
-#include "api/call.h"
-#include "api/state.h"
+#include "api/test_ask.h"
 #include "bpf/filter.h"
 
 #define RULES "firewall/access_rules/rules"
-
-static struct rf_api *api;
-static int status;
-static json_t *body;
-
-static int ask(enum rf_http_method m, const char *rest, const char *text)
-{
-	char target[512];
-	struct rf_api_answer a;
-	snprintf(target, sizeof target, "/client/v4/accounts/%s/%s", w.ctl.account_id, rest);
-	struct rf_api_request q = { .method = m, .target = rf_str_z(target), .body = rf_str_z(text), .content_type = RF_STR("application/json"),
-				    .local = "local:test" };
-	rf_api_handle(api, &q, &a);
-	json_decref(body);
-	body = a.body.n ? json_loadb(a.body.p, a.body.n, 0, NULL) : NULL;
-	status = a.status;
-	rf_api_answer_fini(&a);
-	return status;
-}
 
 static int block(const char *target, const char *value)
 {
@@ -103,8 +82,8 @@ static void a_full_table_refuses_a_rule_and_nothing_changes(void **state)
 		snprintf(value, sizeof value, "198.51.%d.%d", 100 + i / 250, 1 + i % 250);
 		if (block("ip", value) == 200)
 			assert_int_equal(judge(value), RF_SHIELD_DENY);
-	} while (status == 200 && i++ < 2000);
-	assert_int_equal(status, 503);
+	} while (answered == 200 && i++ < 2000);
+	assert_int_equal(answered, 503);
 	assert_non_null(strstr(message(), "does not fit into the kernel's tables"));
 	assert_int_equal(judge(value), RF_SHIELD_NONE);
 	assert_int_equal(judge("192.0.2.1"), RF_SHIELD_DENY);

@@ -1,34 +1,14 @@
 /* A batch over a real store and control thread: all of it is in force, or nothing is there. */
-#include "ctl/test.h"
-#include "api/call.h"
-#include "api/state.h"
+#include "api/test_ask.h"
 #include "base/test_child.h"
 
 enum { MANY = 400 }; /* operations of a batch that is killed */
-
-static struct rf_api *api;
-static json_t *body;
 
 static void api_open(void)
 {
 	struct rf_api_conf conf = { .store = w.ctl.store, .clock = w.ctl.clock, .ca = w.ctl.ca, .version = "test", .loop = w.ctl.loop,
 				    .state = rf_api_state_of(&w.ctl) };
 	assert_non_null(api = rf_api_new(&conf, &w.e));
-}
-
-static int ask(enum rf_http_method m, const char *rest, const char *text)
-{
-	char target[512];
-	struct rf_api_answer a;
-	snprintf(target, sizeof target, "/client/v4/accounts/%s/%s", w.ctl.account_id, rest);
-	struct rf_api_request q = { .method = m, .target = rf_str_z(target), .body = rf_str_z(text), .content_type = RF_STR("application/json"),
-				    .local = "local:test" };
-	rf_api_handle(api, &q, &a);
-	json_decref(body);
-	body = a.body.n ? json_loadb(a.body.p, a.body.n, 0, NULL) : NULL;
-	int status = a.status;
-	rf_api_answer_fini(&a);
-	return status;
 }
 
 /* "@" stands for the account's path. */

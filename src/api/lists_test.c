@@ -1,16 +1,11 @@
 /* Lists through the API, over a real store, control thread and loop: what is answered is in force; large changes go on behind the
  * answer, whole or not at all, also over a process that is killed. */
-#include "ctl/test.h"
+#include "api/test_ask.h"
 #include "api/bulk.h"
-#include "api/call.h"
-#include "api/state.h"
 #include "base/test_child.h"
 
 enum { OLD = 3000, NEW = 20000 }; /* entries before and after a replacement that is killed */
 
-static struct rf_api *api;
-static int status;
-static json_t *body;
 static char list[33];
 
 static void api_open(struct rf_loop *loop)
@@ -18,26 +13,6 @@ static void api_open(struct rf_loop *loop)
 	struct rf_api_conf conf = { .store = w.ctl.store, .clock = w.ctl.clock, .ca = w.ctl.ca, .version = "test", .loop = loop,
 				    .state = rf_api_state_of(&w.ctl) };
 	assert_non_null(api = rf_api_new(&conf, &w.e));
-}
-
-static int ask_with(enum rf_http_method m, const char *rest, struct rf_str text, const char *if_match)
-{
-	char target[512];
-	struct rf_api_answer a;
-	snprintf(target, sizeof target, "/client/v4/accounts/%s/%s", w.ctl.account_id, rest);
-	struct rf_api_request q = { .method = m, .target = rf_str_z(target), .body = text, .content_type = RF_STR("application/json"),
-				    .local = "local:test", .if_match = rf_str_z(if_match) };
-	rf_api_handle(api, &q, &a);
-	json_decref(body);
-	body = a.body.n ? json_loadb(a.body.p, a.body.n, 0, NULL) : NULL;
-	status = a.status;
-	rf_api_answer_fini(&a);
-	return status;
-}
-
-static int ask(enum rf_http_method m, const char *rest, const char *text)
-{
-	return ask_with(m, rest, rf_str_z(text), "");
 }
 
 static json_t *result(const char *name) { return json_object_get(json_object_get(body, "result"), name); }

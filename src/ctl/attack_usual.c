@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include "base/way.h"
 #include "ctl/attacks.h"
 #include "ctl/private.h"
 #include "pki/file.h"
@@ -33,8 +34,21 @@ struct rf_attack_usual {
 static void *write_all(void *arg)
 {
 	struct rf_attack_usual *u = arg;
-	u->rc = rf_file_put(u->path, 0600, rf_buf_str(&u->all), &u->e);
+	rf_detect_seal(&u->all);
+	u->rc = u->all.bad ? rf_fail(&u->e, RF_E_NOMEM, "memory is exhausted") : rf_file_put(u->path, 0600, rf_buf_str(&u->all), &u->e);
 	return NULL;
+}
+
+static void *in_thread(void *arg)
+{
+	rf_way_last();
+	return write_all(arg);
+}
+
+static void tell(const struct rf_attack_usual *u)
+{
+	if (u->rc != RF_OK)
+		rf_log(RF_LOG_WARN, "floods", "what is usual is not kept for the next start: %s", u->e.text);
 }
 
 static void written(struct rf_attack_usual *u, bool wait)
@@ -42,8 +56,7 @@ static void written(struct rf_attack_usual *u, bool wait)
 	if (!u->runs || (wait ? pthread_join(u->thread, NULL) : pthread_tryjoin_np(u->thread, NULL)) != 0)
 		return;
 	u->runs = false;
-	if (u->rc != RF_OK)
-		rf_log(RF_LOG_WARN, "floods", "what is usual is not kept for the next start: %s", u->e.text);
+	tell(u);
 }
 
 static void gather(struct rf_attack_usual *u)
@@ -61,7 +74,7 @@ void rf_attack_usual_tick(struct rf_attack_usual *u)
 		return;
 	u->due = now + KEEP_S * RF_NS_S;
 	gather(u);
-	u->runs = !u->all.bad && pthread_create(&u->thread, NULL, write_all, u) == 0;
+	u->runs = pthread_create(&u->thread, NULL, in_thread, u) == 0;
 }
 
 static void take_up(struct rf_attack_usual *u)
@@ -106,12 +119,8 @@ void rf_attack_usual_free(struct rf_attack_usual *u)
 		return;
 	written(u, true);
 	gather(u);
-	if (!u->all.bad) {
-		write_all(u);
-		u->runs = false;
-		if (u->rc != RF_OK)
-			rf_log(RF_LOG_WARN, "floods", "what is usual is not kept for the next start: %s", u->e.text);
-	}
+	write_all(u);
+	tell(u);
 	rf_buf_fini(&u->all);
 	free(u);
 }

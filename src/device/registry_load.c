@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/room.h"
 #include "base/way.h"
 #include "device/registry_in.h"
 
-enum { GROUPS = 1 << 16, GROUP_SHIFT = 48, AHEAD = 8, FIRST = 1024 };
+enum { GROUPS = 1 << 16, GROUP_SHIFT = 48, AHEAD = 8 };
 
 struct aside {
 	uint64_t order;             /* the hash, its bits reversed */
@@ -56,16 +57,10 @@ struct rf_load *rf_load_new(struct rf_registry *r, size_t devices, size_t creden
 static int put_aside(struct rf_load *l, bool credentials, uint64_t hash, struct cds_lfht_node *node)
 {
 	int rc = l->credentials == credentials ? RF_OK : rf_load_settle(l);
-	if (rc == RF_OK && l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : FIRST;
-		struct aside *v = realloc(l->v, cap * sizeof *v);
-		if (!v)
-			return RF_E_NOMEM;
-		l->v = v;
-		l->cap = cap;
-	}
 	if (rc != RF_OK)
 		return rc;
+	if (!RF_ROOM(l->v, l->cap, l->n))
+		return RF_E_NOMEM;
 	l->credentials = credentials;
 	l->v[l->n++] = (struct aside){ reversed(hash), node };
 	return RF_OK;

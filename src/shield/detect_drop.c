@@ -1,7 +1,7 @@
 /* shield/detect_drop: signatures that are never raised again, host by host. */
-#include <stdlib.h>
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/room.h"
 #include "shield/detect_own.h"
 
 uint64_t detect_host_hash(struct rf_str host)
@@ -30,14 +30,8 @@ int rf_detect_drop(struct rf_detect *d, struct rf_str host, const struct rf_sign
 {
 	if (d->dropped_n == RF_DETECT_DROPPED)
 		return RF_E_FULL;
-	if (d->dropped_n == d->dropped_cap) {
-		size_t cap = d->dropped_cap ? d->dropped_cap * 2 : 16;
-		struct dropped *v = realloc(d->dropped, cap * sizeof *v);
-		if (!v)
-			return RF_E_NOMEM;
-		d->dropped = v;
-		d->dropped_cap = cap;
-	}
+	if (!RF_ROOM(d->dropped, d->dropped_cap, d->dropped_n))
+		return RF_E_NOMEM;
 	d->dropped[d->dropped_n++] = (struct dropped){ detect_host_hash(host), *g };
 	struct watched *w = detect_find(d, detect_host_hash(host));
 	for (unsigned i = 0; w && w->flood && i < w->flood->rules; i++) {

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/way.h"
 #include "shield/detect_own.h"
 
 #define MAGIC RF_STR("RFUSUAL1")
@@ -49,6 +50,7 @@ static void put_reservoir(struct rf_buf *to, const struct usual *u)
 	unsigned n = u ? u->n : 0;
 	put(to, n, 4);
 	for (unsigned i = 0; i < n; i++) {
+		rf_way_give();
 		for (unsigned t = 0; t < RF_TRAITS; t++)
 			put(to, u->traits[i].hash[t], 4);
 		put(to, u->traits[i].late, 4);
@@ -92,6 +94,10 @@ void rf_detect_save(const struct rf_detect *d, const struct rf_usual_port *ports
 		put(to, ports[i].key, 4);
 		put_rate(to, &ports[i].usual);
 	}
+}
+
+void rf_detect_seal(struct rf_buf *to)
+{
 	put(to, digest_of(rf_buf_str(to)), DIGEST);
 }
 

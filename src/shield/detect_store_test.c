@@ -18,6 +18,7 @@ static struct rf_buf saved(void)
 	struct world *w = world(0);
 	run(w, 30, 200, 0, NULL, 0);
 	rf_detect_save(w->d, ports, 2, &all);
+	rf_detect_seal(&all);
 	world_free(w);
 	assert_false(all.bad);
 	return all;
@@ -58,6 +59,7 @@ static void test_there_and_back(void **state)
 	struct world *w = world(0);
 	assert_int_equal(rf_detect_load(w->d, rf_buf_str(&all), ports, 4, &n), RF_OK);
 	rf_detect_save(w->d, ports, n, &again);
+	rf_detect_seal(&again);
 	assert_int_equal(again.n, all.n);
 	assert_memory_equal(again.p, all.p, all.n);
 	world_free(w);

@@ -36,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		abort();
 	rf_detect_tick(d, RF_NS_S, 1);
 	rf_detect_save(d, ports, count, &again);
+	rf_detect_seal(&again);
 	if (again.bad)
 		abort();
 	rf_detect_free(d);

@@ -7,6 +7,8 @@ import struct
 import subprocess
 import threading
 
+import pytest
+
 from edge import Edge
 from test_access import ip
 
@@ -151,6 +153,15 @@ class Lab:
         self.names.stop()
         for n in (self.clients, self.edge, self.origins):
             ip("netns", "del", n, check=False)
+
+
+@pytest.fixture(scope="module")
+def lab():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    made = Lab()
+    yield made
+    made.close()
 
 
 def start(lab, tmp, listeners=(EDGE,), **boot):

@@ -9,7 +9,7 @@ import pytest
 
 import pki
 from edge import until
-from nets import CLIENT, EDGE, EDGE6, ORIGIN, SECONDS, Lab, start
+from nets import CLIENT, EDGE, EDGE6, ORIGIN, SECONDS, lab, start  # noqa: F401
 from test_access import unpin
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -74,15 +74,6 @@ class Server:
     @property
     def url(self):
         return f"tcp://[{self.address}]:{self.port}" if ":" in self.address else f"tcp://{self.address}:{self.port}"
-
-
-@pytest.fixture(scope="module")
-def lab():
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    made = Lab()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 import pki
 from edge import ROOT, until
-from nets import CLIENT, EDGE, ORIGIN, SECONDS, Lab, start
+from nets import CLIENT, EDGE, ORIGIN, SECONDS, lab, start  # noqa: F401
 from test_access import unpin
 
 # Numbers that no client or peer brings about, and why. The unit tests of svc/l4 and egress have them.
@@ -19,15 +19,6 @@ NOT_FROM_OUTSIDE = {
     540: "a port without a certificate gets one of the edge's own CA",
     999: "all that is known to end a connection has a number of its own",
 }
-
-
-@pytest.fixture(scope="module")
-def lab():
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    made = Lab()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

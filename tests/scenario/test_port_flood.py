@@ -10,23 +10,13 @@ import time
 import pytest
 
 from edge import RELEASE, ROOT, free_port, until
-from test_flood import Crowd
+from test_flood import crowd  # noqa: F401
 from test_fleet_net import enter
 from test_udp import Origin as Datagrams
 
 LEARN, FLOOR = 5, 60
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 pytestmark = pytest.mark.alone  # thousands of connections a second
-
-
-@pytest.fixture(scope="module")
-def crowd():
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    c = Crowd()
-    with enter(c.edge):
-        yield c
-    c.close()
 
 
 @pytest.fixture(scope="module")
