@@ -11,7 +11,6 @@ import pytest
 
 from edge import RELEASE, ROOT, free_port, until
 from test_flood import crowd  # noqa: F401
-from test_fleet_net import enter
 from test_udp import Origin as Datagrams
 
 LEARN, FLOOR = 5, 60
