@@ -453,6 +453,12 @@ static int note_rows(struct diff *d)
 	return rc;
 }
 
+static bool own_name(const struct wanted *w)
+{
+	return rf_str_eq(w->ref, rf_str_z(w->given->id));
+}
+
+/* The row's document, and behind it its name where that is not its id. */
 static int write_text(struct diff *d, struct wanted *w)
 {
 	rf_way_give();
@@ -466,7 +472,26 @@ static int write_text(struct diff *d, struct wanted *w)
 		rf_buf_add(&d->texts, rf_str_z(text));
 	free(text);
 	w->n = d->texts.n - w->from;
+	if (w->n && !own_name(w)) {
+		rf_buf_add(&d->texts, w->ref);
+		rf_buf_addc(&d->texts, '\0');
+	}
 	return d->texts.bad ? no_memory(d->c) : RF_OK;
+}
+
+/* Texts stay where they are from here on. */
+static struct rf_store_child child_of(const struct diff *d, const struct wanted *w)
+{
+	struct rf_store_child c = { .fresh = !w->old, .place = w->place };
+	memcpy(c.id, w->given->id, sizeof c.id);
+	if (!w->n)
+		return c;
+	c.doc = d->texts.p + w->from;
+	c.doc_n = (uint32_t)w->n;
+	c.name = own_name(w) ? NULL : c.doc + w->n;
+	c.name_n = (uint16_t)(c.name ? w->ref.n : 0);
+	c.note = w->given->doc ? 0 : w->given->text.content;
+	return c;
 }
 
 static int fill_rows(struct diff *d)
@@ -478,13 +503,11 @@ static int fill_rows(struct diff *d)
 	if (rc == RF_OK && !v)
 		rc = no_memory(d->c);
 	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
-		const struct wanted *w = &d->now[i];
 		rf_way_give();
-		v[i] = (struct rf_store_child){ .id = w->given->id, .name = w->ref, .doc = { d->texts.p + w->from, w->n }, .place = w->place,
-			.note = w->given->doc ? 0 : w->given->text.content, .fresh = !w->old };
+		v[i] = child_of(d, &d->now[i]);
 	}
 	if (rc == RF_OK)
-		rc = rf_store_fill(d->c->store, RF_KIND_RULE, d->ch->head.id, v, d->count, &d->c->err);
+		rc = rf_store_fill(d->c->store, RF_KIND_RULE, d->ch->head.id, &v, d->count, &d->texts, &d->c->err);
 	rf_way_free(v);
 	if (rc == RF_OK && json_object_set_new(d->ch->head.doc, "rule_count", json_integer((json_int_t)d->count)) != 0)
 		rc = no_memory(d->c);

@@ -196,45 +196,60 @@ static void change(struct fixture *f)
 	}
 }
 
+static void text_of(struct rf_buf *texts, struct rf_store_child *c, unsigned text, const char *name)
+{
+	json_t *doc = doc_of(text);
+	char *t = json_dumps(doc, JSON_COMPACT);
+	c->doc_n = (uint32_t)strlen(t);
+	c->doc = texts->p + texts->n;
+	rf_buf_add(texts, rf_str_z(t));
+	free(t);
+	json_decref(doc);
+	if (!name)
+		return;
+	c->name_n = (uint16_t)strlen(name);
+	c->name = texts->p + texts->n;
+	rf_buf_add(texts, (struct rf_str){ name, strlen(name) + 1 });
+}
+
 /* All at once: some stay as they are, some change, some go, some come. */
 static void fill(struct fixture *f)
 {
 	struct model next = { .n = 0 };
-	struct rf_store_child v[MOST];
-	json_t *docs[MOST];
-	char *texts[MOST];
+	struct rf_store_child *v = calloc(MOST, sizeof *v);
+	struct rf_buf texts = { 0 };
 	size_t n = 0;
+	assert_non_null(rf_buf_room(&texts, MOST * 400));
 	qsort(f->now.v, f->now.n, sizeof *f->now.v, by_place);
 	for (size_t i = 0; i < f->now.n; i++) {
-		struct model_row *r = &next.v[next.n];
+		struct model_row *r = &next.v[n];
 		*r = f->now.v[i];
-		docs[n] = NULL;
 		unsigned what = draw(f, 4);
 		if (what == 0)
 			continue;
 		if (what == 1)
 			r->text = draw(f, 300);
-		if (what == 2)
+		if (what == 2) {
+			r->text = 7;
 			GOOD(rf_store_draw_id(f->s, r->id, &f->e));
+		}
+		v[n] = (struct rf_store_child){ .place = r->place, .fresh = what == 2 };
+		memcpy(v[n].id, r->id, sizeof v[n].id);
 		if (what != 3)
-			docs[n] = doc_of(r->text);
-		texts[n] = docs[n] ? json_dumps(docs[n], JSON_COMPACT) : NULL;
-		v[n] = (struct rf_store_child){ .id = r->id, .name = RF_STR("n"), .doc = rf_str_z(texts[n]), .place = r->place, .fresh = what == 2 };
-		next.n++;
+			text_of(&texts, &v[n], r->text, draw(f, 2) ? "n" : NULL);
 		n++;
 	}
+	next.n = n;
 	if (n > 1) { /* what is wrong changes nothing */
 		int64_t place = v[n - 1].place;
 		v[n - 1].place = v[0].place;
-		assert_int_equal(rf_store_fill(f->s, RF_KIND_RULE, f->set, v, n, &f->e), RF_E_CONFLICT);
+		assert_int_equal(rf_store_fill(f->s, RF_KIND_RULE, f->set, &v, n, &texts, &f->e), RF_E_CONFLICT);
 		v[n - 1].place = place;
 		same(f, &f->now);
 	}
-	GOOD(rf_store_fill(f->s, RF_KIND_RULE, f->set, v, n, &f->e));
-	for (size_t i = 0; i < n; i++) {
-		json_decref(docs[i]);
-		free(texts[i]);
-	}
+	GOOD(rf_store_fill(f->s, RF_KIND_RULE, f->set, &v, n, &texts, &f->e));
+	assert_null(v);
+	assert_int_equal(texts.n + texts.cap, 0);
 	f->now = next;
 }
 

@@ -118,16 +118,23 @@ struct rf_placed {
 	char id[33];
 	int64_t place;
 };
-/* All children of `parent` of a placed kind at once: those before are gone but for what is in `v`, by place. A child whose `doc` is
- * empty is there, and keeps name and document. In a transaction. RF_E_CONFLICT where two have one place, or none is there by that id. */
+/* One of all the children of a parent of a placed kind, which are put at once. */
 struct rf_store_child {
-	const char *id;
-	struct rf_str name, doc;
+	char id[33];
+	bool fresh;             /* its id is drawn just now */
+	uint16_t name_n;
+	uint32_t doc_n;         /* 0: it is there, and keeps name and document */
+	const char *name, *doc; /* in the texts; behind a name is a zero; NULL: its name is its id */
 	int64_t place;
-	uint64_t note; /* of the object, where the document is given */
-	bool fresh; /* its id is drawn just now */
+	uint64_t note;          /* see rf_raw_object; where the document is given */
+	uint64_t revision;      /* this, and the times, the store says */
+	int64_t created_s, modified_s;
 };
-int rf_store_fill(struct rf_store *s, enum rf_kind k, const char *parent, const struct rf_store_child *v, size_t n, struct rf_err *e);
+/* All children of `parent` of a placed kind: those before are gone but for what is in `v`, by place. In a transaction. Where it succeeds,
+ * the array and what is in `texts` are the store's from then on: *v is NULL and *texts is empty. RF_E_CONFLICT where two have one
+ * place, or none is there by that id. */
+int rf_store_fill(struct rf_store *s, enum rf_kind k, const char *parent, struct rf_store_child **v, size_t n, struct rf_buf *texts,
+		  struct rf_err *e);
 /* The children of `parent` next to a place, nearest first: those before it (place < `place`) or after it (place > `place`).
  * At most `room`; *ret_count says how many there are. */
 int rf_store_beside(struct rf_store *s, enum rf_kind k, const char *parent, int64_t place, bool before, struct rf_placed *ret,

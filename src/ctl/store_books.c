@@ -416,20 +416,20 @@ int rf_books_put(struct rf_store *s, const struct rf_object *o, const char *doc,
 static struct book_row *row_for(const struct book *was, const struct rf_store_child *c, uint64_t revision,
 				int64_t now, struct rf_err *e)
 {
-	struct rf_str id = rf_str_z(c->id);
+	struct rf_str id = rf_str_z(c->id), name = c->name ? (struct rf_str){ c->name, c->name_n } : id;
 	const struct book_row *old = c->fresh ? NULL : book_find(was, id);
-	if (!old && !c->doc.n) {
+	if (!old && !c->doc_n) {
 		rf_fail(e, RF_E_CONFLICT, "there is no %s in ruleset %s", c->id, was->parent);
 		return NULL;
 	}
-	struct book_row *r = c->doc.n ? book_row_new(id, c->name, c->doc) : book_row_new(id, old->name, old->doc);
+	struct book_row *r = c->doc_n ? book_row_new(id, name, (struct rf_str){ c->doc, c->doc_n }) : book_row_new(id, old->name, old->doc);
 	if (!r) {
 		no_memory(e);
 		return NULL;
 	}
-	bool same = !c->doc.n && old->place == c->place;
+	bool same = !c->doc_n && old->place == c->place;
 	r->place = c->place;
-	r->note = c->doc.n ? c->note : old->note;
+	r->note = c->doc_n ? c->note : old->note;
 	r->revision = same ? old->revision : revision;
 	r->modified_s = same ? old->modified_s : now;
 	r->created_s = old ? old->created_s : r->modified_s;
@@ -455,7 +455,8 @@ static int fill(const struct rf_store *s, const struct book *was, struct book *n
 	return RF_OK;
 }
 
-int rf_store_fill(struct rf_store *s, enum rf_kind k, const char *parent, const struct rf_store_child *v, size_t n, struct rf_err *e)
+int rf_store_fill(struct rf_store *s, enum rf_kind k, const char *parent, struct rf_store_child **v, size_t n, struct rf_buf *texts,
+		  struct rf_err *e)
 {
 	struct book *was, *now = NULL;
 	int rc = rf_store_placed(k) ? rf_store_writable(s, e) : rf_fail(e, RF_E_INTERNAL, "%s have no places", rf_store_kinds[k].table);
@@ -464,7 +465,7 @@ int rf_store_fill(struct rf_store *s, enum rf_kind k, const char *parent, const 
 	if (rc == RF_OK && !(now = book_new(parent, &s->page_next)))
 		rc = no_memory(e);
 	if (rc == RF_OK)
-		rc = fill(s, was, now, v, n, e);
+		rc = fill(s, was, now, *v, n, e);
 	if (rc == RF_OK)
 		rc = swap_book(s, was, now, e);
 	if (rc != RF_OK) {
@@ -473,6 +474,9 @@ int rf_store_fill(struct rf_store *s, enum rf_kind k, const char *parent, const 
 	}
 	now->anew = true;
 	s->revision += n;
+	rf_way_free(*v);
+	*v = NULL;
+	rf_buf_fini(texts);
 	return RF_OK;
 }
 

@@ -77,16 +77,19 @@ static int teardown(void **state)
 /* All rules by others, as the API does. The result of the commit. */
 static int replace(void)
 {
-	static struct rf_store_child v[RULES];
-	static char ids[RULES][33], docs[RULES][200];
+	enum { LONGEST = 200 };
+	struct rf_store_child *v = calloc(RULES, sizeof *v);
+	struct rf_buf texts = { 0 };
 	GOOD(rf_store_begin(f.s, "tester", &f.e));
+	assert_non_null(rf_buf_room(&texts, RULES * LONGEST));
 	for (size_t i = 0; i < RULES; i++) {
-		GOOD(rf_store_draw_id(f.s, ids[i], &f.e));
+		char *doc = texts.p + texts.n;
 		unsigned long long n = (unsigned long long)++f.place * 0x9e3779b97f4a7c15;
-		snprintf(docs[i], sizeof docs[i], "{\"expression\":\"http.request.uri.path eq \\\"/%llx/%llx/%llx/%llx\\\"\"}", n, n * n, n * 3, n * 5);
-		v[i] = (struct rf_store_child){ .id = ids[i], .name = RF_STR("n"), .doc = rf_str_z(docs[i]), .place = f.place, .fresh = true };
+		rf_buf_printf(&texts, "{\"expression\":\"http.request.uri.path eq \\\"/%llx/%llx/%llx/%llx\\\"\"}", n, n * n, n * 3, n * 5);
+		v[i] = (struct rf_store_child){ .doc = doc, .doc_n = (uint32_t)strlen(doc), .place = f.place, .fresh = true };
+		GOOD(rf_store_draw_id(f.s, v[i].id, &f.e));
 	}
-	GOOD(rf_store_fill(f.s, RF_KIND_RULE, f.set, v, RULES, &f.e));
+	GOOD(rf_store_fill(f.s, RF_KIND_RULE, f.set, &v, RULES, &texts, &f.e));
 	return rf_store_commit(f.s, &f.e);
 }
 
