@@ -85,17 +85,27 @@ static inline uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-/* The first and the last bytes of a text shorter than 8, each in its place; a longer one ends with its last 8. */
+/* The bytes of a text shorter than 8, some of them twice. */
+static uint64_t few(const uint8_t *p, size_t n)
+{
+	uint32_t a, b;
+	if (n < 4)
+		return n ? p[0] | (uint64_t)p[n / 2] << 8 | (uint64_t)p[n - 1] << 16 : 0;
+	memcpy(&a, p, 4);
+	memcpy(&b, p + n - 4, 4);
+	return a | (uint64_t)b << 32;
+}
+
+/* A text of 8 bytes or more ends with its last 8, of which some may have been taken in already. */
 uint64_t rf_hash_quick(struct rf_str s)
 {
 	const uint8_t *p = (const uint8_t *)s.p;
-	uint64_t h = k0 ^ s.n ^ 0x9e3779b97f4a7c15u, by = k1 ^ 0xd6e8feb86659fd93u, last = 0;
+	uint64_t h = k0 ^ s.n ^ 0x9e3779b97f4a7c15u, by = k1 ^ 0xd6e8feb86659fd93u;
 	size_t left = s.n;
 	for (; left > 16; p += 16, left -= 16)
 		h = fold(h ^ le64(p), by ^ le64(p + 8));
 	if (left > 8)
 		return fold(fold(h ^ le64(p), by ^ le64(p + left - 8)), by ^ 0x8ebc6af09c88c6e3u);
-	for (size_t i = 0; i < left; i++)
-		last |= (uint64_t)p[i] << (8 * i);
+	uint64_t last = s.n < 8 ? few(p, s.n) : le64(p + left - 8);
 	return fold(fold(h ^ last, by), by ^ 0x8ebc6af09c88c6e3u);
 }

@@ -82,6 +82,14 @@ static const char *past_plain(const char *p, const char *end)
 	return p;
 }
 
+const char *rf_js_plain(const char *p, const char *end)
+{
+	p = past_plain(p, end);
+	while (p < end && class_of((unsigned char)*p) == PLAIN)
+		p++;
+	return p;
+}
+
 bool rf_js_text(struct rf_js *j, struct rf_js_text *ret)
 {
 	if (!rf_js_take(j, '"'))
@@ -233,6 +241,11 @@ bool rf_js_text_digest(const struct rf_js_text *t, uint64_t *ret)
 		return false;
 	*ret = mix(*ret, '"');
 	return true;
+}
+
+uint64_t rf_js_said_digest(struct rf_str said)
+{
+	return mix(rf_hash_quick(said), '"');
 }
 
 static bool value(struct rf_js *j, unsigned depth, uint64_t *ret);

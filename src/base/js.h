@@ -65,6 +65,10 @@ bool rf_js_skip(struct rf_js *j, struct rf_str *ret);
 bool rf_js_digest(struct rf_js *j, uint64_t *ret);
 /* The digest of a text that was passed. False without memory. */
 bool rf_js_text_digest(const struct rf_js_text *t, uint64_t *ret);
+/* The same, of what it says. */
+uint64_t rf_js_said_digest(struct rf_str said);
+/* Inside a text: past characters of ASCII that stand for themselves, to the first byte that is none. */
+const char *rf_js_plain(const char *p, const char *end);
 /* Nothing but spaces is left. */
 bool rf_js_end(struct rf_js *j);
 

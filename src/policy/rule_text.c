@@ -1,11 +1,13 @@
 /* policy/rule_text: see rule_text.h.
  *
- *	text, held against the last plain one: the same but for strings -> what that one was, with these strings
+ *	text, held against the last plain one: the same but for what is in its holes -> what that one was, with this in them
+ *	                                       the same but for strings -> with these strings; where they differ, holes are
  *	else: member -> known, as a text: kept where it stands | enabled | else: not plain
  *	             -> into the digest, unless the store says it, or it has its default
  */
 #include "policy/rule_text.h"
 #include <stddef.h>
+#include "base/buf.h"
 #include "base/hash.h"
 
 static const struct member {
@@ -54,13 +56,17 @@ static bool fits(const struct member *m, const struct rf_js_text *t)
 	return t->raw.n >= m->least && t->raw.n <= m->most && !(m->bare && t->escaped);
 }
 
+static bool is_description(size_t which)
+{
+	return members[which].at == offsetof(struct rf_rule_text, description);
+}
+
 /* What a text adds to the digest. False without memory. */
 static bool part_of(size_t which, const struct rf_js_text *t, uint64_t *ret)
 {
-	bool described = members[which].at == offsetof(struct rf_rule_text, description);
 	uint64_t digest = 0;
 	*ret = 0;
-	if (members[which].computed || (described && !t->raw.n))
+	if (members[which].computed || (is_description(which) && !t->raw.n))
 		return true;
 	if (!rf_js_text_digest(t, &digest))
 		return false;
@@ -68,11 +74,201 @@ static bool part_of(size_t which, const struct rf_js_text *t, uint64_t *ret)
 	return true;
 }
 
-/* --- a text like the last --- */
+/* --- a text like the last but for holes --- */
+
+static bool goes_on(const char *p, const char *end, const char *bytes, size_t n)
+{
+	return (size_t)(end - p) >= n && memcmp(p, bytes, n) == 0;
+}
+
+/* The holes from the i-th on that are of its string. */
+static unsigned of_string(const struct rf_rule_like *l, unsigned i)
+{
+	unsigned n = 1;
+	while (i + n < l->holes && l->hole[i + n].of == l->hole[i].of)
+		n++;
+	return n;
+}
+
+/* What a string says whose holes are these; false where that is much. */
+static bool say(const struct rf_rule_like *l, const struct rf_rule_hole *h, unsigned n, const struct rf_str *in, struct rf_buf *to)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (to->cap - to->n < (size_t)h[i].said_n + h[i].rest_n + in[i].n)
+			return false;
+		char *at = mempcpy(to->p + to->n, l->said + h[i].said, h[i].said_n);
+		at = mempcpy(at, in[i].p, in[i].n);
+		at = mempcpy(at, l->said + h[i].said + h[i].said_n, h[i].rest_n);
+		to->n = (size_t)(at - to->p);
+	}
+	return true;
+}
+
+/* A string with these in its holes: may it be a plain rule's, and what does it add to the digest? */
+static bool fill_string(const struct rf_rule_like *l, const struct rf_rule_hole *h, unsigned n, const struct rf_str *in, bool content,
+	uint64_t *part)
+{
+	char room[2 * RF_RULE_LIKE];
+	struct rf_buf said = { .p = room, .cap = sizeof room };
+	size_t which = l->order[h->of];
+	struct rf_js_text t = *text_of((struct rf_rule_text *)&l->is, which);
+	const char *from = in->p - (l->text + h->at - t.raw.p);
+	for (unsigned i = 0; i < n; i++)
+		t.raw.n += in[i].n - h[i].n;
+	if (!fits(&members[which], &t))
+		return false;
+	*part = 0;
+	if (!content || members[which].computed || (is_description(which) && !t.raw.n))
+		return true;
+	if (t.escaped && !say(l, h, n, in, &said))
+		return false;
+	*part = mix(l->name[h->of], rf_js_said_digest(t.escaped ? rf_buf_str(&said) : (struct rf_str){ from, t.raw.n }));
+	return true;
+}
+
+bool rf_rule_text_near(struct rf_js *j, bool content, const struct rf_rule_like *l, struct rf_rule_near *ret)
+{
+	const char *p, *from = l->text, *end = l->text + l->n;
+	uint64_t sum = l->fixed, part = 0;
+	if (!l->n || (content && !l->content))
+		return false;
+	rf_js_peek(j);
+	p = j->at;
+	for (unsigned i = 0; i < l->holes; i++) {
+		const char *to = l->text + l->hole[i].at;
+		if (!goes_on(p, j->end, from, (size_t)(to - from)))
+			return false;
+		p += to - from;
+		ret->in[i] = (struct rf_str){ p, (size_t)(rf_js_plain(p, j->end) - p) };
+		p += ret->in[i].n;
+		from = to + l->hole[i].n;
+	}
+	if (!goes_on(p, j->end, from, (size_t)(end - from)))
+		return false;
+	p += end - from;
+	for (unsigned i = 0, n; i < l->holes; i += n) {
+		n = of_string(l, i);
+		if (!fill_string(l, &l->hole[i], n, &ret->in[i], content, &part))
+			return false;
+		sum += part;
+	}
+	ret->all = (struct rf_str){ j->at, (size_t)(p - j->at) };
+	ret->content = content ? sum + !sum : 0;
+	j->at = p;
+	return true;
+}
+
+void rf_rule_text_of(const struct rf_rule_like *l, const struct rf_rule_near *near, struct rf_rule_text *ret)
+{
+	const char *at = near->all.p;
+	unsigned h = 0;
+	*ret = l->is;
+	ret->all = near->all;
+	ret->content = near->content;
+	for (unsigned i = 0; i < l->texts; i++) {
+		struct rf_str *s = &text_of(ret, l->order[i])->raw;
+		s->p = at + (s->p - l->text);
+		for (; h < l->holes && l->hole[h].of == i; h++) {
+			s->n += near->in[h].n - l->hole[h].n;
+			at += near->in[h].n - l->hole[h].n;
+		}
+	}
+}
+
+/* --- where texts like the last differ --- */
+
+static bool is_hole(const struct rf_rule_like *l, size_t at)
+{
+	for (unsigned i = 0; i < l->holes; i++)
+		if (l->hole[i].at == at)
+			return true;
+	return false;
+}
+
+/* Stretches in which a string differs from the last text's become holes, if it differs in nothing else. */
+static void compare(struct rf_rule_like *l, unsigned of, struct rf_str was, struct rf_str is)
+{
+	const char *p = was.p, *pe = p + was.n, *q = is.p, *qe = q + is.n;
+	unsigned holes = l->holes;
+	for (size_t n, m;; p += n, q += n) {
+		n = (size_t)(rf_js_plain(p, pe) - p);
+		m = (size_t)(rf_js_plain(q, qe) - q);
+		if ((n != m || memcmp(p, q, n) != 0) && !is_hole(l, (size_t)(p - l->text))) {
+			if (holes == RF_RULE_HOLES)
+				return;
+			l->hole[holes++] = (struct rf_rule_hole){ .at = (uint16_t)(p - l->text), .n = (uint16_t)n, .of = (uint8_t)of };
+		}
+		p += n;
+		q += m;
+		if (p == pe || q == qe)
+			break;
+		n = *p != '\\' ? 1 : p[1] == 'u' ? 6 : 2;
+		if (!goes_on(q, qe, p, n))
+			return;
+	}
+	if (p == pe && q == qe)
+		l->holes = holes;
+}
+
+static void sort_holes(struct rf_rule_like *l)
+{
+	for (unsigned i = 1; i < l->holes; i++)
+		for (unsigned k = i; k && l->hole[k].at < l->hole[k - 1].at; k--) {
+			struct rf_rule_hole h = l->hole[k];
+			l->hole[k] = l->hole[k - 1];
+			l->hole[k - 1] = h;
+		}
+}
+
+/* What a piece of a string says. Returns how much. */
+static uint16_t decode(const char *from, const char *to, char *at)
+{
+	struct rf_js_text t = { { from, (size_t)(to - from) }, memchr(from, '\\', (size_t)(to - from)), false };
+	return (uint16_t)rf_js_decode(&t, at);
+}
+
+/* What is said around the holes, and what the strings add that have none. */
+static void settle(struct rf_rule_like *l)
+{
+	char *to = l->said;
+	l->fixed = l->sum;
+	for (unsigned i = 0, n; i < l->holes; i += n) {
+		struct rf_rule_hole *h = &l->hole[i];
+		struct rf_str s = text_of(&l->is, l->order[h->of])->raw;
+		const char *from = s.p;
+		n = of_string(l, i);
+		l->fixed -= l->part[h->of];
+		for (unsigned k = 0; k < n; k++) {
+			h[k].said = (uint16_t)(to - l->said);
+			to += h[k].said_n = decode(from, l->text + h[k].at, to);
+			from = l->text + h[k].at + h[k].n;
+		}
+		h[n - 1].rest_n = decode(from, s.p + s.n, to);
+		to += h[n - 1].rest_n;
+	}
+}
+
+static void learn(struct rf_rule_like *l, const struct rf_rule_text *r)
+{
+	unsigned holes = l->holes;
+	for (unsigned i = 0; i < l->texts; i++) {
+		struct rf_str was = text_of(&l->is, l->order[i])->raw, is = text_of((struct rf_rule_text *)r, l->order[i])->raw;
+		if (!rf_str_eq(was, is))
+			compare(l, i, was, is);
+	}
+	if (l->holes == holes)
+		return;
+	for (unsigned i = 0; i < l->holes; i++)
+		l->hole[i].rest_n = 0;
+	sort_holes(l);
+	settle(l);
+}
+
+/* --- a text like the last but for strings --- */
 
 static bool go_past(struct rf_js *j, const char *bytes, size_t n)
 {
-	if ((size_t)(j->end - j->at) < n || memcmp(j->at, bytes, n) != 0)
+	if (!goes_on(j->at, j->end, bytes, n))
 		return false;
 	j->at += n;
 	return true;
@@ -120,6 +316,7 @@ static bool read_like(struct rf_js *j, bool content, struct rf_rule_like *l, str
 	}
 	r.all = (struct rf_str){ j->at, (size_t)(at.at - j->at) };
 	r.content = content ? sum + !sum : 0;
+	learn(l, &r);
 	*j = at;
 	*ret = r;
 	return true;
@@ -192,24 +389,25 @@ static void keep(struct rf_rule_like *l, const struct reading *g)
 	memcpy(l->text, g->r.all.p, l->n);
 	l->is = g->r;
 	l->content = g->content;
-	l->sum = g->sum;
+	l->sum = l->fixed = g->sum;
 	l->texts = g->texts;
+	l->holes = 0;
+	l->kept++;
 	memcpy(l->order, g->order, sizeof l->order);
 	memcpy(l->part, g->part, sizeof l->part);
 	for (unsigned i = 0; i < l->texts; i++) {
 		struct rf_js_text *t = text_of(&l->is, l->order[i]);
 		t->raw.p = l->text + (t->raw.p - g->r.all.p);
+		l->name[i] = rf_hash_quick(members[l->order[i]].name);
 	}
 }
 
-bool rf_rule_text_read(struct rf_js *j, bool content, struct rf_rule_like *like, struct rf_rule_text *ret)
+static bool read_any(struct rf_js *j, bool content, struct rf_rule_like *like, struct rf_rule_text *ret)
 {
 	struct reading g = { .j = j, .content = content, .r.plain = true };
 	bool first = true;
 	rf_js_peek(j);
 	const char *from = j->at;
-	if (like && read_like(j, content, like, ret))
-		return true;
 	if (!rf_js_take(j, '{'))
 		return false;
 	while (rf_js_more(j, '}', &first))
@@ -224,4 +422,16 @@ bool rf_rule_text_read(struct rf_js *j, bool content, struct rf_rule_like *like,
 		keep(like, &g);
 	*ret = g.r;
 	return true;
+}
+
+bool rf_rule_text_read(struct rf_js *j, bool content, struct rf_rule_like *like, struct rf_rule_text *ret)
+{
+	struct rf_rule_near near;
+	if (like && rf_rule_text_near(j, content, like, &near)) {
+		rf_rule_text_of(like, &near, ret);
+		return true;
+	}
+	if (like && read_like(j, content, like, ret))
+		return true;
+	return read_any(j, content, like, ret);
 }

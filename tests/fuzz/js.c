@@ -1,5 +1,5 @@
 /* JSON as text. Beliefs: what is taken the parser in full takes, numbers beyond its bounds and members there twice aside; a text says
- * the same to both; and a rule that is plain compiles to the same as its tree, or is refused for the same. */
+ * the same to both; and a rule that is plain compiles to the same as its tree, or is refused for the same; and rules in a row read as each by itself. */
 #include <jansson.h>
 #include <stdlib.h>
 #include "policy/rule_text.h"
@@ -56,8 +56,30 @@ static void as_tree(struct rf_str s)
 	json_decref(doc);
 }
 
+static bool same_text(const struct rf_js_text *a, const struct rf_js_text *b)
+{
+	return a->raw.p == b->raw.p && a->raw.n == b->raw.n && a->escaped == b->escaped && a->ascii == b->ascii;
+}
+
+/* Rules one behind the other, each held against those before it, and read by itself. */
+static void as_rules(struct rf_str s)
+{
+	static struct rf_rule_like like;
+	struct rf_js j = rf_js_over(s), alone = j;
+	struct rf_rule_text t, of;
+	like.n = 0;
+	while (rf_rule_text_read(&j, true, &like, &t)) {
+		CHECK(rf_rule_text_read(&alone, true, NULL, &of) && j.at == alone.at);
+		CHECK(t.content == of.content && t.plain == of.plain && t.disabled == of.disabled && t.all.p == of.all.p && t.all.n == of.all.n);
+		CHECK(same_text(&t.expression, &of.expression) && same_text(&t.action, &of.action) && same_text(&t.id, &of.id));
+		CHECK(same_text(&t.description, &of.description) && same_text(&t.ref, &of.ref) && same_text(&t.version, &of.version));
+	}
+	CHECK(!rf_rule_text_read(&alone, true, NULL, &of));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
+	as_rules((struct rf_str){ (const char *)p, n });
 	struct rf_str s = { (const char *)p, n };
 	as_parsed(s);
 	as_tree(s);
