@@ -8,7 +8,8 @@
  * bounds each state.
  *
  * Invariants: memory for requests is bounded for each connection (rf_api_body_max) and over all
- * (RF_API_BUFFERED_MAX); a head that the strict parser refuses ends the connection.
+ * (RF_API_BUFFERED_MAX), also what is reserved for bodies that are announced; what a request or an answer took is let go
+ * when it is over, not when its connection is; a head that the strict parser refuses ends the connection.
  *
  * Not here: what requests mean (api/api).
  */
@@ -31,7 +32,7 @@
 #define TOO_LARGE "the body is larger than limits.api_body_bytes allows"
 
 enum state { HANDSHAKE, HEAD, BODY, AHEAD, WRITE };
-enum { READ_SIZE = 16384, READ_BODY = 65536, ARENA_MAX = 65536 };
+enum { READ_SIZE = 16384, READ_BODY = 131072, ARENA_MAX = 65536, KEPT = 131072 };
 
 static const uint64_t state_ns[] = {
 	[HANDSHAKE] = 10 * RF_NS_S, [HEAD] = 60 * RF_NS_S, [BODY] = 60 * RF_NS_S, [AHEAD] = 600 * RF_NS_S, [WRITE] = 60 * RF_NS_S,
@@ -54,6 +55,7 @@ struct conn {
 	size_t bound;            /* bytes that its body may have */
 	size_t decoded;          /* bytes of `in` that `chunked` has used, head included */
 	size_t whole;            /* bytes of `in` that are the request */
+	size_t reserved;         /* bytes of `in` that its body was promised, before they came */
 	struct rf_ahead_job *ahead;
 	uint64_t busy_ns;        /* the server's, when its state began */
 	bool told_to_go_on, keep;
@@ -71,7 +73,7 @@ struct rf_api_server {
 	struct rf_api_server_conf conf;
 	struct rf_ahead *ahead;  /* NULL: it goes without */
 	struct listener listeners[RF_API_LISTENERS];
-	size_t listener_count, conn_count, buffered;
+	size_t listener_count, conn_count, buffered, reserved;
 	uint64_t busy_ns;        /* spent in answering, in which nobody can be read from */
 	struct rf_node conns;
 	struct rf_api_server_stats stats;
@@ -86,6 +88,7 @@ static void conn_free(struct conn *c)
 	rf_list_del(&c->node);
 	s->conn_count--;
 	s->buffered -= c->in.n + c->chunks.n;
+	s->reserved -= c->reserved;
 	rf_buf_fini(&c->in);
 	rf_buf_fini(&c->chunks);
 	rf_buf_fini(&c->out);
@@ -172,11 +175,25 @@ static void answer(struct conn *c, struct rf_str body)
 	rf_api_answer_fini(&a);
 }
 
+/* What a buffer has, in one that is no larger than need be. */
+static void let_go(struct rf_buf *b)
+{
+	struct rf_buf rest = { 0 };
+	if (b->cap <= KEPT)
+		return;
+	rf_buf_add(&rest, rf_buf_str(b));
+	rf_buf_fini(b);
+	*b = rest;
+}
+
 /* The request is over: forget it and keep what came behind it. */
 static void next_request(struct conn *c, size_t used)
 {
 	c->server->buffered -= used + c->chunks.n;
+	c->server->reserved -= c->reserved;
+	c->reserved = 0;
 	rf_buf_eat(&c->in, used);
+	let_go(&c->in);
 	rf_buf_fini(&c->chunks);
 	rf_arena_reset(&c->arena);
 	c->scan = (struct rf_http_scan){ 0 };
@@ -196,6 +213,19 @@ static bool admitted(struct conn *c)
 	queue_answer(c, &a, false);
 	rf_api_answer_fini(&a);
 	return false;
+}
+
+/* Room for all of a large body, so that it is never moved. Of what is reserved the kernel gives a page when it is first written
+ * to: a client that announces much and sends nothing costs addresses. Where many do, bodies get room as they come. */
+static void reserve(struct conn *c, size_t length)
+{
+	struct rf_api_server *s = c->server;
+	size_t whole = c->head.size + length;
+	if (length <= RF_API_EARLY_BODY || whole <= c->in.n || length > RF_API_BUFFERED_MAX - s->reserved)
+		return;
+	c->reserved = length;
+	s->reserved += length;
+	rf_buf_room(&c->in, whole - c->in.n);
 }
 
 static int on_head(struct conn *c)
@@ -218,6 +248,8 @@ static int on_head(struct conn *c)
 	if ((!length && c->head.body == RF_BODY_CHUNKED) || (length && c->head.content_length > RF_API_EARLY_BODY))
 		if (!admitted(c))
 			return RF_OK;
+	if (length)
+		reserve(c, (size_t)c->head.content_length);
 	c->decoded = c->head.size;
 	rf_chunked_init(&c->chunked, &rf_http_limits_default);
 	if (c->head.expect_continue && c->head.body != RF_BODY_NONE && !c->told_to_go_on) {
@@ -299,6 +331,15 @@ static int on_body(struct conn *c)
 	return c->in.n - size < length ? RF_E_AGAIN : on_whole(c, size + length);
 }
 
+/* How much to read at once. Of a body whose length is known, no more than is left of it. */
+static size_t piece(const struct conn *c)
+{
+	if (c->state != BODY || c->in.n < READ_SIZE)
+		return READ_SIZE;
+	size_t whole = c->head.body == RF_BODY_LENGTH ? c->head.size + (size_t)c->head.content_length : SIZE_MAX;
+	return whole - c->in.n < READ_BODY ? whole - c->in.n : READ_BODY;
+}
+
 /* RF_OK when bytes came. */
 static int fill(struct conn *c)
 {
@@ -310,7 +351,7 @@ static int fill(struct conn *c)
 		refuse(c, c->in.n >= most ? 413 : 503, "too much is being received");
 		return RF_OK;
 	}
-	size_t want = c->state == BODY && c->in.n >= READ_SIZE ? READ_BODY : READ_SIZE;
+	size_t want = piece(c);
 	char *room = rf_buf_room(&c->in, want);
 	if (!room)
 		return RF_E_NOMEM;
@@ -332,6 +373,7 @@ static int flush(struct conn *c)
 		c->sent += (size_t)n;
 	}
 	rf_buf_clear(&c->out);
+	let_go(&c->out);
 	c->sent = 0;
 	return RF_OK;
 }

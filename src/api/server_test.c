@@ -187,6 +187,63 @@ static void a_large_body_needs_a_known_sender(void **state)
 	close(fd);
 }
 
+/* A request with a body of `size` bytes that makes a zone, much of it spaces; `behind` follows. The caller frees. */
+static char *large_request(const char *headers, const char *name, int size, const char *behind, size_t *ret_n)
+{
+	char *text = NULL;
+	int n = asprintf(&text, "POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s"
+				"Content-Length: %d\r\n\r\n{\"name\":\"%s\"%*s}%s",
+			 headers, size, name, size - (int)strlen(name) - 11, "", behind);
+	assert_true(n > 0);
+	*ret_n = (size_t)n;
+	return text;
+}
+
+static void a_large_body_has_room_and_ends_where_it_ends(void **state)
+{
+	struct world *w = *state;
+	int fd = dial(w);
+	for (int i = 0; i < 3; i++) {
+		char name[32];
+		size_t n;
+		snprintf(name, sizeof name, "large%d.example", i);
+		char *text = large_request("", name, (1 << 20) + i, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", &n);
+		char *got = talk(w, fd, text, n, NULL);
+		assert_non_null(strstr(got, name));
+		char *second = strstr(got + 1, "HTTP/1.1 200 OK");
+		assert_non_null(second);
+		assert_null(strstr(second + 1, "HTTP/1.1"));
+		free(text);
+	}
+	close(fd);
+}
+
+/* More than may be reserved for them all; and who sends what he announced is served, also where nothing could be reserved for him. */
+static void who_announces_much_and_sends_nothing_is_in_nobodys_way(void **state)
+{
+	enum { SILENT = 20 };
+	struct world *w = *state;
+	int fds[SILENT];
+	size_t n;
+	for (int i = 0; i < SILENT; i++) {
+		char *got = say(w, fds[i] = dial(w), "POST /client/v4/zones HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+						     "Content-Length: 8388608\r\n\r\n{");
+		assert_string_equal(got, "");
+	}
+	char *text = large_request("", "loud.example", 3 << 20, "", &n);
+	int fd = dial(w);
+	assert_non_null(strstr(talk(w, fd, text, n, NULL), "loud.example"));
+	for (int i = 0; i < SILENT; i++)
+		close(fds[i]);
+	turn(w);
+	turn(w);
+	free(text);
+	text = large_request("", "later.example", 3 << 20, "", &n);
+	assert_non_null(strstr(talk(w, fd, text, n, NULL), "later.example"));
+	free(text);
+	close(fd);
+}
+
 static void connections_are_bounded(void **state)
 {
 	struct world *w = *state;
@@ -228,12 +285,25 @@ struct tls_client {
 	atomic_bool over;
 };
 
+static bool tls_send_large(const struct tls_client *c, SSL *ssl)
+{
+	char headers[200];
+	size_t n;
+	snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", c->token);
+	char *text = large_request(headers, "tls.example", 1 << 20, "", &n);
+	bool sent = SSL_write(ssl, text, (int)n) == (int)n;
+	free(text);
+	return sent;
+}
+
 static int tls_talk(const struct tls_client *c, SSL *ssl, int fd)
 {
-	char text[300], got[4096] = "";
+	char text[300], got[16384] = "";
 	int have = 0;
 	if (connect(fd, &c->at.sa, c->at.len) != 0 || SSL_set_fd(ssl, fd) != 1 || SSL_connect(ssl) != 1)
 		return 2;
+	if (!tls_send_large(c, ssl))
+		return 5;
 	for (int i = 0; i < 2; i++) {
 		int n = snprintf(text, sizeof text, "GET /client/v4/zones HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n%s\r\n",
 				 c->token, i ? "Connection: close\r\n" : "");
@@ -243,7 +313,7 @@ static int tls_talk(const struct tls_client *c, SSL *ssl, int fd)
 	for (int n; have < (int)sizeof got - 1 && (n = SSL_read(ssl, got + have, (int)sizeof got - 1 - have)) > 0;)
 		have += n;
 	got[have] = '\0';
-	char *first = strstr(got, "example.com");
+	char *made = strstr(got, "tls.example"), *first = made ? strstr(made, "example.com") : NULL;
 	return first && strstr(first + 1, "Connection: close") ? 0 : 4;
 }
 
@@ -395,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(answers_a_local_administrator), T(bytes_may_come_one_by_one_and_requests_together),
 		T(chunked_bodies_and_expectations), T(nonsense_is_refused_and_closed), T(a_large_body_needs_a_known_sender),
+		T(a_large_body_has_room_and_ends_where_it_ends), T(who_announces_much_and_sends_nothing_is_in_nobodys_way),
 		T(connections_are_bounded), T(speaks_tls),
 		T(patterns_are_compiled_before_the_answer), T(who_leaves_does_not_leave_its_job),
 		cmocka_unit_test_setup_teardown(the_server_own_time_is_not_the_clients, setup_short, teardown),

@@ -115,18 +115,19 @@ void rf_way_look(void)
 		mine.due = RF_WAY_STRETCH_NS;
 }
 
-/* Of its own mapping, which begins with two words of malloc's. (By chance something of the heap may look like it; then its pages come
- * back at the next touch.) What is of the heap stays there when it is freed. */
-static bool is_mapped(const void *p)
+/* Whether p, of n usable bytes, has a mapping of its own, which begins with two words of malloc's and ends where it ends. (By chance
+ * something of the heap may look like it; then its pages come back at the next touch.) What is of the heap stays there when it is
+ * freed. */
+static bool is_mapped(const void *p, size_t n)
 {
-	return ((uintptr_t)p & (PAGE - 1)) == 2 * sizeof(size_t);
+	return ((uintptr_t)p & (PAGE - 1)) == 2 * sizeof(size_t) && (((uintptr_t)p + n) & (PAGE - 1)) == 0;
 }
 
 void rf_way_free(void *p)
 {
-	size_t n = mine.gives && is_mapped(p) ? malloc_usable_size(p) : 0;
-	uintptr_t at = ((uintptr_t)p + PAGE - 1) & ~(uintptr_t)(PAGE - 1), end = ((uintptr_t)p + n) & ~(uintptr_t)(PAGE - 1);
-	for (; n >= MUCH && at < end; at += PIECE) {
+	size_t n = mine.gives ? malloc_usable_size(p) : 0;
+	uintptr_t at = ((uintptr_t)p + PAGE - 1) & ~(uintptr_t)(PAGE - 1), end = (uintptr_t)p + n;
+	for (bool mapped = n >= MUCH && is_mapped(p, n); mapped && at < end; at += PIECE) {
 		madvise((void *)at, end - at < PIECE ? end - at : PIECE, MADV_DONTNEED);
 		rf_way_look();
 	}
@@ -148,8 +149,8 @@ void *rf_way_calloc(size_t n, size_t size)
 
 void *rf_way_grow(void *p, size_t size)
 {
-	size_t n = mine.gives && p && !is_mapped(p) ? malloc_usable_size(p) : 0;
-	char *to = n >= MUCH && n < size ? malloc(size) : NULL;
+	size_t n = mine.gives ? malloc_usable_size(p) : 0;
+	char *to = n >= MUCH && n < size && !is_mapped(p, n) ? malloc(size) : NULL;
 	if (!to)
 		return realloc(p, size);
 	for (size_t at = 0; at < n; at += PIECE) {

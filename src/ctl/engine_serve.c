@@ -1,6 +1,7 @@
 /* ctl/engine_serve: TLS of the control thread, checks of origins, ports, workers, listeners, the API: what meets the network. */
 #include <errno.h>
 #include <grp.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "api/api.h"
@@ -360,8 +361,13 @@ static gid_t admin_group(const char *name)
 	return gr ? gr->gr_gid : (gid_t)-1;
 }
 
+/* From here on memory for much comes and goes with calls of the API, and each new page costs as much as the work on it: such memory
+ * is of the heap, which keeps it for the next call. */
+enum { LARGE_LATER = 32 << 20 };
+
 int server_up(struct engine *g, struct rf_err *e)
 {
+	mallopt(M_MMAP_THRESHOLD, LARGE_LATER);
 	const struct rf_boot *b = g->ctl.boot;
 	struct rf_api_server_conf conf = { .loop = g->ctl.loop, .api = g->api, .tls = g->tls,
 					   .connections = (unsigned)b->limits_api_connections,

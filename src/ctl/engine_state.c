@@ -20,7 +20,7 @@
 
 enum {
 	MAX_DEVICES = 4000000,
-	LARGE = 256 << 10, /* bytes that are mapped: they grow by being moved, not copied (base/way) */
+	LARGE = 256 << 10, /* bytes that are mapped, of what is made at start and stays: of tables the kernel gives what is used */
 	KEPT = 256 << 20,  /* bytes free at the heap's end: what rules took, others take again; giving it back is one long stretch */
 };
 
