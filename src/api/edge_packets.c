@@ -36,7 +36,7 @@ static json_t *rules(void *ctx)
 	for (size_t i = 0; set && i < set->count; i++)
 		for (size_t b = 0; b < set->sets[i]->nblocks; b++)
 			for (unsigned k = 0; k < set->sets[i]->blocks[b]->count; k++)
-				json_array_append_new(array, one_rule(c, set->sets[i]->blocks[b]->rules[k]));
+				json_array_append_new(array, one_rule(c, rf_block_rule(set->sets[i]->blocks[b], k)));
 	return array;
 }
 

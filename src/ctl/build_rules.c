@@ -76,37 +76,56 @@ struct scanning {
 	struct making *m;
 	const char *set;
 	enum rf_phase phase;
-	struct rf_rule **v; /* a reference each */
+	struct rf_seeds *seeds;
+	struct rf_rule_link *v; /* a reference each */
 	size_t n, cap;
 };
+
+/* A rule that is like one before it is not compiled. */
+static int make_rule(struct scanning *s, const struct rf_raw_object *o, struct rf_rule_link *ret)
+{
+	struct rf_rule *made = NULL;
+	bool plain = strcmp(o->name, o->id) == 0;
+	if (plain && rf_seeds_take(s->seeds, o->doc, rf_str_z(o->id), o->place, o->revision, ret)) {
+		rf_count(RF_C_RULES_COMPILED);
+		return RF_OK;
+	}
+	int rc = compile(s->m, s->phase, o, &made);
+	if (rc == RF_OK && plain)
+		rf_seeds_learn(s->seeds, o->doc, made);
+	*ret = rf_link_of(made);
+	return rc;
+}
 
 static int each_rule(const struct rf_raw_object *o, void *arg)
 {
 	struct scanning *s = arg;
-	struct rf_rule *was = s->m->afresh ? NULL : rf_rule_index_in(s->m->index, s->set, o->id, o->revision);
+	struct rf_rule_link was = { 0 };
+	if (!s->m->afresh)
+		was = rf_rule_index_in(s->m->index, s->set, o->id, o->revision);
 	if (!RF_ROOM(s->v, s->cap, s->n))
 		return no_memory(s->m->e);
 	int rc = RF_OK;
-	if (was)
-		s->v[s->n] = rf_rule_get(was);
+	if (was.to)
+		s->v[s->n] = rf_link_get(was);
 	else
-		rc = compile(s->m, s->phase, o, &s->v[s->n]);
+		rc = make_rule(s, o, &s->v[s->n]);
 	s->n += rc == RF_OK;
 	return rc;
 }
 
 static int whole_set(struct making *m, const struct rf_object *o, struct rf_ruleset **ret)
 {
-	struct scanning s = { .m = m, .set = o->id };
+	struct scanning s = { .m = m, .set = o->id, .seeds = rf_seeds_new() };
 	struct rf_store_query rows = { .parent = o->id, .by_place = true };
 	int rc = rf_phase_find(doc_str(o->doc, "phase"), &s.phase, m->e);
-	if (rc == RF_OK && !RF_ROOM(s.v, s.cap, 0))
+	if (rc == RF_OK && (!s.seeds || !RF_ROOM(s.v, s.cap, 0)))
 		rc = RF_E_NOMEM;
 	if (rc == RF_OK)
 		rc = rf_store_scan(m->c->store, RF_KIND_RULE, &rows, each_rule, &s, m->e);
 	if (rc == RF_OK)
-		rc = rf_ruleset_of(s.phase, rf_str_z(o->id), doc_str(o->doc, "name"), s.v, s.n, ret);
-	if (rc == RF_OK && (rc = rf_rule_index_note_set(m->index, o->id, s.v, s.n)) != RF_OK) {
+		rc = rf_ruleset_link(s.phase, rf_str_z(o->id), doc_str(o->doc, "name"), s.v, s.n, ret);
+	if (rc == RF_OK && (rc = rf_rule_index_note_set(m->index, o->id, *ret)) != RF_OK) {
 		rf_ruleset_put(*ret);
 		*ret = NULL;
 	}
@@ -116,9 +135,10 @@ static int whole_set(struct making *m, const struct rf_object *o, struct rf_rule
 		no_memory(m->e);
 	for (size_t i = 0; i < s.n; i++) {
 		rf_way_give();
-		rf_rule_put(s.v[i]);
+		rf_link_put(s.v[i]);
 	}
 	rf_way_free(s.v);
+	rf_seeds_free(s.seeds);
 	return rc;
 }
 
@@ -168,7 +188,7 @@ static int build_set(struct making *m, const struct rf_object *o)
 static int drop_set(struct making *m, struct rf_built_rules *r)
 {
 	struct rf_parts *p = m->made;
-	if (rf_rule_index_note_set(m->index, r->id, NULL, 0) != RF_OK)
+	if (rf_rule_index_note_set(m->index, r->id, NULL) != RF_OK)
 		return no_memory(m->e);
 	rf_ruleset_put(r->set);
 	memmove(r, r + 1, (size_t)(&p->rules[--p->rules_count] - r) * sizeof *r);
@@ -259,7 +279,10 @@ static int touched_rule(struct making *m, const char *id)
 	const char *set = NULL;
 	if (rf_rule_index_noted(m->index, id))
 		return RF_OK; /* touched twice */
-	struct rf_rule *was = rf_rule_index_find(m->index, id, &set);
+	struct rf_rule_link found;
+	if (rf_rule_index_find(m->index, id, &set, &found) != RF_OK)
+		return no_memory(m->e);
+	struct rf_rule *was = found.to ? rf_link_rule(found) : NULL;
 	int rc = rf_store_raw(m->c->store, RF_KIND_RULE, id, &row, m->e);
 	if (rc != RF_OK && rc != RF_E_NOT_FOUND)
 		return rc;
@@ -273,7 +296,7 @@ static int touched_rule(struct making *m, const char *id)
 	rc = was ? take_out(r, was, m->e) : RF_OK;
 	if (rc == RF_OK && there)
 		rc = put_in(m, r, &row, &rule);
-	if (rc == RF_OK && rf_rule_index_note(m->index, id, r->id, rule) != RF_OK)
+	if (rc == RF_OK && rf_rule_index_note(m->index, id, r->id, rf_link_of(rule)) != RF_OK)
 		rc = no_memory(m->e);
 	rf_rule_put(rule);
 	return rc;

@@ -84,7 +84,7 @@ static const struct rf_rule *find_rule(struct rf_str name)
 	for (size_t i = 0; name.n && set && i < set->count; i++)
 		for (size_t b = 0; b < set->sets[i]->nblocks; b++)
 			for (unsigned k = 0; k < set->sets[i]->blocks[b]->count; k++) {
-				const struct rf_rule *r = set->sets[i]->blocks[b]->rules[k];
+				const struct rf_rule *r = rf_block_rule(set->sets[i]->blocks[b], k);
 				if (rf_str_eq(r->id, name) || rf_str_eq(r->ref, name))
 					return r;
 			}

@@ -25,11 +25,10 @@ static int lint_set(const struct rf_ctl *c, const struct rf_ruleset *set, json_t
 {
 	for (size_t b = 0; b < set->nblocks; b++)
 		for (unsigned i = 0; i < set->blocks[b]->count && json_array_size(array) < LINT_MAX; i++) {
-			const struct rf_rule *r = set->blocks[b]->rules[i];
 			RF_BUF_AUTO why = { 0 };
-			if (!to_be_listed(c, r, &why))
+			if (!to_be_listed(c, rf_link_like(set->blocks[b]->rules[i]), &why))
 				continue;
-			if (json_array_append_new(array, entry(set, r, rf_buf_str(&why))) != 0)
+			if (json_array_append_new(array, entry(set, rf_block_rule(set->blocks[b], i), rf_buf_str(&why))) != 0)
 				return rf_fail(e, RF_E_NOMEM, "memory is exhausted");
 		}
 	return RF_OK;

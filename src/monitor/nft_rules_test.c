@@ -181,7 +181,7 @@ static void show_difference(const struct drawn *r, const struct frame *f, const 
 	for (size_t s = 0; s < r->set->count; s++)
 		for (size_t b = 0; b < r->set->sets[s]->nblocks; b++)
 			for (unsigned k = 0; k < r->set->sets[s]->blocks[b]->count; k++) {
-				const struct rf_rule *x = r->set->sets[s]->blocks[b]->rules[k];
+				const struct rf_rule *x = rf_block_rule(r->set->sets[s]->blocks[b], k);
 				print_message("%u %s %.*s (%llu)\n", (unsigned)x->order, x->enabled ? "" : "off", RF_ARG(x->expression),
 					(unsigned long long)c->rule[x->order]);
 			}

@@ -251,7 +251,7 @@ static void tell_off(struct explaining *x, const struct rf_phase_set *set, struc
 	for (size_t i = 0; set && i < set->count; i++)
 		for (size_t b = 0; b < set->sets[i]->nblocks; b++)
 			for (unsigned r = 0; r < set->sets[i]->blocks[b]->count; r++)
-				tell_rule(x, set->sets[i], set->sets[i]->blocks[b]->rules[r], RF_STEP_NOT_IN_FORCE, f);
+				tell_rule(x, set->sets[i], rf_block_rule(set->sets[i]->blocks[b], r), RF_STEP_NOT_IN_FORCE, f);
 }
 
 /* The rules of packets; *v is as new unless one drops them. */

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include "base/way.h"
+#include "policy/seed.h"
 
 enum { MERGE_RATIO = 4 }; /* a frozen segment is merged with others that have a fourth of its rules, or more */
 
@@ -75,7 +76,7 @@ static void settle(struct rf_index *x)
 		s->frozen = true;
 }
 
-int index_make(struct rf_rule *const *rules, uint32_t count, bool frozen, struct rf_index **ret)
+int index_make(const struct rf_rule_link *rules, uint32_t count, bool frozen, struct rf_index **ret)
 {
 	struct rf_index *x = copy_of(NULL);
 	int rc = x ? segment_make(rules, count, frozen, &x->v[0].s) : RF_E_NOMEM;
@@ -89,13 +90,13 @@ int index_make(struct rf_rule *const *rules, uint32_t count, bool frozen, struct
 	return RF_OK;
 }
 
-static bool before(const struct rf_rule *a, const struct rf_rule *b)
+static bool before(struct rf_rule_link a, struct rf_rule_link b)
 {
-	return a->priority != b->priority ? a->priority < b->priority : a->order < b->order;
+	return link_compare(a, b) < 0;
 }
 
 /* Where a rule is, or where it would be. */
-static uint32_t rank_of(const struct segment *s, const struct rf_rule *r)
+static uint32_t rank_of(const struct segment *s, struct rf_rule_link r)
 {
 	uint32_t lo = 0, hi = s->count;
 	while (lo < hi) {
@@ -108,10 +109,10 @@ static uint32_t rank_of(const struct segment *s, const struct rf_rule *r)
 	return lo;
 }
 
-static bool holds(const struct segment *s, const struct rf_rule *r, uint32_t *ret)
+static bool holds(const struct segment *s, struct rf_rule_link r, uint32_t *ret)
 {
 	for (uint32_t at = rank_of(s, r); at < s->count && !before(r, s->rule[at]); at++)
-		if (s->rule[at] == r) {
+		if (link_same(s->rule[at], r)) {
 			*ret = at;
 			return true;
 		}
@@ -138,44 +139,44 @@ static int bury(struct rf_index *x, unsigned i, uint32_t rank)
 }
 
 /* The living rules of the segments that `which` names, in order, and perhaps one more; the array is the caller's. */
-static struct rf_rule **living(const struct rf_index *x, unsigned which, struct rf_rule *more, uint32_t *ret_count)
+static struct rf_rule_link *living(const struct rf_index *x, unsigned which, struct rf_rule_link more, uint32_t *ret_count)
 {
 	size_t total = 1;
 	uint32_t at[INDEX_SEGMENTS] = { 0 }, n = 0;
 	for (unsigned i = 0; i < x->n; i++)
 		total += which >> i & 1 ? x->v[i].s->count : 0;
-	struct rf_rule **v = malloc(total * sizeof(struct rf_rule *));
+	struct rf_rule_link *v = malloc(total * sizeof *v);
 	while (v) {
-		struct rf_rule *best = more;
+		struct rf_rule_link best = more;
 		rf_way_give();
 		unsigned from = INDEX_SEGMENTS;
 		for (unsigned i = 0; i < x->n; i++) {
 			const struct segment *s = x->v[i].s;
 			while (at[i] < s->count && index_dead(x, i, at[i]))
 				at[i]++;
-			if (!(which >> i & 1) || at[i] == s->count || (best && !before(s->rule[at[i]], best)))
+			if (!(which >> i & 1) || at[i] == s->count || (best.to && !before(s->rule[at[i]], best)))
 				continue;
 			best = s->rule[at[i]];
 			from = i;
 		}
-		if (!best)
+		if (!best.to)
 			break;
 		v[n++] = best;
 		if (from < INDEX_SEGMENTS)
 			at[from]++;
 		else
-			more = NULL;
+			more.to = 0;
 	}
 	*ret_count = n;
 	return v;
 }
 
 /* Put one segment in the place of those that `which` names, with `more`. */
-static int gather(struct rf_index *x, unsigned which, struct rf_rule *more)
+static int gather(struct rf_index *x, unsigned which, struct rf_rule_link more)
 {
 	uint32_t count;
 	struct segment *made = NULL;
-	struct rf_rule **v = living(x, which, more, &count);
+	struct rf_rule_link *v = living(x, which, more, &count);
 	int rc = v ? segment_make(v, count, false, &made) : RF_E_NOMEM;
 	free(v);
 	if (rc != RF_OK)
@@ -209,7 +210,7 @@ static unsigned quick_of(const struct rf_index *x)
 	return which;
 }
 
-static int put_in(struct rf_index *x, struct rf_rule *rule)
+static int put_in(struct rf_index *x, struct rf_rule_link rule)
 {
 	unsigned fresh = fresh_of(x), quick = quick_of(x);
 	if (fresh < INDEX_SEGMENTS)
@@ -219,7 +220,7 @@ static int put_in(struct rf_index *x, struct rf_rule *rule)
 	return gather(x, 0, rule);
 }
 
-static int take_out(struct rf_index *x, const struct rf_rule *rule)
+static int take_out(struct rf_index *x, struct rf_rule_link rule)
 {
 	uint32_t rank;
 	for (unsigned i = 0; i < x->n; i++)
@@ -228,13 +229,13 @@ static int take_out(struct rf_index *x, const struct rf_rule *rule)
 	return RF_E_INTERNAL;
 }
 
-int index_with(const struct rf_index *old, const struct rf_rule *out, struct rf_rule *in, struct rf_index **ret)
+int index_with(const struct rf_index *old, struct rf_rule_link out, struct rf_rule_link in, struct rf_index **ret)
 {
 	struct rf_index *x = copy_of(old);
 	int rc = x ? RF_OK : RF_E_NOMEM;
-	if (rc == RF_OK && out && out->enabled)
+	if (rc == RF_OK && out.to && link_like(out)->enabled)
 		rc = take_out(x, out);
-	if (rc == RF_OK && in && in->enabled)
+	if (rc == RF_OK && in.to && link_like(in)->enabled)
 		rc = put_in(x, in);
 	if (rc == RF_OK)
 		*ret = x;
@@ -246,15 +247,15 @@ int index_with(const struct rf_index *old, const struct rf_rule *out, struct rf_
 /* --- all rules anew --- */
 
 /* The next rule that is wanted, of those from *at on, and not before this one; both are in order, and each place is there once. */
-static bool wanted(const struct rf_rule *r, struct rf_rule *const *rules, uint32_t count, uint32_t *at)
+static bool wanted(struct rf_rule_link r, const struct rf_rule_link *rules, uint32_t count, uint32_t *at)
 {
 	for (; *at < count && before(rules[*at], r); ++*at)
 		rf_way_give();
-	return *at < count && rules[*at] == r;
+	return *at < count && link_same(rules[*at], r);
 }
 
-/* Take the segment over where most of its rules are wanted; they are then no longer to be placed: NULL in `rest`. */
-static int take_over(struct rf_index *x, const struct segment *from, struct rf_rule *const *rules, uint32_t count, struct rf_rule **rest)
+/* Take the segment over where most of its rules are wanted; they are then no longer to be placed: zeroed in `rest`. */
+static int take_over(struct rf_index *x, const struct segment *from, const struct rf_rule_link *rules, uint32_t count, struct rf_rule_link *rest)
 {
 	size_t words = from->count / 64 + 1;
 	struct dead *d = calloc(1, sizeof *d + words * sizeof *d->bits);
@@ -263,7 +264,7 @@ static int take_over(struct rf_index *x, const struct segment *from, struct rf_r
 	atomic_init(&d->refs, 1);
 	for (uint32_t i = 0, at = 0; i < from->count; i++) {
 		rf_way_give();
-		bool gone = !wanted(from->rule[i], rules, count, &at) || !rest[at];
+		bool gone = !wanted(from->rule[i], rules, count, &at) || !rest[at].to;
 		d->bits[i / 64] |= (uint64_t)gone << i % 64;
 		d->count += gone;
 	}
@@ -274,16 +275,16 @@ static int take_over(struct rf_index *x, const struct segment *from, struct rf_r
 	for (uint32_t i = 0, at = 0; i < from->count; i++) {
 		rf_way_give();
 		if (wanted(from->rule[i], rules, count, &at))
-			rest[at] = NULL;
+			rest[at].to = 0;
 	}
 	x->v[x->n].s = segment_get((struct segment *)(uintptr_t)from);
 	x->v[x->n++].dead = d;
 	return RF_OK;
 }
 
-int index_remake(const struct rf_index *old, struct rf_rule *const *rules, uint32_t count, struct rf_index **ret)
+int index_remake(const struct rf_index *old, const struct rf_rule_link *rules, uint32_t count, struct rf_index **ret)
 {
-	struct rf_rule **rest = malloc((count + 1) * sizeof(struct rf_rule *));
+	struct rf_rule_link *rest = malloc((count + 1) * sizeof *rest);
 	struct rf_index *x = copy_of(NULL);
 	int rc = rest && x ? RF_OK : RF_E_NOMEM;
 	for (uint32_t i = 0; rc == RF_OK && i < count; i++) {
@@ -295,7 +296,7 @@ int index_remake(const struct rf_index *old, struct rf_rule *const *rules, uint3
 	uint32_t left = 0;
 	for (uint32_t i = 0; rc == RF_OK && i < count; i++) {
 		rf_way_give();
-		left += rest[i] && rest[i]->enabled;
+		left += rest[i].to && link_like(rest[i])->enabled;
 	}
 	if (rc == RF_OK && left)
 		rc = segment_make(rest, count, false, &x->v[x->n].s);
@@ -359,7 +360,7 @@ int rf_index_begin(const struct rf_ruleset *s, struct rf_index_job **ret)
 int rf_index_merge(struct rf_index_job *j)
 {
 	uint32_t count;
-	struct rf_rule **v = living(j->from, j->which, NULL, &count);
+	struct rf_rule_link *v = living(j->from, j->which, (struct rf_rule_link){ 0 }, &count);
 	int rc = v ? segment_make(v, count, true, &j->made) : RF_E_NOMEM;
 	free(v);
 	return rc;

@@ -27,11 +27,11 @@ struct rf_index {
 };
 
 /* Of all rules, by rank. RF_E_NOMEM. */
-int index_make(struct rf_rule *const *rules, uint32_t count, bool frozen, struct rf_index **ret);
+int index_make(const struct rf_rule_link *rules, uint32_t count, bool frozen, struct rf_index **ret);
 /* Of all rules, each at a place of its own and in order, using the segments of `old` again where most of their rules are still there. */
-int index_remake(const struct rf_index *old, struct rf_rule *const *rules, uint32_t count, struct rf_index **ret);
-/* Without a rule (NULL: none) and with another (NULL: none). */
-int index_with(const struct rf_index *old, const struct rf_rule *out, struct rf_rule *in, struct rf_index **ret);
+int index_remake(const struct rf_index *old, const struct rf_rule_link *rules, uint32_t count, struct rf_index **ret);
+/* Without a rule (zeroed: none) and with another (zeroed: none). */
+int index_with(const struct rf_index *old, struct rf_rule_link out, struct rf_rule_link in, struct rf_index **ret);
 /* With the merged segment in the place of those it is made of. RF_E_STALE where one of them is no longer there. */
 int index_adopt(const struct rf_index *now, const struct rf_index_job *j, struct rf_index **ret);
 struct rf_index *index_get(struct rf_index *x);

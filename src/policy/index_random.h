@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include "policy/draw.h"
 #include "policy/lists.h"
+#include "policy/rule_text.h"
 #include "policy/verdict.h"
 
 static const char *const words[] = { "/", "/admin", "/setup.cgi", "/v1/Data", "abc", "ABC", "cmd=", "x", "a.test", "camera", "GET",
@@ -121,6 +122,29 @@ static inline json_t *rule_doc(struct draw *d)
 	if (!strcmp(action, "skip"))
 		json_object_set_new(doc, "action_parameters", json_pack("{s:s}", "ruleset", "current"));
 	return doc;
+}
+
+/* A rule as the store keeps it, of few forms: most become seeds. Zeroed where it cannot be made. */
+static inline struct rf_rule_link draw_seed(struct draw *d, struct rf_seeds *seeds, const struct rf_rule_env *env, int64_t order)
+{
+	static const char *const fields[] = { "http.request.uri.path", "http.host", "device.class" };
+	static const char *const ends[] = { "log", "block", "skip", "log\",\"enabled\":false,\"version\":\"1" };
+	char id[33];
+	RF_BUF_AUTO doc = { 0 };
+	struct rf_rule_link l = { 0 };
+	struct rf_rule *r = NULL;
+	struct rf_err e;
+	snprintf(id, sizeof id, "%032llx", (unsigned long long)order);
+	rf_buf_printf(&doc, "{\"expression\":\"%s eq \\\"", PICK(d, fields));
+	rf_buf_printf(&doc, "%s\\\"\",\"action\":\"", draw(d, 6) ? PICK(d, words) : "\\\\x41");
+	rf_buf_printf(&doc, "%s\"}", PICK(d, ends));
+	if (rf_seeds_take(seeds, rf_buf_str(&doc), rf_str_z(id), order, 1, &l))
+		return l;
+	if (rf_rule_make_text(env, RF_PHASE_HTTP_REQUEST, rf_buf_str(&doc), rf_str_z(id), rf_str_z(id), "", &r, &e) != RF_OK)
+		return l;
+	r->order = order;
+	rf_seeds_learn(seeds, rf_buf_str(&doc), r);
+	return rf_link_of(r);
 }
 
 /* --- a request --- */

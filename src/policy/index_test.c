@@ -26,13 +26,20 @@ static struct rf_rule *random_rule(struct draw *d, int64_t order)
 
 static struct rf_ruleset *random_set(struct draw *d, unsigned count, bool frozen)
 {
-	struct rf_rule *v[RULES] = { 0 };
+	const struct rf_rule_env env = { .lists = lists };
+	struct rf_rule_link v[RULES] = { 0 };
 	struct rf_ruleset *s = NULL;
+	struct rf_seeds *seeds = rf_seeds_new();
+	for (unsigned i = 0; i < count; i++) {
+		if (draw(d, 2))
+			v[i] = draw_seed(d, seeds, &env, (int64_t)i * PLACES);
+		if (!v[i].to)
+			v[i] = rf_link_of(random_rule(d, (int64_t)i * PLACES));
+	}
+	rf_seeds_free(seeds);
+	assert_int_equal(rf_ruleset_link(RF_PHASE_HTTP_REQUEST, RF_STR("1"), RF_STR("s"), v, count, &s), RF_OK);
 	for (unsigned i = 0; i < count; i++)
-		v[i] = random_rule(d, (int64_t)i * PLACES);
-	assert_int_equal(rf_ruleset_of(RF_PHASE_HTTP_REQUEST, RF_STR("1"), RF_STR("s"), v, count, &s), RF_OK);
-	for (unsigned i = 0; i < count; i++)
-		rf_rule_put(v[i]);
+		rf_link_put(v[i]);
 	assert_int_equal(rf_ruleset_index(s, NULL, frozen), RF_OK);
 	return s;
 }
@@ -110,13 +117,14 @@ static void merge(struct draw *d, struct rf_ruleset **s)
 /* All rules given anew, most of them the same objects. */
 static void remake(struct draw *d, struct rf_ruleset **s)
 {
-	struct rf_rule **v = malloc(((*s)->count + 1) * sizeof(struct rf_rule *));
+	struct rf_rule_link *v = malloc(((*s)->count + 1) * sizeof *v);
 	struct rf_ruleset *now = NULL;
 	size_t n = 0;
-	for (size_t i = 0; i < (*s)->count; i++)
-		if (draw(d, 8))
-			v[n++] = rf_ruleset_at(*s, i);
-	assert_int_equal(rf_ruleset_of(RF_PHASE_HTTP_REQUEST, RF_STR("1"), RF_STR("s"), v, n, &now), RF_OK);
+	for (size_t b = 0; b < (*s)->nblocks; b++)
+		for (unsigned i = 0; i < (*s)->blocks[b]->count; i++)
+			if (draw(d, 8))
+				v[n++] = (*s)->blocks[b]->rules[i];
+	assert_int_equal(rf_ruleset_link(RF_PHASE_HTTP_REQUEST, RF_STR("1"), RF_STR("s"), v, n, &now), RF_OK);
 	assert_int_equal(rf_ruleset_index(now, *s, false), RF_OK);
 	free(v);
 	rf_ruleset_put(*s);

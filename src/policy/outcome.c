@@ -4,6 +4,7 @@
  */
 #include "policy/outcome.h"
 #include "policy/rule_int.h"
+#include "policy/seed.h"
 
 static void end(struct run *r, const struct rf_rule *rule, enum rf_outcome outcome, enum rf_why why)
 {
@@ -247,7 +248,7 @@ void outcome_count(struct run *r)
 		return;
 	for (size_t b = 0; b < r->set->nblocks && !r->done; b++)
 		for (unsigned i = 0; i < r->set->blocks[b]->count && !r->done; i++) {
-			const struct rf_rule *rule = r->set->blocks[b]->rules[i];
+			const struct rf_rule *rule = link_like(r->set->blocks[b]->rules[i]); /* what counts is no seed */
 			int c = rule->enabled && rule->limit && rule->limit->counting ? count_one(r, rule) : RF_OK;
 			if (c)
 				outcome_broke(r, rule, c);

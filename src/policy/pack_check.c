@@ -218,6 +218,16 @@ static int try_patch(struct checking *c, size_t i)
 	return rc;
 }
 
+static int make_index(struct checking *c, size_t count)
+{
+	struct rf_rule_link *v = calloc(count + 1, sizeof *v);
+	for (size_t i = 0; v && i < count; i++)
+		v[i] = rf_link_of(c->rules[i]);
+	int rc = v ? segment_make(v, (uint32_t)count, false, &c->index) : RF_E_NOMEM;
+	free(v);
+	return rc == RF_OK ? rc : rf_fail(c->e, RF_E_NOMEM, "no memory for a pack");
+}
+
 int rf_pack_check(const struct rf_rule_env *env, const json_t *doc, int64_t wall_ns, struct rf_err *e)
 {
 	const json_t *patches = json_object_get(doc, "patches");
@@ -226,8 +236,8 @@ int rf_pack_check(const struct rf_rule_env *env, const json_t *doc, int64_t wall
 	int rc = c.rules ? RF_OK : rf_fail(e, RF_E_NOMEM, "no memory for a pack");
 	for (size_t i = 0; rc == RF_OK && i < count; i++)
 		rc = compile(&c, i);
-	if (rc == RF_OK && segment_make(c.rules, (uint32_t)count, false, &c.index) != RF_OK)
-		rc = rf_fail(e, RF_E_NOMEM, "no memory for a pack");
+	if (rc == RF_OK)
+		rc = make_index(&c, count);
 	for (size_t i = 0; rc == RF_OK && i < count; i++)
 		rc = try_patch(&c, i);
 	segment_put(c.index);

@@ -366,7 +366,7 @@ static int ruleset(struct compiling *c, const struct rf_ruleset *s, const struct
 	int rc = RF_OK;
 	for (size_t b = 0; b < s->nblocks && rc == RF_OK; b++)
 		for (unsigned i = 0; i < s->blocks[b]->count && rc == RF_OK; i++) {
-			const struct rf_rule *r = s->blocks[b]->rules[i];
+			const struct rf_rule *r = rf_block_rule(s->blocks[b], i);
 			if (!r->enabled)
 				continue;
 			rc = rule(c, r, numbers_of->of(numbers_of->ctx, r), set_end, end);
@@ -440,7 +440,7 @@ bool rf_packet_asks_lists(const struct rf_phase_set *set)
 	for (size_t i = 0; set && i < set->count; i++)
 		for (size_t b = 0; b < set->sets[i]->nblocks; b++)
 			for (unsigned k = 0; k < set->sets[i]->blocks[b]->count; k++)
-				if (asks_lists(set->sets[i]->blocks[b]->rules[k]))
+				if (asks_lists(rf_block_rule(set->sets[i]->blocks[b], k)))
 					return true;
 	return false;
 }

@@ -377,7 +377,7 @@ static int ruleset(struct chains *c, const struct rf_ruleset *s, const struct rf
 	int set_end = label_new(c), rc = set_end == NO_LABEL ? failure(c, c->leaves.f.e) : RF_OK;
 	for (size_t b = 0; b < s->nblocks && rc == RF_OK; b++)
 		for (unsigned i = 0; i < s->blocks[b]->count && rc == RF_OK; i++) {
-			const struct rf_rule *r = s->blocks[b]->rules[i];
+			const struct rf_rule *r = rf_block_rule(s->blocks[b], i);
 			if (!r->enabled)
 				continue;
 			if (to->rules == RF_PACKET_RULES)

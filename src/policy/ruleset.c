@@ -4,7 +4,8 @@
  * while an older one of the same rules exists takes over every rule whose document is unchanged; one
  * that differs by a rule shares every block but the one with that rule.
  *
- * Invariant: a block is never empty and holds one reference of each of its rules.
+ * Invariant: a block is never empty and holds one reference of each of its rules. What is the same in rules that differ in a string is
+ * looked up in one that is like them (seed.h): none is made here.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "base/way.h"
 #include "policy/index.h"
 #include "policy/rule_int.h"
+#include "policy/seed.h"
 
 static void uses_of(const struct rf_rule *r, uint64_t uses[(RF_FIELD_COUNT + 63) / 64])
 {
@@ -37,7 +39,7 @@ static bool counts(const struct rf_rule *r)
 }
 
 /* A block of rules that the caller has referenced. */
-static struct rf_rule_block *block_of(struct rf_rule *const *rules, unsigned count)
+static struct rf_rule_block *block_of(const struct rf_rule_link *rules, unsigned count)
 {
 	struct rf_rule_block *b = malloc(sizeof *b + count * sizeof *b->rules);
 	if (!b)
@@ -53,7 +55,7 @@ static void block_put(struct rf_rule_block *b)
 	if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (unsigned i = 0; i < b->count; i++)
-		rf_rule_put(b->rules[i]);
+		rf_link_put(b->rules[i]);
 	free(b);
 }
 
@@ -95,12 +97,20 @@ struct rf_rule *rf_ruleset_at(const struct rf_ruleset *s, size_t i)
 {
 	for (size_t b = 0; b < s->nblocks; i -= s->blocks[b++]->count)
 		if (i < s->blocks[b]->count)
-			return s->blocks[b]->rules[i];
+			return rf_block_rule(s->blocks[b], (unsigned)i);
 	return NULL;
 }
 
+static struct rf_rule_link link_at(const struct rf_ruleset *s, size_t i)
+{
+	for (size_t b = 0; b < s->nblocks; i -= s->blocks[b++]->count)
+		if (i < s->blocks[b]->count)
+			return s->blocks[b]->rules[i];
+	return (struct rf_rule_link){ 0 };
+}
+
 /* Append rules in blocks. Owns their references from here on where it succeeds. */
-static bool append(struct rf_ruleset *s, struct rf_rule *const *rules, size_t count, size_t most)
+static bool append(struct rf_ruleset *s, const struct rf_rule_link *rules, size_t count, size_t most)
 {
 	size_t first = s->nblocks;
 	for (size_t i = 0; i < count; i += most) {
@@ -119,17 +129,18 @@ static bool append(struct rf_ruleset *s, struct rf_rule *const *rules, size_t co
 }
 
 /* Stable, and fast where the rules are in order already, which they nearly always are. */
-static void by_priority(struct rf_rule **rules, size_t count)
+static void by_priority(struct rf_rule_link *rules, size_t count)
 {
 	for (size_t i = 1; i < count; i++) {
-		struct rf_rule *r = rules[i];
+		struct rf_rule_link r = rules[i];
+		int64_t priority = link_like(r)->priority;
 		rf_way_give();
 		size_t lo = 0, hi = i;
-		if (rules[i - 1]->priority <= r->priority)
+		if (link_like(rules[i - 1])->priority <= priority)
 			continue;
 		while (lo < hi) {
 			size_t mid = (lo + hi) / 2;
-			if (rules[mid]->priority <= r->priority)
+			if (link_like(rules[mid])->priority <= priority)
 				lo = mid + 1;
 			else
 				hi = mid;
@@ -148,7 +159,7 @@ static void index_old(const struct rf_ruleset *old, struct rf_map *m, struct old
 {
 	for (size_t b = 0; b < old->nblocks; b++)
 		for (unsigned i = 0; i < old->blocks[b]->count; i++, at++) {
-			at->rule = old->blocks[b]->rules[i];
+			at->rule = rf_block_rule(old->blocks[b], i);
 			if (at->rule->id.n)
 				rf_map_add(m, &at->node, at->rule->id);
 		}
@@ -166,7 +177,7 @@ static struct rf_rule *unchanged(const struct rf_map *m, const json_t *doc)
 }
 
 struct made {
-	struct rf_rule **rules;
+	struct rf_rule_link *rules;
 	size_t count, bytes;
 	uint64_t uses[(RF_FIELD_COUNT + 63) / 64];
 	bool counts;
@@ -185,7 +196,7 @@ static int make_rules(const struct rf_rule_env *env, enum rf_phase phase, const 
 		int c = r ? RF_OK : rf_rule_make(env, phase, doc, at, &r, e);
 		if (c)
 			return c;
-		made->rules[made->count++] = r;
+		made->rules[made->count++] = rf_link_of(r);
 		made->bytes += r->bytes;
 		uses_of(r, made->uses);
 		made->counts |= counts(r);
@@ -214,7 +225,7 @@ int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct r
 		return rf_fail_ptr(e, RF_E_TYPE, "/rules", "this should be an array of rules");
 	if (count > RF_RULES)
 		return rf_fail_ptr(e, RF_E_TOO_LARGE, "/rules", "a ruleset takes at most %d rules", RF_RULES);
-	struct made made = { .rules = malloc((count + 1) * sizeof(struct rf_rule *)) };
+	struct made made = { .rules = malloc((count + 1) * sizeof *made.rules) };
 	struct rf_ruleset *s = empty(phase, count / RF_RULE_BLOCK + 1);
 	int c = made.rules && s ? compile_all(env, phase, rules, old, &made, e) :
 		rf_fail_ptr(e, RF_E_NOMEM, "/rules", "no memory for these rules");
@@ -224,7 +235,7 @@ int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct r
 			c = rf_fail_ptr(e, RF_E_NOMEM, "/rules", "no memory for these rules");
 	}
 	for (size_t i = 0; c && i < made.count; i++)
-		rf_rule_put(made.rules[i]);
+		rf_link_put(made.rules[i]);
 	free(made.rules);
 	if (c) {
 		rf_ruleset_put(s);
@@ -241,15 +252,13 @@ int rf_ruleset_make(const struct rf_rule_env *env, enum rf_phase phase, struct r
 
 static int by_order(const void *a, const void *b)
 {
-	const struct rf_rule *x = *(struct rf_rule *const *)a, *y = *(struct rf_rule *const *)b;
+	const struct rf_rule_link *x = a, *y = b;
 	rf_way_give();
-	if (x->priority != y->priority)
-		return x->priority < y->priority ? -1 : 1;
-	return x->order < y->order ? -1 : x->order > y->order;
+	return link_compare(*x, *y);
 }
 
 /* `strictly`: no two share a place. */
-static bool in_order(struct rf_rule *const *rules, size_t count, bool strictly)
+static bool in_order(const struct rf_rule_link *rules, size_t count, bool strictly)
 {
 	for (size_t i = 1; i < count; i++)
 		if (by_order(&rules[i - 1], &rules[i]) > -(int)strictly)
@@ -257,17 +266,33 @@ static bool in_order(struct rf_rule *const *rules, size_t count, bool strictly)
 	return true;
 }
 
-int rf_ruleset_of(enum rf_phase phase, struct rf_str id, struct rf_str name, struct rf_rule *const *rules, size_t count,
+/* What the rules of a ruleset have together. */
+static void sum_up(struct rf_ruleset *s, const struct rf_rule_link *rules, size_t count)
+{
+	const struct rf_rule *last = NULL;
+	for (size_t i = 0; i < count; i++) {
+		const struct rf_rule *like = link_like(rf_link_get(rules[i]));
+		rf_way_give();
+		s->bytes += link_bytes(rules[i]);
+		if (like == last)
+			continue;
+		uses_of(like, s->uses);
+		s->counts |= counts(like);
+		last = like;
+	}
+}
+
+int rf_ruleset_link(enum rf_phase phase, struct rf_str id, struct rf_str name, const struct rf_rule_link *rules, size_t count,
 	struct rf_ruleset **ret)
 {
 	if (count > RF_RULES)
 		return RF_E_FULL;
 	for (size_t i = 0; i < count; i++) {
 		rf_way_give();
-		if (rules[i]->phase != phase)
+		if (link_like(rules[i])->phase != phase)
 			return RF_E_INVALID;
 	}
-	struct rf_rule **sorted = malloc((count + 1) * sizeof *sorted);
+	struct rf_rule_link *sorted = malloc((count + 1) * sizeof *sorted);
 	struct rf_ruleset *s = empty(phase, count / RF_RULE_BLOCK + 1);
 	for (size_t i = 0; sorted && i < count; i++) {
 		rf_way_give();
@@ -281,27 +306,33 @@ int rf_ruleset_of(enum rf_phase phase, struct rf_str id, struct rf_str name, str
 		rf_ruleset_put(s);
 		return RF_E_NOMEM;
 	}
-	for (size_t i = 0; i < count; i++) {
-		rf_way_give();
-		uses_of(rf_rule_get(rules[i]), s->uses);
-		s->counts |= counts(rules[i]);
-		s->bytes += rules[i]->bytes;
-	}
+	sum_up(s, rules, count);
 	snprintf(s->id, sizeof s->id, "%.*s", RF_ARG(id));
 	snprintf(s->name, sizeof s->name, "%.*s", RF_ARG(name));
 	*ret = s;
 	return RF_OK;
 }
 
+int rf_ruleset_of(enum rf_phase phase, struct rf_str id, struct rf_str name, struct rf_rule *const *rules, size_t count,
+	struct rf_ruleset **ret)
+{
+	struct rf_rule_link *v = malloc((count + 1) * sizeof *v);
+	for (size_t i = 0; v && i < count; i++)
+		v[i] = rf_link_of(rules[i]);
+	int rc = v ? rf_ruleset_link(phase, id, name, v, count, ret) : RF_E_NOMEM;
+	free(v);
+	return rc;
+}
+
 size_t rf_ruleset_rank(const struct rf_ruleset *s, int64_t priority, int64_t order)
 {
 	struct rf_rule key = { .priority = priority, .order = order };
-	const struct rf_rule *at = &key;
+	const struct rf_rule_link at = rf_link_of(&key);
 	size_t lo = 0, hi = s->nblocks, rank = 0;
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 		const struct rf_rule_block *k = s->blocks[mid];
-		if (by_order(&k->rules[k->count - 1], &at) < 0)
+		if (link_compare(k->rules[k->count - 1], at) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -313,7 +344,7 @@ size_t rf_ruleset_rank(const struct rf_ruleset *s, int64_t priority, int64_t ord
 	const struct rf_rule_block *in = s->blocks[lo];
 	for (lo = 0, hi = in->count; lo < hi;) {
 		size_t mid = (lo + hi) / 2;
-		if (by_order(&in->rules[mid], &at) < 0)
+		if (link_compare(in->rules[mid], at) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -324,16 +355,16 @@ size_t rf_ruleset_rank(const struct rf_ruleset *s, int64_t priority, int64_t ord
 /* Where a rule goes that is wanted before `at`, its priority permitting. */
 static size_t place(const struct rf_ruleset *s, size_t at, const struct rf_rule *r)
 {
-	const struct rf_rule *before = at ? rf_ruleset_at(s, at - 1) : NULL, *after = rf_ruleset_at(s, at);
-	if ((!before || before->priority <= r->priority) && (!after || r->priority <= after->priority))
+	struct rf_rule_link before = at ? link_at(s, at - 1) : (struct rf_rule_link){ 0 }, after = link_at(s, at);
+	if ((!before.to || link_like(before)->priority <= r->priority) && (!after.to || r->priority <= link_like(after)->priority))
 		return at;
 	size_t i = 0;
 	for (size_t b = 0; b < s->nblocks; i += s->blocks[b++]->count) {
 		const struct rf_rule_block *k = s->blocks[b];
-		if (k->rules[k->count - 1]->priority <= r->priority)
+		if (link_like(k->rules[k->count - 1])->priority <= r->priority)
 			continue;
 		for (unsigned n = 0; n < k->count; n++)
-			if (k->rules[n]->priority > r->priority)
+			if (link_like(k->rules[n])->priority > r->priority)
 				return i + n;
 	}
 	return s->count;
@@ -342,7 +373,7 @@ static size_t place(const struct rf_ruleset *s, size_t at, const struct rf_rule 
 /* `old` with one block made anew: without the rule at `at` where `out`, with `rule` there where given. */
 static struct rf_ruleset *edited(const struct rf_ruleset *old, size_t at, bool out, struct rf_rule *rule)
 {
-	struct rf_rule *rules[RF_RULE_BLOCK + 1];
+	struct rf_rule_link rules[RF_RULE_BLOCK + 1];
 	unsigned n = 0;
 	size_t b = 0;
 	struct rf_ruleset *s = empty(old->phase, old->nblocks + 1);
@@ -353,9 +384,9 @@ static struct rf_ruleset *edited(const struct rf_ruleset *old, size_t at, bool o
 	const struct rf_rule_block *from = old->nblocks ? old->blocks[b] : NULL;
 	for (unsigned i = 0; i <= (from ? from->count : 0); i++) {
 		if (i == at && rule)
-			rules[n++] = rf_rule_get(rule);
+			rules[n++] = rf_link_get(rf_link_of(rule));
 		if (from && i < from->count && !(i == at && out))
-			rules[n++] = rf_rule_get(from->rules[i]);
+			rules[n++] = rf_link_get(from->rules[i]);
 	}
 	for (size_t i = 0; i < b; i++)
 		s->blocks[s->nblocks++] = old->blocks[i];
@@ -364,7 +395,7 @@ static struct rf_ruleset *edited(const struct rf_ruleset *old, size_t at, bool o
 		s->blocks[s->nblocks++] = old->blocks[i];
 	if (!done) {
 		for (unsigned i = 0; i < n; i++)
-			rf_rule_put(rules[i]);
+			rf_link_put(rules[i]);
 		free(s->blocks);
 		free(s);
 		return NULL;
@@ -379,33 +410,33 @@ static struct rf_ruleset *edited(const struct rf_ruleset *old, size_t at, bool o
 /* Whether a rule's rank follows from its priority and order: no neighbour has the same. */
 static bool ranked(const struct rf_ruleset *s, struct rf_rule *rule)
 {
-	const struct rf_rule *next;
 	size_t at = rf_ruleset_rank(s, rule->priority, rule->order);
-	return rf_ruleset_at(s, at) == rule && (!(next = rf_ruleset_at(s, at + 1)) || by_order(&rule, &next) < 0);
+	struct rf_rule_link own = rf_link_of(rule), next = link_at(s, at + 1);
+	return link_same(link_at(s, at), own) && (!next.to || link_compare(own, next) < 0);
 }
 
 /* The index of `old`, without one rule and with another. None where rules do not stand by priority, then order. */
-static int reindex(struct rf_ruleset *s, const struct rf_ruleset *old, const struct rf_rule *out, struct rf_rule *in)
+static int reindex(struct rf_ruleset *s, const struct rf_ruleset *old, struct rf_rule_link out, struct rf_rule *in)
 {
 	if (!old->index || (in && !ranked(s, in)))
 		return RF_OK;
-	int rc = index_with(old->index, out, in, &s->index);
+	int rc = index_with(old->index, out, rf_link_of(in), &s->index);
 	return rc == RF_E_NOMEM ? rc : RF_OK;
 }
 
-static struct rf_rule **all_rules(const struct rf_ruleset *s)
+static struct rf_rule_link *all_rules(const struct rf_ruleset *s)
 {
-	struct rf_rule **v = malloc((s->count + 1) * sizeof(struct rf_rule *));
+	struct rf_rule_link *v = malloc((s->count + 1) * sizeof *v);
 	for (size_t b = 0, n = 0; v && b < s->nblocks; n += s->blocks[b++]->count) {
 		rf_way_give();
-		memcpy(v + n, s->blocks[b]->rules, s->blocks[b]->count * sizeof(struct rf_rule *));
+		memcpy(v + n, s->blocks[b]->rules, s->blocks[b]->count * sizeof *v);
 	}
 	return v;
 }
 
 int rf_ruleset_index(struct rf_ruleset *s, const struct rf_ruleset *old, bool frozen)
 {
-	struct rf_rule **v = all_rules(s);
+	struct rf_rule_link *v = all_rules(s);
 	struct rf_index *made = NULL;
 	bool share = old && old->index && in_order(v, v ? s->count : 0, true);
 	int rc = !v ? RF_E_NOMEM : share ? index_remake(old->index, v, (uint32_t)s->count, &made) :
@@ -420,17 +451,19 @@ int rf_ruleset_index(struct rf_ruleset *s, const struct rf_ruleset *old, bool fr
 
 unsigned rf_ruleset_costly(const struct rf_ruleset *s, const struct rf_rule *ret[RF_COSTLY])
 {
+	struct rf_rule_link most[RF_COSTLY];
 	unsigned n = 0;
 	for (size_t b = 0; b < s->nblocks; b++)
 		for (unsigned i = 0; i < s->blocks[b]->count; i++) {
-			const struct rf_rule *r = s->blocks[b]->rules[i];
 			unsigned at = n < RF_COSTLY ? n++ : RF_COSTLY;
-			for (; at > 0 && ret[at - 1]->bytes < r->bytes; at--)
+			for (; at > 0 && link_bytes(most[at - 1]) < link_bytes(s->blocks[b]->rules[i]); at--)
 				if (at < RF_COSTLY)
-					ret[at] = ret[at - 1];
+					most[at] = most[at - 1];
 			if (at < RF_COSTLY)
-				ret[at] = r;
+				most[at] = s->blocks[b]->rules[i];
 		}
+	for (unsigned i = 0; i < n; i++)
+		ret[i] = rf_link_rule(most[i]);
 	return n;
 }
 
@@ -493,8 +526,8 @@ int rf_ruleset_with(const struct rf_ruleset *old, size_t at, bool replace, struc
 		return RF_E_NOMEM;
 	memcpy(s->id, old->id, sizeof s->id);
 	memcpy(s->name, old->name, sizeof s->name);
-	const struct rf_rule *out = replace ? rf_ruleset_at(old, at) : NULL;
-	s->bytes = old->bytes - (out ? out->bytes : 0) + (rule ? rule->bytes : 0);
+	struct rf_rule_link out = replace ? link_at(old, at) : (struct rf_rule_link){ 0 };
+	s->bytes = old->bytes - (out.to ? link_bytes(out) : 0) + (rule ? rule->bytes : 0);
 	if (reindex(s, old, out, rule) != RF_OK) {
 		rf_ruleset_put(s);
 		return RF_E_NOMEM;

@@ -20,7 +20,7 @@ struct exact_slot {
 };
 
 struct exact_key {
-	struct rf_str bytes;
+	struct rf_str bytes;       /* in the segment's, or a seed's */
 	uint32_t probe, post;
 };
 
@@ -52,7 +52,7 @@ struct segment {
 	bool frozen;
 	bool settled;              /* as a frozen one of the same rules */
 	uint32_t count;
-	struct rf_rule **rule;     /* by rank; a reference each */
+	struct rf_rule_link *rule; /* by rank; a reference each */
 	struct code code;
 	struct code_at *at;        /* by rank */
 	struct exact_slot *slot;
@@ -60,6 +60,7 @@ struct segment {
 	uint64_t *filter;          /* bits of the hashes of exact keys: most of what is asked does not pass */
 	unsigned filter_shift;
 	struct exact_key *key;
+	uint32_t keys;
 	uint32_t *post;            /* a posting: a count and ranks, rising; or, with POST_ONE, the rank itself */
 	struct probe *probe;
 	uint32_t probes, direct;   /* the first `direct` are asked of every request, */
@@ -71,16 +72,16 @@ struct segment {
 	uint32_t gates;
 	bool others;               /* there is something to ask besides plain fields */
 	uint32_t *text_post;       /* of the literals, by their key */
-	char *bytes;               /* of exact keys */
+	char *bytes;               /* of exact keys, but those of seeds */
 	size_t size;               /* of all of it, without the rules */
 };
 
 #define POST_ONE 0x80000000u
 #define POST_NONE UINT32_MAX
 
-/* Rules by rank, that is by priority, then order; those that are NULL or disabled are left out. References are taken.
+/* Rules by rank, that is by priority, then order; those that are zeroed or disabled are left out. References are taken.
  * RF_E_NOMEM. */
-int segment_make(struct rf_rule *const *rules, uint32_t count, bool frozen, struct segment **ret);
+int segment_make(const struct rf_rule_link *rules, uint32_t count, bool frozen, struct segment **ret);
 struct segment *segment_get(struct segment *s);
 void segment_put(struct segment *s);
 

@@ -2,6 +2,8 @@
  *
  *	rule -> plan of its access -> ways, each with a probe -> probes sorted -> keys (probe, kind, bytes), each with the ranks of rules it leads to
  *
+ *	seed -> probe of its form; its string is its key (segment_make)
+ *
  * Keys of one kind and probe are made once. A pattern leads by a gate where the segment is not frozen.
  */
 #include <stdlib.h>
@@ -151,7 +153,7 @@ static bool sure(const struct access *a)
 static void lead_by(struct making *m, const struct way *w, const struct way *last)
 {
 	const struct access *a = &w->a;
-	struct key k = { .kind = (uint8_t)a->kind, .x = m->s->rule[w->rank]->cond, .test = a->test };
+	struct key k = { .kind = (uint8_t)a->kind, .x = cond_at(m, w->rank), .test = a->test };
 	if (a->kind == ACCESS_PATTERN && !m->frozen) {
 		k.kind = ACCESS_GATE;
 		m->poorer = true;
@@ -246,6 +248,8 @@ static void part_probes(struct making *m)
 		if (m->way[i].a.term)
 			m->way[i].probe = now[m->way[i].probe];
 	}
+	for (size_t i = 0; number && i < m->sowns; i++)
+		m->sown[i].probe = now[m->sown[i].probe];
 	free(number);
 	free(m->probe_slot);
 	m->probe_slot = NULL;
@@ -253,7 +257,7 @@ static void part_probes(struct making *m)
 
 static void add_way(struct making *m, const struct access *a, uint32_t rank)
 {
-	uint32_t probe = a->term ? probe_of(m, m->s->rule[rank]->cond, a->term) : 0;
+	uint32_t probe = a->term ? probe_of(m, cond_at(m, rank), a->term) : 0;
 	if (m->failed || !making_grow(m, &m->way, &m->way_cap, m->ways, sizeof *m->way))
 		return;
 	m->way[m->ways++] = (struct way){ *a, rank, probe };
@@ -265,23 +269,45 @@ static bool decides(const struct rf_expr *x, const struct access *a)
 	return sure(a) && a->test == &x->node[0] && (a->test->op == N_CMP || a->test->op == N_IN);
 }
 
+static void plan_rule(struct making *m, struct access_plan *p, uint32_t rank)
+{
+	m->failed |= access_plan(cond_at(m, rank), p) != RF_OK;
+	bool decided = p->n;
+	for (size_t i = 0; i < p->n && !m->failed; i++) {
+		add_way(m, &p->v[i], rank);
+		decided &= decides(cond_at(m, rank), &p->v[i]);
+	}
+	if (!m->failed)
+		m->decided[rank] = decided;
+	if (p->always)
+		add_way(m, &(struct access){ .kind = ACCESS_GATE }, rank);
+}
+
+static void sow(struct making *m, const struct seed_form *f, uint32_t rank)
+{
+	uint32_t probe = probe_of(m, f->model->cond, f->term);
+	if (m->failed || !making_grow(m, &m->sown, &m->sown_cap, m->sowns, sizeof *m->sown))
+		return;
+	m->sown[m->sowns++] = (struct sown){ rank, probe };
+}
+
 static void plan_all(struct making *m)
 {
 	struct access_plan p = { .arena = &m->arena };
+	const struct seed_form *last = NULL;
 	m->decided = rf_way_calloc(m->s->count + 1, sizeof *m->decided);
 	m->failed |= !m->decided;
 	for (uint32_t rank = 0; rank < m->s->count && !m->failed; rank++) {
+		const struct rf_rule_seed *seed = link_seed(m->s->rule[rank]);
 		rf_way_give();
-		m->failed |= access_plan(m->s->rule[rank]->cond, &p) != RF_OK;
-		bool decided = p.n;
-		for (size_t i = 0; i < p.n && !m->failed; i++) {
-			add_way(m, &p.v[i], rank);
-			decided &= decides(m->s->rule[rank]->cond, &p.v[i]);
+		if (!seed) {
+			plan_rule(m, &p, rank);
+			continue;
 		}
-		if (!m->failed)
-			m->decided[rank] = decided;
-		if (p.always)
-			add_way(m, &(struct access){ .kind = ACCESS_GATE }, rank);
+		if (seed->form != last)
+			sow(m, last = seed->form, rank);
+		m->decided[rank] = true;
+		m->seeds++;
 	}
 }
 

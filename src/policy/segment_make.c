@@ -1,6 +1,7 @@
 /* policy/segment_make: from rules to a segment.
  *
  *	rules -> keys (segment_keys) -> hash of strings and numbers | tries | texts | gates; ranks -> postings
+ *	seeds -> hash of strings; two of one string, or a rule and a seed -> a posting more
  *
  * A text that the quick form cannot hold (a whole pattern), or that vectorscan does not take, leads by a gate instead.
  */
@@ -24,6 +25,7 @@ static int post_all(struct making *m)
 	if (total >= POST_ONE || !(m->s->post = malloc((total + 1) * sizeof *m->s->post)))
 		return RF_E_NOMEM;
 	m->s->size += total * sizeof *m->s->post;
+	m->posts = total;
 	for (size_t i = 0; i < m->keys; i++) {
 		rf_way_give();
 		if (m->key[i].count > 1)
@@ -48,10 +50,11 @@ static bool is_exact(const struct key *k)
 	return k->kind == ACCESS_STRING || k->kind == ACCESS_INT || k->kind == KEY_NAME;
 }
 
-static int make_exact(struct making *m)
+/* Room for all exact keys, of rules and of seeds. */
+static int exact_room(struct making *m)
 {
 	struct segment *s = m->s;
-	size_t count = 0, bytes = 0, slots = 2, at = 0;
+	size_t count = m->seeds, bytes = 0, slots = 2;
 	unsigned log = 6;
 	for (size_t i = 0; i < m->keys; i++) {
 		rf_way_give();
@@ -69,8 +72,28 @@ static int make_exact(struct making *m)
 	s->bytes = malloc(bytes + 1);
 	s->mask = slots - 1;
 	s->size += slots * sizeof *s->slot + count * sizeof *s->key + bytes + ((size_t)1 << (log - 3));
-	if (!s->filter || !s->slot || !s->key || !s->bytes)
-		return RF_E_NOMEM;
+	return s->filter && s->slot && s->key && s->bytes ? RF_OK : RF_E_NOMEM;
+}
+
+/* A key of this hash, which is there not yet. */
+static void exact_add(struct segment *s, uint64_t h, struct exact_key k)
+{
+	size_t where = h & s->mask;
+	while (s->slot[where].tag)
+		where = (where + 1) & s->mask;
+	s->filter[h >> s->filter_shift >> 6] |= 1ull << (h >> s->filter_shift & 63);
+	s->slot[where] = (struct exact_slot){ (uint32_t)(h >> 32) | 1, s->keys };
+	s->key[s->keys++] = k;
+}
+
+static void has_length(struct probe *p, size_t n)
+{
+	p->lengths |= 1ull << (n < 63 ? n : 63);
+}
+
+static void keys_of_rules(struct making *m)
+{
+	struct segment *s = m->s;
 	char *to = s->bytes;
 	for (size_t i = 0; i < m->keys; i++) {
 		const struct key *k = &m->key[i];
@@ -79,21 +102,138 @@ static int make_exact(struct making *m)
 			continue;
 		if (k->bytes.n)
 			memcpy(to, k->bytes.p, k->bytes.n);
-		s->key[at] = (struct exact_key){ { to, k->bytes.n }, k->probe, k->post };
+		struct rf_str bytes = { to, k->bytes.n };
 		to += k->bytes.n;
-		uint64_t h = hash_bytes(k->probe, s->key[at].bytes);
-		s->filter[h >> s->filter_shift >> 6] |= 1ull << (h >> s->filter_shift & 63);
-		size_t where = h & s->mask;
-		while (s->slot[where].tag)
-			where = (where + 1) & s->mask;
-		s->slot[where] = (struct exact_slot){ (uint32_t)(h >> 32) | 1, (uint32_t)at++ };
-		struct probe *p = &s->probe[k->probe];
-		p->ints |= k->kind == ACCESS_INT;
+		exact_add(s, hash_bytes(k->probe, bytes), (struct exact_key){ bytes, k->probe, k->post });
+		s->probe[k->probe].ints |= k->kind == ACCESS_INT;
 		if (k->kind == ACCESS_STRING)
-			p->lengths |= 1ull << (k->bytes.n < 63 ? k->bytes.n : 63);
+			has_length(&s->probe[k->probe], k->bytes.n);
+	}
+}
+
+/* --- seeds --- */
+
+/* The key that is there; s->keys where none is. */
+static uint32_t exact_find(const struct segment *s, uint64_t h, uint32_t probe, struct rf_str bytes)
+{
+	uint32_t tag = (uint32_t)(h >> 32) | 1;
+	for (size_t at = h & s->mask; s->slot[at].tag; at = (at + 1) & s->mask) {
+		const struct exact_key *k = s->slot[at].tag == tag ? &s->key[s->slot[at].key] : NULL;
+		if (k && k->probe == probe && rf_str_eq(k->bytes, bytes))
+			return s->slot[at].key;
+	}
+	return s->keys;
+}
+
+enum { AHEAD = 16 }; /* seeds that are fetched together: slots of a large table are far */
+
+struct sowing {
+	struct making *m;
+	const struct rf_rule_seed *seed[AHEAD];
+	uint64_t hash[AHEAD];
+	uint32_t rank[AHEAD], probe[AHEAD];
+	unsigned n;
+};
+
+static void sow_all(struct sowing *g)
+{
+	struct making *m = g->m;
+	struct segment *s = m->s;
+	for (unsigned i = 0; i < g->n && !m->failed; i++) {
+		struct rf_str bytes = seed_string(g->seed[i]);
+		uint32_t there = exact_find(s, g->hash[i], g->probe[i], bytes);
+		has_length(&s->probe[g->probe[i]], bytes.n);
+		if (there == s->keys)
+			exact_add(s, g->hash[i], (struct exact_key){ bytes, g->probe[i], g->rank[i] | POST_ONE });
+		else if (making_grow(m, &m->more, &m->more_cap, m->mores, sizeof *m->more))
+			m->more[m->mores++] = (struct pair){ there, g->rank[i] };
+	}
+	g->n = 0;
+}
+
+static void keys_of_seeds(struct making *m)
+{
+	struct segment *s = m->s;
+	struct sowing g = { .m = m };
+	uint32_t probe = 0;
+	for (uint32_t rank = m->seeds ? m->sown->rank : s->count, run = 0; rank < s->count; rank++) {
+		const struct rf_rule_seed *seed = link_seed(s->rule[rank]);
+		rf_way_give();
+		if (run < m->sowns && m->sown[run].rank == rank)
+			probe = m->sown[run++].probe;
+		if (!seed)
+			continue;
+		uint64_t h = hash_bytes(probe, seed_string(seed));
+		__builtin_prefetch(&s->slot[h & s->mask], 1);
+		__builtin_prefetch(&s->filter[h >> s->filter_shift >> 6], 1);
+		g.seed[g.n] = seed;
+		g.hash[g.n] = h;
+		g.rank[g.n] = rank;
+		g.probe[g.n++] = probe;
+		if (g.n == AHEAD)
+			sow_all(&g);
+	}
+	sow_all(&g);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct pair *x = a, *y = b;
+	rf_way_give();
+	return x->key != y->key ? (x->key < y->key ? -1 : 1) : x->rank < y->rank ? -1 : x->rank > y->rank;
+}
+
+/* Append the posting of a key with n ranks more, rising as its own; returns where the next one goes. */
+static size_t post_more(struct segment *s, struct exact_key *k, const struct pair *more, size_t n, size_t at)
+{
+	uint32_t one = k->post & ~POST_ONE, had = k->post & POST_ONE ? 1 : s->post[k->post];
+	const uint32_t *own = k->post & POST_ONE ? &one : &s->post[k->post + 1];
+	uint32_t *to = &s->post[at], i = 0;
+	for (size_t next = 0; i < had + n; i++) {
+		bool another = next < n && (i - next == had || more[next].rank < own[i - next]);
+		to[1 + i] = another ? more[next].rank : own[i - next];
+		next += another;
+	}
+	to[0] = i;
+	k->post = (uint32_t)at;
+	return at + 1 + i;
+}
+
+static int postings_of_seeds(struct making *m)
+{
+	struct segment *s = m->s;
+	size_t room = m->posts, at = m->posts;
+	qsort(m->more, m->mores, sizeof *m->more, by_key);
+	for (size_t i = 0; i < m->mores; i++) {
+		uint32_t post = s->key[m->more[i].key].post;
+		bool first = !i || m->more[i - 1].key != m->more[i].key;
+		room += 1 + (first ? 1 + (post & POST_ONE ? 1 : s->post[post]) : 0);
+	}
+	uint32_t *v = room < POST_ONE ? rf_way_grow(s->post, (room + 1) * sizeof *v) : NULL;
+	if (!v)
+		return RF_E_NOMEM;
+	s->post = v;
+	s->size += (room - m->posts) * sizeof *v;
+	for (size_t i = 0, end; i < m->mores; i = end) {
+		rf_way_give();
+		for (end = i + 1; end < m->mores && m->more[end].key == m->more[i].key;)
+			end++;
+		at = post_more(s, &s->key[m->more[i].key], m->more + i, end - i, at);
 	}
 	return RF_OK;
 }
+
+static int make_exact(struct making *m)
+{
+	int rc = exact_room(m);
+	if (rc != RF_OK)
+		return rc;
+	keys_of_rules(m);
+	keys_of_seeds(m);
+	return m->failed ? RF_E_NOMEM : m->mores ? postings_of_seeds(m) : RF_OK;
+}
+
+/* --- the others --- */
 
 static bool gate_add(struct making *m, const struct key *k)
 {
@@ -214,8 +354,7 @@ static int make_code(struct making *m)
 		m->code.expected += !m->decided[i];
 	for (uint32_t i = 0; s->at && i < s->count; i++) {
 		rf_way_give();
-		const struct rf_expr *x = s->rule[i]->cond;
-		s->at[i] = m->decided[i] ? (struct code_at){ 0, CODE_YES } : code_make(&m->code, x, &x->node[0]);
+		s->at[i] = m->decided[i] ? (struct code_at){ 0, CODE_YES } : code_make(&m->code, cond_at(m, i), &cond_at(m, i)->node[0]);
 	}
 	return s->at && !m->code.failed ? RF_OK : RF_E_NOMEM;
 }
@@ -234,20 +373,20 @@ static int make_all(struct making *m)
 	return m->failed ? RF_E_NOMEM : rc;
 }
 
-static void take_rules(struct segment *s, struct rf_rule *const *rules, uint32_t count)
+static void take_rules(struct segment *s, const struct rf_rule_link *rules, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		rf_way_give();
-		if (rules[i] && rules[i]->enabled)
-			s->rule[s->count++] = rf_rule_get(rules[i]);
+		if (rules[i].to && link_like(rules[i])->enabled)
+			s->rule[s->count++] = rf_link_get(rules[i]);
 	}
 }
 
-int segment_make(struct rf_rule *const *rules, uint32_t count, bool frozen, struct segment **ret)
+int segment_make(const struct rf_rule_link *rules, uint32_t count, bool frozen, struct segment **ret)
 {
 	struct segment *s = calloc(1, sizeof *s);
 	struct making m = { .s = s, .frozen = frozen };
-	if (!s || !(s->rule = malloc((count + 1) * sizeof(struct rf_rule *)))) {
+	if (!s || !(s->rule = malloc((count + 1) * sizeof *s->rule))) {
 		free(s);
 		return RF_E_NOMEM;
 	}
@@ -262,6 +401,8 @@ int segment_make(struct rf_rule *const *rules, uint32_t count, bool frozen, stru
 	rf_way_free(m.key);
 	rf_way_free(m.slot);
 	rf_way_free(m.pair);
+	rf_way_free(m.more);
+	rf_way_free(m.sown);
 	rf_way_free(m.probe_slot);
 	rf_way_free(m.way);
 	rf_way_free(m.decided);
@@ -287,7 +428,7 @@ void segment_put(struct segment *s)
 	}
 	for (uint32_t i = 0; i < s->count; i++) {
 		rf_way_give();
-		rf_rule_put(s->rule[i]);
+		rf_link_put(s->rule[i]);
 	}
 	code_fini(&s->code);
 	free(s->rule);

@@ -11,6 +11,7 @@
 #include "policy/verdict.h"
 #include "policy/index.h"
 #include "policy/outcome.h"
+#include "policy/seed.h"
 
 void rf_verdict_init(struct rf_verdict *v)
 {
@@ -123,9 +124,9 @@ static enum rf_step step(struct run *r, const struct rf_rule *rule, struct cond 
 static void run_block(struct run *r, const struct rf_rule_block *b)
 {
 	for (unsigned i = 0; i < b->count && (!r->done || r->trace); i++) {
-		enum rf_step s = step(r, b->rules[i], (struct cond){ 0 });
+		enum rf_step s = step(r, rf_block_rule(b, i), (struct cond){ 0 });
 		if (r->trace)
-			r->trace->rule(r->trace->ctx, r->set, b->rules[i], s, r->f);
+			r->trace->rule(r->trace->ctx, r->set, rf_block_rule(b, i), s, r->f);
 	}
 }
 
@@ -148,12 +149,12 @@ static inline void advance(struct heads *h, unsigned i)
 static unsigned first_of(const struct heads *h)
 {
 	unsigned best = INDEX_SEGMENTS;
-	const struct rf_rule *at = NULL;
+	struct rf_rule_link at = { 0 };
 	for (unsigned i = 0; i < h->x->n; i++) {
 		if (!h->left[i])
 			continue;
-		const struct rf_rule *r = h->x->v[i].s->rule[h->rank[i]];
-		if (at && (r->priority != at->priority ? r->priority > at->priority : r->order > at->order))
+		struct rf_rule_link r = h->x->v[i].s->rule[h->rank[i]];
+		if (at.to && link_compare(r, at) > 0)
 			continue;
 		best = i;
 		at = r;
@@ -171,7 +172,7 @@ static bool run_segment(struct run *r, const struct rf_index *x)
 		return false;
 	while (!r->done && !r->set_done && candidates_next(&c, &rank))
 		if (!index_dead(x, 0, rank))
-			step(r, s->rule[rank], (struct cond){ s, rank });
+			step(r, rf_link_rule(s->rule[rank]), (struct cond){ s, rank });
 	return true;
 }
 
@@ -186,7 +187,7 @@ static __attribute__((noinline)) bool run_segments(struct run *r, const struct r
 		advance(&h, i);
 	}
 	for (unsigned i; !r->done && !r->set_done && (i = first_of(&h)) < INDEX_SEGMENTS; advance(&h, i))
-		step(r, h.x->v[i].s->rule[h.rank[i]], (struct cond){ h.x->v[i].s, h.rank[i] });
+		step(r, rf_link_rule(h.x->v[i].s->rule[h.rank[i]]), (struct cond){ h.x->v[i].s, h.rank[i] });
 	return true;
 }
 

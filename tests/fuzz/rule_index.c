@@ -33,16 +33,21 @@ static void ask(struct draw *d, const struct rf_ruleset *s)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct draw d = { .p = data, .n = size };
-	struct rf_rule *v[RULES + 1] = { 0 }, *one;
+	struct rf_rule_link v[RULES + 1] = { 0 };
+	struct rf_rule *one;
 	struct rf_ruleset *s = NULL, *with = NULL;
 	unsigned count = draw(&d, RULES), n = 0;
 	bool frozen = draw(&d, 2);
 	if (!lists && !(lists = bad_list()))
 		return 0;
-	for (unsigned i = 0; i < count; i++)
-		if ((v[n] = make(&d, i * 2)))
-			n++;
-	if (rf_ruleset_of(RF_PHASE_HTTP_REQUEST, RF_STR("1"), RF_STR("s"), v, n, &s) || rf_ruleset_index(s, NULL, frozen))
+	const struct rf_rule_env env = { .lists = lists };
+	struct rf_seeds *seeds = rf_seeds_new();
+	for (unsigned i = 0; i < count; i++) {
+		v[n] = draw(&d, 3) ? rf_link_of(make(&d, i * 2)) : draw_seed(&d, seeds, &env, i * 2);
+		n += v[n].to != 0;
+	}
+	rf_seeds_free(seeds);
+	if (rf_ruleset_link(RF_PHASE_HTTP_REQUEST, RF_STR("1"), RF_STR("s"), v, n, &s) || rf_ruleset_index(s, NULL, frozen))
 		abort();
 	ask(&d, s);
 	if ((one = make(&d, 7)) && rf_ruleset_with(s, rf_ruleset_rank(s, one->priority, 7), false, one, &with))
@@ -51,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ask(&d, with);
 	rf_rule_put(one);
 	for (unsigned i = 0; i < n; i++)
-		rf_rule_put(v[i]);
+		rf_link_put(v[i]);
 	rf_ruleset_put(with);
 	rf_ruleset_put(s);
 	return 0;

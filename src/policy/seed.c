@@ -1,0 +1,339 @@
+/* policy/seed: see seed.h.
+ *
+ *	document -> front and back of a form, a plain string between -> seed, in a bed
+ *	else     -> compiled by the caller -> of a condition that is one comparison with a string: a form
+ *
+ * Seeds stand in beds, which go with the last link to one of theirs; a form goes with the last bed that has seeds of it.
+ */
+#include "policy/seed.h"
+#include <stdlib.h>
+#include "policy/program.h"
+#include "policy/rule_text.h"
+
+enum {
+	FORMS = 8,                 /* that are tried, the last one first */
+	BED_SEEDS = 256,
+	BED_BYTES = BED_SEEDS * 80, /* of texts */
+	STRING_MOST = 512,
+};
+
+struct bed {
+	_Atomic unsigned refs;
+	uint32_t n;
+	size_t used;               /* of text */
+	unsigned forms;
+	struct seed_form *form[FORMS]; /* a reference each */
+	struct rf_rule_seed seed[BED_SEEDS];
+	char text[BED_BYTES];
+};
+
+struct rf_seeds {
+	struct bed *bed;           /* that is being filled, a reference; NULL: none */
+	struct seed_form *form[FORMS];
+	unsigned forms, next, last;
+};
+
+/* --- forms --- */
+
+static struct seed_form *form_get(struct seed_form *f)
+{
+	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+	return f;
+}
+
+static void form_put(struct seed_form *f)
+{
+	if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	rf_rule_put(f->model);
+	free(f);
+}
+
+/* Is the same in JSON, in an expression and as a value: ASCII without quotes, backslashes and controls. */
+static bool plain(struct rf_str s)
+{
+	bool good = s.n && s.n <= STRING_MOST;
+	for (size_t i = 0; i < s.n && good; i++)
+		good = s.p[i] >= ' ' && s.p[i] < 0x7f && s.p[i] != '"' && s.p[i] != '\\';
+	return good;
+}
+
+/* The string that the whole condition compares a field with; n 0 where it is no such condition. */
+static struct rf_str compared(const struct rf_expr *x)
+{
+	const struct pnode *n = &x->node[0];
+	struct rf_str s = { 0 };
+	const struct pnode *field = n->nkids ? &x->node[n->kid] : n;
+	if (x->count != 2 || n->op != N_CMP || n->sub != CMP_EQ || n->lit.tag != RF_V_STR || field->op != N_FIELD || field->each ||
+	    field->type != RF_T_STR)
+		return s;
+	s = n->lit.s;
+	return s.p > x->text.p && s.p + s.n < x->text.p + x->text.n && plain(s) ? s : (struct rf_str){ 0 };
+}
+
+static bool says(struct rf_str raw, struct rf_str want)
+{
+	char room[STRING_MOST];
+	const struct rf_js_text t = { .raw = raw, .escaped = true };
+	return raw.n <= sizeof room && rf_str_eq((struct rf_str){ room, rf_js_decode(&t, room) }, want);
+}
+
+/* Where the string stands in the expression as written, between quotation marks of both languages. */
+static const char *find(struct rf_str raw, const struct rf_expr *x, struct rf_str s)
+{
+	struct rf_str front = { x->text.p, (size_t)(s.p - x->text.p) }, back = { s.p + s.n, x->text.n - front.n - s.n };
+	for (const char *at = raw.p; (at = memmem(at, (size_t)(raw.p + raw.n - at), s.p, s.n)); at++) {
+		const char *end = at + s.n;
+		if (at == raw.p || at[-1] != '"') /* an escape may not be cut */
+			continue;
+		if (says((struct rf_str){ raw.p, (size_t)(at - raw.p) }, front) &&
+		    says((struct rf_str){ end, (size_t)(raw.p + raw.n - end) }, back))
+			return at;
+	}
+	return NULL;
+}
+
+static struct seed_form *form_new(struct rf_str doc, const char *at, size_t n, struct rf_rule *model)
+{
+	size_t front = (size_t)(at - doc.p), back = doc.n - front - n;
+	struct seed_form *f = malloc(sizeof *f + front + back);
+	if (!f)
+		return NULL;
+	*f = (struct seed_form){ .model = rf_rule_get(model), .term = &model->cond->node[model->cond->node[0].kid], .front = front, .back = back };
+	atomic_init(&f->refs, 1);
+	memcpy(f->text, doc.p, front);
+	memcpy(f->text + front, at + n, back);
+	return f;
+}
+
+/* All that it does is what its action is. */
+static bool bare(const struct rf_rule *r)
+{
+	return !r->response && !r->skip && !r->redirect && !r->config && !r->algorithms && !r->limit && !r->nedits && !r->path && !r->query;
+}
+
+void rf_seeds_learn(struct rf_seeds *v, struct rf_str doc, struct rf_rule *r)
+{
+	struct rf_js j = rf_js_over(doc);
+	struct rf_rule_text t;
+	struct rf_str s = r->phase != RF_PHASE_PACKET && bare(r) ? compared(r->cond) : (struct rf_str){ 0 };
+	if (!s.n || !rf_rule_text_read(&j, false, NULL, &t) || !t.plain || t.id.raw.p || t.ref.raw.p || !rf_js_end(&j))
+		return;
+	const char *at = find(t.expression.raw, r->cond, s);
+	struct seed_form *f = at ? form_new(doc, at, s.n, r) : NULL;
+	if (!f)
+		return;
+	if (v->forms == FORMS)
+		form_put(v->form[v->next]);
+	else
+		v->forms++;
+	v->form[v->next] = f;
+	v->last = v->next;
+	v->next = (v->next + 1) % FORMS;
+}
+
+static bool has_form(const struct seed_form *f, struct rf_str doc, struct rf_str *ret)
+{
+	if (doc.n < f->front + f->back || memcmp(doc.p, f->text, f->front) != 0 ||
+	    memcmp(doc.p + doc.n - f->back, f->text + f->front, f->back) != 0)
+		return false;
+	*ret = (struct rf_str){ doc.p + f->front, doc.n - f->front - f->back };
+	return plain(*ret);
+}
+
+static struct seed_form *form_of(struct rf_seeds *v, struct rf_str doc, struct rf_str *ret)
+{
+	for (unsigned i = 0; i < v->forms; i++) {
+		unsigned at = (v->last + i) % v->forms;
+		if (!has_form(v->form[at], doc, ret))
+			continue;
+		v->last = at;
+		return v->form[at];
+	}
+	return NULL;
+}
+
+/* --- beds --- */
+
+static void bed_put(struct bed *b, unsigned refs)
+{
+	if (!b || atomic_fetch_sub_explicit(&b->refs, refs, memory_order_acq_rel) != refs)
+		return;
+	for (uint32_t i = 0; i < b->n; i++)
+		rf_rule_put(atomic_load_explicit(&b->seed[i].made, memory_order_relaxed));
+	for (unsigned i = 0; i < b->forms; i++)
+		form_put(b->form[i]);
+	free(b);
+}
+
+static struct bed *bed_of(struct rf_rule_seed *s)
+{
+	return (struct bed *)((char *)(s - s->number) - offsetof(struct bed, seed));
+}
+
+static bool has_room(const struct bed *b, const struct seed_form *f, size_t n)
+{
+	unsigned i = 0;
+	while (i < b->forms && b->form[i] != f)
+		i++;
+	return b->n < BED_SEEDS && b->used + n <= BED_BYTES && i < FORMS;
+}
+
+static bool new_bed(struct rf_seeds *v)
+{
+	struct bed *b = malloc(sizeof *b);
+	if (!b)
+		return false;
+	atomic_init(&b->refs, 1);
+	b->n = b->forms = 0;
+	b->used = 0;
+	bed_put(v->bed, 1);
+	v->bed = b;
+	return true;
+}
+
+static void take_form(struct bed *b, struct seed_form *f)
+{
+	for (unsigned i = b->forms; i > 0; i--)
+		if (b->form[i - 1] == f)
+			return;
+	b->form[b->forms++] = form_get(f);
+}
+
+bool rf_seeds_take(struct rf_seeds *v, struct rf_str doc, struct rf_str id, int64_t order, uint64_t revision, struct rf_rule_link *ret)
+{
+	struct rf_str string;
+	struct seed_form *f = id.n == SEED_ID ? form_of(v, doc, &string) : NULL;
+	if (!f || ((!v->bed || !has_room(v->bed, f, SEED_ID + string.n)) && !new_bed(v)))
+		return false;
+	struct bed *b = v->bed;
+	struct rf_rule_seed *s = &b->seed[b->n];
+	take_form(b, f);
+	*s = (struct rf_rule_seed){ .form = f, .text = b->text + b->used, .n = (uint32_t)string.n, .number = b->n++, .order = order,
+		.revision = revision };
+	memcpy(b->text + b->used, id.p, SEED_ID);
+	memcpy(b->text + b->used + SEED_ID, string.p, string.n);
+	b->used += SEED_ID + string.n;
+	atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+	*ret = (struct rf_rule_link){ (uintptr_t)s | 1 };
+	return true;
+}
+
+struct rf_seeds *rf_seeds_new(void)
+{
+	return calloc(1, sizeof(struct rf_seeds));
+}
+
+void rf_seeds_free(struct rf_seeds *v)
+{
+	if (!v)
+		return;
+	bed_put(v->bed, 1);
+	for (unsigned i = 0; i < v->forms; i++)
+		form_put(v->form[i]);
+	free(v);
+}
+
+/* --- rules --- */
+
+static struct rf_expr *condition(const struct rf_rule_seed *s, void *to)
+{
+	const struct rf_expr *of = s->form->model->cond;
+	struct rf_str was = of->node[0].lit.s;
+	size_t front = (size_t)(was.p - of->text.p), back = of->text.n - front - was.n;
+	struct rf_expr *x = to;
+	memcpy((char *)x, (const char *)of, sizeof *x + of->count * sizeof *x->node);
+	atomic_init(&x->refs, 1);
+	x->lent = true;
+	x->bytes = of->bytes - was.n + s->n;
+	char *text = (char *)(x->node + x->count);
+	memcpy(text, of->text.p, front);
+	memcpy(text + front, s->text + SEED_ID, s->n);
+	memcpy(text + front + s->n, was.p + was.n, back);
+	x->text = (struct rf_str){ text, front + s->n + back };
+	x->node[0].lit.s = (struct rf_str){ text + front, s->n };
+	return x;
+}
+
+static struct rf_str put_text(char **at, struct rf_str s)
+{
+	struct rf_str kept = { *at, s.n };
+	if (s.n)
+		memcpy(*at, s.p, s.n);
+	(*at)[s.n] = '\0';
+	*at += s.n + 1;
+	return kept;
+}
+
+static struct rf_rule *make(const struct rf_rule_seed *s)
+{
+	enum { ALIGN = _Alignof(max_align_t) };
+	const struct rf_rule *like = s->form->model;
+	const struct rf_expr *of = like->cond;
+	size_t program = sizeof *of + of->count * sizeof *of->node + of->text.n - of->node[0].lit.s.n + s->n;
+	size_t head = (sizeof *like + ALIGN - 1) / ALIGN * ALIGN, texts = SEED_ID + like->version.n + like->description.n + 3;
+	char *block = malloc(head + program + texts), *at = block ? block + head + program : NULL;
+	if (!block)
+		return NULL;
+	struct rf_rule *r = (struct rf_rule *)block;
+	*r = (struct rf_rule){ .phase = like->phase, .action = like->action, .enabled = like->enabled, .logging = like->logging,
+		.priority = like->priority, .cond = condition(s, block + head), .nwarnings = like->nwarnings, .order = s->order,
+		.revision = s->revision, .bytes = head + program + texts };
+	atomic_init(&r->refs, 1);
+	memcpy(r->warnings, like->warnings, sizeof r->warnings);
+	r->expression = rf_expr_text(r->cond);
+	r->id = r->ref = put_text(&at, (struct rf_str){ s->text, SEED_ID });
+	r->version = put_text(&at, like->version);
+	r->description = put_text(&at, like->description);
+	return r;
+}
+
+struct rf_rule *rf_link_rule(struct rf_rule_link l)
+{
+	struct rf_rule_seed *s = link_seed(l);
+	struct rf_rule *there = s ? atomic_load_explicit(&s->made, memory_order_acquire) : (struct rf_rule *)l.to, *r;
+	if (there)
+		return there;
+	if (!(r = make(s)))
+		return s->form->model;
+	if (atomic_compare_exchange_strong_explicit(&s->made, &there, r, memory_order_acq_rel, memory_order_acquire))
+		return r;
+	rf_rule_put(r); /* another thread was first */
+	return there;
+}
+
+const struct rf_rule *rf_link_like(struct rf_rule_link l)
+{
+	return link_like(l);
+}
+
+struct rf_rule_link rf_link_get(struct rf_rule_link l)
+{
+	struct rf_rule_seed *s = link_seed(l);
+	if (s)
+		atomic_fetch_add_explicit(&bed_of(s)->refs, 1, memory_order_relaxed);
+	else
+		rf_rule_get((struct rf_rule *)l.to);
+	return l;
+}
+
+void rf_link_put(struct rf_rule_link l)
+{
+	struct rf_rule_seed *s = link_seed(l);
+	if (s)
+		bed_put(bed_of(s), 1);
+	else
+		rf_rule_put((struct rf_rule *)l.to);
+}
+
+struct rf_str rf_link_id(struct rf_rule_link l)
+{
+	const struct rf_rule_seed *s = link_seed(l);
+	return s ? (struct rf_str){ s->text, SEED_ID } : ((const struct rf_rule *)l.to)->id;
+}
+
+uint64_t rf_link_revision(struct rf_rule_link l)
+{
+	const struct rf_rule_seed *s = link_seed(l);
+	return s ? s->revision : ((const struct rf_rule *)l.to)->revision;
+}

@@ -1,0 +1,76 @@
+/* policy/seed: rules that differ in one string, each made when it is first asked for. Private to policy, but for rf_seeds_* (rule.h).
+ *
+ * A large ruleset says one thing of a hundred thousand paths. The first of its rules is compiled, and is the model of a form; each
+ * other one is a seed: the string, the id, and where it stands. An index needs no more of it, since the whole condition is that a
+ * field has that string. What asks for the rule itself (a request that meets it, an edit beside it, explain) finds it made.
+ *
+ * Invariant: a rule that came from a seed is the one that rf_rule_make_text makes of its document.
+ */
+#pragma once
+#include "policy/rule.h"
+
+struct seed_form {
+	_Atomic unsigned refs;
+	struct rf_rule *model;     /* whose condition is `field eq "string"` */
+	const struct pnode *term;  /* the field, in it */
+	size_t front, back;        /* bytes of the document before the string, and behind */
+	char text[];               /* both */
+};
+
+/* A seed's text: its id, of SEED_ID bytes, then the string. */
+struct rf_rule_seed {
+	const struct seed_form *form;
+	const char *text;
+	uint32_t n;                /* bytes of the string */
+	uint32_t number;           /* in its bed */
+	int64_t order;
+	uint64_t revision;
+	_Atomic(struct rf_rule *) made; /* NULL: not yet; a reference */
+};
+
+enum { SEED_ID = 32 };
+
+static inline struct rf_rule_seed *link_seed(struct rf_rule_link l)
+{
+	return l.to & 1 ? (struct rf_rule_seed *)(l.to - 1) : NULL;
+}
+
+static inline struct rf_str seed_string(const struct rf_rule_seed *s)
+{
+	return (struct rf_str){ s->text + SEED_ID, s->n };
+}
+
+/* The rule, or one that is like it. */
+static inline const struct rf_rule *link_like(struct rf_rule_link l)
+{
+	const struct rf_rule_seed *s = link_seed(l);
+	return s ? s->form->model : (const struct rf_rule *)l.to;
+}
+
+static inline bool link_same(struct rf_rule_link a, struct rf_rule_link b)
+{
+	return a.to == b.to;
+}
+
+static inline int64_t link_order(struct rf_rule_link l)
+{
+	const struct rf_rule_seed *s = link_seed(l);
+	return s ? s->order : ((const struct rf_rule *)l.to)->order;
+}
+
+/* By priority, then order. */
+static inline int link_compare(struct rf_rule_link a, struct rf_rule_link b)
+{
+	int64_t x = link_like(a)->priority, y = link_like(b)->priority;
+	if (x == y) {
+		x = link_order(a);
+		y = link_order(b);
+	}
+	return x < y ? -1 : x > y;
+}
+
+static inline size_t link_bytes(struct rf_rule_link l)
+{
+	const struct rf_rule_seed *s = link_seed(l);
+	return link_like(l)->bytes + (s ? sizeof *s + SEED_ID + s->n : 0); /* as if it were made */
+}
