@@ -1,16 +1,25 @@
 """G13: from a rule's push to the rule in force, with LOADED rules loaded.
 
-Ours, one rule: from the API's answer to the sending of the first request that meets the rule, which is tried right
-after it; the time from the push to the answer, in which the rule is committed to the disk, stands on the line below. Ours,
-all rules: from the first byte of the call until the rule is met. Both ask for the short answer (Prefer:
-return=minimal). nft: until the transaction is committed (the kernel then applies it). nginx and HAProxy: from the reload
-signal, the file being written already, until a request on a new connection meets the rule.
+One rule, ours: from the API's answer to the sending of the first request that meets the rule, which is tried right
+after it; the time from the push to the answer, in which the rule is committed to the disk, stands on the line below.
+
+All rules, ours: from the first byte of the call, whose body is made already, to the sending of the first request that meets the last
+of the new rules. The call is made by a thread beside the one that asks, and is answered some time after the rules are in force: when
+the disk has them, which stands on the line below. Before the call the rule must not be met, after the answer it must be. nginx and
+HAProxy: from the reload signal, the file being written already, to the sending of the first request that meets the rule. All are asked
+PAUSE after each answer: ours on a connection that stays, as the devices' do, nginx and HAProxy on new ones, since those that are there
+stay with the process of before; they resume a session where they can, so that asking takes little of the server's processor. nft: until
+the transaction is committed (the kernel then applies it). What is replaced is as many rules, for all, and was loaded at start or by a
+call that is not counted.
+
+Ours ask for the short answer (Prefer: return=minimal).
 """
 import json
 import os
 import shutil
 import statistics
 import subprocess
+import threading
 import time
 
 import harness
@@ -21,6 +30,7 @@ LOADED = 100000
 FEW = 10        # rules that are others in a replacement of few
 GIVE_UP = 60
 UNDER_WAY = 3   # seconds of requests while rules are replaced
+PAUSE = 0.001   # seconds from an answer to the next try, while all rules are replaced
 SETTLED = 2     # and before, so that what follows a replacement is over
 LOAD = 0.3      # share of what the server can do, of requests while rules are replaced
 
@@ -46,6 +56,47 @@ def until_denied(load, path, pause):
     return tries, sent
 
 
+class Call(threading.Thread):
+    """A push by a thread of its own: seconds from its first byte to its answer, as `began` and `answered`."""
+
+    def __init__(self, push):
+        super().__init__()
+        self.push, self.began, self.answered, self.error = push, None, None, None
+
+    def run(self):
+        self.began = time.perf_counter()
+        try:
+            self.push()
+        except (Failed, OSError) as e:
+            self.error = e
+        self.answered = time.perf_counter()
+
+
+def until_refused(load, path):
+    """When the first request was sent that was not served. The connection stays while they are."""
+    end = time.monotonic() + GIVE_UP
+    while time.monotonic() < end:
+        sent = time.perf_counter()
+        if load.ask(f"get {path} 200", may_fail=True)["bad"]:
+            return sent
+        time.sleep(PAUSE)
+    raise Failed(f"{path} is still served {GIVE_UP} s after the push")
+
+
+def replaced(load, push, path):
+    """(ms from the first byte of `push` to the sending of the first request that meets the rule of `path`, ms to the answer)"""
+    load.ask(f"get {path} 200")
+    call = Call(push)
+    call.start()
+    sent = until_refused(load, path)
+    load.ask(f"get {path} 403")  # it was the rule, and no accident
+    call.join()
+    if call.error:
+        raise Failed(f"the replacement failed after its rules were met: {call.error}")
+    load.ask(f"get {path} 403")
+    return (sent - call.began) * 1e3, (call.answered - call.began) * 1e3
+
+
 def timed_push(load, push, path, pause=0):
     """(ms from the push to its answer, ms from there until a request is sent that meets the rule, requests that did not)"""
     start = time.perf_counter()
@@ -64,7 +115,7 @@ def pushed(load, push, path):
 def reload_peer(run, kind, repeats):
     server = kind(True, paths(0))
     server.start(run.lab)
-    load = Load(run.lab, "full", server.port, count=1, conns=1)
+    load = Load(run.lab, "resume", server.port, count=1, conns=1)
     load.ask("get /v1/readings 200")
     times = []
     for i in range(1, repeats + 1):
@@ -82,8 +133,7 @@ def reload_peer(run, kind, repeats):
 def timed_signal(load, server, path):
     start = time.perf_counter()
     server.reload()
-    until_denied(load, path, 0.002)
-    return (time.perf_counter() - start) * 1e3
+    return (until_denied(load, path, PAUSE)[1] - start) * 1e3
 
 
 def haproxy_socket(run, samples, batches):
@@ -127,36 +177,39 @@ def few_changed(first, i):
 
 
 def ours(run, samples, batches, replaces):
-    """([p99 of each batch from the answer], [the same to the answer], requests that came too early, [ms of each replace], [ms of
-    each replace by what is the same but for a few], [us by which each replace was late in making way])"""
+    """([p99 of each batch from the answer], [the same to the answer], requests that came too early, [(ms to the first request that
+    met it, ms to the answer) of each replace], [the same of each replace by what is the same but for a few], [us by which each
+    replace was late in making way])"""
     server = Ringfence()
     server.start(run.lab)
     load = Load(run.lab, "keep", server.port, count=1, conns=1)
-    replaced, late = [], []
-    for i in range(replaces):
-        body = server.rules_body(paths(i * LOADED))
+    every, late = [], []
+    server.replace_rules(server.rules_body(paths(0)))
+    for i in range(1, replaces + 1):
+        body = server.rules_body(paths(i * LOADED)).encode()
         asking = server.late_us()
         before = server.late_us()
-        replaced.append(pushed(load, lambda: server.replace_rules(body), f"/rule/{(i + 1) * LOADED - 1}"))
+        every.append(replaced(load, lambda: server.replace_rules(body), f"/rule/{(i + 1) * LOADED - 1}"))
         late.append(max(server.late_us() - before - (before - asking), 0))  # without that of asking
     few, base = [], body
     for i in range(replaces):
-        body = server.rules_body(few_changed((replaces - 1) * LOADED, i))
-        few.append(pushed(load, lambda: server.replace_rules(body), f"/few/{i}/{FEW - 1}"))
+        body = server.rules_body(few_changed(replaces * LOADED, i)).encode()
+        few.append(replaced(load, lambda: server.replace_rules(body), f"/few/{i}/{FEW - 1}"))
         server.replace_rules(base)
     batches = [[timed_push(load, lambda name=name: server.add_rule(name), name) for name in batch]
                for batch in names_of(samples, batches)]
     load.stop()
     server.stop()
     answers, met = ([p99([push[i] for push in batch]) for batch in batches] for i in (0, 1))
-    return met, answers, sum(push[2] for batch in batches for push in batch), replaced, few, late
+    return met, answers, sum(push[2] for batch in batches for push in batch), every, few, late
 
 
 def goal(run, show):
     samples, batches, replaces = (40, 2, 2) if run.quick else (200, 5, 5)
     one, replace, few, note = {}, {}, {}, f"p99, {LOADED} rules loaded"
     if Ringfence.available(run.lab):
-        one[Ringfence.name], answers, early, replace[Ringfence.name], few[Ringfence.name], late = ours(run, samples, batches, replaces)
+        one[Ringfence.name], answers, early, every, some, late = ours(run, samples, batches, replaces)
+        replace[Ringfence.name], few[Ringfence.name] = ([met for met, _ in times] for times in (every, some))
         note += (f"; ringfence from its answer to the request that meets the rule; the answer came {statistics.median(answers):.2f} ms after the push "
                  f"({min(answers):.2f} to {max(answers):.2f}); {early} requests sent after it did not meet the rule; "
                  "peers from the push")
@@ -170,10 +223,18 @@ def goal(run, show):
         replace[kind.kind + "-reload"] = reload_peer(run, kind, 1 if run.quick else replaces)
     show("G13/one", one, "ms", note)
     show("G13/replace", replace, "ms", f"{LOADED} rules replaced")
+    if few:
+        show_answered("G13/replace-answered", every)
     show("G13/replace-few", {**replace, **few}, "ms", f"{LOADED} rules replaced by {LOADED - FEW} of them and {FEW} others; of the peers, by others")
     if few:
+        show_answered("G13/replace-few-answered", some)
         print(f"G13/late the longest stretch of a replacement of all: {statistics.median(late):.0f} us (up to {max(late):.0f}) above the 50 us after which it yields")
         slowed(run)
+
+
+def show_answered(name, times):
+    answers = [answer for _, answer in times]
+    print(f"{name} the answer came {statistics.median(answers):.1f} ms after the first byte ({min(answers):.1f} to {max(answers):.1f})")
 
 
 def slowed(run):
