@@ -1,24 +1,22 @@
 /* ctl/book: the children of one parent that stand in an order of their own, as the store holds them in memory.
  *
  * Rows stand by place, in pages of about a hundred, which are also what the file keeps: a row that changes writes its page, and a hundred
- * thousand rows that are new a thousand pages, in which a row says only how it differs from the one before it. Private to the store.
+ * thousand rows that are new a thousand pages, in which a row says only how it differs from the one before it. A book whose rows were
+ * all given at once (ctl/book_fill.c) has them as they came, in one array, until somebody wants more of it than to go through them.
+ *
+ * Rows that came together are in one chunk of memory, which goes with the book; one that came by itself is alone, and goes by itself.
+ * Private to the store.
  */
 #pragma once
 #include "base/buf.h"
 #include "base/map.h"
 #include "base/table.h"
+#include "ctl/store.h"
 
 enum {
 	BOOK_PAGE_ROWS = 112,
 	BOOK_PAGE_BYTES = 1 << 15, /* a page of several rows holds at most so much, before likenesses are left out */
-};
-
-struct book_row {
-	struct rf_str id, name, doc; /* the row's own memory; a zero behind each */
-	uint64_t revision;
-	uint64_t note;               /* see rf_raw_object */
-	int64_t place, created_s, modified_s;
-	char text[];
+	BOOK_ID_MOST = 32,
 };
 
 struct book_page {
@@ -27,7 +25,13 @@ struct book_page {
 	unsigned n;
 	bool dirty;                  /* the file does not have it so */
 	struct book_page *next;      /* of those that are gone */
-	struct book_row *v[BOOK_PAGE_ROWS];
+	struct rf_store_child *v[BOOK_PAGE_ROWS];
+};
+
+struct book_chunk {
+	struct book_chunk *next;
+	size_t bytes;
+	void *rows, *texts, *kept;   /* on their own; or NULL: behind this */
 };
 
 struct book {
@@ -36,10 +40,15 @@ struct book {
 	struct rf_table ids, names;  /* names: of rows whose name is not the id */
 	struct book_page **v;        /* none is empty */
 	size_t pages, cap, rows;
-	size_t bytes;                /* of memory that rows take */
+	struct rf_store_child *flat; /* all rows, which are in no page or table yet; else NULL */
+	size_t kept, named;          /* of these: bytes of texts that are another book's; rows with a name */
+	struct book_chunk *chunks;
+	size_t bytes;                /* of memory that rows take, and chunks */
+	size_t alone, dead;          /* rows that are alone; bytes of chunks that no row uses any more */
 	struct book_page *gone;      /* pages that the file may still have */
+	uint64_t *numbers;           /* of pages that the file may have, of the book before; the first `taken` are again in use */
+	size_t number_count, taken;
 	uint64_t *next;              /* number of the next page that is made, in the whole file */
-	bool anew;                   /* whatever pages the file has of the parent are others' */
 	bool lost;                   /* not what it should be, for want of memory: read it again */
 };
 
@@ -47,25 +56,51 @@ struct book {
 struct book *book_new(const char *parent, uint64_t *next);
 void book_free(struct book *b); /* with its rows; NULL is nothing */
 
-/* A row with copies of the texts; other members are zero. NULL without memory. */
-struct book_row *book_row_new(struct rf_str id, struct rf_str name, struct rf_str doc);
+static inline struct rf_str book_id(const struct rf_store_child *r)
+{
+	return rf_str_z(r->id);
+}
+
+static inline struct rf_str book_doc(const struct rf_store_child *r)
+{
+	return (struct rf_str){ r->doc, r->doc_n };
+}
+
+static inline struct rf_str book_name(const struct rf_store_child *r)
+{
+	return r->name ? (struct rf_str){ r->name, r->name_n } : book_id(r);
+}
+
+/* A row, alone, with copies of the texts; other members are zero. NULL without memory, and where a text is too long. */
+struct rf_store_child *book_row_new(struct rf_str id, struct rf_str name, struct rf_str doc);
+void book_row_free(struct rf_store_child *r); /* if it is alone: others go with their book; NULL is nothing */
+
+/* Rows of a flat book into pages and tables. All functions below that find, put or take rows are of one that is not flat.
+ * RF_E_NOMEM; RF_E_INVALID where two rows are of one id; and it is as it was. */
+int book_settle(struct book *b);
+
+/* Of a new book: all its rows, by place; those of `was` that are kept are found there, and `was` must outlive the book, or its
+ * settling. RF_E_CONFLICT, RF_E_NOMEM, and all is as it was; else array and texts are the book's. */
+int book_fill(struct book *b, struct book *was, struct rf_store_child *v, size_t n, struct rf_buf *texts, uint64_t revision,
+	      int64_t now, struct rf_err *e);
 
 /* Put a row where its place says, or take one out that is there; whose it is then is the caller's affair. RF_E_NOMEM. Rows of one
  * place stand by id. */
-int book_in(struct book *b, struct book_row *r);
-void book_out(struct book *b, struct book_row *r);
+int book_in(struct book *b, struct rf_store_child *r);
+void book_out(struct book *b, struct rf_store_child *r);
 
 size_t book_memory(const struct book *b); /* that it takes, about */
+bool book_wastes(const struct book *b);   /* half of it and more is for nothing */
 
-struct book_row *book_find(const struct book *b, struct rf_str id);       /* NULL: none */
-struct book_row *book_find_name(const struct book *b, struct rf_str name); /* one of that name */
+struct rf_store_child *book_find(const struct book *b, struct rf_str id);       /* NULL: none */
+struct rf_store_child *book_find_name(const struct book *b, struct rf_str name); /* one of that name */
 
 /* Where a row is. */
 struct book_at {
 	size_t page;
 	unsigned row;
 };
-struct book_row *book_row_at(const struct book *b, struct book_at at); /* NULL past either end */
+struct rf_store_child *book_row_at(const struct book *b, struct book_at at); /* NULL past either end */
 struct book_at book_seek(const struct book *b, int64_t place, struct rf_str id); /* the first row that is not before these */
 struct book_at book_skip(const struct book *b, size_t rows);            /* after so many from the first; or past the end */
 struct book_at book_next(const struct book *b, struct book_at at);
@@ -78,3 +113,12 @@ int book_read(struct book *b, uint64_t number, struct rf_str data);
 int64_t book_first_place(struct rf_str data); /* of a page that was read; 0 where it is damaged */
 /* The file has it all: no page is dirty or gone. */
 void book_settled(struct book *b);
+
+/* Of the book's own files. Rows of a page of the file, in a chunk of their own: */
+int book_decode(struct rf_str data, struct book_chunk **ret, struct rf_store_child **ret_rows, unsigned *ret_n);
+struct book_page *book_page_new(struct book *b, size_t at); /* NULL without memory */
+bool book_fits(const struct book_page *p, const struct rf_store_child *r);
+void book_put_at(struct book_page *p, unsigned at, struct rf_store_child *r);
+/* Into the tables, where there is room. False: there is another of that id. */
+bool book_index(struct book *b, struct rf_store_child *r);
+size_t book_row_memory(const struct rf_store_child *r);

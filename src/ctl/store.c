@@ -318,6 +318,7 @@ int rf_store_begin(struct rf_store *s, const char *actor, struct rf_err *e)
 	int rc = step(s, TX_BEGIN, "begin a change", e);
 	if (rc != RF_OK)
 		return rc;
+	rf_books_tidy(s);
 	s->open_tx = true;
 	rf_store_entries_forget(s, true);
 	snprintf(s->actor, sizeof s->actor, "%s", actor);

@@ -121,13 +121,14 @@ struct rf_placed {
 /* One of all the children of a parent of a placed kind, which are put at once. */
 struct rf_store_child {
 	char id[33];
-	bool fresh;             /* its id is drawn just now */
+	bool fresh : 1;         /* its id is drawn just now */
+	bool kept : 1, alone : 1; /* the store's own, as are the last three */
 	uint16_t name_n;
 	uint32_t doc_n;         /* 0: it is there, and keeps name and document */
 	const char *name, *doc; /* in the texts; behind a name is a zero; NULL: its name is its id */
 	int64_t place;
 	uint64_t note;          /* see rf_raw_object; where the document is given */
-	uint64_t revision;      /* this, and the times, the store says */
+	uint64_t revision;
 	int64_t created_s, modified_s;
 };
 /* All children of `parent` of a placed kind: those before are gone but for what is in `v`, by place. In a transaction. Where it succeeds,

@@ -15,7 +15,7 @@ enum entry_op { ENTRY_NUMBER, ENTRY_NUMBER_NEW, ENTRY_COUNT, ENTRY_GET, ENTRY_IN
 		ENTRY_BEFORE, ENTRY_ORPHAN, ENTRY_SWEEP, ENTRY_NUMBER_DEL, ENTRY_OPS };
 enum operation_op { OPERATION_INSERT, OPERATION_UPDATE, OPERATION_TRIM, OPERATION_GET, OPERATION_OPEN, OPERATION_PART_PUT,
 		    OPERATION_PART_GET, OPERATION_SWEEP, OPERATION_OPS };
-enum page_op { PAGE_READ, PAGE_PUT, PAGE_DEL, PAGE_DEL_ALL, PAGE_LAST, PAGE_PARENTS, PAGE_OPS };
+enum page_op { PAGE_READ, PAGE_PUT, PAGE_DEL, PAGE_LAST, PAGE_PARENTS, PAGE_OPS };
 
 struct store_edit {
 	char list[33];
@@ -106,6 +106,8 @@ int rf_books_reread(struct rf_store *s, const char *parent, uint64_t last, struc
 int rf_books_flush(struct rf_store *s, struct rf_err *e);
 void rf_books_settle(struct rf_store *s);
 void rf_books_undo(struct rf_store *s);
+/* Before a transaction: give up memory that rows which are gone have left behind. */
+void rf_books_tidy(struct rf_store *s);
 void rf_books_close(struct rf_store *s);
-/* From version 2, where each child was a row. In a transaction. */
+/* store_pages.c: from version 2, where each child was a row. In a transaction. */
 int rf_store_books_migrate(struct rf_store *s, struct rf_err *e);
