@@ -12,6 +12,7 @@
 #include "ctl/store_db.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -285,6 +286,7 @@ void rf_store_close(struct rf_store *s)
 	rf_store_log_stop(s->log);
 	sqlite3_close(s->db);
 	rf_store_log_free(s->log);
+	EVP_CIPHER_CTX_free(s->ids);
 	free(s->path);
 	free(s);
 }

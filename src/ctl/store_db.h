@@ -7,7 +7,7 @@
 
 enum store_op { OP_GET, OP_FIND, OP_FIND_IN, OP_INSERT, OP_UPDATE, OP_DELETE, OP_COUNT_ };
 
-enum { ID_RAW = 16, ID_POOL = 256 * ID_RAW };
+enum { ID_RAW = 16, ID_POOL = 1024 * ID_RAW };
 
 enum store_tx { TX_BEGIN, TX_REVISION, TX_TRIM, TX_COMMIT, TX_COUNT_ };
 
@@ -39,6 +39,7 @@ struct rf_store {
 	char actor[128];
 	int (*fill)(void *ctx, void *to, size_t n);
 	void *fill_ctx;
+	struct evp_cipher_ctx_st *ids; /* store_ids.c; NULL: not needed yet */
 	unsigned char pool[ID_POOL]; /* random bytes for ids; `pooled` of them are left */
 	size_t pooled;
 	sqlite3_stmt *cached[RF_KIND_COUNT][OP_COUNT_];

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/buf.h"
-#include "base/enc.h"
 #include "base/way.h"
 #include "ctl/store_db.h"
 
@@ -311,15 +310,6 @@ static int as_expected(enum rf_kind k, const char *id, uint64_t old, uint64_t if
 	if (if_revision && old != if_revision)
 		return rf_fail(e, RF_E_STALE, "%s was changed in between: revision %llu was expected and %llu is there; "
 			       "read it again", id, (unsigned long long)if_revision, (unsigned long long)old);
-	return RF_OK;
-}
-
-int rf_store_draw_id(struct rf_store *s, char to[33], struct rf_err *e)
-{
-	if (!s->pooled && s->fill(s->fill_ctx, s->pool, sizeof s->pool) != 0)
-		return rf_fail(e, RF_E_CRYPTO, "the system gave no random bytes for an id");
-	s->pooled = (s->pooled ? s->pooled : sizeof s->pool) - ID_RAW;
-	rf_hex(s->pool + s->pooled, ID_RAW, to);
 	return RF_OK;
 }
 

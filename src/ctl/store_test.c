@@ -362,6 +362,43 @@ static void an_id_needs_randomness(void **state)
 	assert_int_equal(put_now(f, RF_KIND_CLASS, f->account, "a", NULL), RF_E_CRYPTO);
 }
 
+static int from_a_number(void *ctx, void *to, size_t n)
+{
+	unsigned *drawn = ctx;
+	memset(to, (int)++*drawn, n);
+	return 0;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Over several times that randomness was asked for, which is seldom. */
+static void ids_are_their_own(void **state)
+{
+	enum { IDS = 5000 };
+	struct fixture *f = *state;
+	unsigned drawn = 0;
+	char (*id)[33] = calloc(IDS, sizeof *id), first[33];
+	assert_non_null(id);
+	rf_store_random(f->s, from_a_number, &drawn);
+	for (size_t i = 0; i < IDS; i++) {
+		assert_int_equal(rf_store_draw_id(f->s, id[i], &f->e), RF_OK);
+		assert_int_equal(strspn(id[i], "0123456789abcdef"), 32);
+	}
+	assert_in_range(drawn, 2, IDS / 500);
+	memcpy(first, id[0], sizeof first);
+	qsort(id, IDS, sizeof *id, by_text);
+	for (size_t i = 1; i < IDS; i++)
+		assert_string_not_equal(id[i - 1], id[i]);
+	drawn = 0;
+	rf_store_random(f->s, from_a_number, &drawn); /* nothing is left of what came from another source */
+	assert_int_equal(rf_store_draw_id(f->s, id[0], &f->e), RF_OK);
+	assert_string_equal(id[0], first);
+	free(id);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -369,7 +406,7 @@ int main(void)
 		T(reads_what_it_wrote), T(refuses_taken_names_and_absent_parents), T(one_of_two_writers_is_told),
 		T(a_parent_takes_its_children_along), T(lists_in_order_with_filters), T(every_write_is_audited),
 		T(survives_a_restart), T(refuses_files_that_are_not_its_own), T(a_damaged_file_is_named),
-		T(a_full_disk_loses_nothing), T(kill_at_random_points), T(an_id_needs_randomness),
+		T(a_full_disk_loses_nothing), T(kill_at_random_points), T(an_id_needs_randomness), T(ids_are_their_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
