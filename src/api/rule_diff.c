@@ -1,56 +1,46 @@
 /* api/rule_diff: all rules of a ruleset replaced, writing only what differs.
  *
- * The stored rules are gone through, as text -> each rule of the request finds its older self by id, by ref, or, without a ref, by
- * content -> the longest run of rules whose order did not change keeps its places, the others get places between them -> a rule of
- * another content is numbered, and its row put; one that no rule found is deleted. Where that is much, all rows are put at once.
+ * Each rule of the request finds its older self (rule_match.c) -> the longest run of rules whose order did not change keeps its places,
+ * the others get places between them -> a rule of another content is numbered, and its row put; one that no rule found is deleted.
+ * Where that is much, all rows are put at once.
  *
- * Content is compared by digests of the texts (policy/rule_text.h). A rule that is not plain and has no equal is compared as a tree.
+ * A rule that is not plain and has no equal is compared as a tree. Of rules that are new, plain, and alike but for one stretch, the
+ * first is written out, and the others are it with another stretch.
  *
  * Not here: what is compiled (ctl), undoing (ruleset_versions.c).
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include "api/rule_match.h"
 #include "api/rulesets.h"
 #include "base/hash.h"
 #include "base/jw.h"
-#include "base/room.h"
 #include "base/way.h"
 
-struct stored {
-	const char *id, *ref;  /* the store's, as is the text */
-	struct rf_str text;
-	uint64_t content;
-	int64_t place;
-	uint32_t same, last;   /* the next of the same content; of the first of a content, the last; plus 1 */
-	bool taken;
-};
+enum { FRAME = 192 }; /* bytes that a plain rule's document has beyond its texts, at most */
 
 struct wanted {
-	struct rf_rule_given *given;
-	struct stored *old;    /* NULL: new */
 	int64_t place;
 	bool keeps;            /* its old place */
 	bool changed;          /* its row's document */
-	struct rf_str ref;     /* of one that changed */
-	size_t from, n;        /* of its document, where all rows are put at once */
 };
 
-/* Numbers under hashes, several perhaps under one; those that came first are found first. */
-struct lookup {
-	uint32_t *slot;        /* plus 1 */
-	size_t mask;
+/* What is written of rules that are like one of the request: all but the stretch in which they differ. */
+struct form {
+	uint32_t like;         /* that rule, plus 1; 0: none yet */
+	bool good;             /* they differ in something that is written */
+	struct rf_buf head, tail;
 };
 
 struct diff {
 	struct rf_api_call *c;
 	struct rf_ruleset_change *ch;
-	struct stored *old;
-	size_t old_count, old_cap;
-	struct lookup ids, refs, contents;
+	struct rf_rules_given *given;
+	struct rf_rule_match match;
 	struct wanted *now;
 	size_t count;
+	struct form form;
 	struct rf_buf texts;
-	struct rf_rule_like like; /* of the store */
 };
 
 static int no_memory(struct rf_api_call *c)
@@ -58,188 +48,73 @@ static int no_memory(struct rf_api_call *c)
 	return rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
 }
 
-static bool lookup_for(struct lookup *l, size_t n)
-{
-	size_t slots = 16;
-	while (slots < n * 2)
-		slots *= 2;
-	l->slot = rf_way_calloc(slots, sizeof *l->slot);
-	l->mask = slots - 1;
-	return l->slot;
-}
-
-static void lookup_add(struct lookup *l, uint64_t hash, size_t number)
-{
-	size_t at = hash & l->mask;
-	while (l->slot[at])
-		at = (at + 1) & l->mask;
-	l->slot[at] = (uint32_t)number + 1;
-}
-
-#define EACH_FOUND(at, l, hash) \
-	for (size_t at = (hash) & (l)->mask; (l)->slot[at]; at = (at + 1) & (l)->mask)
-
-/* --- what is stored --- */
-
-static uint64_t content_of(const struct rf_raw_object *o, struct rf_rule_like *like)
-{
-	struct rf_js j = rf_js_over(o->doc);
-	struct rf_rule_text t;
-	if (!*o->note && rf_rule_text_read(&j, true, like, &t))
-		*o->note = t.content;
-	return *o->note;
-}
-
-static int read_one(const struct rf_raw_object *o, void *arg)
-{
-	struct diff *d = arg;
-	if (!RF_ROOM(d->old, d->old_cap, d->old_count))
-		return no_memory(d->c);
-	d->old[d->old_count++] = (struct stored){ .id = o->id, .ref = o->name, .text = o->doc, .content = content_of(o, &d->like), .place = o->place };
-	return RF_OK;
-}
-
-/* Chains keep the order of places: rules of one content are found in it. */
-static void add_content(struct diff *d, uint32_t i)
-{
-	struct stored *s = &d->old[i];
-	EACH_FOUND(at, &d->contents, s->content) {
-		struct stored *first = &d->old[d->contents.slot[at] - 1];
-		if (first->content != s->content)
-			continue;
-		d->old[first->last - 1].same = i + 1;
-		first->last = i + 1;
-		return;
-	}
-	s->last = i + 1;
-	lookup_add(&d->contents, s->content, i);
-}
-
-static int read_old(struct diff *d)
-{
-	struct rf_store_query q = { .parent = d->ch->head.id, .by_place = true };
-	int rc = d->ch->fresh ? RF_OK : rf_store_scan(d->c->store, RF_KIND_RULE, &q, read_one, d, &d->c->err);
-	if (rc != RF_OK)
-		return rc;
-	if (!lookup_for(&d->ids, d->old_count) || !lookup_for(&d->refs, d->old_count) || !lookup_for(&d->contents, d->old_count))
-		return no_memory(d->c);
-	bool named = false;
-	for (size_t i = 0; i < d->count; i++) {
-		rf_way_give();
-		named |= d->now[i].given->own_id.n || d->now[i].given->own_ref.n;
-	}
-	for (size_t i = 0; i < d->old_count; i++) {
-		rf_way_give();
-		add_content(d, (uint32_t)i);
-		if (!named)
-			continue;
-		lookup_add(&d->ids, rf_hash(rf_str_z(d->old[i].id)), i);
-		lookup_add(&d->refs, rf_hash(rf_str_z(d->old[i].ref)), i);
-	}
-	return RF_OK;
-}
-
 static void diff_fini(struct diff *d)
 {
-	rf_way_free(d->ids.slot);
-	rf_way_free(d->refs.slot);
-	rf_way_free(d->contents.slot);
-	rf_way_free(d->old);
+	rf_rule_match_fini(&d->match);
 	rf_way_free(d->now);
+	rf_buf_fini(&d->form.head);
+	rf_buf_fini(&d->form.tail);
 	rf_buf_fini(&d->texts);
-}
-
-/* --- which is which --- */
-
-static struct stored *by_name(const struct diff *d, const struct rf_rule_given *g)
-{
-	if (g->own_id.n)
-		EACH_FOUND(at, &d->ids, rf_hash(g->own_id))
-			if (rf_str_eq(g->own_id, rf_str_z(d->old[d->ids.slot[at] - 1].id)))
-				return &d->old[d->ids.slot[at] - 1];
-	if (g->own_ref.n)
-		EACH_FOUND(at, &d->refs, rf_hash(g->own_ref))
-			if (rf_str_eq(g->own_ref, rf_str_z(d->old[d->refs.slot[at] - 1].ref)))
-				return &d->old[d->refs.slot[at] - 1];
-	return NULL;
-}
-
-/* A stored rule of the same content that no rule of the request names, and that has no name of its own. */
-static struct stored *by_content(const struct diff *d, uint64_t content)
-{
-	struct stored *first = NULL, *s;
-	EACH_FOUND(at, &d->contents, content) {
-		s = &d->old[d->contents.slot[at] - 1];
-		if (s->content == content) {
-			first = s;
-			break;
-		}
-	}
-	for (s = first; s && (s->taken || strcmp(s->ref, s->id) != 0); s = s->same ? &d->old[s->same - 1] : NULL)
-		if (s != first)
-			first->same = s->same; /* not looked at again */
-	return s;
-}
-
-static int match(struct diff *d)
-{
-	for (size_t i = 0; i < d->count; i++) {
-		struct wanted *w = &d->now[i];
-		rf_way_give();
-		w->old = by_name(d, w->given);
-		if (w->old && w->old->taken) {
-			char at[48];
-			snprintf(at, sizeof at, "/rules/%zu/id", i);
-			return rf_api_fail(d->c, RF_E_INVALID, at, "two rules have the same id or ref");
-		}
-		if (w->old)
-			w->old->taken = true;
-	}
-	for (size_t i = 0; i < d->count; i++) {
-		struct wanted *w = &d->now[i];
-		rf_way_give();
-		if (w->old || w->given->own_ref.n || !w->given->text.content)
-			continue;
-		w->old = by_content(d, w->given->text.content);
-		if (w->old)
-			w->old->taken = true;
-	}
-	return RF_OK;
 }
 
 /* --- places --- */
 
-/* Mark the longest run of rules in which old places grow: a classic patience sort. */
-static int keep_places(struct diff *d)
+static int64_t old_place(const struct diff *d, size_t i)
 {
-	size_t *tail = rf_way_calloc(d->count + 1, sizeof *tail), *prev = rf_way_calloc(d->count + 1, sizeof *prev), length = 0;
+	return rf_rule_old(&d->match, i)->place;
+}
+
+/* Those that have an older self, where these stand in their old order: all keep their places. False where they do not. */
+static bool keep_all(struct diff *d)
+{
+	const struct rf_rule_stored *last = NULL;
+	for (size_t i = 0; i < d->count; i++) {
+		const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+		rf_way_give_at(i);
+		if (old && last && old->place <= last->place)
+			return false;
+		last = old ? old : last;
+	}
+	for (size_t i = 0; i < d->count; i++) {
+		rf_way_give_at(i);
+		if (d->match.is[i])
+			d->now[i] = (struct wanted){ .keeps = true, .place = old_place(d, i) };
+	}
+	return true;
+}
+
+/* Mark the longest run of rules whose older selves stand in this order: a classic patience sort. */
+static int keep_most(struct diff *d)
+{
+	uint32_t *tail = rf_way_calloc(d->count + 1, sizeof *tail), *prev = rf_way_calloc(d->count + 1, sizeof *prev);
+	size_t length = 0;
 	if (!tail || !prev) {
-		free(tail);
-		free(prev);
+		rf_way_free(tail);
+		rf_way_free(prev);
 		return no_memory(d->c);
 	}
 	for (size_t i = 0; i < d->count; i++) {
 		rf_way_give();
-		if (!d->now[i].old)
+		if (!d->match.is[i])
 			continue;
 		size_t lo = 0, hi = length;
-		if (hi && d->now[tail[hi - 1]].old->place < d->now[i].old->place)
+		if (hi && old_place(d, tail[hi - 1]) < old_place(d, i))
 			lo = hi; /* where they stand as they stood */
 		while (lo < hi) {
 			size_t mid = (lo + hi) / 2;
-			if (d->now[tail[mid]].old->place < d->now[i].old->place)
+			if (old_place(d, tail[mid]) < old_place(d, i))
 				lo = mid + 1;
 			else
 				hi = mid;
 		}
-		prev[i] = lo ? tail[lo - 1] : i;
-		tail[lo] = i;
+		prev[i] = lo ? tail[lo - 1] : (uint32_t)i;
+		tail[lo] = (uint32_t)i;
 		length += lo == length;
 	}
 	for (size_t i = length ? tail[length - 1] : 0, n = length; n > 0; n--, i = prev[i]) {
 		rf_way_give();
 		d->now[i].keeps = true;
-		d->now[i].place = d->now[i].old->place;
+		d->now[i].place = old_place(d, i);
 	}
 	rf_way_free(tail);
 	rf_way_free(prev);
@@ -256,7 +131,7 @@ static bool fill(struct diff *d, size_t from, size_t to)
 	else if (to < d->count)
 		lo = hi - (n + 1) * step;
 	for (size_t i = from; i < to; i++) {
-		rf_way_give();
+		rf_way_give_at(i);
 		d->now[i].place = lo += step;
 	}
 	return step > 0 && lo < (int64_t)1 << 60 && lo > -((int64_t)1 << 60);
@@ -264,93 +139,107 @@ static bool fill(struct diff *d, size_t from, size_t to)
 
 static int place_all(struct diff *d)
 {
-	int rc = keep_places(d);
+	int rc = keep_all(d) ? RF_OK : keep_most(d);
 	bool room = true;
 	for (size_t i = 0, end; rc == RF_OK && i < d->count; i = end + 1) {
 		for (end = i; end < d->count && !d->now[end].keeps; end++)
-			rf_way_give();
+			rf_way_give_at(end);
 		room = room && (end == i || fill(d, i, end));
 	}
 	for (size_t i = 0; !room && i < d->count; i++) {
+		const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+		rf_way_give();
 		d->now[i].place = (int64_t)i * RF_RULE_GAP;
-		d->now[i].keeps = d->now[i].old && d->now[i].old->place == d->now[i].place;
+		d->now[i].keeps = old && old->place == d->now[i].place;
 	}
 	return rc;
 }
 
 /* --- documents --- */
 
+/* What it is called in the end; "" : as its id, which is new. */
+static struct rf_str ref_of(const struct diff *d, size_t i)
+{
+	struct rf_str own = rf_rule_more(d->given, i).own_ref;
+	const struct rf_rule_stored *old = own.n ? NULL : rf_rule_old(&d->match, i);
+	return old ? rf_str_z(old->ref) : own;
+}
+
 /* Two rules of the request must not share a ref. One that is a rule's own id is shared by none, but by who gives it as a ref. */
 static int check_refs(struct diff *d)
 {
-	struct lookup seen = { 0 };
+	struct rf_rule_lookup seen = { 0 };
 	int rc = RF_OK;
-	bool named = false;
-	for (size_t i = 0; i < d->count; i++) {
-		rf_way_give();
-		named |= !rf_str_eq(d->now[i].ref, rf_str_z(d->now[i].given->id));
-	}
-	if (named && !lookup_for(&seen, d->count))
+	if (!d->given->more_n) /* each has its id, or the name that a stored one alone has */
+		return RF_OK;
+	if (!rf_rule_lookup_init(&seen, d->count))
 		return no_memory(d->c);
-	for (size_t i = 0; i < d->count && named && rc == RF_OK; i++) {
-		rf_way_give();
-		uint64_t hash = rf_hash(d->now[i].ref);
+	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
+		struct rf_str ref = ref_of(d, i);
+		uint64_t hash = rf_hash(ref);
 		char pointer[48];
-		snprintf(pointer, sizeof pointer, "/rules/%zu/ref", i);
-		EACH_FOUND(at, &seen, hash)
-			if (rc == RF_OK && rf_str_eq(d->now[i].ref, d->now[seen.slot[at] - 1].ref))
+		rf_way_give();
+		if (!ref.n)
+			continue;
+		RF_RULE_EACH_FOUND(k, &seen, hash)
+			if (rc == RF_OK && rf_str_eq(ref, ref_of(d, k))) {
+				snprintf(pointer, sizeof pointer, "/rules/%zu/ref", i);
 				rc = rf_api_fail(d->c, RF_E_INVALID, pointer, "two rules have the same id or ref");
-		lookup_add(&seen, hash, i);
+			}
+		rf_rule_lookup_add(&seen, hash, i);
 	}
-	rf_way_free(seen.slot);
+	rf_rule_lookup_fini(&seen);
 	return rc;
 }
 
 /* A stored rule's document. NULL without memory. */
-static json_t *tree_of(const struct stored *s)
+static json_t *tree_of(const struct rf_rule_stored *s)
 {
-	json_t *doc = json_loadb(s->text.p, s->text.n, 0, NULL);
+	json_t *doc = json_loadb(s->text, s->n, 0, NULL);
 	if (doc && rf_store_say(doc, s->id, s->ref))
 		return doc;
 	json_decref(doc);
 	return NULL;
 }
 
-/* A rule that has no equal: its tree, numbered. */
-static int number_tree(struct diff *d, struct wanted *w)
+/* A rule that has no equal: its tree (borrowed), numbered. */
+static int number_tree(struct diff *d, size_t i, json_t **ret)
 {
-	json_t *old = w->old ? tree_of(w->old) : NULL;
-	int rc = w->old && !old ? no_memory(d->c) : rf_rule_tree(d->c, d->c->rules, (size_t)(w->given - d->c->rules->v));
+	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+	json_t *was = old ? tree_of(old) : NULL, *doc = NULL;
+	char id[33];
+	int rc = old && !was ? no_memory(d->c) : rf_rule_tree(d->c, d->given, i, &doc);
+	if (rc == RF_OK && old)
+		snprintf(id, sizeof id, "%s", old->id);
+	else if (rc == RF_OK)
+		rc = rf_store_draw_id(d->c->store, id, &d->c->err);
 	if (rc == RF_OK) {
-		w->changed = rf_rule_number(w->given->doc, w->given->id, old, d->ch->now);
-		w->ref = rf_str_z(rf_json_text(w->given->doc, "ref"));
+		d->now[i].changed = rf_rule_number(doc, id, was, d->ch->now);
+		*ret = doc;
 	}
-	json_decref(old);
+	json_decref(was);
 	return rc;
 }
 
-/* Who it is, whether its document changes, and, where it does and is not plain, to what. Findings are gathered over all rules. */
-static int number(struct diff *d, struct wanted *w)
+/* Whether its document changes, and, where it does and is not plain, to what. Findings are gathered over all rules. */
+static int number(struct diff *d, size_t i)
 {
-	struct rf_rule_given *g = w->given;
-	int rc = RF_OK;
-	if (w->old)
-		memcpy(g->id, w->old->id, strnlen(w->old->id, sizeof g->id - 1) + 1);
-	else
-		rc = rf_store_draw_id(d->c->store, g->id, &d->c->err);
-	w->ref = g->own_ref.n ? g->own_ref : rf_str_z(w->old ? w->old->ref : g->id);
-	if (rc != RF_OK || (w->old && g->text.content && g->text.content == w->old->content && rf_str_eq(w->ref, rf_str_z(w->old->ref))))
-		return rc;
-	w->changed = true;
-	return g->text.plain && !g->doc ? RF_OK : number_tree(d, w);
+	const struct rf_rule_given *g = &d->given->v[i];
+	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+	json_t *doc = NULL;
+	struct rf_rule_more more = rf_rule_more(d->given, i);
+	if (old && g->content && g->content == old->content && (!more.own_ref.n || rf_str_eq(more.own_ref, rf_str_z(old->ref))))
+		return RF_OK;
+	d->now[i].changed = true;
+	return g->plain && !more.doc ? RF_OK : number_tree(d, i, &doc);
 }
 
 static int number_all(struct diff *d)
 {
 	int rc = RF_OK;
 	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
-		rf_way_give();
-		rc = number(d, &d->now[i]);
+		rf_way_give_at(i);
+		rc = number(d, i);
 		if (rc != RF_OK && d->c->errors)
 			rc = RF_OK; /* tell of the others too */
 	}
@@ -360,58 +249,113 @@ static int number_all(struct diff *d)
 }
 
 /* The version of a stored rule, plus 1. */
-static long long next_version(const struct stored *old)
+static long long next_version(const struct rf_rule_stored *old)
 {
-	struct rf_js j = rf_js_over(old ? old->text : RF_STR("{}"));
+	struct rf_js j = rf_js_over((struct rf_str){ old->text, old->n });
 	struct rf_rule_text t;
 	uint64_t v = 0;
-	if (old && rf_rule_text_read(&j, false, NULL, &t))
+	if (rf_rule_text_read(&j, false, NULL, &t))
 		rf_str_u64(t.version.raw, &v);
 	return (long long)v + 1;
 }
 
 /* A plain rule's document: its texts are JSON as they are; id and ref are the row's. */
-static void write_plain(struct rf_buf *b, const struct wanted *w, const char *now)
+enum { EXPRESSION = 1, ACTION = 3, DESCRIPTION = 5, PARTS = 11 };
+
+static void plain_parts(const struct rf_rule_text *t, const char *version, const char *now, struct rf_str parts[PARTS])
 {
-	const struct rf_rule_text *t = &w->given->text;
-	char version[24];
-	if (w->old)
-		snprintf(version, sizeof version, "%lld", next_version(w->old));
-	const struct rf_str parts[] = { RF_STR("{\"expression\":\""), t->expression.raw, RF_STR("\",\"action\":\""), t->action.raw,
+	const struct rf_str all[PARTS] = { RF_STR("{\"expression\":\""), t->expression.raw, RF_STR("\",\"action\":\""), t->action.raw,
 		RF_STR("\",\"description\":\""), t->description.raw, t->disabled ? RF_STR("\",\"enabled\":false,\"version\":\"") :
-		RF_STR("\",\"enabled\":true,\"version\":\""), rf_str_z(w->old ? version : "1"), RF_STR("\",\"last_updated\":\""),
-		rf_str_z(now), RF_STR("\"}") };
-	size_t n = 0;
-	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-		n += parts[i].n;
-	char *to = rf_buf_room(b, n);
-	for (size_t i = 0; to && i < sizeof parts / sizeof *parts; i++)
-		to = parts[i].n ? mempcpy(to, parts[i].p, parts[i].n) : to;
-	b->n += to ? n : 0;
+		RF_STR("\",\"enabled\":true,\"version\":\""), rf_str_z(version), RF_STR("\",\"last_updated\":\""), rf_str_z(now), RF_STR("\"}") };
+	memcpy(parts, all, sizeof all);
+}
+
+static bool read_plain(const struct rf_rule_given *g, struct rf_rule_text *t)
+{
+	struct rf_js j = rf_js_over((struct rf_str){ g->text, g->n });
+	return rf_rule_text_read(&j, false, NULL, t);
+}
+
+static int write_plain(struct diff *d, size_t i)
+{
+	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+	struct rf_str parts[PARTS];
+	struct rf_rule_text t;
+	char version[24] = "1";
+	if (!read_plain(&d->given->v[i], &t))
+		return rf_fail(&d->c->err, RF_E_INTERNAL, "a rule of the request is not what it was");
+	if (old)
+		snprintf(version, sizeof version, "%lld", next_version(old));
+	plain_parts(&t, version, d->ch->now, parts);
+	for (size_t k = 0; k < PARTS; k++)
+		rf_buf_add(&d->texts, parts[k]);
+	return RF_OK;
+}
+
+/* The form of rules that are like another one but for a stretch, of which this is one. */
+static bool form_of(struct diff *d, const struct rf_rule_given *g)
+{
+	struct form *f = &d->form;
+	const struct rf_rule_given *like = g->like ? &d->given->v[g->like - 1] : NULL;
+	struct rf_str parts[PARTS];
+	struct rf_rule_text t;
+	size_t in = EXPRESSION;
+	if (!like || f->like == g->like)
+		return like && f->good;
+	f->like = g->like;
+	f->good = false;
+	rf_buf_clear(&f->head);
+	rf_buf_clear(&f->tail);
+	if (!read_plain(like, &t))
+		return false;
+	plain_parts(&t, "1", d->ch->now, parts);
+	const char *from = like->text + g->at, *to = from + (like->n - (g->n - g->differs));
+	while (in <= DESCRIPTION && !(parts[in].p && from >= parts[in].p && to <= parts[in].p + parts[in].n))
+		in += ACTION - EXPRESSION;
+	if (in > DESCRIPTION)
+		return false;
+	for (size_t k = 0; k < PARTS; k++)
+		rf_buf_add(k < in ? &f->head : &f->tail, k == in ? (struct rf_str){ to, (size_t)(parts[k].p + parts[k].n - to) } : parts[k]);
+	rf_buf_add(&f->head, (struct rf_str){ parts[in].p, (size_t)(from - parts[in].p) });
+	f->good = !f->head.bad && !f->tail.bad;
+	return f->good;
+}
+
+static void write_like(struct diff *d, const struct rf_rule_given *g)
+{
+	const struct form *f = &d->form;
+	char *to = rf_buf_room(&d->texts, f->head.n + g->differs + f->tail.n);
+	if (!to)
+		return;
+	to = mempcpy(to, f->head.p, f->head.n);
+	to = mempcpy(to, g->text + g->at, g->differs);
+	memcpy(to, f->tail.p, f->tail.n);
+	d->texts.n += f->head.n + g->differs + f->tail.n;
 }
 
 /* --- few rows --- */
 
-static int put_one(struct diff *d, struct wanted *w)
+static int put_one(struct diff *d, size_t i)
 {
-	struct rf_rule_given *g = w->given;
-	rf_way_give();
+	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+	const struct wanted *w = &d->now[i];
+	json_t *doc = rf_rule_more(d->given, i).doc;
 	if (!w->changed)
-		return w->keeps ? RF_OK : rf_change_move(d->c, d->ch, w->old->id, w->old->place, w->place);
-	int rc = g->doc ? RF_OK : number_tree(d, w);
+		return w->keeps ? RF_OK : rf_change_move(d->c, d->ch, old->id, old->place, w->place);
+	int rc = doc ? RF_OK : number_tree(d, i, &doc);
 	if (rc != RF_OK)
 		return rc;
-	RF_OBJECT_AUTO row = { .doc = json_incref(g->doc), .place = w->place };
-	memcpy(row.id, g->id, sizeof row.id);
-	json_t *old = w->old ? tree_of(w->old) : NULL;
-	rc = w->old && !old ? no_memory(d->c) : rf_change_put(d->c, d->ch, &row, old, w->old ? w->old->place : 0);
-	json_decref(old);
+	RF_OBJECT_AUTO row = { .doc = json_incref(doc), .place = w->place };
+	snprintf(row.id, sizeof row.id, "%s", rf_json_text(doc, "id"));
+	rf_rule_named(d->given, i, row.id);
+	json_t *was = old ? tree_of(old) : NULL;
+	rc = old && !was ? no_memory(d->c) : rf_change_put(d->c, d->ch, &row, was, old ? old->place : 0);
+	json_decref(was);
 	return rc;
 }
 
-static int del_one(struct diff *d, const struct stored *s)
+static int del_one(struct diff *d, const struct rf_rule_stored *s)
 {
-	rf_way_give();
 	json_t *old = tree_of(s);
 	int rc = old ? rf_change_del(d->c, d->ch, s->id, old, s->place) : no_memory(d->c);
 	json_decref(old);
@@ -421,17 +365,21 @@ static int del_one(struct diff *d, const struct stored *s)
 static int write_rows(struct diff *d)
 {
 	int rc = RF_OK;
-	for (size_t i = 0; i < d->old_count && rc == RF_OK; i++)
-		if (!d->old[i].taken)
-			rc = del_one(d, &d->old[i]);
-	for (size_t i = 0; i < d->count && rc == RF_OK; i++)
-		rc = put_one(d, &d->now[i]);
+	for (size_t i = 0; i < d->match.n && rc == RF_OK; i++) {
+		rf_way_give_at(i);
+		if (!d->match.v[i].taken)
+			rc = del_one(d, &d->match.v[i]);
+	}
+	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
+		rf_way_give_at(i);
+		rc = put_one(d, i);
+	}
 	return rc;
 }
 
 /* --- many rows --- */
 
-static int note_one(struct diff *d, const char *id, const struct stored *old, bool text)
+static int note_one(struct diff *d, const char *id, const struct rf_rule_stored *old, bool text)
 {
 	rf_way_give();
 	json_t *doc = old && text ? tree_of(old) : NULL;
@@ -441,71 +389,94 @@ static int note_one(struct diff *d, const char *id, const struct stored *old, bo
 }
 
 /* How to undo it, unless that is too much to keep. */
-static int note_rows(struct diff *d)
+static int note_rows(struct diff *d, const struct rf_store_child *v)
 {
 	int rc = RF_OK;
-	for (size_t i = 0; i < d->old_count && rc == RF_OK && !d->ch->unkept && !d->ch->fresh; i++)
-		if (!d->old[i].taken)
-			rc = note_one(d, d->old[i].id, &d->old[i], true);
+	for (size_t i = 0; i < d->match.n && rc == RF_OK && !d->ch->unkept && !d->ch->fresh; i++)
+		if (!d->match.v[i].taken)
+			rc = note_one(d, d->match.v[i].id, &d->match.v[i], true);
 	for (size_t i = 0; i < d->count && rc == RF_OK && !d->ch->unkept && !d->ch->fresh; i++)
 		if (d->now[i].changed || !d->now[i].keeps)
-			rc = note_one(d, d->now[i].given->id, d->now[i].old, d->now[i].changed);
+			rc = note_one(d, v[i].id, rf_rule_old(&d->match, i), d->now[i].changed);
 	return rc;
 }
 
-static bool own_name(const struct wanted *w)
+static int write_tree(struct diff *d, const json_t *doc)
 {
-	return rf_str_eq(w->ref, rf_str_z(w->given->id));
-}
-
-/* The row's document, and behind it its name where that is not its id. */
-static int write_text(struct diff *d, struct wanted *w)
-{
-	rf_way_give();
-	w->from = d->texts.n;
-	if (w->changed && !w->given->doc)
-		write_plain(&d->texts, w, d->ch->now);
-	char *text = w->changed && w->given->doc ? json_dumps(w->given->doc, JSON_COMPACT) : NULL;
-	if (w->changed && w->given->doc && !text)
-		return no_memory(d->c);
+	char *text = json_dumps(doc, JSON_COMPACT);
 	if (text)
 		rf_buf_add(&d->texts, rf_str_z(text));
 	free(text);
-	w->n = d->texts.n - w->from;
-	if (w->n && !own_name(w)) {
-		rf_buf_add(&d->texts, w->ref);
-		rf_buf_addc(&d->texts, '\0');
-	}
-	return d->texts.bad ? no_memory(d->c) : RF_OK;
+	return text ? RF_OK : no_memory(d->c);
 }
 
-/* Texts stay where they are from here on. */
-static struct rf_store_child child_of(const struct diff *d, const struct wanted *w)
+/* The row's document, and behind it its name where that is not its id. */
+static int write_text(struct diff *d, size_t i, const json_t *doc, struct rf_store_child *to)
 {
-	struct rf_store_child c = { .fresh = !w->old, .place = w->place };
-	memcpy(c.id, w->given->id, sizeof c.id);
-	if (!w->n)
-		return c;
-	c.doc = d->texts.p + w->from;
-	c.doc_n = (uint32_t)w->n;
-	c.name = own_name(w) ? NULL : c.doc + w->n;
-	c.name_n = (uint16_t)(c.name ? w->ref.n : 0);
-	c.note = w->given->doc ? 0 : w->given->text.content;
-	return c;
+	const struct rf_rule_given *g = &d->given->v[i];
+	size_t from = d->texts.n;
+	int rc = RF_OK;
+	if (doc)
+		rc = write_tree(d, doc);
+	else if (to->fresh && form_of(d, g))
+		write_like(d, g);
+	else
+		rc = write_plain(d, i);
+	to->doc_n = (uint32_t)(d->texts.n - from);
+	to->note = doc ? 0 : g->content;
+	struct rf_str name = to->fresh && !g->more ? RF_STR("") : ref_of(d, i);
+	if (name.n && !rf_str_eq(name, rf_str_z(to->id))) {
+		to->name_n = (uint16_t)name.n;
+		rf_buf_add(&d->texts, name);
+		rf_buf_addc(&d->texts, '\0');
+	}
+	return rc == RF_OK && d->texts.bad ? no_memory(d->c) : rc;
+}
+
+static int fill_row(struct diff *d, size_t i, struct rf_store_child *to)
+{
+	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+	const json_t *doc = rf_rule_more(d->given, i).doc;
+	int rc = RF_OK;
+	*to = (struct rf_store_child){ .fresh = !old, .place = d->now[i].place };
+	if (old || doc)
+		snprintf(to->id, sizeof to->id, "%s", old ? old->id : rf_json_text(doc, "id"));
+	else
+		rc = rf_store_draw_id(d->c->store, to->id, &d->c->err);
+	rf_rule_named(d->given, i, to->id);
+	return rc == RF_OK && d->now[i].changed ? write_text(d, i, doc, to) : rc;
+}
+
+/* Room for the texts of plain rules; more than it takes. */
+static bool room_for_texts(struct diff *d)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < d->count; i++) {
+		rf_way_give_at(i);
+		n += d->now[i].changed ? d->given->v[i].n + FRAME : 0;
+	}
+	return !n || rf_buf_room(&d->texts, n);
 }
 
 static int fill_rows(struct diff *d)
 {
-	int rc = note_rows(d);
-	for (size_t i = 0; i < d->count && rc == RF_OK; i++)
-		rc = write_text(d, &d->now[i]);
-	struct rf_store_child *v = rf_way_calloc(d->count + 1, sizeof *v);
-	if (rc == RF_OK && !v)
-		rc = no_memory(d->c);
+	struct rf_store_child *v = malloc((d->count + 1) * sizeof *v);
+	int rc = v && room_for_texts(d) ? RF_OK : no_memory(d->c);
 	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
 		rf_way_give();
-		v[i] = child_of(d, &d->now[i]);
+		rc = fill_row(d, i, &v[i]);
 	}
+	const char *text = d->texts.p; /* which stays where it is from here on */
+	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
+		rf_way_give_at(i);
+		if (!v[i].doc_n)
+			continue;
+		v[i].doc = text;
+		v[i].name = v[i].name_n ? text + v[i].doc_n : NULL;
+		text += v[i].doc_n + (v[i].name_n ? v[i].name_n + 1u : 0);
+	}
+	if (rc == RF_OK)
+		rc = note_rows(d, v);
 	if (rc == RF_OK)
 		rc = rf_store_fill(d->c->store, RF_KIND_RULE, d->ch->head.id, &v, d->count, &d->texts, &d->c->err);
 	rf_way_free(v);
@@ -517,12 +488,12 @@ static int fill_rows(struct diff *d)
 static int write_all(struct diff *d)
 {
 	size_t rows = 0;
-	for (size_t i = 0; i < d->old_count; i++) {
-		rf_way_give();
-		rows += !d->old[i].taken;
+	for (size_t i = 0; i < d->match.n; i++) {
+		rf_way_give_at(i);
+		rows += !d->match.v[i].taken;
 	}
 	for (size_t i = 0; i < d->count; i++) {
-		rf_way_give();
+		rf_way_give_at(i);
 		rows += d->now[i].changed || !d->now[i].keeps;
 	}
 	d->ch->whole |= rows > RF_RULESET_EACH;
@@ -532,15 +503,11 @@ static int write_all(struct diff *d)
 
 int rf_rules_replace(struct rf_api_call *c, struct rf_ruleset_change *ch)
 {
-	struct diff d = { .c = c, .ch = ch, .count = c->rules->n };
+	struct diff d = { .c = c, .ch = ch, .given = c->rules, .count = c->rules->n };
 	d.now = rf_way_calloc(d.count + 1, sizeof *d.now);
-	for (size_t i = 0; d.now && i < d.count; i++) {
-		rf_way_give();
-		d.now[i].given = &c->rules->v[i];
-	}
-	int rc = d.now ? read_old(&d) : no_memory(c);
-	if (rc == RF_OK)
-		rc = match(&d);
+	int rc = rf_rule_match(c, ch->fresh ? "" : ch->head.id, &d.match);
+	if (!d.now)
+		rc = no_memory(c);
 	if (rc == RF_OK)
 		rc = place_all(&d);
 	if (rc == RF_OK)

@@ -524,6 +524,113 @@ static void insertions_at_one_point_move_few_rows(void **state)
 		assert_string_equal(rule_text((size_t)i, "id"), ids[v - i]);
 }
 
+/* --- many rules in several ways of writing --- */
+
+enum { MANY_RULES = RF_RULESET_EACH + 200, WAYS = 6 };
+
+static void write_one(struct rf_buf *b, unsigned way, unsigned i, unsigned seed)
+{
+	unsigned v = i * 7 + seed;
+	switch (way) {
+	case 0: /* one stretch, of any length, or none at all */
+		rf_buf_printf(b, "{\"expression\": \"http.request.uri.path eq \\\"/%.*s/%u\\\"\", \"action\": \"block\"}", (int)(v % 5), "rule", v);
+		break;
+	case 1: /* two; the action; and now and then a text that cannot stand as it is */
+		rf_buf_printf(b, "{\"action\":\"%s\",\"expression\":\"http.host eq \\\"%s%u.example\\\"\",\"description\":\"no %u\"}", v % 3 ? "log" : "block",
+			      v % 11 ? "" : "\\u0061", v, v % 9);
+		break;
+	case 2: /* in the description alone, which begins empty */
+		rf_buf_printf(b, "{\"description\":\"%.*s\",\"action\":\"log\",\"expression\":\"http.host eq \\\"a\\\"\"}", (int)(i % 40), "what this is for, said at some length ....");
+		break;
+	case 3: /* not all of them plain */
+		rf_buf_printf(b, "{\"expression\":\"http.host eq \\\"%u\\\"\",\"action\":\"log\"%s}", v,
+			      v % 4 == 0 ? ",\"enabled\":false" : v % 4 == 1 ? ",\"logging\":{\"enabled\":false}" : "");
+		break;
+	case 4: /* by names */
+		rf_buf_printf(b, "{\"ref\":\"r%u\",\"expression\":\"http.host eq \\\"%u\\\"\",\"action\":\"log\"}", i, v);
+		break;
+	default: /* in what does not count */
+		rf_buf_printf(b, "{\"version\":\"%u\",\"expression\":\"http.host eq \\\"b\\\"\",\"action\":\"log\"}", v);
+	}
+}
+
+static void write_all(struct rf_buf *b, unsigned way, unsigned seed)
+{
+	rf_buf_clear(b);
+	rf_buf_printf(b, "{\"rules\":[");
+	for (unsigned i = 0; i < MANY_RULES; i++) {
+		rf_buf_add(b, i ? RF_STR(", ") : RF_STR(""));
+		write_one(b, way, i, seed);
+	}
+	rf_buf_printf(b, "]}");
+}
+
+static void assert_said(const char *text)
+{
+	json_t *doc = json_loads(text, 0, NULL), *said;
+	size_t i;
+	assert_int_equal(ask(RF_HTTP_GET, path_of(NULL), ""), 200);
+	assert_int_equal(json_array_size(rules()), json_array_size(json_object_get(doc, "rules")));
+	json_array_foreach(json_object_get(doc, "rules"), i, said) {
+		const json_t *is = json_array_get(rules(), i);
+		for (const char *const *m = (const char *const[]){ "expression", "action", "description", "ref", NULL }; *m; m++)
+			if (json_object_get(said, *m) || strcmp(*m, "ref") != 0)
+				assert_string_equal(rf_json_text(is, *m), rf_json_text(said, *m));
+		assert_int_equal(json_is_false(json_object_get(is, "enabled")), json_is_false(json_object_get(said, "enabled")));
+		assert_true(json_equal(json_object_get(is, "logging"), json_object_get(said, "logging")) || !json_object_get(said, "logging"));
+		assert_int_equal(strlen(rf_json_text(is, "id")), 32);
+	}
+	json_decref(doc);
+}
+
+/* All new, all others, some others; then what was answered is sent back, and is what is there. */
+static void many_rules_are_what_was_said(void **state)
+{
+	(void)state;
+	RF_BUF_AUTO b = { 0 };
+	for (unsigned way = 0; way < WAYS; way++)
+		for (unsigned turn = 0; turn < 3; turn++) {
+			write_all(&b, way, turn == 2 ? MANY_RULES + 7 : turn * MANY_RULES);
+			assert_int_equal(ask(RF_HTTP_PUT, ENTRY, rf_buf_z(&b)), 200);
+			snprintf(set, sizeof set, "%s", rf_json_text(result(), "id"));
+			assert_said(rf_buf_z(&b));
+			json_t *before = json_deep_copy(rules()), *again = json_pack("{s:O}", "rules", before);
+			char *text = json_dumps(again, 0);
+			assert_int_equal(ask(RF_HTTP_PUT, ENTRY, text), 200);
+			assert_true(json_equal(rules(), before));
+			assert_said(rf_buf_z(&b));
+			assert_as_from_nothing();
+			json_decref(before);
+			json_decref(again);
+			free(text);
+		}
+}
+
+/* Where few differ, the others are who they were, wherever they stand now. */
+static void few_differ(void **state)
+{
+	(void)state;
+	RF_BUF_AUTO b = { 0 };
+	write_all(&b, 0, 0);
+	assert_int_equal(ask(RF_HTTP_PUT, ENTRY, rf_buf_z(&b)), 200);
+	json_t *before = json_deep_copy(rules());
+	const size_t n = MANY_RULES;
+	for (size_t moved = 1; moved < n; moved += 97) { /* from the front to the end, in a body of its own text */
+		rf_buf_clear(&b);
+		rf_buf_printf(&b, "{\"rules\":[{\"action\":\"log\",\"expression\":\"http.host eq \\\"new%zu\\\"\"}", moved);
+		for (size_t i = 0; i < n; i++) {
+			rf_buf_printf(&b, ",");
+			write_one(&b, 0, (unsigned)((i + moved) % n), 0);
+		}
+		rf_buf_printf(&b, "]}");
+		assert_int_equal(ask(RF_HTTP_PUT, ENTRY, rf_buf_z(&b)), 200);
+		assert_int_equal(json_array_size(rules()), n + 1);
+		for (size_t i = 0; i < n; i++)
+			assert_true(json_equal(json_array_get(rules(), i + 1), json_array_get(before, (i + moved) % n)));
+	}
+	json_decref(before);
+}
+
 /* --- random edits against a model --- */
 
 static uint64_t seed;
@@ -696,6 +803,7 @@ int main(void)
 		T(writing_it_otherwise_changes_nothing), T(a_bad_rule_among_good_ones_changes_nothing),
 		T(the_etag_is_the_rulesets), T(a_minimal_answer_has_the_one_rule), T(a_dry_run_changes_nothing),
 		T(versions_lead_back), T(versions_are_bounded), T(insertions_at_one_point_move_few_rows),
+		T(many_rules_are_what_was_said), T(few_differ),
 		T(random_edits_end_as_from_nothing), T(random_versions_lead_back), T(many_rules_cost_one_push_little),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,9 +136,9 @@ static void move_pointer(struct rf_api_call *c, const char *one)
 	c->err.pointer[0] = '\0';
 	if (one && strcmp(one, id) == 0)
 		snprintf(c->err.pointer, sizeof c->err.pointer, "%s", rest);
-	for (size_t i = 0; !one && c->rules && i < c->rules->n; i++)
-		if (strcmp(c->rules->v[i].id, id) == 0)
-			snprintf(c->err.pointer, sizeof c->err.pointer, "/rules/%zu%.*s", i, 80, rest);
+	size_t at = !one && c->rules ? rf_rule_by_id(c->rules, id) : 0;
+	if (!one && c->rules && at < c->rules->n)
+		snprintf(c->err.pointer, sizeof c->err.pointer, "/rules/%zu%.*s", at, 80, rest);
 }
 
 /* The head, announced where all rules are to be compared; else only its rules were. */

@@ -21,6 +21,7 @@ enum {
 	RF_WAY_SHARE = 8,
 	RF_WAY_ITEMS = 8,   /* calls of rf_way_give between two looks at the clock, at least */
 	RF_WAY_ITEMS_MOST = 16,
+	RF_WAY_MANY = 16,   /* items of some nanoseconds that count as one */
 };
 
 /* The calling thread runs for short times, and at once. */
@@ -40,6 +41,13 @@ static inline void rf_way_give(void)
 {
 	if (rf_way_left && --rf_way_left == 0)
 		rf_way_look();
+}
+
+/* In loops over many: for the i-th item of some nanoseconds. */
+static inline void rf_way_give_at(size_t i)
+{
+	if (i % RF_WAY_MANY == 0)
+		rf_way_give();
 }
 
 /* Of the calling thread, which gives: that it gets on is told by `tell`, at a look at the clock, once in `every` ns. */

@@ -28,7 +28,8 @@ static void add_expression(struct rf_buf *b)
 	static const char *const odd[] = { "\\\"", "\\\\", "\\n", "\\u0041", "\\u00e4", "\\ud83d\\ude00", "\\ud83d", "\xc3\xa4", "\xc3", "\x01", "\"", "\\x", "\\u00" };
 	static const char path[] = "/a/path/that/goes/on/and/on/for/as/long/as/it/is/let/to/";
 	rf_buf_printf(b, "\"expression\":\"http.request.uri.path eq \\\"%.*s", (int)pick(sizeof path), path);
-	rf_buf_printf(b, pick(8) ? "%u" : "", pick(300));
+	if (pick(8))
+		rf_buf_printf(b, "%u", pick(300));
 	if (!pick(12))
 		rf_buf_add(b, rf_str_z(odd[pick(sizeof odd / sizeof *odd)]));
 	static bool two;
