@@ -52,10 +52,7 @@ static void form_put(struct seed_form *f)
 /* Is the same in JSON, in an expression and as a value: ASCII without quotes, backslashes and controls. */
 static bool plain(struct rf_str s)
 {
-	bool good = s.n && s.n <= STRING_MOST;
-	for (size_t i = 0; i < s.n && good; i++)
-		good = s.p[i] >= ' ' && s.p[i] < 0x7f && s.p[i] != '"' && s.p[i] != '\\';
-	return good;
+	return s.n && s.n <= STRING_MOST && rf_js_plain(s.p, s.p + s.n) == s.p + s.n;
 }
 
 /* The string that the whole condition compares a field with; n 0 where it is no such condition. */
