@@ -361,3 +361,13 @@ bool rf_expr_reached(const struct rf_expr *x, struct rf_buf *to)
 	rf_arena_fini(&arena);
 	return indexed;
 }
+
+bool access_sure(const struct access *a)
+{
+	return a->term && a->term->op == N_FIELD && (a->kind == ACCESS_STRING || a->kind == ACCESS_INT || a->kind == ACCESS_PREFIX);
+}
+
+bool access_decides(const struct rf_expr *x, const struct access *a)
+{
+	return access_sure(a) && a->test == &x->node[0] && (a->test->op == N_CMP || a->test->op == N_IN);
+}

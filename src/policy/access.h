@@ -43,6 +43,10 @@ struct access_plan {
 	const struct pnode *gate; /* a predicate that no index answers, where there is one; NULL: none */
 };
 
+/* What is found under it is always found: no step of that can fail. */
+bool access_sure(const struct access *a);
+/* Nothing but what it is found under makes the condition hold. */
+bool access_decides(const struct rf_expr *x, const struct access *a);
 /* RF_E_NOMEM. With n 0 and not `always` the rule can never hold. */
 int access_plan(const struct rf_expr *x, struct access_plan *p);
 /* Why a predicate has no index, a clause: "`not` holds for nearly every request". */

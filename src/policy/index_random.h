@@ -127,7 +127,8 @@ static inline json_t *rule_doc(struct draw *d)
 /* A rule as the store keeps it, of few forms: most become seeds. Zeroed where it cannot be made. */
 static inline struct rf_rule_link draw_seed(struct draw *d, struct rf_seeds *seeds, const struct rf_rule_env *env, int64_t order)
 {
-	static const char *const fields[] = { "http.request.uri.path", "http.host", "device.class" };
+	static const char *const fields[] = { "http.request.uri.path", "http.host", "device.class", "ssl and http.host",
+		"http.host eq \\\"a.test\\\" and http.request.uri.path" };
 	static const char *const ends[] = { "log", "block", "skip", "log\",\"enabled\":false,\"version\":\"1" };
 	char id[33];
 	RF_BUF_AUTO doc = { 0 };

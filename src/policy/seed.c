@@ -1,20 +1,24 @@
 /* policy/seed: see seed.h.
  *
  *	document -> front and back of a form, a plain string between -> seed, in a bed
- *	else     -> compiled by the caller -> of a condition that is one comparison with a string: a form
+ *	else     -> compiled by the caller -> the second that is alike, and to which one comparison with a string leads: a form
  *
  * Seeds stand in beds, which go with the last link to one of theirs; a form goes with the last bed that has seeds of it.
  */
 #include "policy/seed.h"
 #include <stdlib.h>
-#include "policy/program.h"
+#include "policy/access.h"
 #include "policy/rule_text.h"
+#include "policy/shape.h"
 
 enum {
 	FORMS = 8,                 /* that are tried, the last one first */
 	BED_SEEDS = 256,
 	BED_BYTES = BED_SEEDS * 80, /* of texts */
 	STRING_MOST = 512,
+	EXPRESSION = 1024,         /* bytes of the longest that has a form */
+	PLAN_MEMORY = 1 << 20,
+	SEEN = 64,
 };
 
 struct bed {
@@ -31,6 +35,7 @@ struct rf_seeds {
 	struct bed *bed;           /* that is being filled, a reference; NULL: none */
 	struct seed_form *form[FORMS];
 	unsigned forms, next, last;
+	uint64_t seen[SEEN];       /* hashes of expressions without their strings, by their low bits: a form is made of the second */
 };
 
 /* --- forms --- */
@@ -41,36 +46,15 @@ static struct seed_form *form_get(struct seed_form *f)
 	return f;
 }
 
-static void form_put(struct seed_form *f)
-{
-	if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
-		return;
-	rf_rule_put(f->model);
-	free(f);
-}
-
 /* Is the same in JSON, in an expression and as a value: ASCII without quotes, backslashes and controls. */
 static bool plain(struct rf_str s)
 {
 	return s.n && s.n <= STRING_MOST && rf_js_plain(s.p, s.p + s.n) == s.p + s.n;
 }
 
-/* The string that the whole condition compares a field with; n 0 where it is no such condition. */
-static struct rf_str compared(const struct rf_expr *x)
-{
-	const struct pnode *n = &x->node[0];
-	struct rf_str s = { 0 };
-	const struct pnode *field = n->nkids ? &x->node[n->kid] : n;
-	if (x->count != 2 || n->op != N_CMP || n->sub != CMP_EQ || n->lit.tag != RF_V_STR || field->op != N_FIELD || field->each ||
-	    field->type != RF_T_STR)
-		return s;
-	s = n->lit.s;
-	return s.p > x->text.p && s.p + s.n < x->text.p + x->text.n && plain(s) ? s : (struct rf_str){ 0 };
-}
-
 static bool says(struct rf_str raw, struct rf_str want)
 {
-	char room[STRING_MOST];
+	char room[2 * EXPRESSION];
 	const struct rf_js_text t = { .raw = raw, .escaped = true };
 	return raw.n <= sizeof room && rf_str_eq((struct rf_str){ room, rf_js_decode(&t, room) }, want);
 }
@@ -90,16 +74,42 @@ static const char *find(struct rf_str raw, const struct rf_expr *x, struct rf_st
 	return NULL;
 }
 
-static struct seed_form *form_new(struct rf_str doc, const char *at, size_t n, struct rf_rule *model)
+/* The one comparison that leads to a rule, if it is with a string of the text. */
+static bool plan(const struct rf_expr *x, struct rf_arena *arena, struct access *ret)
 {
-	size_t front = (size_t)(at - doc.p), back = doc.n - front - n;
-	struct seed_form *f = malloc(sizeof *f + front + back);
-	if (!f)
+	struct access_plan p = { .arena = arena };
+	if (access_plan(x, &p) != RF_OK || p.n != 1 || p.always || p.v->kind != ACCESS_STRING || !access_sure(p.v) || p.v->test->op != N_CMP)
+		return false;
+	*ret = *p.v;
+	struct rf_str s = p.v->test->lit.s;
+	return s.p > x->text.p && s.p + s.n < x->text.p + x->text.n && plain(s) && x->text.n <= EXPRESSION;
+}
+
+static void form_put(struct seed_form *f)
+{
+	if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	rf_rule_put(f->model);
+	shape_free(f->shape);
+	free(f);
+}
+
+/* The string stands at `at` of the document. NULL where it can be no other, or without memory. */
+static struct seed_form *form_new(struct rf_str doc, const char *at, const struct access *a, struct rf_rule *model)
+{
+	struct rf_str s = a->test->lit.s;
+	size_t front = (size_t)(at - doc.p), back = doc.n - front - s.n;
+	struct shape *shape = shape_new(model->phase, model->cond);
+	struct seed_form *f = shape ? malloc(sizeof *f + front + back) : NULL;
+	if (!f) {
+		shape_free(shape);
 		return NULL;
-	*f = (struct seed_form){ .model = rf_rule_get(model), .term = &model->cond->node[model->cond->node[0].kid], .front = front, .back = back };
+	}
+	*f = (struct seed_form){ .model = rf_rule_get(model), .shape = shape, .term = a->term, .at = (size_t)(s.p - model->cond->text.p),
+		.after = (size_t)(model->cond->text.p + model->cond->text.n - s.p - s.n), .decides = access_decides(model->cond, a), .front = front, .back = back };
 	atomic_init(&f->refs, 1);
 	memcpy(f->text, doc.p, front);
-	memcpy(f->text + front, at + n, back);
+	memcpy(f->text + front, at + s.n, back);
 	return f;
 }
 
@@ -109,15 +119,32 @@ static bool bare(const struct rf_rule *r)
 	return !r->response && !r->skip && !r->redirect && !r->config && !r->algorithms && !r->limit && !r->nedits && !r->path && !r->query;
 }
 
-void rf_seeds_learn(struct rf_seeds *v, struct rf_str doc, struct rf_rule *r)
+static struct seed_form *form_from(struct rf_str doc, struct rf_rule *r)
 {
 	struct rf_js j = rf_js_over(doc);
 	struct rf_rule_text t;
-	struct rf_str s = r->phase != RF_PHASE_PACKET && bare(r) ? compared(r->cond) : (struct rf_str){ 0 };
-	if (!s.n || !rf_rule_text_read(&j, false, NULL, &t) || !t.plain || t.id.raw.p || t.ref.raw.p || !rf_js_end(&j))
+	struct rf_arena arena;
+	struct access a;
+	const char *at = NULL;
+	if (!bare(r) || !rf_rule_text_read(&j, false, NULL, &t) || !t.plain || t.id.raw.p || t.ref.raw.p || !rf_js_end(&j))
+		return NULL;
+	rf_arena_init(&arena, PLAN_MEMORY);
+	if (plan(r->cond, &arena, &a))
+		at = find(t.expression.raw, r->cond, a.test->lit.s);
+	struct seed_form *f = at ? form_new(doc, at, &a, r) : NULL;
+	rf_arena_fini(&arena);
+	return f;
+}
+
+void rf_seeds_learn(struct rf_seeds *v, struct rf_str doc, struct rf_rule *r)
+{
+	struct cut c;
+	shape_cut(r->cond->text, &c);
+	if (c.n > SHAPE_LITERALS || r->phase == RF_PHASE_PACKET)
 		return;
-	const char *at = find(t.expression.raw, r->cond, s);
-	struct seed_form *f = at ? form_new(doc, at, s.n, r) : NULL;
+	bool seen = v->seen[c.hash % SEEN] == c.hash;
+	v->seen[c.hash % SEEN] = c.hash;
+	struct seed_form *f = seen ? form_from(doc, r) : NULL;
 	if (!f)
 		return;
 	if (v->forms == FORMS)
@@ -233,25 +260,6 @@ void rf_seeds_free(struct rf_seeds *v)
 
 /* --- rules --- */
 
-static struct rf_expr *condition(const struct rf_rule_seed *s, void *to)
-{
-	const struct rf_expr *of = s->form->model->cond;
-	struct rf_str was = of->node[0].lit.s;
-	size_t front = (size_t)(was.p - of->text.p), back = of->text.n - front - was.n;
-	struct rf_expr *x = to;
-	memcpy((char *)x, (const char *)of, sizeof *x + of->count * sizeof *x->node);
-	atomic_init(&x->refs, 1);
-	x->lent = true;
-	x->bytes = of->bytes - was.n + s->n;
-	char *text = (char *)(x->node + x->count);
-	memcpy(text, of->text.p, front);
-	memcpy(text + front, s->text + SEED_ID, s->n);
-	memcpy(text + front + s->n, was.p + was.n, back);
-	x->text = (struct rf_str){ text, front + s->n + back };
-	x->node[0].lit.s = (struct rf_str){ text + front, s->n };
-	return x;
-}
-
 static struct rf_str put_text(char **at, struct rf_str s)
 {
 	struct rf_str kept = { *at, s.n };
@@ -262,20 +270,34 @@ static struct rf_str put_text(char **at, struct rf_str s)
 	return kept;
 }
 
+/* Its expression, in `room`. */
+static struct rf_str expression(const struct rf_rule_seed *s, char room[EXPRESSION + STRING_MOST])
+{
+	struct rf_str was = s->form->model->cond->text;
+	size_t front = s->form->at, back = s->form->after;
+	memcpy(room, was.p, front);
+	memcpy(room + front, s->text + SEED_ID, s->n);
+	memcpy(room + front + s->n, was.p + was.n - back, back);
+	return (struct rf_str){ room, front + s->n + back };
+}
+
 static struct rf_rule *make(const struct rf_rule_seed *s)
 {
 	enum { ALIGN = _Alignof(max_align_t) };
 	const struct rf_rule *like = s->form->model;
-	const struct rf_expr *of = like->cond;
-	size_t program = sizeof *of + of->count * sizeof *of->node + of->text.n - of->node[0].lit.s.n + s->n;
-	size_t head = (sizeof *like + ALIGN - 1) / ALIGN * ALIGN, texts = SEED_ID + like->version.n + like->description.n + 3;
+	char room[EXPRESSION + STRING_MOST];
+	struct cut cut;
+	struct rf_str text = expression(s, room);
+	shape_cut(text, &cut);
+	size_t program = shape_room(s->form->shape, text.n), head = (sizeof *like + ALIGN - 1) / ALIGN * ALIGN;
+	size_t texts = SEED_ID + like->version.n + like->description.n + 3;
 	char *block = malloc(head + program + texts), *at = block ? block + head + program : NULL;
 	if (!block)
 		return NULL;
 	struct rf_rule *r = (struct rf_rule *)block;
 	*r = (struct rf_rule){ .phase = like->phase, .action = like->action, .enabled = like->enabled, .logging = like->logging,
-		.priority = like->priority, .cond = condition(s, block + head), .nwarnings = like->nwarnings, .order = s->order,
-		.revision = s->revision, .bytes = head + program + texts };
+		.priority = like->priority, .cond = shape_fill(s->form->shape, text, &cut, block + head), .nwarnings = like->nwarnings,
+		.order = s->order, .revision = s->revision, .bytes = head + program + texts };
 	atomic_init(&r->refs, 1);
 	memcpy(r->warnings, like->warnings, sizeof r->warnings);
 	r->expression = rf_expr_text(r->cond);
@@ -285,18 +307,22 @@ static struct rf_rule *make(const struct rf_rule_seed *s)
 	return r;
 }
 
-struct rf_rule *rf_link_rule(struct rf_rule_link l)
+struct rf_rule *seed_rule(struct rf_rule_seed *s)
 {
-	struct rf_rule_seed *s = link_seed(l);
-	struct rf_rule *there = s ? atomic_load_explicit(&s->made, memory_order_acquire) : (struct rf_rule *)l.to, *r;
-	if (there)
+	struct rf_rule *there = atomic_load_explicit(&s->made, memory_order_acquire), *r;
+	if (there || !(r = make(s)))
 		return there;
-	if (!(r = make(s)))
-		return s->form->model;
 	if (atomic_compare_exchange_strong_explicit(&s->made, &there, r, memory_order_acq_rel, memory_order_acquire))
 		return r;
 	rf_rule_put(r); /* another thread was first */
 	return there;
+}
+
+struct rf_rule *rf_link_rule(struct rf_rule_link l)
+{
+	struct rf_rule_seed *s = link_seed(l);
+	struct rf_rule *r = s ? seed_rule(s) : (struct rf_rule *)l.to;
+	return r ? r : s->form->model;
 }
 
 const struct rf_rule *rf_link_like(struct rf_rule_link l)

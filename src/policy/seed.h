@@ -1,8 +1,8 @@
 /* policy/seed: rules that differ in one string, each made when it is first asked for. Private to policy, but for rf_seeds_* (rule.h).
  *
  * A large ruleset says one thing of a hundred thousand paths. The first of its rules is compiled, and is the model of a form; each
- * other one is a seed: the string, the id, and where it stands. An index needs no more of it, since the whole condition is that a
- * field has that string. What asks for the rule itself (a request that meets it, an edit beside it, explain) finds it made.
+ * other one is a seed: the string, the id, and where it stands. An index needs no more of it, since that string in a field is what leads
+ * to it. What asks for the rule itself (a request that meets it, an edit beside it, explain) finds it made.
  *
  * Invariant: a rule that came from a seed is the one that rf_rule_make_text makes of its document.
  */
@@ -11,8 +11,11 @@
 
 struct seed_form {
 	_Atomic unsigned refs;
-	struct rf_rule *model;     /* whose condition is `field eq "string"` */
+	struct rf_rule *model;     /* to which one `field eq "string"` in its condition leads */
+	struct shape *shape;       /* of its condition */
 	const struct pnode *term;  /* the field, in it */
+	size_t at, after;          /* bytes of the expression before the string, and behind */
+	bool decides;              /* it is the whole condition */
 	size_t front, back;        /* bytes of the document before the string, and behind */
 	char text[];               /* both */
 };
@@ -39,6 +42,9 @@ static inline struct rf_str seed_string(const struct rf_rule_seed *s)
 {
 	return (struct rf_str){ s->text + SEED_ID, s->n };
 }
+
+/* The rule, borrowed. NULL without memory. */
+struct rf_rule *seed_rule(struct rf_rule_seed *s);
 
 /* The rule, or one that is like it. */
 static inline const struct rf_rule *link_like(struct rf_rule_link l)

@@ -41,7 +41,9 @@ static void assert_same(const struct rf_rule *a, const struct rf_rule *b)
 static void draw_doc(struct draw form, struct draw *d, struct rf_buf *to)
 {
 	static const char *const fields[] = { "http.request.uri.path", "(http.host", "ip.geoip.country", "lower(http.host)", "tcp.dstport",
-		"device.firmware", "any(device.tags[*]", "http.host eq \\\"b\\\" and http.host" };
+		"device.firmware", "any(device.tags[*]", "http.host eq \\\"b\\\" and http.host",
+		"not ssl and device.class in {\\\"a\\\"} and http.request.uri.path", "ip.src in {10.0.0.0/8} and http.request.uri.path",
+		"http.request.method ne \\\"GET\\\" and http.request.uri.path", "ssl or http.request.uri.path" };
 	static const char *const operators[] = { "eq", "eq", "eq", "==", "ne", "contains", "lt" };
 	static const char *const closed[] = { "\\\"", "\\\"", "\\\")", "\\\" # ", "\\\\\\\"" };
 	static const char *const odd[] = { "\\\\x41", "\\u0041", "\xc3\xa9", "a\\\" or http.host eq \\\"b", "r", "", "\x01" };
@@ -103,6 +105,8 @@ static void a_rule_outlives_its_seed(void **state)
 	struct rf_seeds *seeds = rf_seeds_new();
 	struct rf_rule *model = compiled(first, RF_STR("x"));
 	struct rf_rule_link l = { 0 };
+	rf_seeds_learn(seeds, first, model);
+	assert_false(rf_seeds_take(seeds, second, rf_str_z(id), 5, 6, &l)); /* one is no form */
 	rf_seeds_learn(seeds, first, model);
 	rf_rule_put(model);
 	assert_true(rf_seeds_take(seeds, second, rf_str_z(id), 5, 6, &l));

@@ -6,6 +6,7 @@
 #include "policy/segment.h"
 #include <stdatomic.h>
 #include "policy/hash64.h"
+#include "policy/seed.h"
 
 struct finding {
 	const struct segment *s;
@@ -212,8 +213,18 @@ bool candidates_next_bit(struct candidates *c, uint32_t *ret)
 	return false;
 }
 
+/* A rule that has no code but is more than the string that led to it. */
+static __attribute__((noinline)) int test_seed(struct rf_rule_seed *seed, struct rf_facts *f, bool *ret)
+{
+	const struct rf_rule *r = seed_rule(seed);
+	return r ? rf_expr_test(r->cond, f, ret) : RF_E_NOMEM;
+}
+
 int segment_test(const struct segment *s, uint32_t rank, struct rf_facts *f, bool *ret)
 {
+	struct rf_rule_seed *seed = link_seed(s->rule[rank]);
+	if (seed && !seed->form->decides)
+		return test_seed(seed, f, ret);
 	const struct rf_arena mark = *f->arena;
 	unsigned asked = f->asked, kept = f->kept_count;
 	struct eval e = { .f = f };

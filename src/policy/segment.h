@@ -54,7 +54,7 @@ struct segment {
 	uint32_t count;
 	struct rf_rule_link *rule; /* by rank; a reference each */
 	struct code code;
-	struct code_at *at;        /* by rank */
+	struct code_at *at;        /* by rank; of seeds it is none */
 	struct exact_slot *slot;
 	size_t mask;
 	uint64_t *filter;          /* bits of the hashes of exact keys: most of what is asked does not pass */

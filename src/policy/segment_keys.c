@@ -143,12 +143,6 @@ static void lead(struct making *m, struct key k, uint32_t rank)
 	m->key[number].count++;
 }
 
-/* What is found under it is always found: no step of that can fail. */
-static bool sure(const struct access *a)
-{
-	return a->term && a->term->op == N_FIELD && (a->kind == ACCESS_STRING || a->kind == ACCESS_INT || a->kind == ACCESS_PREFIX);
-}
-
 /* `last`: the way before this one; NULL: none. */
 static void lead_by(struct making *m, const struct way *w, const struct way *last)
 {
@@ -172,7 +166,7 @@ static void lead_by(struct making *m, const struct way *w, const struct way *las
 	else
 		k.bytes = a->lit;
 	lead(m, k, w->rank);
-	if (!sure(a) && (!last || last->rank != w->rank || last->a.term != a->term))
+	if (!access_sure(a) && (!last || last->rank != w->rank || last->a.term != a->term))
 		lead(m, (struct key){ .kind = KEY_ALL, .probe = k.probe }, w->rank);
 }
 
@@ -263,19 +257,13 @@ static void add_way(struct making *m, const struct access *a, uint32_t rank)
 	m->way[m->ways++] = (struct way){ *a, rank, probe };
 }
 
-/* A comparison with what it is found under is the whole condition. */
-static bool decides(const struct rf_expr *x, const struct access *a)
-{
-	return sure(a) && a->test == &x->node[0] && (a->test->op == N_CMP || a->test->op == N_IN);
-}
-
 static void plan_rule(struct making *m, struct access_plan *p, uint32_t rank)
 {
 	m->failed |= access_plan(cond_at(m, rank), p) != RF_OK;
 	bool decided = p->n;
 	for (size_t i = 0; i < p->n && !m->failed; i++) {
 		add_way(m, &p->v[i], rank);
-		decided &= decides(cond_at(m, rank), &p->v[i]);
+		decided &= access_decides(cond_at(m, rank), &p->v[i]);
 	}
 	if (!m->failed)
 		m->decided[rank] = decided;
@@ -306,7 +294,7 @@ static void plan_all(struct making *m)
 		}
 		if (seed->form != last)
 			sow(m, last = seed->form, rank);
-		m->decided[rank] = true;
+		m->decided[rank] = seed->form->decides;
 		m->seeds++;
 	}
 }

@@ -351,10 +351,11 @@ static int make_code(struct making *m)
 	struct segment *s = m->s;
 	s->at = malloc((s->count + 1) * sizeof *s->at);
 	for (uint32_t i = 0; i < s->count; i++)
-		m->code.expected += !m->decided[i];
+		m->code.expected += !m->decided[i] && !link_seed(s->rule[i]);
 	for (uint32_t i = 0; s->at && i < s->count; i++) {
 		rf_way_give();
-		s->at[i] = m->decided[i] ? (struct code_at){ 0, CODE_YES } : code_make(&m->code, cond_at(m, i), &cond_at(m, i)->node[0]);
+		bool none = m->decided[i] || link_seed(s->rule[i]);
+		s->at[i] = none ? (struct code_at){ 0, CODE_YES } : code_make(&m->code, cond_at(m, i), &cond_at(m, i)->node[0]);
 	}
 	return s->at && !m->code.failed ? RF_OK : RF_E_NOMEM;
 }

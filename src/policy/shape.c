@@ -45,7 +45,7 @@ struct rf_rule_like *shapes_like(struct rf_shapes *v)
 	return &v->like;
 }
 
-static void cut_text(struct rf_str text, struct cut *c)
+void shape_cut(struct rf_str text, struct cut *c)
 {
 	const char *from = text.p, *end = text.p + text.n, *open, *close;
 	*c = (struct cut){ .n = memchr(text.p, '\\', text.n) ? NO_SHAPE : 0 };
@@ -63,7 +63,7 @@ static void cut_text(struct rf_str text, struct cut *c)
 	c->hash = c->hash * 31 + rf_hash_quick((struct rf_str){ from, (size_t)(end - from) });
 }
 
-static bool has_shape(const struct shape *s, enum rf_phase phase, struct rf_str text, const struct cut *c)
+bool shape_has(const struct shape *s, enum rf_phase phase, struct rf_str text, const struct cut *c)
 {
 	struct rf_str of = s->x->text;
 	uint32_t a = 0, b = 0;
@@ -84,12 +84,12 @@ static bool has_shape(const struct shape *s, enum rf_phase phase, struct rf_str 
 
 const struct shape *shape_find(struct rf_shapes *v, enum rf_phase phase, struct rf_str text, struct cut *ret_cut)
 {
-	cut_text(text, ret_cut);
+	shape_cut(text, ret_cut);
 	if (!v || ret_cut->n > SHAPE_LITERALS)
 		return NULL;
 	for (unsigned i = 0; i < v->n; i++) {
 		unsigned at = (v->last + i) % v->n;
-		if (!has_shape(&v->v[at], phase, text, ret_cut))
+		if (!shape_has(&v->v[at], phase, text, ret_cut))
 			continue;
 		v->last = at;
 		return &v->v[at];
@@ -166,6 +166,33 @@ static bool can_be_copied(const struct rf_expr *x)
 	return true;
 }
 
+static void init(struct shape *s, enum rf_phase phase, const struct cut *c, struct rf_expr *x)
+{
+	*s = (struct shape){ .hash = c->hash, .phase = phase, .x = x, .n = c->n };
+	atomic_fetch_add_explicit(&x->refs, 1, memory_order_relaxed);
+	for (unsigned i = 0; i < c->n; i++) {
+		s->lit[i] = c->lit[i];
+		s->node[i] = free_node(x, c->lit[i]);
+	}
+}
+
+struct shape *shape_new(enum rf_phase phase, struct rf_expr *x)
+{
+	struct cut c;
+	shape_cut(x->text, &c);
+	struct shape *s = c.n <= SHAPE_LITERALS && can_be_copied(x) ? malloc(sizeof *s) : NULL;
+	if (s)
+		init(s, phase, &c, x);
+	return s;
+}
+
+void shape_free(struct shape *s)
+{
+	if (s)
+		rf_expr_put(s->x);
+	free(s);
+}
+
 void shape_learn(struct rf_shapes *v, enum rf_phase phase, const struct cut *c, struct rf_expr *x)
 {
 	if (!v || c->n > SHAPE_LITERALS || !can_be_copied(x))
@@ -181,10 +208,5 @@ void shape_learn(struct rf_shapes *v, enum rf_phase phase, const struct cut *c, 
 	else
 		rf_expr_put(s->x);
 	v->next = (v->next + 1) % SHAPES;
-	*s = (struct shape){ .hash = c->hash, .phase = phase, .x = x, .n = c->n };
-	atomic_fetch_add_explicit(&x->refs, 1, memory_order_relaxed);
-	for (unsigned i = 0; i < c->n; i++) {
-		s->lit[i] = c->lit[i];
-		s->node[i] = free_node(x, c->lit[i]);
-	}
+	init(s, phase, c, x);
 }

@@ -19,6 +19,7 @@ struct cut {
 
 struct shape;
 
+void shape_cut(struct rf_str text, struct cut *ret);
 /* The shape that a text has; NULL: none that is known, or (ret_cut->n is past SHAPE_LITERALS) that it can have. */
 const struct shape *shape_find(struct rf_shapes *v, enum rf_phase phase, struct rf_str text, struct cut *ret_cut);
 /* What the program of a text of this shape takes; and that program, in memory of the caller's, aligned for any object, which lives as
@@ -27,5 +28,9 @@ size_t shape_room(const struct shape *s, size_t text_n);
 struct rf_expr *shape_fill(const struct shape *s, struct rf_str text, const struct cut *c, void *to);
 /* The document that was read last. */
 struct rf_rule_like *shapes_like(struct rf_shapes *v);
+/* A shape of its own, of this program. NULL where it can be none, or without memory. */
+struct shape *shape_new(enum rf_phase phase, struct rf_expr *x);
+void shape_free(struct shape *s);
+bool shape_has(const struct shape *s, enum rf_phase phase, struct rf_str text, const struct cut *c);
 /* The program of a text that had no shape. */
 void shape_learn(struct rf_shapes *v, enum rf_phase phase, const struct cut *c, struct rf_expr *x);
