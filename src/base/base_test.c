@@ -153,6 +153,17 @@ static void coding(void **state)
 	assert_int_equal(rf_unb64(RF_STR("Z=g="), to, 8), -1);
 	assert_int_equal(rf_unhex(RF_STR("0aFf"), to, 8), 2);
 	assert_int_equal(rf_unhex(RF_STR("0g"), to, 8), -1);
+	for (unsigned at = 0; at < 22; at++)
+		for (unsigned c = 0; c < 256; c++) { /* each byte at each place of what is read by eights, and behind it */
+			char digits[23] = "0123456789abcdefABCDEF", want[12] = "\x01\x23\x45\x67\x89\xab\xcd\xef\xab\xcd\xef", got[12] = "";
+			const char *all = "0123456789abcdef", *low = c ? strchr(all, c >= 'A' && c <= 'F' ? (int)c | 0x20 : (int)c) : NULL;
+			int value = low ? (int)(low - all) : 0, byte = want[at / 2] & 0xff;
+			digits[at] = (char)c;
+			want[at / 2] = (char)(at % 2 ? (byte & 0xf0) | value : value << 4 | (byte & 15));
+			assert_int_equal(rf_unhex((struct rf_str){ digits, 22 }, got, 12), low ? 11 : -1);
+			if (low)
+				assert_memory_equal(got, want, 11);
+		}
 	char text[16];
 	size_t n = rf_unpercent(RF_STR("%2Fa%zz%4"), text);
 	assert_str((struct rf_str){ text, n }, "/a%zz%4");

@@ -35,13 +35,36 @@ static unsigned nibble(char c, unsigned *bad)
 	return (u & 15) + 9 * (u >> 6);
 }
 
+/* The bytes that eight digits say, in the lowest four of *ret. As hex8, each digit is in a byte of its own until it is known to be one:
+ * written again, it is what it was, but for capitals. */
+static bool unhex8(const char *p, uint32_t *ret)
+{
+	const uint64_t ones = 0x0101010101010101u;
+	uint64_t x;
+	memcpy(&x, p, 8);
+	x = le64toh(x);
+	uint64_t letters = x >> 6 & ones, v = (x & ones * 0x0f) + letters * 9;
+	uint64_t again = (v & ones * 0x0f) + ones * '0' + (((v & ones * 0x0f) + ones * 6) >> 4 & ones) * ('a' - '0' - 10);
+	if (v & ones * 0xf0 || again != (x | letters << 5))
+		return false;
+	v = (v << 4 | v >> 8) & 0x00ff00ff00ff00ffu;
+	v = (v | v >> 8) & 0x0000ffff0000ffffu;
+	*ret = (uint32_t)(v | v >> 16);
+	return true;
+}
+
 ssize_t rf_unhex(struct rf_str s, void *to, size_t room)
 {
 	uint8_t *out = to;
 	unsigned bad = 0;
 	if (s.n % 2 || s.n / 2 > room)
 		return -1;
-	for (size_t i = 0; i < s.n; i += 2) {
+	size_t i = 0;
+	for (uint32_t four; i + 8 <= s.n && unhex8(s.p + i, &four); i += 8) {
+		four = htole32(four);
+		memcpy(out + i / 2, &four, sizeof four);
+	}
+	for (; i < s.n; i += 2) {
 		unsigned hi = nibble(s.p[i], &bad);
 		out[i / 2] = (uint8_t)(hi << 4 | nibble(s.p[i + 1], &bad));
 	}

@@ -32,6 +32,7 @@ struct book *book_new(const char *parent, uint64_t *next)
 		return NULL;
 	memcpy(b->parent, parent, strnlen(parent, sizeof b->parent - 1));
 	b->next = next;
+	b->known = true;
 	return b;
 }
 
@@ -160,10 +161,9 @@ static void add(struct book *b, struct rf_store_child *r, uint64_t hash)
 		rf_table_add(&b->names, rf_hash_quick(book_name(r)), r);
 }
 
-bool book_index(struct book *b, struct rf_store_child *r)
+bool book_index(struct book *b, struct rf_store_child *r, uint64_t hash)
 {
 	struct rf_str id = book_id(r);
-	uint64_t hash = rf_hash_quick(id);
 	RF_TABLE_EACH(at, &b->ids, hash)
 		if (rf_str_eq(book_id(b->ids.slot[at].p), id))
 			return false;
@@ -195,10 +195,11 @@ static void unlink_row(struct book *b, struct rf_store_child *r)
 		b->dead += book_row_memory(r);
 }
 
-static size_t slots_of(const struct rf_table *t, size_t flat)
+/* Where rows are not known, as many as there will be. */
+static size_t slots_of(const struct rf_table *t, size_t unknown)
 {
-	size_t slots = t->slot ? t->mask + 1 : flat ? 16 : 0;
-	while (slots * 2 < flat * 3)
+	size_t slots = t->slot ? t->mask + 1 : unknown ? 16 : 0;
+	while (slots * 2 < unknown * 3)
 		slots *= 2;
 	return slots;
 }
@@ -213,7 +214,7 @@ static size_t pages_of(const struct book *b)
 
 size_t book_memory(const struct book *b)
 {
-	size_t flat = b->flat ? b->rows : 0, slots = slots_of(&b->ids, flat) + slots_of(&b->names, b->named);
+	size_t slots = slots_of(&b->ids, b->known ? 0 : b->rows) + slots_of(&b->names, b->named);
 	return b->bytes + b->kept + pages_of(b) * sizeof **b->v + slots * sizeof *b->ids.slot;
 }
 
@@ -414,7 +415,7 @@ static int take_row(struct book *b, struct book_page *p, struct rf_store_child *
 		return RF_E_INVALID;
 	if (!room_for(b, r))
 		return RF_E_NOMEM;
-	if (!book_index(b, r))
+	if (!book_index(b, r, rf_hash_quick(book_id(r))))
 		return RF_E_INVALID;
 	book_put_at(p, p->n, r);
 	b->rows++;

@@ -38,10 +38,13 @@ struct book {
 	struct rf_map_node node;     /* of the store, by parent */
 	char parent[33];
 	struct rf_table ids, names;  /* names: of rows whose name is not the id */
+	bool known;                  /* all rows are in the tables; else none is */
+	bool drawn;                  /* while they are not: all ids have been drawn, and no two are the same */
 	struct book_page **v;        /* none is empty */
 	size_t pages, cap, rows;
-	struct rf_store_child *flat; /* all rows, which are in no page or table yet; else NULL */
-	size_t kept, named;          /* of these: bytes of texts that are another book's; rows with a name */
+	struct rf_store_child *flat; /* all rows, which are in no page yet; else NULL */
+	size_t kept;                 /* of these: bytes of texts that are another book's */
+	size_t named;                /* while they are not known: rows with a name */
 	struct book_chunk *chunks;
 	size_t bytes;                /* of memory that rows take, and chunks */
 	size_t alone, dead;          /* rows that are alone; bytes of chunks that no row uses any more */
@@ -75,9 +78,10 @@ static inline struct rf_str book_name(const struct rf_store_child *r)
 struct rf_store_child *book_row_new(struct rf_str id, struct rf_str name, struct rf_str doc);
 void book_row_free(struct rf_store_child *r); /* if it is alone: others go with their book; NULL is nothing */
 
-/* Rows of a flat book into pages and tables. All functions below that find, put or take rows are of one that is not flat.
- * RF_E_NOMEM; RF_E_INVALID where two rows are of one id; and it is as it was. */
+/* Rows of a flat book into pages, and into tables. What puts or takes a row, or finds it, is of a book whose rows are known; what goes
+ * from row to row by place, of one that is settled. RF_E_NOMEM; RF_E_INVALID where two rows are of one id. */
 int book_settle(struct book *b);
+int book_know(struct book *b);
 
 /* Of a new book: all its rows, by place; those of `was` that are kept are found there, and `was` must outlive the book, or its
  * settling. RF_E_CONFLICT, RF_E_NOMEM, and all is as it was; else array and texts are the book's. */
@@ -119,6 +123,6 @@ int book_decode(struct rf_str data, struct book_chunk **ret, struct rf_store_chi
 struct book_page *book_page_new(struct book *b, size_t at); /* NULL without memory */
 bool book_fits(const struct book_page *p, const struct rf_store_child *r);
 void book_put_at(struct book_page *p, unsigned at, struct rf_store_child *r);
-/* Into the tables, where there is room. False: there is another of that id. */
-bool book_index(struct book *b, struct rf_store_child *r);
+/* Into the tables, where there is room, under the hash of its id. False: there is another of that id. */
+bool book_index(struct book *b, struct rf_store_child *r, uint64_t hash);
 size_t book_row_memory(const struct rf_store_child *r);

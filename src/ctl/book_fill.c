@@ -2,17 +2,22 @@
  *
  *	book_fill: an array of rows -> what the caller could not say of each (revision, times, what it keeps of the book before) -> the book,
  *	           which is flat
- *	book_settle: kept texts -> a copy of them; rows -> pages and tables
+ *	book_settle: kept texts -> a copy of them; rows -> pages
+ *	book_know: rows -> tables
  *
- * Who goes through the rows of a flat book goes through one piece of memory; what it takes to find a row, and to write it, is put off.
+ * Who goes through the rows of a flat book goes through one piece of memory; what it takes to write a row, and to find it, is put off.
  * What the rows of a flat book keep is still the memory of the book before.
  */
 #include <stdlib.h>
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/way.h"
 #include "ctl/book.h"
 
-enum { AHEAD = 4 /* rows of the book before that are looked at before the table is */ };
+enum {
+	AHEAD = 4,  /* rows of the book before that are looked at before the table is */
+	AT_ONCE = 16, /* rows whose slots are on their way from memory */
+};
 
 struct filling {
 	struct book *b, *was;
@@ -27,30 +32,35 @@ static int no_memory(struct rf_err *e)
 	return rf_fail(e, RF_E_NOMEM, "no memory for rules");
 }
 
-/* The row before of an id. Most stand in the order in which they stood. */
-static const struct rf_store_child *before(struct filling *f, const char *id)
+/* The row before of an id, or NULL. Most stand in the order in which they stood. */
+static int before(struct filling *f, const char *id, const struct rf_store_child **ret)
 {
 	struct book_at at = f->at;
 	const struct rf_store_child *r;
+	int rc = book_settle(f->was);
+	if (rc != RF_OK)
+		return rc;
 	for (unsigned i = 0; i < AHEAD && (r = book_row_at(f->was, at)); i++) {
 		at = book_next(f->was, at);
 		if (strcmp(r->id, id) == 0) {
 			f->at = at;
-			return r;
+			*ret = r;
+			return RF_OK;
 		}
 	}
-	r = book_find(f->was, rf_str_z(id));
+	rc = book_know(f->was);
+	*ret = r = rc == RF_OK ? book_find(f->was, rf_str_z(id)) : NULL;
 	if (r)
 		f->at = book_next(f->was, book_seek(f->was, r->place, book_id(r)));
-	return r;
+	return rc;
 }
 
 /* All but the texts, and these where it keeps them. */
 static int complete(struct filling *f, struct rf_store_child *c)
 {
-	if (!c->fresh && f->was->flat && book_settle(f->was) != RF_OK)
+	const struct rf_store_child *old = NULL;
+	if (!c->fresh && before(f, c->id, &old) != RF_OK)
 		return no_memory(f->e);
-	const struct rf_store_child *old = c->fresh ? NULL : before(f, c->id);
 	if (!old && !c->doc_n)
 		return rf_fail(f->e, RF_E_CONFLICT, "there is no %s in ruleset %s", c->id, f->b->parent);
 	if (c->doc_n && c->name && c->name[c->name_n])
@@ -70,6 +80,7 @@ static int complete(struct filling *f, struct rf_store_child *c)
 		f->b->kept += book_row_memory(c) - sizeof *c;
 	}
 	f->b->named += c->name != NULL;
+	f->b->drawn &= c->fresh;
 	return RF_OK;
 }
 
@@ -126,6 +137,7 @@ int book_fill(struct book *b, struct book *was, struct rf_store_child *v, size_t
 		free(c);
 		return no_memory(e);
 	}
+	b->drawn = true;
 	int rc = complete_all(&f, v, n);
 	if (rc != RF_OK) {
 		free(c);
@@ -137,36 +149,29 @@ int book_fill(struct book *b, struct book *was, struct rf_store_child *v, size_t
 	b->bytes = c->bytes;
 	b->rows = n;
 	b->flat = n ? v : NULL;
+	b->known = !n;
 	return RF_OK;
 }
 
 /* --- settling --- */
 
-static int settle_rows(struct book *b)
+static bool settle_rows(struct book *b)
 {
-	if (!rf_table_reserve(&b->ids, b->rows) || (b->named && !rf_table_reserve(&b->names, b->named)))
-		return RF_E_NOMEM;
+	struct book_page *p = NULL;
 	for (size_t i = 0; i < b->rows; i++) {
 		struct rf_store_child *r = &b->flat[i];
-		struct book_page *p = b->pages ? b->v[b->pages - 1] : NULL;
 		rf_way_give();
-		if (!p || !book_fits(p, r))
-			p = book_page_new(b, b->pages);
-		if (!p)
-			return RF_E_NOMEM;
-		if (!book_index(b, r))
-			return RF_E_INVALID;
+		if ((!p || !book_fits(p, r)) && !(p = book_page_new(b, b->pages)))
+			return false;
 		book_put_at(p, p->n, r);
 	}
-	return RF_OK;
+	return true;
 }
 
 static void unsettle(struct book *b, size_t taken)
 {
 	while (b->pages)
 		free(b->v[--b->pages]);
-	rf_table_fini(&b->ids);
-	rf_table_fini(&b->names);
 	b->taken = taken;
 }
 
@@ -186,24 +191,65 @@ static void keep_texts(struct book *b, char *to)
 	}
 }
 
-int book_settle(struct book *b)
+static int settle(struct book *b)
 {
 	size_t taken = b->taken;
-	if (!b->flat)
-		return RF_OK;
 	char *kept = b->kept ? malloc(b->kept) : NULL;
-	int rc = b->kept && !kept ? RF_E_NOMEM : settle_rows(b);
-	if (rc != RF_OK) {
+	if ((b->kept && !kept) || !settle_rows(b)) {
 		unsettle(b, taken);
 		free(kept);
-		return rc;
+		return RF_E_NOMEM;
 	}
 	if (kept)
 		keep_texts(b, kept);
 	b->chunks->kept = kept;
 	b->chunks->bytes += b->kept;
 	b->bytes += b->kept;
-	b->kept = b->named = 0;
+	b->kept = 0;
 	b->flat = NULL;
+	return RF_OK;
+}
+
+/* Rows whose ids somebody has given may be two of one. */
+int book_settle(struct book *b)
+{
+	int rc = b->flat ? settle(b) : RF_OK;
+	return rc == RF_OK && !b->drawn ? book_know(b) : rc;
+}
+
+static bool know_page(struct book *b, const struct book_page *p)
+{
+	uint64_t hash[AT_ONCE];
+	for (unsigned from = 0; from < p->n; from += AT_ONCE) {
+		unsigned n = p->n - from < AT_ONCE ? p->n - from : AT_ONCE;
+		for (unsigned i = 0; i < n; i++) {
+			hash[i] = rf_hash_quick(book_id(p->v[from + i]));
+			__builtin_prefetch(&b->ids.slot[hash[i] & b->ids.mask], 1);
+		}
+		for (unsigned i = 0; i < n; i++)
+			if (!book_index(b, p->v[from + i], hash[i]))
+				return false;
+	}
+	return true;
+}
+
+int book_know(struct book *b)
+{
+	int rc = b->flat ? settle(b) : RF_OK;
+	if (rc != RF_OK || b->known)
+		return rc;
+	if (!rf_table_reserve(&b->ids, b->rows) || (b->named && !rf_table_reserve(&b->names, b->named)))
+		rc = RF_E_NOMEM;
+	for (size_t i = 0; i < b->pages && rc == RF_OK; i++) {
+		rf_way_look();
+		rc = know_page(b, b->v[i]) ? RF_OK : RF_E_INVALID;
+	}
+	if (rc != RF_OK) {
+		rf_table_fini(&b->ids);
+		rf_table_fini(&b->names);
+		return rc;
+	}
+	b->named = 0;
+	b->known = true;
 	return RF_OK;
 }

@@ -454,7 +454,7 @@ static void two_rows_of_one_id_are_not_stored(void **state)
 		struct rf_object o;
 		assert_non_null(rf_buf_room(&texts, 1000));
 		for (int i = 0; i < 2; i++) {
-			v[i] = (struct rf_store_child){ .id = "5", .place = i, .fresh = true };
+			v[i] = (struct rf_store_child){ .id = "5", .place = i };
 			text_of(&texts, &v[i], 5, NULL);
 		}
 		GOOD(rf_store_begin(f->s, "test", &f->e));

@@ -114,16 +114,17 @@ static int book_as_is(struct rf_store *s, const char *parent, struct book **ret,
 	return rc;
 }
 
-static int settle(struct book *b, struct rf_err *e)
+static int settle(struct book *b, bool know, struct rf_err *e)
 {
-	int rc = book_settle(b);
+	int rc = know ? book_know(b) : book_settle(b);
 	return rc == RF_E_NOMEM ? no_memory(e) : rc != RF_OK ? rf_fail(e, RF_E_CONFLICT, "two rules of ruleset %s are of one id", b->parent) : RF_OK;
 }
 
-static int book_of(struct rf_store *s, const char *parent, struct book **ret, struct rf_err *e)
+/* Settled, and also known where that is asked for. */
+static int book_of(struct rf_store *s, const char *parent, bool know, struct book **ret, struct rf_err *e)
 {
 	int rc = book_as_is(s, parent, ret, e);
-	return rc == RF_OK ? settle(*ret, e) : rc;
+	return rc == RF_OK ? settle(*ret, know, e) : rc;
 }
 
 static int load(struct rf_store *s, const char *parent, struct rf_err *e)
@@ -151,7 +152,7 @@ static int find_row(struct rf_store *s, const char *id, struct book **ret_book, 
 	int rc = load_all(s, e);
 	*ret = NULL;
 	for (struct book *b = each_book(s, NULL); rc == RF_OK && b && !*ret; b = each_book(s, b)) {
-		rc = settle(b, e);
+		rc = settle(b, true, e);
 		*ret = rc == RF_OK ? book_find(b, rf_str_z(id)) : NULL;
 		*ret_book = b;
 	}
@@ -195,7 +196,7 @@ int rf_books_find(struct rf_store *s, const char *parent, const char *name, stru
 	if (rc != RF_OK)
 		return rc == RF_E_NOT_FOUND ? not_found(e) : rc;
 	for (b = parent ? b : each_book(s, NULL); b && rc == RF_OK; b = parent ? NULL : each_book(s, b)) {
-		rc = settle(b, e);
+		rc = settle(b, true, e);
 		if (rc == RF_OK && (r = book_find_name(b, rf_str_z(name))))
 			break;
 	}
@@ -279,7 +280,7 @@ int rf_books_beside(struct rf_store *s, const char *parent, int64_t place, bool 
 {
 	struct book *b;
 	size_t n = 0;
-	int rc = book_of(s, parent, &b, e);
+	int rc = book_of(s, parent, false, &b, e);
 	if (rc != RF_OK && rc != RF_E_NOT_FOUND)
 		return rc;
 	*ret_count = 0;
@@ -312,7 +313,7 @@ int rf_books_put(struct rf_store *s, const struct rf_object *o, const char *doc,
 {
 	struct book *b, *from;
 	struct rf_store_child *was, *r = NULL;
-	int rc = book_of(s, o->parent, &b, e);
+	int rc = book_of(s, o->parent, true, &b, e);
 	if (rc != RF_OK)
 		return rc == RF_E_NOT_FOUND ? rf_fail(e, RF_E_CONFLICT, "the parent \"%s\" is not there", o->parent) : rc;
 	rc = find_row(s, o->id, &from, &was, e);
@@ -414,7 +415,7 @@ int rf_books_flush(struct rf_store *s, struct rf_err *e)
 {
 	int rc = RF_OK;
 	for (struct book *b = s->book_edit_count ? each_book(s, NULL) : NULL; b && rc == RF_OK; b = each_book(s, b)) {
-		rc = b->lost ? no_memory(e) : settle(b, e);
+		rc = b->lost ? no_memory(e) : settle(b, false, e);
 		if (rc == RF_OK)
 			rc = rf_pages_write(s, b, e);
 	}
