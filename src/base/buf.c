@@ -3,6 +3,11 @@
 #include <stdlib.h>
 #include "base/way.h"
 
+enum {
+	FIRST = 256,
+	MORE = 64, /* a piece that is larger than all before is mostly the last but for a few bytes */
+};
+
 char *rf_buf_room(struct rf_buf *b, size_t n)
 {
 	size_t want, bound = b->bound ? b->bound : SIZE_MAX / 2;
@@ -11,9 +16,9 @@ char *rf_buf_room(struct rf_buf *b, size_t n)
 		return NULL;
 	}
 	if (want > b->cap) {
-		size_t cap = b->cap ? b->cap : 256;
-		while (cap < want)
-			cap *= 2;
+		size_t cap = b->cap ? 2 * b->cap : FIRST;
+		if (cap < want)
+			cap = want + MORE;
 		char *p = rf_way_grow(b->p, cap);
 		if (!p) {
 			b->bad = true;
