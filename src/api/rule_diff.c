@@ -17,7 +17,7 @@
 #include "base/jw.h"
 #include "base/way.h"
 
-enum { FRAME = 192 }; /* bytes that a plain rule's document has beyond its texts, at most */
+enum { FRAME = 160 }; /* bytes that a plain rule's document has beyond its texts, at most */
 
 struct wanted {
 	int64_t place;
@@ -40,6 +40,8 @@ struct diff {
 	struct wanted *now;
 	size_t count;
 	struct form form;
+	size_t rows;           /* that are written or deleted */
+	size_t size;           /* of the documents that change and are no trees; or a little more */
 	struct rf_buf texts;
 };
 
@@ -202,63 +204,6 @@ static json_t *tree_of(const struct rf_rule_stored *s)
 	return NULL;
 }
 
-/* A rule that has no equal: its tree (borrowed), numbered. */
-static int number_tree(struct diff *d, size_t i, json_t **ret)
-{
-	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
-	json_t *was = old ? tree_of(old) : NULL, *doc = NULL;
-	char id[33];
-	int rc = old && !was ? no_memory(d->c) : rf_rule_tree(d->c, d->given, i, &doc);
-	if (rc == RF_OK && old)
-		snprintf(id, sizeof id, "%s", old->id);
-	else if (rc == RF_OK)
-		rc = rf_store_draw_id(d->c->store, id, &d->c->err);
-	if (rc == RF_OK) {
-		d->now[i].changed = rf_rule_number(doc, id, was, d->ch->now);
-		*ret = doc;
-	}
-	json_decref(was);
-	return rc;
-}
-
-/* Whether its document changes, and, where it does and is not plain, to what. Findings are gathered over all rules. */
-static int number(struct diff *d, size_t i)
-{
-	const struct rf_rule_given *g = &d->given->v[i];
-	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
-	json_t *doc = NULL;
-	struct rf_rule_more more = rf_rule_more(d->given, i);
-	if (old && g->content && g->content == old->content && (!more.own_ref.n || rf_str_eq(more.own_ref, rf_str_z(old->ref))))
-		return RF_OK;
-	d->now[i].changed = true;
-	return g->plain && !more.doc ? RF_OK : number_tree(d, i, &doc);
-}
-
-static int number_all(struct diff *d)
-{
-	int rc = RF_OK;
-	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
-		rf_way_give_at(i);
-		rc = number(d, i);
-		if (rc != RF_OK && d->c->errors)
-			rc = RF_OK; /* tell of the others too */
-	}
-	if (rc == RF_OK && d->c->errors)
-		rc = d->c->first_error;
-	return rc == RF_OK ? check_refs(d) : rc;
-}
-
-/* The version of a stored rule, plus 1. */
-static long long next_version(const struct rf_rule_stored *old)
-{
-	struct rf_js j = rf_js_over((struct rf_str){ old->text, old->n });
-	struct rf_rule_text t;
-	uint64_t v = 0;
-	if (rf_rule_text_read(&j, false, NULL, &t))
-		rf_str_u64(t.version.raw, &v);
-	return (long long)v + 1;
-}
-
 /* A plain rule's document: its texts are JSON as they are; id and ref are the row's. */
 enum { EXPRESSION = 1, ACTION = 3, DESCRIPTION = 5, PARTS = 11 };
 
@@ -274,22 +219,6 @@ static bool read_plain(const struct rf_rule_given *g, struct rf_rule_text *t)
 {
 	struct rf_js j = rf_js_over((struct rf_str){ g->text, g->n });
 	return rf_rule_text_read(&j, false, NULL, t);
-}
-
-static int write_plain(struct diff *d, size_t i)
-{
-	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
-	struct rf_str parts[PARTS];
-	struct rf_rule_text t;
-	char version[24] = "1";
-	if (!read_plain(&d->given->v[i], &t))
-		return rf_fail(&d->c->err, RF_E_INTERNAL, "a rule of the request is not what it was");
-	if (old)
-		snprintf(version, sizeof version, "%lld", next_version(old));
-	plain_parts(&t, version, d->ch->now, parts);
-	for (size_t k = 0; k < PARTS; k++)
-		rf_buf_add(&d->texts, parts[k]);
-	return RF_OK;
 }
 
 /* The form of rules that are like another one but for a stretch, of which this is one. */
@@ -319,6 +248,90 @@ static bool form_of(struct diff *d, const struct rf_rule_given *g)
 	rf_buf_add(&f->head, (struct rf_str){ parts[in].p, (size_t)(from - parts[in].p) });
 	f->good = !f->head.bad && !f->tail.bad;
 	return f->good;
+}
+
+/* Bytes of a plain rule's document that is new or changes; or a few more. */
+static size_t text_size(struct diff *d, size_t i)
+{
+	const struct rf_rule_given *g = &d->given->v[i];
+	return !d->match.is[i] && form_of(d, g) ? d->form.head.n + g->differs + d->form.tail.n : g->n + FRAME;
+}
+
+/* A rule that has no equal: its tree (borrowed), numbered. */
+static int number_tree(struct diff *d, size_t i, json_t **ret)
+{
+	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+	json_t *was = old ? tree_of(old) : NULL, *doc = NULL;
+	char id[33];
+	int rc = old && !was ? no_memory(d->c) : rf_rule_tree(d->c, d->given, i, &doc);
+	if (rc == RF_OK && old)
+		snprintf(id, sizeof id, "%s", old->id);
+	else if (rc == RF_OK)
+		rc = rf_store_draw_id(d->c->store, id, &d->c->err);
+	if (rc == RF_OK) {
+		d->now[i].changed = rf_rule_number(doc, id, was, d->ch->now);
+		*ret = doc;
+	}
+	json_decref(was);
+	return rc;
+}
+
+/* Whether its document changes, and, where it does and is not plain, to what. Findings are gathered over all rules. */
+static int number(struct diff *d, size_t i)
+{
+	const struct rf_rule_given *g = &d->given->v[i];
+	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+	json_t *doc = NULL;
+	struct rf_rule_more more = rf_rule_more(d->given, i);
+	if (old && g->content && g->content == old->content && (!more.own_ref.n || rf_str_eq(more.own_ref, rf_str_z(old->ref))))
+		return RF_OK;
+	d->now[i].changed = true;
+	if (!g->plain || more.doc)
+		return number_tree(d, i, &doc);
+	d->size += text_size(d, i);
+	return RF_OK;
+}
+
+static int number_all(struct diff *d)
+{
+	int rc = RF_OK;
+	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
+		rf_way_give_at(i);
+		rc = number(d, i);
+		d->rows += d->now[i].changed || !d->now[i].keeps;
+		if (rc != RF_OK && d->c->errors)
+			rc = RF_OK; /* tell of the others too */
+	}
+	if (rc == RF_OK && d->c->errors)
+		rc = d->c->first_error;
+	return rc == RF_OK ? check_refs(d) : rc;
+}
+
+/* The version of a stored rule, plus 1. */
+static long long next_version(const struct rf_rule_stored *old)
+{
+	struct rf_js j = rf_js_over((struct rf_str){ old->text, old->n });
+	struct rf_rule_text t;
+	uint64_t v = 0;
+	if (rf_rule_text_read(&j, false, NULL, &t))
+		rf_str_u64(t.version.raw, &v);
+	return (long long)v + 1;
+}
+
+static int write_plain(struct diff *d, size_t i)
+{
+	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+	struct rf_str parts[PARTS];
+	struct rf_rule_text t;
+	char version[24] = "1";
+	if (!read_plain(&d->given->v[i], &t))
+		return rf_fail(&d->c->err, RF_E_INTERNAL, "a rule of the request is not what it was");
+	if (old)
+		snprintf(version, sizeof version, "%lld", next_version(old));
+	plain_parts(&t, version, d->ch->now, parts);
+	for (size_t k = 0; k < PARTS; k++)
+		rf_buf_add(&d->texts, parts[k]);
+	return RF_OK;
 }
 
 static void write_like(struct diff *d, const struct rf_rule_given *g)
@@ -422,11 +435,13 @@ static int write_text(struct diff *d, size_t i, const json_t *doc, struct rf_sto
 		write_like(d, g);
 	else
 		rc = write_plain(d, i);
+	to->doc = d->texts.p + from;
 	to->doc_n = (uint32_t)(d->texts.n - from);
 	to->note = doc ? 0 : g->content;
 	struct rf_str name = to->fresh && !g->more ? RF_STR("") : ref_of(d, i);
 	if (name.n && !rf_str_eq(name, rf_str_z(to->id))) {
 		to->name_n = (uint16_t)name.n;
+		to->name = d->texts.p + d->texts.n;
 		rf_buf_add(&d->texts, name);
 		rf_buf_addc(&d->texts, '\0');
 	}
@@ -447,27 +462,11 @@ static int fill_row(struct diff *d, size_t i, struct rf_store_child *to)
 	return rc == RF_OK && d->now[i].changed ? write_text(d, i, doc, to) : rc;
 }
 
-/* Room for the texts of plain rules; more than it takes. */
-static bool room_for_texts(struct diff *d)
+/* Where the texts of rows are, as they stand one behind the other: they had to move while they were written. */
+static void place_texts(struct diff *d, struct rf_store_child *v)
 {
-	size_t n = 0;
+	const char *text = d->texts.p;
 	for (size_t i = 0; i < d->count; i++) {
-		rf_way_give_at(i);
-		n += d->now[i].changed ? d->given->v[i].n + FRAME : 0;
-	}
-	return !n || rf_buf_room(&d->texts, n);
-}
-
-static int fill_rows(struct diff *d)
-{
-	struct rf_store_child *v = malloc((d->count + 1) * sizeof *v);
-	int rc = v && room_for_texts(d) ? RF_OK : no_memory(d->c);
-	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
-		rf_way_give();
-		rc = fill_row(d, i, &v[i]);
-	}
-	const char *text = d->texts.p; /* which stays where it is from here on */
-	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
 		rf_way_give_at(i);
 		if (!v[i].doc_n)
 			continue;
@@ -475,6 +474,21 @@ static int fill_rows(struct diff *d)
 		v[i].name = v[i].name_n ? text + v[i].doc_n : NULL;
 		text += v[i].doc_n + (v[i].name_n ? v[i].name_n + 1u : 0);
 	}
+}
+
+/* The store keeps the texts: they take no more than they need. */
+static int fill_rows(struct diff *d)
+{
+	struct rf_store_child *v = rf_way_grow(NULL, (d->count + 1) * sizeof *v);
+	char *room = d->texts.p = rf_way_grow(NULL, d->size + 1);
+	int rc = v && room ? RF_OK : no_memory(d->c);
+	d->texts.cap = room ? d->size + 1 : 0;
+	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
+		rf_way_give_at(i);
+		rc = fill_row(d, i, &v[i]);
+	}
+	if (rc == RF_OK && d->texts.p != room)
+		place_texts(d, v);
 	if (rc == RF_OK)
 		rc = note_rows(d, v);
 	if (rc == RF_OK)
@@ -487,15 +501,7 @@ static int fill_rows(struct diff *d)
 
 static int write_all(struct diff *d)
 {
-	size_t rows = 0;
-	for (size_t i = 0; i < d->match.n; i++) {
-		rf_way_give_at(i);
-		rows += !d->match.v[i].taken;
-	}
-	for (size_t i = 0; i < d->count; i++) {
-		rf_way_give_at(i);
-		rows += d->now[i].changed || !d->now[i].keeps;
-	}
+	size_t rows = d->rows + d->match.n - d->match.taken;
 	d->ch->whole |= rows > RF_RULESET_EACH;
 	d->ch->unkept |= rows > RF_RULESET_VERSION_RULES;
 	return rows > RF_RULESET_EACH ? fill_rows(d) : write_rows(d);

@@ -16,6 +16,7 @@
 
 enum {
 	AHEAD = 4,    /* stored rules that are looked at for the next one of the request */
+	BITS = 8,     /* of the sieve, for each rule of the request */
 	ASTRAY = 64,  /* rules of the request that are none of those: the rest is looked for otherwise */
 };
 
@@ -85,6 +86,7 @@ static void take(struct rf_rule_match *m, size_t i, size_t stored)
 {
 	m->is[i] = (uint32_t)stored + 1;
 	m->v[stored].taken = true;
+	m->taken++;
 }
 
 /* --- by name --- */
@@ -197,26 +199,68 @@ static void follow(struct rf_rule_match *m, bool back)
 	}
 }
 
+/* A bit for each content that an open rule of the request has, and, by chance, for few others. */
+struct sieve {
+	uint64_t *bits;
+	size_t mask, open;
+};
+
+static bool sieve_init(struct sieve *s, const struct rf_rule_match *m)
+{
+	size_t bits = 64;
+	while (bits < m->given->n * BITS)
+		bits *= 2;
+	*s = (struct sieve){ .bits = rf_way_calloc(bits / 64, sizeof *s->bits), .mask = bits - 1 };
+	for (size_t i = 0; i < m->given->n && s->bits; i++) {
+		size_t bit = m->given->v[i].content & s->mask;
+		rf_way_give_at(i);
+		if (!is_open(m, i))
+			continue;
+		s->bits[bit / 64] |= (uint64_t)1 << bit % 64;
+		s->open++;
+	}
+	return s->bits;
+}
+
+static bool passes(const struct sieve *s, const struct rf_rule_stored *r)
+{
+	size_t bit = r->content & s->mask;
+	return !r->taken && r->content && s->bits[bit / 64] >> bit % 64 & 1;
+}
+
 /* Of each content the first in the table, and the others behind it, by place: the last one comes first. */
+static void add_content(struct rf_rule_match *m, size_t i)
+{
+	struct rf_rule_stored *s = &m->v[i];
+	RF_RULE_EACH_FOUND(k, &m->contents, s->content) {
+		if (m->v[k].content != s->content)
+			continue;
+		s->same = (uint32_t)k + 1;
+		m->contents.slot[at_].number = (uint32_t)i + 1;
+		return;
+	}
+	rf_rule_lookup_add(&m->contents, s->content, i);
+}
+
+/* Empty where no rule is open. */
 static bool content_table(struct rf_rule_match *m)
 {
-	if (!rf_rule_lookup_init(&m->contents, m->n))
+	struct sieve s;
+	size_t n = 0;
+	if (!sieve_init(&s, m))
 		return false;
-	for (size_t i = m->n; i-- > 0;) {
-		struct rf_rule_stored *s = &m->v[i];
+	for (size_t i = 0; i < m->n && s.open; i++) {
 		rf_way_give_at(i);
-		if (s->taken || !s->content)
-			continue;
-		RF_RULE_EACH_FOUND(k, &m->contents, s->content)
-			if (m->v[k].content == s->content) {
-				s->same = (uint32_t)k + 1;
-				m->contents.slot[at_].number = (uint32_t)i + 1;
-				break;
-			}
-		if (!s->same)
-			rf_rule_lookup_add(&m->contents, s->content, i);
+		n += passes(&s, &m->v[i]);
 	}
-	return true;
+	bool good = !n || rf_rule_lookup_init(&m->contents, n);
+	for (size_t i = m->n; i-- > 0 && good && n;) {
+		rf_way_give_at(i);
+		if (passes(&s, &m->v[i]))
+			add_content(m, i);
+	}
+	rf_way_free(s.bits);
+	return good;
 }
 
 /* Whoever finds one takes it from the table, as does who finds that one has a name of its own. */
@@ -238,18 +282,13 @@ static void find_content(struct rf_rule_match *m, size_t i)
 
 static int match_contents(struct rf_rule_match *m)
 {
-	size_t open = 0;
-	if (!m->n)
+	if (m->taken == m->n)
 		return RF_OK;
 	follow(m, false);
 	follow(m, true);
-	for (size_t i = 0; i < m->given->n; i++) {
-		rf_way_give_at(i);
-		open += is_open(m, i);
-	}
-	if (open && !content_table(m))
+	if (m->taken < m->n && !content_table(m))
 		return no_memory(m->c);
-	for (size_t i = 0; i < m->given->n && open; i++) {
+	for (size_t i = 0; i < m->given->n && m->contents.slot; i++) {
 		rf_way_give_at(i);
 		if (is_open(m, i))
 			find_content(m, i);

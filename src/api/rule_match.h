@@ -27,6 +27,7 @@ struct rf_rule_match {
 	uint32_t *is;                /* of each of those, its stored one, plus 1; 0: it is new */
 	struct rf_rule_stored *v;    /* by place */
 	size_t n, cap;
+	size_t taken;                /* how many of them are rules of the request */
 	struct rf_rule_lookup ids, refs, contents;
 	struct rf_rule_like like;    /* of the store */
 };
