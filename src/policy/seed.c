@@ -89,8 +89,8 @@ static void form_put(struct seed_form *f)
 {
 	if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	shape_free(f->shape); /* before the rule, in whose memory its program may be */
 	rf_rule_put(f->model);
-	shape_free(f->shape);
 	free(f);
 }
 
