@@ -2,7 +2,7 @@
 
     KIND.instructions   of the worker's thread under callgrind
     KIND.syscalls       of all processes under strace
-    idle.bytes          PSS of an idle connection
+    idle.bytes          PSS of an idle connection, without that of files
     evaluation-N.instructions  of the evaluation of N rules for a request, alone
 
 The first two are the cost of N2 units less that of N1 units, divided by N2 - N1, over one connection at a

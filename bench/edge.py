@@ -174,7 +174,7 @@ def memory(run):
     with Started(run) as servers:
         figures = {s.name: memory_of(run, s, count) for s in servers}
     show("G11", figures, "B",
-         f"PSS, {count} connections: growth of the first half, the second half, all")
+         f"PSS but for files, {count} connections: growth of the first half, the second half, all")
 
 
 def pushes(run):

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -52,8 +53,15 @@ class Lab:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def port(self):
-        self.next_port += 1
-        return self.next_port
+        """A port that nobody has: the tests may run beside us."""
+        while True:
+            self.next_port += 1
+            with socket.socket() as s:
+                try:
+                    s.bind(("127.0.0.1", self.next_port))
+                    return self.next_port
+                except OSError:
+                    pass
 
     def program(self, name):
         path = os.path.join(self.build, "bench", name)
@@ -176,10 +184,11 @@ def cpu_ns(pids):
 
 
 def pss_bytes(pids):
+    """Memory of `pids`, shared or their own. Not pages of files, of which each has a share that depends on what else runs."""
     total = 0
     for pid in pids:
         with open(f"/proc/{pid}/smaps_rollup") as f:
-            total += sum(int(line.split()[1]) * 1024 for line in f if line.startswith("Pss:"))
+            total += sum(int(line.split()[1]) * 1024 for line in f if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
     return total
 
 

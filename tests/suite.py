@@ -2,10 +2,10 @@
 
     ./test [PART...]     all parts, or those named: checks unit scenario client counts clang
 
-Files of scenarios run a few at a time, each a pytest of its own; then, by themselves, the tests that are marked `alone`. SCENARIO="-k NAME"
-gives options to pytest. Each part builds what it needs and gives its numbers of passed and failed tests. The last line on standard
-output is "N passed, N failed"; the exit status is 1 where any failed. Whole output of each tool is kept in
-build/test-logs/.
+A part is some jobs, each a tool that runs in a process of its own. Jobs that wait most of the time (files of scenarios) run a few at a
+time, and beside them, one at a time and behind them where both want a processor, those that work (builds, unit tests, counts): see
+`plan`. What is marked `alone` runs at the end, by itself. SCENARIO="-k NAME" gives options to pytest. The last line on standard
+output is "N passed, N failed"; the exit status is 1 where any failed. Whole output of each tool is kept in build/test-logs/.
 """
 import glob
 import json
@@ -14,6 +14,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as xml
 
@@ -33,15 +34,38 @@ SETUP = {
 }
 FAILURES_SHOWN = 40   # lines of output a failed step shows
 LIMIT = 20 * 60       # seconds of one command
-TOGETHER = min(3, 1 + (os.cpu_count() or 1))  # files of scenarios at a time: most of the time they wait
+GRACE = 60            # and that it has to end what it has started
+TOGETHER = min(3, 1 + (os.cpu_count() or 1))  # jobs at a time that wait most of the time
+WAITS, WORKS, ALONE = "waits", "works", "alone"
+ROOM = {WAITS: TOGETHER, WORKS: 1, ALONE: 1}
+BESIDE, BEHIND = 5, 19  # niceness of work that something waits for, and that nothing does
 # Files of scenarios to begin with, or the last one would run by itself for long:
 LONGEST = ("test_tls", "test_vectors", "test_access", "test_fleet_net", "test_ports", "test_packets", "test_run", "test_confirm", "test_life", "test_patch", "test_fleet",
            "test_lists", "test_pack", "test_mqtt_flood")
 NO_TESTS = 5          # pytest's exit status where all tests of a file are run elsewhere
+PARTS = {
+    "checks": "The rules of the tree: who may include whom, paths in documents, words.",
+    "unit": "Unit tests, each of them counted, and the kept corpora of the fuzzers.",
+    "scenario": "The whole edge with real clients.",
+    "client": "The official client of the documented API, unmodified.",
+    "counts": "Instructions, system calls and bytes a unit, against the kept figures.",
+    "clang": "No warning of the other compiler.",
+}
+
+saying = threading.Lock()
+children = set()
+interrupted = threading.Event()
+
+
+def say(words):
+    """What ends because it was interrupted has nothing to say."""
+    with saying:
+        if not interrupted.is_set():
+            print(words, flush=True)
 
 
 class Count:
-    """What one part has shown."""
+    """What one job has shown."""
 
     def __init__(self):
         self.passed = self.failed = 0
@@ -51,26 +75,48 @@ class Count:
             self.passed += 1
         else:
             self.failed += 1
-            say(f"  FAILED {name}")
-            if words:
-                say("    " + "\n    ".join(words.strip().splitlines()[-FAILURES_SHOWN:]))
+            say("\n    ".join([f"  FAILED {name}", *words.strip().splitlines()[-FAILURES_SHOWN:]]))
 
 
-def say(words):
-    print(words, flush=True)
+class Job:
+    """`work(count)` of a part, in a thread of its own, when all jobs that it needs have gone well and there is room in its lane."""
+
+    def __init__(self, part, name, work, needs=(), lane=WORKS):
+        self.part, self.name, self.work, self.needs, self.lane = part, name, work, needs, lane
+        self.count, self.over, self.thread = Count(), False, threading.Thread(target=self.life, daemon=True)
+
+    def life(self):
+        start = time.monotonic()
+        if any(need.count.failed for need in self.needs):
+            say(f"  not run: {self.name}")
+        else:
+            try:
+                self.work(self.count)
+            except Exception as error:  # a job that breaks must not hide the others
+                self.count.add(False, self.name, repr(error))
+            say(f"  {self.part}: {self.name}: {self.count.passed} passed, {self.count.failed} failed in {time.monotonic() - start:.0f} s")
+        self.over = True
+
+    def running(self):
+        return self.thread.is_alive() and not self.over
+
+    def may_begin(self, jobs):
+        if self.thread.ident or not all(need.over for need in self.needs):
+            return False
+        if self.lane == ALONE:
+            return all(job.over for job in jobs if job is not self and job.lane != ALONE) and not any(job.running() for job in jobs)
+        return sum(job.lane == self.lane for job in jobs if job.running()) < ROOM[self.lane]
 
 
-def run(command, log, seconds=LIMIT, **more):
+def run(command, log, seconds=LIMIT, nice=0, env=(), **more):
     """Run to the end with output to a log; gives the exit status and the text."""
-    env = {**os.environ, **SANITIZERS, **more.pop("env", {})}
-    path = os.path.join(LOGS, log)
-    with open(path, "w+", errors="replace") as out:
+    with open(os.path.join(LOGS, log), "w+", errors="replace") as out:
         try:
-            status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                    cwd=more.pop("cwd", ROOT), env=env, timeout=seconds, check=False, **more).returncode
-        except subprocess.TimeoutExpired:
-            out.write(f"\nstopped after {seconds} s\n")
-            status = 124
+            child = subprocess.Popen(["nice", "-n", str(nice), *command] if nice else command, stdin=subprocess.DEVNULL, stdout=out,
+                                     stderr=subprocess.STDOUT, env={**os.environ, **SANITIZERS, **dict(env)}, **{"cwd": ROOT, **more})
+            children.add(child)
+            status = ended(child, 0 if interrupted.is_set() else seconds, out)
+            children.discard(child)
         except OSError as error:
             out.write(f"{command[0]}: {error.strerror}\n")
             status = 127
@@ -79,22 +125,40 @@ def run(command, log, seconds=LIMIT, **more):
         return status, out.read()
 
 
-def build(where, count, *targets, compiler="gcc"):
-    """Configure and build, all or these targets; a build that fails counts as a failed test."""
-    say(f"  building {where}")
-    name = os.path.basename(where)
-    if not os.path.exists(os.path.join(ROOT, where, "build.ninja")):
-        status, words = run(["meson", "setup", where, *SETUP[where]], f"setup-{name}.log", env={"CC": compiler})
-        if status:
-            count.add(False, f"meson setup {where}", words)
-            return False
-    status, words = run(["ninja", "-C", where, *targets], f"build-{name}.log")
-    count.add(status == 0, f"build of {where}", words)
-    return status == 0
+def ended(child, seconds, out):
+    """Its exit status. One that takes too long is interrupted, so that it ends what it has started, and in the end killed."""
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        out.write(f"\nstopped after {seconds} s\n")
+        child.send_signal(signal.SIGINT)
+    finish(child)
+    return 124
+
+
+def finish(child):
+    try:
+        child.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def build(where, *targets, compiler="gcc", nice=0):
+    """The work to configure and build, all or these targets; a build that fails counts as a failed test."""
+    def work(count):
+        name = "-".join([os.path.basename(where), *targets[:1]])
+        if not os.path.exists(os.path.join(ROOT, where, "build.ninja")):
+            status, words = run(["meson", "setup", where, *SETUP[where]], f"setup-{name}.log", nice=nice, env={"CC": compiler})
+            if status:
+                count.add(False, f"meson setup {where}", words)
+                return
+        status, words = run(["ninja", "-C", where, *targets], f"build-{name}.log", nice=nice)
+        count.add(status == 0, f"build of {where}", words)
+    return work
 
 
 def checks(count):
-    """The rules of the tree: who may include whom, paths in documents, words."""
     tools = os.path.join(ROOT, "tools")
     for name in sorted(os.listdir(tools)):
         if name.startswith("check-") and os.access(os.path.join(tools, name), os.X_OK):
@@ -103,17 +167,13 @@ def checks(count):
 
 
 def unit(count):
-    """Unit tests, each of them counted, and the kept corpora of the fuzzers."""
-    if not build(ASAN, count):
-        return
     path = os.path.join(ROOT, ASAN, "meson-logs", "testlog.json")
     if os.path.exists(path):
         os.unlink(path)
-    status, words = run(["meson", "test", "-C", ASAN, "--no-rebuild", "--suite", "unit", "--suite", "fuzz"], "unit.log")
+    status, words = run(["meson", "test", "-C", ASAN, "--no-rebuild", "--suite", "unit", "--suite", "fuzz"], "unit.log", nice=BESIDE)
     if not os.path.exists(path):
         count.add(False, "meson test", words)
         return
-    shown = count.failed
     with open(path, errors="replace") as log:
         for line in log:
             test = json.loads(line)
@@ -124,9 +184,8 @@ def unit(count):
             count.passed += passed if passed or failed else good
             count.failed += max(failed, 1) if not good else 0
             if not good:
-                say(f"  FAILED {test['name']} ({test['result']})")
-                say("    " + "\n    ".join(interesting(words)))
-    if status and count.failed == shown:
+                say("\n    ".join([f"  FAILED {test['name']} ({test['result']})", *interesting(words)]))
+    if status and not count.failed:
         count.add(False, "meson test", words)
 
 
@@ -136,102 +195,52 @@ def interesting(words):
     return lines[-FAILURES_SHOWN:]
 
 
-def scenario(count):
-    """The whole edge with real clients."""
-    if not build(ASAN, count, "ringfenced", "ringfence") or not build(RELEASE, count):
-        return
-    for old in glob.glob(os.path.join(LOGS, "scenario*")):
-        os.unlink(old)
-    names = sorted((os.path.basename(path)[:-3] for path in glob.glob(os.path.join(ROOT, "tests", "scenario", "test_*.py"))),
-                   key=lambda name: (LONGEST.index(name) if name in LONGEST else len(LONGEST), name))
-    say(f"  tests/scenario with build/asan, {TOGETHER} files at a time")
-    in_turn([Scenario(f"scenario-{name}", "not alone", f"tests/scenario/{name}.py") for name in names], count)
-    say("  those that want the machine for themselves")
-    in_turn([Scenario("scenario-alone", "alone", "tests/scenario")], count)
-
-
-class Scenario:
-    """A pytest of some tests, as a process of its own."""
-
-    def __init__(self, name, marked, what):
-        self.name = name
-        self.report = os.path.join(LOGS, name + ".xml")
-        self.log = os.path.join(LOGS, name + ".log")
-        self.command = [sys.executable, "-B", "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", "-m", marked,
-                        "--durations=10", "--junitxml", self.report, what, *os.environ.get("SCENARIO", "").split()]
-
-    def start(self):
-        with open(self.log, "w") as out:
-            self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=ROOT,
-                                          env={**os.environ, **SANITIZERS})
-        self.end, self.asked = time.monotonic() + LIMIT, False
-        return self
-
-    def over(self):
-        """Whether it has ended. One that takes too long is interrupted, so that it ends what it has started, and in the end killed."""
-        if self.child.poll() is not None:
-            return True
-        late = time.monotonic() - self.end
-        if late > 60:
-            self.child.kill()
-        elif late > 0 and not self.asked:
-            self.asked = True
-            self.child.send_signal(signal.SIGINT)
-        return False
-
-    def finish(self):
-        """Wait until it has ended what it has started; not for ever."""
-        try:
-            self.child.wait(60)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            self.child.wait()
-
-    def tell(self, count):
-        with open(self.log, errors="replace") as log:
-            words = log.read()
-        if not os.path.exists(self.report):
-            count.add(False, self.name, words)
+def scenario(name, marked, what):
+    """The work to run a pytest of some tests."""
+    def work(count):
+        report, log = os.path.join(LOGS, name + ".xml"), name + ".log"
+        status, words = run([sys.executable, "-B", "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", "-m", marked, "--durations=10",
+                             "--junitxml", report, what, *os.environ.get("SCENARIO", "").split()], log)
+        if not os.path.exists(report):
+            count.add(False, name, words)
             return
-        for case in xml.parse(self.report).getroot().iter("testcase"):
+        for case in xml.parse(report).getroot().iter("testcase"):
             bad = [part for part in case if part.tag in ("failure", "error")]
             if any(part.tag == "skipped" for part in case):
                 say(f"  skipped {case.get('name')}: {case.find('skipped').get('message')}")
                 continue
             count.add(not bad, f"{case.get('classname')}.{case.get('name')}",
                       bad[0].text + "\n" + bad[0].get("message", "") if bad else "")
-        if self.child.returncode not in (0, 1, NO_TESTS):
-            count.add(False, f"{self.name} (exit status {self.child.returncode})", words)
+        if status not in (0, 1, NO_TESTS):
+            count.add(False, f"{name} (exit status {status})", words)
+    return work
 
 
-def in_turn(waiting, count):
-    """Run them all, so many at a time. Who interrupts us interrupts them too, and they end what they have started."""
-    running = []
-    try:
-        while waiting or running:
-            while waiting and len(running) < TOGETHER:
-                running.append(waiting.pop(0).start())
-            for one in [one for one in running if one.over()]:
-                running.remove(one)
-                one.tell(count)
-            time.sleep(0.05)
-    except KeyboardInterrupt:
-        for one in running:
-            one.finish()
-        raise
+def scenarios(programs, release):
+    """The jobs of the whole edge with real clients. A file that never speaks of the release build does not wait for it."""
+    for old in glob.glob(os.path.join(LOGS, "scenario*")):
+        os.unlink(old)
+    paths = glob.glob(os.path.join(ROOT, "tests", "scenario", "test_*.py"))
+    for path in sorted(paths, key=lambda path: order(os.path.basename(path)[:-3])):
+        name = os.path.basename(path)[:-3]
+        with open(path) as f:
+            needs = (programs, release) if re.search("RELEASE|fast_origin", f.read()) else (programs,)
+        yield Job("scenario", name, scenario(f"scenario-{name}", "not alone", f"tests/scenario/{name}.py"), needs, WAITS)
+    yield Job("scenario", "those that want the machine for themselves", scenario("scenario-alone", "alone", "tests/scenario"),
+              (programs, release), ALONE)
+
+
+def order(name):
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST), name
 
 
 def client(count):
-    """The official client of the documented API, unmodified."""
     where = os.path.join(ROOT, "tests", "client")
-    if not build(ASAN, count):
-        return
     if not os.path.isdir(os.path.join(where, "node_modules", "cloudflare")):
         status, words = run(["npm", "ci", "--no-audit", "--no-fund"], "npm.log", 300, cwd=where)
         if status:
             count.add(False, "npm ci in tests/client", words)
             return
-    say("  tests/client with node, against build/asan/ringfenced")
     sys.path.insert(0, os.path.join(ROOT, "tests", "scenario"))
     from edge import Edge
     edge = Edge()
@@ -256,25 +265,46 @@ def client(count):
 
 
 def counts(count):
-    """Instructions, system calls and bytes a unit, against the kept figures."""
     if not os.path.exists(os.path.join(ROOT, "bench", "figures.json")):
         say("  no figures are kept yet")
         return
     if os.geteuid() or (os.cpu_count() or 1) < 2:
         say("  skipped: needs root and two CPUs")
         return
-    if not build(RELEASE, count):
-        return
-    status, words = run([sys.executable, "-B", "bench/run", "counts", "--check"], "counts.log")
+    status, words = run([sys.executable, "-B", "bench/run", "counts", "--check"], "counts.log", nice=BESIDE)
     count.add(status == 0, "bench/run counts --check", words)
 
 
-def clang(count):
-    """No warning of the other compiler."""
-    build(CLANG, count, compiler="clang")
+def plan(names):
+    """The jobs of these parts, in the order in which they begin where they may. First what scenarios need, then what works while they
+    wait: compiled before it is run."""
+    programs = Job("build", ASAN, build(ASAN, "ringfenced", "ringfence"))
+    release = Job("build", RELEASE, build(RELEASE, nice=BESIDE), (programs,))
+    tests = Job("build", f"{ASAN}, its tests", build(ASAN, nice=BEHIND), (programs,))
+    jobs = {
+        "checks": [Job("checks", "tools/check-*", checks, lane=WAITS)],
+        "scenario": [programs, release, *scenarios(programs, release)],
+        "client": [programs, Job("client", "tests/client with node", client, (programs,), WAITS)],
+        "unit": [programs, tests, Job("unit", "meson test", unit, (tests,))],
+        "counts": [programs, release, Job("counts", "bench/run counts", counts, (release,))],
+        "clang": [Job("clang", CLANG, build(CLANG, compiler="clang", nice=BEHIND))],
+    }
+    return list(dict.fromkeys(job for name in jobs if name in names for job in jobs[name]))
 
 
-PARTS = {"checks": checks, "unit": unit, "scenario": scenario, "client": client, "counts": counts, "clang": clang}
+def run_all(jobs):
+    """Who interrupts us interrupts what runs too, and it ends what it has started."""
+    try:
+        while not all(job.over for job in jobs):
+            for job in jobs:
+                if job.may_begin(jobs):
+                    job.thread.start()
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        interrupted.set()
+        for child in list(children):
+            finish(child)
+        raise
 
 
 def main(names):
@@ -283,22 +313,22 @@ def main(names):
         print(f"./test: no part \"{unknown[0]}\": {' '.join(PARTS)}", file=sys.stderr)
         return 2
     os.makedirs(LOGS, exist_ok=True)
-    whole = Count()
-    for name in names or PARTS:
-        part, start = Count(), time.monotonic()
-        say(f"{name}: {PARTS[name].__doc__}")
-        try:
-            PARTS[name](part)
-        except KeyboardInterrupt:
-            say("interrupted")
-            return 130
-        except Exception as error:  # a part that breaks must not hide the others
-            part.add(False, name, repr(error))
-        say(f"  {part.passed} passed, {part.failed} failed in {time.monotonic() - start:.0f} s")
-        whole.passed += part.passed
-        whole.failed += part.failed
-    say(f"{whole.passed} passed, {whole.failed} failed")
-    return 1 if whole.failed or not whole.passed else 0
+    start, names = time.monotonic(), names or list(PARTS)
+    for name in names:
+        say(f"{name}: {PARTS[name]}")
+    jobs = plan(names)
+    try:
+        run_all(jobs)
+    except KeyboardInterrupt:
+        print("interrupted")
+        return 130
+    for part in dict.fromkeys(job.part for job in jobs):
+        passed, failed = (sum(getattr(job.count, what) for job in jobs if job.part == part) for what in ("passed", "failed"))
+        say(f"{part}: {passed} passed, {failed} failed")
+    passed, failed = (sum(getattr(job.count, what) for job in jobs) for what in ("passed", "failed"))
+    say(f"in {time.monotonic() - start:.0f} s")
+    say(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
 
 
 if __name__ == "__main__":

@@ -9,16 +9,10 @@ import time
 
 import pytest
 
-from edge import until
+from edge import free_port, until
 from test_access import net, unpin  # noqa: F401
 
 SPP = struct.Struct("!H16s16sHH")
-
-
-def free_udp(family=socket.AF_INET):
-    with socket.socket(family, socket.SOCK_DGRAM) as s:
-        s.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Origin:
@@ -104,7 +98,7 @@ def opened(edge):
     path = f"/zones/{edge.zone()}/spectrum/apps"
 
     def open_port(origin, port=None, high=None, **more):
-        port = port or free_udp()
+        port = port or free_port()
         url = origin if isinstance(origin, str) else origin.url
         app = edge.api("POST", path, {"protocol": f"udp/{port}-{high}" if high else f"udp/{port}", "dns": {"name": f"udp{port}.edge.test"},
                                       "origin_direct": [url], **more})
@@ -175,10 +169,17 @@ def test_six_and_four(opened):
     o.stop()
 
 
+def three_ports():
+    """The first of three in a row."""
+    while True:
+        first = free_port()
+        if [free_port(), free_port()] == [first + 1, first + 2]:
+            return first
+
+
 def test_a_range_is_mapped_port_by_port(opened):
-    base = free_udp()
+    base, low = three_ports(), three_ports()
     origins = [Origin(lambda d, p, n=n: b"%d" % n, port=base + n) for n in range(3)]
-    low = 30000 + os.getpid() % 1000 * 3
     opened(f"udp://127.0.0.1:{base}-{base + 2}", low, low + 2)
     for n in range(3):
         until(lambda at=low + n: listens(at))
@@ -209,7 +210,7 @@ def resolver(tmp_path):
     """dnsmasq that knows one name, and a long one."""
     def started():
         """It wants the same port of TCP, which somebody may have."""
-        port = free_udp()
+        port = free_port()
         child = subprocess.Popen(["dnsmasq", "--no-daemon", "--no-resolv", "--no-hosts", f"--port={port}", "--listen-address=127.0.0.1",
                                   "--bind-interfaces", "--address=/lamp.test/192.0.2.7", "--txt-record=long.test," + "x" * 200,
                                   f"--pid-file={tmp_path}/pid"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -238,7 +239,7 @@ def test_dns_with_its_guard(edge, opened, resolver):
 
 
 def test_coap_with_its_guard(opened, tmp_path):
-    at = free_udp()
+    at = free_port()
     server = subprocess.Popen(["coap-server-notls", "-A", "127.0.0.1", "-p", str(at)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: listens(at))
@@ -267,7 +268,7 @@ def test_amplification_is_bounded_where_the_app_says(opened):
 
 
 def test_an_origin_that_is_gone_and_one_that_is_there(edge, opened, echo):
-    dead = free_udp()
+    dead = free_port()
     port = opened(f"udp://127.0.0.1:{dead}", passive_fails=1)
     with Device(port) as d:
         assert d.ask(b"x", 0.3) is None
