@@ -85,7 +85,7 @@ struct scanning {
 static int make_rule(struct scanning *s, const struct rf_raw_object *o, struct rf_rule_link *ret)
 {
 	struct rf_rule *made = NULL;
-	bool plain = strcmp(o->name, o->id) == 0;
+	bool plain = o->name == o->id || strcmp(o->name, o->id) == 0;
 	if (plain && rf_seeds_take(s->seeds, o->doc, rf_str_z(o->id), o->place, o->revision, ret)) {
 		rf_count(RF_C_RULES_COMPILED);
 		return RF_OK;

@@ -250,7 +250,7 @@ int index_with(const struct rf_index *old, struct rf_rule_link out, struct rf_ru
 static bool wanted(struct rf_rule_link r, const struct rf_rule_link *rules, uint32_t count, uint32_t *at)
 {
 	for (; *at < count && before(rules[*at], r); ++*at)
-		rf_way_give();
+		rf_way_give_at(*at);
 	return *at < count && link_same(rules[*at], r);
 }
 
@@ -263,7 +263,7 @@ static int take_over(struct rf_index *x, const struct segment *from, const struc
 		return RF_E_NOMEM;
 	atomic_init(&d->refs, 1);
 	for (uint32_t i = 0, at = 0; i < from->count; i++) {
-		rf_way_give();
+		rf_way_give_at(i);
 		bool gone = !wanted(from->rule[i], rules, count, &at) || !rest[at].to;
 		d->bits[i / 64] |= (uint64_t)gone << i % 64;
 		d->count += gone;
@@ -273,7 +273,7 @@ static int take_over(struct rf_index *x, const struct segment *from, const struc
 		return RF_OK;
 	}
 	for (uint32_t i = 0, at = 0; i < from->count; i++) {
-		rf_way_give();
+		rf_way_give_at(i);
 		if (wanted(from->rule[i], rules, count, &at))
 			rest[at].to = 0;
 	}
@@ -288,14 +288,14 @@ int index_remake(const struct rf_index *old, const struct rf_rule_link *rules, u
 	struct rf_index *x = copy_of(NULL);
 	int rc = rest && x ? RF_OK : RF_E_NOMEM;
 	for (uint32_t i = 0; rc == RF_OK && i < count; i++) {
-		rf_way_give();
+		rf_way_give_at(i);
 		rest[i] = rules[i];
 	}
 	for (unsigned i = 0; rc == RF_OK && i < old->n && x->n < INDEX_SEGMENTS - 1; i++)
 		rc = take_over(x, old->v[i].s, rules, count, rest);
 	uint32_t left = 0;
 	for (uint32_t i = 0; rc == RF_OK && i < count; i++) {
-		rf_way_give();
+		rf_way_give_at(i);
 		left += rest[i].to && link_like(rest[i])->enabled;
 	}
 	if (rc == RF_OK && left)

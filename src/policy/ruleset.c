@@ -260,9 +260,11 @@ static int by_order(const void *a, const void *b)
 /* `strictly`: no two share a place. */
 static bool in_order(const struct rf_rule_link *rules, size_t count, bool strictly)
 {
-	for (size_t i = 1; i < count; i++)
-		if (by_order(&rules[i - 1], &rules[i]) > -(int)strictly)
+	for (size_t i = 1; i < count; i++) {
+		rf_way_give_at(i);
+		if (link_compare(rules[i - 1], rules[i]) > -(int)strictly)
 			return false;
+	}
 	return true;
 }
 
@@ -272,7 +274,7 @@ static void sum_up(struct rf_ruleset *s, const struct rf_rule_link *rules, size_
 	const struct rf_rule *last = NULL;
 	for (size_t i = 0; i < count; i++) {
 		const struct rf_rule *like = link_like(rf_link_get(rules[i]));
-		rf_way_give();
+		rf_way_give_at(i);
 		s->bytes += link_bytes(rules[i]);
 		if (like == last)
 			continue;
@@ -282,25 +284,33 @@ static void sum_up(struct rf_ruleset *s, const struct rf_rule_link *rules, size_
 	}
 }
 
+/* A copy, sorted; NULL without memory. */
+static struct rf_rule_link *by_places(const struct rf_rule_link *rules, size_t count)
+{
+	struct rf_rule_link *v = malloc((count + 1) * sizeof *v);
+	for (size_t i = 0; v && i < count; i++) {
+		rf_way_give_at(i);
+		v[i] = rules[i];
+	}
+	if (v)
+		qsort(v, count, sizeof *v, by_order);
+	return v;
+}
+
 int rf_ruleset_link(enum rf_phase phase, struct rf_str id, struct rf_str name, const struct rf_rule_link *rules, size_t count,
 	struct rf_ruleset **ret)
 {
 	if (count > RF_RULES)
 		return RF_E_FULL;
 	for (size_t i = 0; i < count; i++) {
-		rf_way_give();
+		rf_way_give_at(i);
 		if (link_like(rules[i])->phase != phase)
 			return RF_E_INVALID;
 	}
-	struct rf_rule_link *sorted = malloc((count + 1) * sizeof *sorted);
+	bool ordered = in_order(rules, count, false);
+	struct rf_rule_link *sorted = ordered ? NULL : by_places(rules, count);
 	struct rf_ruleset *s = empty(phase, count / RF_RULE_BLOCK + 1);
-	for (size_t i = 0; sorted && i < count; i++) {
-		rf_way_give();
-		sorted[i] = rules[i];
-	}
-	if (sorted && !in_order(sorted, count, false))
-		qsort(sorted, count, sizeof *sorted, by_order);
-	bool done = sorted && s && append(s, sorted, count, RF_RULE_BLOCK);
+	bool done = (ordered || sorted) && s && append(s, ordered ? rules : sorted, count, RF_RULE_BLOCK);
 	rf_way_free(sorted);
 	if (!done) {
 		rf_ruleset_put(s);

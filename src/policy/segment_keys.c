@@ -287,8 +287,9 @@ static void plan_all(struct making *m)
 	m->failed |= !m->decided;
 	for (uint32_t rank = 0; rank < m->s->count && !m->failed; rank++) {
 		const struct rf_rule_seed *seed = link_seed(m->s->rule[rank]);
-		rf_way_give();
+		rf_way_give_at(rank);
 		if (!seed) {
+			rf_way_give();
 			plan_rule(m, &p, rank);
 			continue;
 		}

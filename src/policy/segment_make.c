@@ -158,7 +158,7 @@ static void keys_of_seeds(struct making *m)
 	uint32_t probe = 0;
 	for (uint32_t rank = m->seeds ? m->sown->rank : s->count, run = 0; rank < s->count; rank++) {
 		const struct rf_rule_seed *seed = link_seed(s->rule[rank]);
-		rf_way_give();
+		rf_way_give_at(rank);
 		if (run < m->sowns && m->sown[run].rank == rank)
 			probe = m->sown[run++].probe;
 		if (!seed)
@@ -350,12 +350,17 @@ static int make_code(struct making *m)
 {
 	struct segment *s = m->s;
 	s->at = malloc((s->count + 1) * sizeof *s->at);
-	for (uint32_t i = 0; i < s->count; i++)
+	for (uint32_t i = 0; i < s->count; i++) {
+		rf_way_give_at(i);
 		m->code.expected += !m->decided[i] && !link_seed(s->rule[i]);
+	}
 	for (uint32_t i = 0; s->at && i < s->count; i++) {
+		rf_way_give_at(i);
+		s->at[i] = (struct code_at){ 0, CODE_YES };
+		if (m->decided[i] || link_seed(s->rule[i]))
+			continue;
 		rf_way_give();
-		bool none = m->decided[i] || link_seed(s->rule[i]);
-		s->at[i] = none ? (struct code_at){ 0, CODE_YES } : code_make(&m->code, cond_at(m, i), &cond_at(m, i)->node[0]);
+		s->at[i] = code_make(&m->code, cond_at(m, i), &cond_at(m, i)->node[0]);
 	}
 	return s->at && !m->code.failed ? RF_OK : RF_E_NOMEM;
 }
@@ -377,7 +382,7 @@ static int make_all(struct making *m)
 static void take_rules(struct segment *s, const struct rf_rule_link *rules, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		rf_way_give();
+		rf_way_give_at(i);
 		if (rules[i].to && link_like(rules[i])->enabled)
 			s->rule[s->count++] = rf_link_get(rules[i]);
 	}
