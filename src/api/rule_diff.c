@@ -40,6 +40,7 @@ struct diff {
 	struct wanted *now;
 	size_t count;
 	struct form form;
+	struct rf_rule_like like, old_like; /* of the request's texts, and of stored ones */
 	size_t rows;           /* that are written or deleted */
 	size_t size;           /* of the documents that change and are no trees; or a little more */
 	struct rf_buf texts;
@@ -167,12 +168,25 @@ static struct rf_str ref_of(const struct diff *d, size_t i)
 	return old ? rf_str_z(old->ref) : own;
 }
 
+/* Each has its new id, or the ref that a stored one alone has. */
+static bool no_ref_is_new(const struct diff *d)
+{
+	for (size_t i = 0; i < d->count && d->given->more_n; i++) {
+		const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
+		struct rf_str own = rf_rule_more(d->given, i).own_ref;
+		rf_way_give_at(i);
+		if (own.n && !(old && rf_str_eq(own, rf_str_z(old->ref))))
+			return false;
+	}
+	return true;
+}
+
 /* Two rules of the request must not share a ref. One that is a rule's own id is shared by none, but by who gives it as a ref. */
 static int check_refs(struct diff *d)
 {
 	struct rf_rule_lookup seen = { 0 };
 	int rc = RF_OK;
-	if (!d->given->more_n) /* each has its id, or the name that a stored one alone has */
+	if (no_ref_is_new(d))
 		return RF_OK;
 	if (!rf_rule_lookup_init(&seen, d->count))
 		return no_memory(d->c);
@@ -215,10 +229,10 @@ static void plain_parts(const struct rf_rule_text *t, const char *version, const
 	memcpy(parts, all, sizeof all);
 }
 
-static bool read_plain(const struct rf_rule_given *g, struct rf_rule_text *t)
+static bool read_plain(struct diff *d, const struct rf_rule_given *g, struct rf_rule_text *t)
 {
 	struct rf_js j = rf_js_over((struct rf_str){ g->text, g->n });
-	return rf_rule_text_read(&j, false, NULL, t);
+	return rf_rule_text_read(&j, false, &d->like, t);
 }
 
 /* The form of rules that are like another one but for a stretch, of which this is one. */
@@ -235,7 +249,7 @@ static bool form_of(struct diff *d, const struct rf_rule_given *g)
 	f->good = false;
 	rf_buf_clear(&f->head);
 	rf_buf_clear(&f->tail);
-	if (!read_plain(like, &t))
+	if (!read_plain(d, like, &t))
 		return false;
 	plain_parts(&t, "1", d->ch->now, parts);
 	const char *from = like->text + g->at, *to = from + (like->n - (g->n - g->differs));
@@ -308,12 +322,12 @@ static int number_all(struct diff *d)
 }
 
 /* The version of a stored rule, plus 1. */
-static long long next_version(const struct rf_rule_stored *old)
+static long long next_version(struct diff *d, const struct rf_rule_stored *old)
 {
 	struct rf_js j = rf_js_over((struct rf_str){ old->text, old->n });
 	struct rf_rule_text t;
 	uint64_t v = 0;
-	if (rf_rule_text_read(&j, false, NULL, &t))
+	if (rf_rule_text_read(&j, false, &d->old_like, &t))
 		rf_str_u64(t.version.raw, &v);
 	return (long long)v + 1;
 }
@@ -324,13 +338,18 @@ static int write_plain(struct diff *d, size_t i)
 	struct rf_str parts[PARTS];
 	struct rf_rule_text t;
 	char version[24] = "1";
-	if (!read_plain(&d->given->v[i], &t))
+	if (!read_plain(d, &d->given->v[i], &t))
 		return rf_fail(&d->c->err, RF_E_INTERNAL, "a rule of the request is not what it was");
 	if (old)
-		snprintf(version, sizeof version, "%lld", next_version(old));
+		snprintf(version, sizeof version, "%lld", next_version(d, old));
 	plain_parts(&t, version, d->ch->now, parts);
+	size_t n = 0;
 	for (size_t k = 0; k < PARTS; k++)
-		rf_buf_add(&d->texts, parts[k]);
+		n += parts[k].n;
+	char *to = rf_buf_room(&d->texts, n);
+	for (size_t k = 0; to && k < PARTS; k++)
+		to = parts[k].n ? mempcpy(to, parts[k].p, parts[k].n) : to;
+	d->texts.n += to ? n : 0;
 	return RF_OK;
 }
 
@@ -454,8 +473,9 @@ static int fill_row(struct diff *d, size_t i, struct rf_store_child *to)
 	const json_t *doc = rf_rule_more(d->given, i).doc;
 	int rc = RF_OK;
 	*to = (struct rf_store_child){ .fresh = !old, .place = d->now[i].place };
-	if (old || doc)
-		snprintf(to->id, sizeof to->id, "%s", old ? old->id : rf_json_text(doc, "id"));
+	const char *id = old ? old->id : doc ? rf_json_text(doc, "id") : NULL;
+	if (id)
+		memcpy(to->id, id, strnlen(id, sizeof to->id - 1)); /* behind it all is zero */
 	else
 		rc = rf_store_draw_id(d->c->store, to->id, &d->c->err);
 	rf_rule_named(d->given, i, to->id);
