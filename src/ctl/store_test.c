@@ -349,6 +349,136 @@ static void kill_at_random_points(void **state)
 	}
 }
 
+enum { GROW = 100000 /* generations from here on are ever larger */ };
+
+static size_t rules_of(int generation)
+{
+	return 200 + (generation < GROW ? (size_t)(generation % 7) * 90 : (size_t)(generation - GROW) * 200);
+}
+
+/* All rules of a ruleset by others; each says of which generation it is. Some are of the one before; the first of all goes again. */
+static int replace_rules(struct fixture *f, const char *set, int generation)
+{
+	size_t n = rules_of(generation) + 1;
+	struct rf_store_child *v = calloc(n, sizeof *v);
+	struct rf_buf texts = { 0 };
+	int rc = v && rf_buf_room(&texts, n * 200) ? rf_store_begin(f->s, "tester", &f->e) : RF_E_NOMEM;
+	for (size_t i = 0; i < n && rc == RF_OK; i++) {
+		char *doc = texts.p + texts.n;
+		unsigned long long x = ((unsigned long long)generation * 10000 + i) * 0x9e3779b97f4a7c15;
+		rf_buf_printf(&texts, "{\"g\":\"%06d\",\"t\":\"%llx%llx%llx\"}", generation, x, x * x, x * 3);
+		v[i] = (struct rf_store_child){ .doc = doc, .doc_n = (uint32_t)strlen(doc), .place = (int64_t)i, .fresh = i > 50 };
+		if (v[i].fresh)
+			rc = rf_store_draw_id(f->s, v[i].id, &f->e);
+		else
+			snprintf(v[i].id, sizeof v[i].id, "stays-%zu", i);
+	}
+	if (rc == RF_OK)
+		rc = rf_store_fill(f->s, RF_KIND_RULE, set, &v, n, &texts, &f->e);
+	if (rc == RF_OK && generation % 2)
+		rc = rf_store_del(f->s, RF_KIND_RULE, "stays-0", 0, &f->e);
+	if (rc == RF_OK)
+		rc = rf_store_commit(f->s, &f->e);
+	rf_store_rollback(f->s);
+	free(v);
+	rf_buf_fini(&texts);
+	return rc;
+}
+
+struct seen {
+	int generation;
+	size_t n;
+};
+
+static int see_rule(const struct rf_raw_object *o, void *arg)
+{
+	struct seen *s = arg;
+	int generation = atoi(o->doc.p + strlen("{\"g\":\""));
+	if (s->n++ && generation != s->generation)
+		return RF_E_CONFLICT;
+	s->generation = generation;
+	return RF_OK;
+}
+
+/* Of which generation all rules are; -1: they are of several, or not all are there. */
+static int generation_of(struct fixture *f, const char *set)
+{
+	struct rf_store_query q = { .parent = set };
+	struct seen s = { 0 };
+	int rc = rf_store_scan(f->s, RF_KIND_RULE, &q, see_rule, &s, &f->e);
+	return rc == RF_OK && s.n == rules_of(s.generation) + 1 - (unsigned)s.generation % 2 ? s.generation : -1;
+}
+
+static void a_full_disk_leaves_the_rules_before(void **state)
+{
+	struct fixture *f = *state;
+	char set[33] = "";
+	assert_int_equal(put_now(f, RF_KIND_RULESET, f->account, "root:http_request", set), RF_OK);
+	rf_store_close(f->s);
+	f->s = NULL;
+	if (test_fork() == 0) {
+		signal(SIGXFSZ, SIG_IGN);
+		if (open_store(f) != RF_OK)
+			_exit(100);
+		setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 300000, 300000 });
+		int stored = 0, rc = RF_OK;
+		while (stored < 90 && (rc = replace_rules(f, set, GROW + stored + 1)) == RF_OK)
+			stored++;
+		for (int again = 0; again < 3 && rc == RF_E_DISK; again++)
+			if (generation_of(f, set) != GROW + stored || replace_rules(f, set, GROW + stored + 1) == RF_OK)
+				_exit(101);
+		rf_store_close(f->s);
+		_exit(rc == RF_E_DISK ? stored : 102);
+	}
+	int stored = test_child_wait();
+	assert_in_range(stored, 1, 89);
+	assert_int_equal(open_store(f), RF_OK);
+	assert_int_equal(generation_of(f, set), GROW + stored);
+	assert_int_equal(replace_rules(f, set, 5), RF_OK);
+	assert_int_equal(generation_of(f, set), 5);
+}
+
+static void write_generations(struct fixture *f, const char *set, int from, int told)
+{
+	if (open_store(f) != RF_OK)
+		_exit(1);
+	for (int g = from; replace_rules(f, set, g) == RF_OK && write(told, &g, sizeof g) == sizeof g;)
+		g++;
+	_exit(2);
+}
+
+/* Whenever it is killed who replaces them: the rules are those of one replacement, and not of one before the last that was told. */
+static void a_replacement_is_there_as_a_whole(void **state)
+{
+	struct fixture *f = *state;
+	char set[33] = "";
+	int there = 0;
+	assert_int_equal(put_now(f, RF_KIND_RULESET, f->account, "root:http_request", set), RF_OK);
+	rf_store_close(f->s);
+	f->s = NULL;
+	for (int round = 0; round < 12; round++) {
+		int fds[2], told = there;
+		assert_int_equal(pipe(fds), 0);
+		pid_t pid = test_fork();
+		if (pid == 0)
+			write_generations(f, set, there + 1, fds[1]);
+		close(fds[1]);
+		for (int i = 0; i < 2 + round; i++)
+			assert_int_equal(read(fds[0], &told, sizeof told), sizeof told);
+		usleep((useconds_t)(round * 307));
+		kill(pid, SIGKILL);
+		while (read(fds[0], &told, sizeof told) == sizeof told)
+			;
+		close(fds[0]);
+		assert_int_equal(test_child_wait(), -SIGKILL);
+		assert_int_equal(open_store(f), RF_OK);
+		there = generation_of(f, set);
+		assert_in_range(there, told, told + 1);
+		rf_store_close(f->s);
+		f->s = NULL;
+	}
+}
+
 static int no_randomness(void *ctx, void *to, size_t n)
 {
 	(void)ctx, (void)to, (void)n;
@@ -406,7 +536,8 @@ int main(void)
 		T(reads_what_it_wrote), T(refuses_taken_names_and_absent_parents), T(one_of_two_writers_is_told),
 		T(a_parent_takes_its_children_along), T(lists_in_order_with_filters), T(every_write_is_audited),
 		T(survives_a_restart), T(refuses_files_that_are_not_its_own), T(a_damaged_file_is_named),
-		T(a_full_disk_loses_nothing), T(kill_at_random_points), T(an_id_needs_randomness), T(ids_are_their_own),
+		T(a_full_disk_loses_nothing), T(kill_at_random_points), T(a_full_disk_leaves_the_rules_before),
+		T(a_replacement_is_there_as_a_whole), T(an_id_needs_randomness), T(ids_are_their_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
