@@ -39,7 +39,7 @@ struct book {
 	char parent[33];
 	struct rf_table ids, names;  /* names: of rows whose name is not the id */
 	bool known;                  /* all rows are in the tables; else none is */
-	bool drawn;                  /* while they are not: all ids have been drawn, and no two are the same */
+	bool distinct;               /* while they are not: no two are of one id */
 	struct book_page **v;        /* none is empty */
 	size_t pages, cap, rows;
 	struct rf_store_child *flat; /* all rows, which are in no page yet; else NULL */

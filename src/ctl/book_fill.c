@@ -15,13 +15,14 @@
 #include "ctl/book.h"
 
 enum {
-	AHEAD = 4,  /* rows of the book before that are looked at before the table is */
+	AHEAD = 4,    /* rows of the book before that are looked at before its table is */
 	AT_ONCE = 16, /* rows whose slots are on their way from memory */
 };
 
 struct filling {
 	struct book *b, *was;
 	struct book_at at;    /* in `was`, behind the last that was found there */
+	size_t looks;         /* that are left for finding rows there without a table */
 	uint64_t revision;
 	int64_t now;
 	struct rf_err *e;
@@ -32,26 +33,40 @@ static int no_memory(struct rf_err *e)
 	return rf_fail(e, RF_E_NOMEM, "no memory for rules");
 }
 
-/* The row before of an id, or NULL. Most stand in the order in which they stood. */
-static int before(struct filling *f, const char *id, const struct rf_store_child **ret)
+static bool is_behind(struct book_at a, struct book_at b)
+{
+	return a.page != b.page ? a.page < b.page : a.row < b.row;
+}
+
+/* Most stand in the order in which they stood: a table is made of those before only when this finds too few. */
+static const struct rf_store_child *ahead(struct filling *f, const char *id)
 {
 	struct book_at at = f->at;
 	const struct rf_store_child *r;
-	int rc = book_settle(f->was);
-	if (rc != RF_OK)
-		return rc;
-	for (unsigned i = 0; i < AHEAD && (r = book_row_at(f->was, at)); i++) {
+	for (size_t i = f->was->known ? AHEAD : f->looks; i > 0 && (r = book_row_at(f->was, at)); i--, f->looks -= f->looks > 0) {
+		rf_way_give_at(i);
 		at = book_next(f->was, at);
-		if (strcmp(r->id, id) == 0) {
-			f->at = at;
-			*ret = r;
-			return RF_OK;
-		}
+		if (strcmp(r->id, id) != 0)
+			continue;
+		f->at = at;
+		return r;
 	}
-	rc = book_know(f->was);
-	*ret = r = rc == RF_OK ? book_find(f->was, rf_str_z(id)) : NULL;
-	if (r)
-		f->at = book_next(f->was, book_seek(f->was, r->place, book_id(r)));
+	return NULL;
+}
+
+/* The row before of an id, or NULL. Those that are found one behind the other are not the same. */
+static int before(struct filling *f, const char *id, const struct rf_store_child **ret)
+{
+	int rc = book_settle(f->was);
+	const struct rf_store_child *r = rc == RF_OK ? ahead(f, id) : NULL;
+	if (rc == RF_OK && !r) {
+		rc = book_know(f->was);
+		r = rc == RF_OK ? book_find(f->was, rf_str_z(id)) : NULL;
+		struct book_at at = r ? book_seek(f->was, r->place, book_id(r)) : f->at;
+		f->b->distinct &= r && !is_behind(at, f->at);
+		f->at = r ? book_next(f->was, at) : at;
+	}
+	*ret = r;
 	return rc;
 }
 
@@ -80,14 +95,13 @@ static int complete(struct filling *f, struct rf_store_child *c)
 		f->b->kept += book_row_memory(c) - sizeof *c;
 	}
 	f->b->named += c->name != NULL;
-	f->b->drawn &= c->fresh;
 	return RF_OK;
 }
 
 static void forget(struct rf_store_child *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		rf_way_give();
+		rf_way_give_at(i);
 		if (!v[i].kept)
 			continue;
 		v[i].name = v[i].doc = NULL;
@@ -117,7 +131,7 @@ static bool take_numbers(struct book *b, const struct book *was)
 static int complete_all(struct filling *f, struct rf_store_child *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++, f->revision++) {
-		rf_way_give();
+		rf_way_give_at(i);
 		int rc = i && v[i - 1].place >= v[i].place ?
 			rf_fail(f->e, RF_E_CONFLICT, "rules %s and %s are not in order", v[i - 1].id, v[i].id) : complete(f, &v[i]);
 		if (rc == RF_OK)
@@ -131,13 +145,13 @@ static int complete_all(struct filling *f, struct rf_store_child *v, size_t n)
 int book_fill(struct book *b, struct book *was, struct rf_store_child *v, size_t n, struct rf_buf *texts, uint64_t revision,
 	      int64_t now, struct rf_err *e)
 {
-	struct filling f = { .b = b, .was = was, .revision = revision, .now = now, .e = e };
+	struct filling f = { .b = b, .was = was, .looks = 2 * was->rows, .revision = revision, .now = now, .e = e };
 	struct book_chunk *c = calloc(1, sizeof *c);
 	if (!c || !take_numbers(b, was)) {
 		free(c);
 		return no_memory(e);
 	}
-	b->drawn = true;
+	b->distinct = true;
 	int rc = complete_all(&f, v, n);
 	if (rc != RF_OK) {
 		free(c);
@@ -160,7 +174,7 @@ static bool settle_rows(struct book *b)
 	struct book_page *p = NULL;
 	for (size_t i = 0; i < b->rows; i++) {
 		struct rf_store_child *r = &b->flat[i];
-		rf_way_give();
+		rf_way_give_at(i);
 		if ((!p || !book_fits(p, r)) && !(p = book_page_new(b, b->pages)))
 			return false;
 		book_put_at(p, p->n, r);
@@ -210,11 +224,11 @@ static int settle(struct book *b)
 	return RF_OK;
 }
 
-/* Rows whose ids somebody has given may be two of one. */
+/* Where two may be of one id, that is found out now. */
 int book_settle(struct book *b)
 {
 	int rc = b->flat ? settle(b) : RF_OK;
-	return rc == RF_OK && !b->drawn ? book_know(b) : rc;
+	return rc == RF_OK && !b->distinct ? book_know(b) : rc;
 }
 
 static bool know_page(struct book *b, const struct book_page *p)

@@ -448,19 +448,22 @@ static void two_rows_of_one_id_are_not_stored(void **state)
 	fill_anew(f, 300, 20);
 	GOOD(rf_store_commit(f->s, &f->e));
 	first_id(f, id);
-	for (int looked = 0; looked < 2; looked++) {
+	for (int round = 0; round < 4; round++) {
+		bool looked = round % 2, kept = round / 2; /* two of one id that was there before, or was not */
 		struct rf_store_child *v = calloc(2, sizeof *v);
 		struct rf_buf texts = { 0 };
 		struct rf_object o;
 		assert_non_null(rf_buf_room(&texts, 1000));
 		for (int i = 0; i < 2; i++) {
-			v[i] = (struct rf_store_child){ .id = "5", .place = i };
-			text_of(&texts, &v[i], 5, NULL);
+			v[i] = (struct rf_store_child){ .place = i };
+			strcpy(v[i].id, kept ? id : "5");
+			if (!kept)
+				text_of(&texts, &v[i], 5, NULL);
 		}
 		GOOD(rf_store_begin(f->s, "test", &f->e));
 		GOOD(rf_store_fill(f->s, RF_KIND_RULE, f->set, &v, 2, &texts, &f->e));
 		if (looked)
-			assert_int_equal(rf_store_get(f->s, RF_KIND_RULE, "5", &o, &f->e), RF_E_CONFLICT);
+			assert_int_equal(rf_store_get(f->s, RF_KIND_RULE, id, &o, &f->e), RF_E_CONFLICT);
 		assert_int_equal(rf_store_commit(f->s, &f->e), RF_E_CONFLICT);
 		assert_int_equal(rows_left(f), 300);
 		reopen(f);

@@ -92,7 +92,8 @@ struct rf_raw_object {
 	uint64_t revision;
 	int64_t place;
 	int64_t created_s, modified_s;
-	uint64_t *note;    /* of placed kinds, whose texts stay until the next transaction begins: a number that whoever reads may keep there while the object is as it is; 0 at first. Else NULL */
+	uint64_t *note;    /* of placed kinds, whose texts stay until the next transaction begins (in one: until it ends): a number that
+			    * whoever reads may keep there while the object is as it is; 0 at first. Else NULL */
 };
 int rf_store_scan(struct rf_store *s, enum rf_kind k, const struct rf_store_query *q,
 		  int (*each)(const struct rf_raw_object *o, void *arg), void *arg, struct rf_err *e);
