@@ -277,6 +277,7 @@ static int number_tree(struct diff *d, size_t i, json_t **ret)
 	const struct rf_rule_stored *old = rf_rule_old(&d->match, i);
 	json_t *was = old ? tree_of(old) : NULL, *doc = NULL;
 	char id[33];
+	rf_way_give();
 	int rc = old && !was ? no_memory(d->c) : rf_rule_tree(d->c, d->given, i, &doc);
 	if (rc == RF_OK && old)
 		snprintf(id, sizeof id, "%s", old->id);
@@ -338,6 +339,7 @@ static int write_plain(struct diff *d, size_t i)
 	struct rf_str parts[PARTS];
 	struct rf_rule_text t;
 	char version[24] = "1";
+	rf_way_give();
 	if (!read_plain(d, &d->given->v[i], &t))
 		return rf_fail(&d->c->err, RF_E_INTERNAL, "a rule of the request is not what it was");
 	if (old)
@@ -378,6 +380,7 @@ static int put_one(struct diff *d, size_t i)
 	if (rc != RF_OK)
 		return rc;
 	RF_OBJECT_AUTO row = { .doc = json_incref(doc), .place = w->place };
+	rf_way_give();
 	snprintf(row.id, sizeof row.id, "%s", rf_json_text(doc, "id"));
 	rf_rule_named(d->given, i, row.id);
 	json_t *was = old ? tree_of(old) : NULL;
@@ -389,6 +392,7 @@ static int put_one(struct diff *d, size_t i)
 static int del_one(struct diff *d, const struct rf_rule_stored *s)
 {
 	json_t *old = tree_of(s);
+	rf_way_give();
 	int rc = old ? rf_change_del(d->c, d->ch, s->id, old, s->place) : no_memory(d->c);
 	json_decref(old);
 	return rc;
@@ -436,6 +440,7 @@ static int note_rows(struct diff *d, const struct rf_store_child *v)
 static int write_tree(struct diff *d, const json_t *doc)
 {
 	char *text = json_dumps(doc, JSON_COMPACT);
+	rf_way_give();
 	if (text)
 		rf_buf_add(&d->texts, rf_str_z(text));
 	free(text);

@@ -7,7 +7,6 @@
  */
 #include "policy/rule_text.h"
 #include <stddef.h>
-#include "base/buf.h"
 #include "base/hash.h"
 
 static const struct member {
@@ -91,28 +90,32 @@ static unsigned of_string(const struct rf_rule_like *l, unsigned i)
 }
 
 /* What a string says whose holes are these; false where that is much. */
-static bool say(const struct rf_rule_like *l, const struct rf_rule_hole *h, unsigned n, const struct rf_str *in, struct rf_buf *to)
+static bool say(struct rf_rule_like *l, const struct rf_rule_hole *h, unsigned n, const struct rf_str *in, struct rf_str *ret)
 {
+	unsigned first = (unsigned)(h - l->hole) + 1;
+	size_t left = sizeof l->room;
+	char *at = l->begun == first ? l->room + h->said_n : mempcpy(l->room, l->said + h->said, h->said_n);
+	l->begun = first;
 	for (unsigned i = 0; i < n; i++) {
-		if (to->cap - to->n < (size_t)h[i].said_n + h[i].rest_n + in[i].n)
+		size_t takes = (size_t)h[i].said_n + h[i].rest_n + in[i].n;
+		if (takes > left)
 			return false;
-		char *at = mempcpy(to->p + to->n, l->said + h[i].said, h[i].said_n);
+		left -= takes;
+		at = i ? mempcpy(at, l->said + h[i].said, h[i].said_n) : at;
 		at = mempcpy(at, in[i].p, in[i].n);
 		at = mempcpy(at, l->said + h[i].said + h[i].said_n, h[i].rest_n);
-		to->n = (size_t)(at - to->p);
 	}
+	*ret = (struct rf_str){ l->room, (size_t)(at - l->room) };
 	return true;
 }
 
 /* A string with these in its holes: may it be a plain rule's, and what does it add to the digest? */
-static bool fill_string(const struct rf_rule_like *l, const struct rf_rule_hole *h, unsigned n, const struct rf_str *in, bool content,
+static bool fill_string(struct rf_rule_like *l, const struct rf_rule_hole *h, unsigned n, const struct rf_str *in, bool content,
 	uint64_t *part)
 {
-	char room[2 * RF_RULE_LIKE];
-	struct rf_buf said = { .p = room, .cap = sizeof room };
 	size_t which = l->order[h->of];
-	struct rf_js_text t = *text_of((struct rf_rule_text *)&l->is, which);
-	const char *from = in->p - (l->text + h->at - t.raw.p);
+	struct rf_js_text t = *text_of(&l->is, which);
+	struct rf_str said = { in->p - (l->text + h->at - t.raw.p), 0 };
 	for (unsigned i = 0; i < n; i++)
 		t.raw.n += in[i].n - h[i].n;
 	if (!fits(&members[which], &t))
@@ -120,13 +123,14 @@ static bool fill_string(const struct rf_rule_like *l, const struct rf_rule_hole 
 	*part = 0;
 	if (!content || members[which].computed || (is_description(which) && !t.raw.n))
 		return true;
+	said.n = t.raw.n;
 	if (t.escaped && !say(l, h, n, in, &said))
 		return false;
-	*part = mix(l->name[h->of], rf_js_said_digest(t.escaped ? rf_buf_str(&said) : (struct rf_str){ from, t.raw.n }));
+	*part = mix(l->name[h->of], rf_js_said_digest(said));
 	return true;
 }
 
-bool rf_rule_text_near(struct rf_js *j, bool content, const struct rf_rule_like *l, struct rf_rule_near *ret)
+bool rf_rule_text_near(struct rf_js *j, bool content, struct rf_rule_like *l, struct rf_rule_near *ret)
 {
 	const char *p, *from = l->text, *end = l->text + l->n;
 	uint64_t sum = l->fixed, part = 0;
@@ -231,6 +235,7 @@ static uint16_t decode(const char *from, const char *to, char *at)
 static void settle(struct rf_rule_like *l)
 {
 	char *to = l->said;
+	l->begun = 0;
 	l->fixed = l->sum;
 	for (unsigned i = 0, n; i < l->holes; i += n) {
 		struct rf_rule_hole *h = &l->hole[i];

@@ -42,6 +42,8 @@ struct rf_rule_like {
 	bool content;                        /* it has a digest */
 	struct rf_rule_hole hole[RF_RULE_HOLES];
 	char said[RF_RULE_LIKE];
+	char room[2 * RF_RULE_LIKE];         /* what a string says that was read last */
+	unsigned begun;                      /* the hole up to which it is there for the next one, plus 1 */
 	uint64_t fixed;                      /* what all strings without holes add */
 };
 
@@ -53,7 +55,7 @@ struct rf_rule_near {
 };
 
 /* The rule that stands next, if it is one; only spaces are passed if not. */
-bool rf_rule_text_near(struct rf_js *j, bool content, const struct rf_rule_like *like, struct rf_rule_near *ret);
+bool rf_rule_text_near(struct rf_js *j, bool content, struct rf_rule_like *like, struct rf_rule_near *ret);
 /* As rf_rule_text_read would have read it. */
 void rf_rule_text_of(const struct rf_rule_like *like, const struct rf_rule_near *near, struct rf_rule_text *ret);
 
