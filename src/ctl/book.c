@@ -394,7 +394,7 @@ void book_out(struct book *b, struct rf_store_child *r)
 	unlink_row(b, r);
 }
 
-void book_settled(struct book *b)
+void book_stored(struct book *b)
 {
 	for (size_t i = 0; i < b->pages; i++) {
 		rf_way_give();

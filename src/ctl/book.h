@@ -116,7 +116,7 @@ void book_write(const struct book_page *p, struct rf_buf *to);
 int book_read(struct book *b, uint64_t number, struct rf_str data);
 int64_t book_first_place(struct rf_str data); /* of a page that was read; 0 where it is damaged */
 /* The file has it all: no page is dirty or gone. */
-void book_settled(struct book *b);
+void book_stored(struct book *b);
 
 /* Of the book's own files. Rows of a page of the file, in a chunk of their own: */
 int book_decode(struct rf_str data, struct book_chunk **ret, struct rf_store_child **ret_rows, unsigned *ret_n);

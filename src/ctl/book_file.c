@@ -313,12 +313,12 @@ int book_decode(struct rf_str data, struct book_chunk **ret, struct rf_store_chi
 			take_row(&d);
 		else
 			take_old_row(&d);
-	bool good = !d.c.bad && d.n && !rf_cur_left(&d.c);
-	if (good && !d.texts.bad)
-		c = chunk_of(&d);
+	int rc = d.texts.bad ? RF_E_NOMEM : d.c.bad || !d.n || rf_cur_left(&d.c) ? RF_E_INVALID : RF_OK;
+	if (rc == RF_OK && !(c = chunk_of(&d)))
+		rc = RF_E_NOMEM;
 	rf_buf_fini(&d.texts);
-	if (!c)
-		return good ? RF_E_NOMEM : RF_E_INVALID;
+	if (rc != RF_OK)
+		return rc;
 	*ret = c;
 	*ret_rows = (struct rf_store_child *)(c + 1);
 	*ret_n = d.n;

@@ -157,7 +157,7 @@ int book_fill(struct book *b, struct book *was, struct rf_store_child *v, size_t
 		free(c);
 		return rc;
 	}
-	*c = (struct book_chunk){ .bytes = n * sizeof *v + texts->n, .rows = v, .texts = texts->p };
+	*c = (struct book_chunk){ .bytes = n * sizeof *v + texts->cap, .rows = v, .texts = texts->p };
 	*texts = (struct rf_buf){ .bound = texts->bound };
 	b->chunks = c;
 	b->bytes = c->bytes;

@@ -425,7 +425,7 @@ int rf_books_flush(struct rf_store *s, struct rf_err *e)
 void rf_books_settle(struct rf_store *s)
 {
 	for (struct book *b = s->book_edit_count ? each_book(s, NULL) : NULL; b; b = each_book(s, b))
-		book_settled(b);
+		book_stored(b);
 	for (size_t i = 0; i < s->book_edit_count; i++) {
 		rf_way_give();
 		book_row_free(s->book_edits[i].out);
