@@ -14,7 +14,7 @@
 enum {
 	FORMS = 8,                 /* that are tried, the last one first */
 	BED_SEEDS = 256,
-	BED_BYTES = BED_SEEDS * 80, /* of texts */
+	LONGER = 8,                /* bytes by which strings are longer than the first of a bed, as room is taken for them */
 	STRING_MOST = 512,
 	EXPRESSION = 1024,         /* bytes of the longest that has a form */
 	PLAN_MEMORY = 1 << 20,
@@ -24,11 +24,11 @@ enum {
 struct bed {
 	_Atomic unsigned refs;
 	uint32_t n;
-	size_t used;               /* of text */
+	size_t used, room;         /* of text */
 	unsigned forms;
 	struct seed_form *form[FORMS]; /* a reference each */
 	struct rf_rule_seed seed[BED_SEEDS];
-	char text[BED_BYTES];
+	char text[];
 };
 
 struct rf_seeds {
@@ -200,14 +200,17 @@ static bool has_room(const struct bed *b, const struct seed_form *f, size_t n)
 	unsigned i = 0;
 	while (i < b->forms && b->form[i] != f)
 		i++;
-	return b->n < BED_SEEDS && b->used + n <= BED_BYTES && i < FORMS;
+	return b->n < BED_SEEDS && b->used + n <= b->room && i < FORMS;
 }
 
-static bool new_bed(struct rf_seeds *v)
+/* For seeds of which the first has `n` bytes of text. */
+static bool new_bed(struct rf_seeds *v, size_t n)
 {
-	struct bed *b = malloc(sizeof *b);
+	size_t room = BED_SEEDS * (n + LONGER);
+	struct bed *b = malloc(sizeof *b + room);
 	if (!b)
 		return false;
+	b->room = room;
 	atomic_init(&b->refs, 1);
 	b->n = b->forms = 0;
 	b->used = 0;
@@ -228,7 +231,7 @@ bool rf_seeds_take(struct rf_seeds *v, struct rf_str doc, struct rf_str id, int6
 {
 	struct rf_str string;
 	struct seed_form *f = id.n == SEED_ID ? form_of(v, doc, &string) : NULL;
-	if (!f || ((!v->bed || !has_room(v->bed, f, SEED_ID + string.n)) && !new_bed(v)))
+	if (!f || ((!v->bed || !has_room(v->bed, f, SEED_ID + string.n)) && !new_bed(v, SEED_ID + string.n)))
 		return false;
 	struct bed *b = v->bed;
 	struct rf_rule_seed *s = &b->seed[b->n];
