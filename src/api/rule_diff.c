@@ -408,6 +408,8 @@ static int write_rows(struct diff *d)
 	}
 	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
 		rf_way_give_at(i);
+		if (d->match.is[i])
+			rf_rule_named(d->given, i, rf_rule_old(&d->match, i)->id);
 		rc = put_one(d, i);
 	}
 	return rc;

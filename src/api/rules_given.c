@@ -203,20 +203,20 @@ int rf_rule_tree(struct rf_api_call *c, struct rf_rules_given *g, size_t i, json
 	return rf_schema_check(RF_RES_RULE, doc, RF_SCHEMA_WHOLE, at, &c->findings) ? RF_OK : c->first_error;
 }
 
-/* Of an id in room for the longest. */
-static uint64_t id_digest(const char id[33])
+/* Half of an id tells it from all others. */
+static uint64_t id_digest(const char *id)
 {
-	uint64_t half[2];
-	memcpy(half, id, sizeof half);
+	uint64_t half[2] = { 0 };
+	memcpy(half, id, strnlen(id, sizeof half));
 	return half[0] * 0x9e3779b97f4a7c15u + half[1] + 1;
 }
 
-void rf_rule_named(struct rf_rules_given *g, size_t i, const char id[33])
+void rf_rule_named(struct rf_rules_given *g, size_t i, const char *id)
 {
 	g->v[i].id = id_digest(id);
 }
 
-size_t rf_rule_by_id(const struct rf_rules_given *g, const char id[33])
+size_t rf_rule_by_id(const struct rf_rules_given *g, const char *id)
 {
 	uint64_t digest = id_digest(id);
 	size_t i = 0;

@@ -48,5 +48,5 @@ static inline struct rf_rule_more rf_rule_more(const struct rf_rules_given *g, s
 /* The tree of the rule at an index, made and checked where it is not there yet; borrowed. Findings are the call's. */
 int rf_rule_tree(struct rf_api_call *c, struct rf_rules_given *g, size_t i, json_t **ret);
 /* Note the id that the rule at an index has in the end; and find the rule by it: g->n where there is none. */
-void rf_rule_named(struct rf_rules_given *g, size_t i, const char id[33]);
-size_t rf_rule_by_id(const struct rf_rules_given *g, const char id[33]);
+void rf_rule_named(struct rf_rules_given *g, size_t i, const char *id);
+size_t rf_rule_by_id(const struct rf_rules_given *g, const char *id);

@@ -606,6 +606,34 @@ static void many_rules_are_what_was_said(void **state)
 		}
 }
 
+/* A rule of many that cannot be compiled is told by where it stands; and all is as it was. */
+static void one_of_many_is_wrong(void **state)
+{
+	(void)state;
+	RF_BUF_AUTO b = { 0 };
+	write_all(&b, 0, 0);
+	assert_int_equal(ask(RF_HTTP_PUT, ENTRY, rf_buf_z(&b)), 200);
+	snprintf(set, sizeof set, "%s", rf_json_text(result(), "id"));
+	const unsigned wrong[] = { 0, 1, 2, 650, MANY_RULES - 1 };
+	for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+		RF_BUF_AUTO bad = { 0 };
+		char at[48];
+		rf_buf_printf(&bad, "{\"rules\":[");
+		for (unsigned i = 0; i < MANY_RULES; i++) {
+			rf_buf_add(&bad, i ? RF_STR(",") : RF_STR(""));
+			if (i == wrong[k])
+				rf_buf_printf(&bad, "{\"expression\": \"http.request.uri.nowhere eq \\\"/rule\\\"\", \"action\": \"block\"}");
+			else
+				write_one(&bad, 0, i, k & 1 ? MANY_RULES : 0); /* all others, or all the same */
+		}
+		rf_buf_printf(&bad, "]}");
+		assert_int_equal(ask(RF_HTTP_PUT, ENTRY, rf_buf_z(&bad)), 400);
+		snprintf(at, sizeof at, "/rules/%u/expression", wrong[k]);
+		assert_string_equal(pointer(), at);
+		assert_said(rf_buf_z(&b));
+	}
+}
+
 /* Where few differ, the others are who they were, wherever they stand now. */
 static void few_differ(void **state)
 {
@@ -803,7 +831,7 @@ int main(void)
 		T(writing_it_otherwise_changes_nothing), T(a_bad_rule_among_good_ones_changes_nothing),
 		T(the_etag_is_the_rulesets), T(a_minimal_answer_has_the_one_rule), T(a_dry_run_changes_nothing),
 		T(versions_lead_back), T(versions_are_bounded), T(insertions_at_one_point_move_few_rows),
-		T(many_rules_are_what_was_said), T(few_differ),
+		T(many_rules_are_what_was_said), T(one_of_many_is_wrong), T(few_differ),
 		T(random_edits_end_as_from_nothing), T(random_versions_lead_back), T(many_rules_cost_one_push_little),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
