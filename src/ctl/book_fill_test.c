@@ -1,5 +1,6 @@
 /* All children at once: what is kept of those before, what they take of memory and of the file, what is wrong. */
 #include "ctl/test_book.h"
+#include "ctl/undo.h"
 
 static int64_t number(struct fixture *f, const char *text)
 {
@@ -217,6 +218,57 @@ static void what_cannot_be_filled_stays_the_callers(void **state)
 	assert_int_equal(rows_left(f), 1);
 }
 
+static int dump_one(const struct rf_raw_object *o, void *arg)
+{
+	rf_buf_printf(arg, "%s %s %lld %llu %.*s\n", o->id, o->name, (long long)o->place, (unsigned long long)o->revision, RF_ARG(o->doc));
+	return RF_OK;
+}
+
+static void same_as(struct fixture *f, struct rf_buf *want)
+{
+	struct rf_store_query q = { .parent = f->set };
+	RF_BUF_AUTO now = { 0 };
+	GOOD(rf_store_scan(f->s, RF_KIND_RULE, &q, dump_one, &now, &f->e));
+	assert_string_equal(rf_buf_z(&now), rf_buf_z(want));
+}
+
+static int no_tell(enum rf_kind k, const char *id, const char *parent, const char *name, enum rf_undone how, void *arg)
+{
+	(void)k, (void)id, (void)parent, (void)name, (void)how, (void)arg;
+	return RF_OK;
+}
+
+/* A replacement that is not confirmed: the pages that it wrote over are what they were, and no other is there. */
+static void a_replacement_is_taken_back(void **state)
+{
+	struct fixture *f = *state;
+	static const size_t sizes[][2] = { { 300, 300 }, { 300, 1200 }, { 1200, 300 }, { 300, 0 }, { 0, 300 } };
+	for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) {
+		struct rf_store_query q = { .parent = f->set };
+		struct rf_undo_count count;
+		RF_BUF_AUTO before = { 0 };
+		GOOD(rf_store_begin(f->s, "test", &f->e));
+		fill_anew(f, sizes[i / 2][0], 20);
+		GOOD(rf_store_commit(f->s, &f->e));
+		GOOD(rf_store_scan(f->s, RF_KIND_RULE, &q, dump_one, &before, &f->e));
+		GOOD(rf_store_begin(f->s, "test", &f->e));
+		GOOD(rf_store_watch(f->s, &f->e));
+		fill_anew(f, sizes[i / 2][1], 30);
+		GOOD(rf_store_keep(f->s, &count, &f->e));
+		GOOD(rf_store_commit(f->s, &f->e));
+		if (i % 2)
+			reopen(f);
+		assert_int_equal(rows_left(f), sizes[i / 2][1]);
+		GOOD(rf_store_begin(f->s, "test", &f->e));
+		GOOD(rf_store_undo(f->s, no_tell, NULL, &f->e));
+		same_as(f, &before);
+		GOOD(rf_store_commit(f->s, &f->e));
+		same_as(f, &before);
+		reopen(f);
+		same_as(f, &before);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +278,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_rows_of_one_id_are_not_stored, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_kept_of_a_row, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_be_filled_stays_the_callers, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_replacement_is_taken_back, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
