@@ -42,6 +42,7 @@ BESIDE, BEHIND = 5, 19  # niceness of work that something waits for, and that no
 # Files of scenarios to begin with, or the last one would run by itself for long:
 LONGEST = ("test_tls", "test_vectors", "test_access", "test_fleet_net", "test_ports", "test_packets", "test_run", "test_confirm", "test_life", "test_patch", "test_fleet",
            "test_lists", "test_pack", "test_mqtt_flood")
+USES_RELEASE = r'RELEASE|fast_origin|ROOT, "run"'  # in a file of scenarios; ./run makes it, if nobody has
 NO_TESTS = 5          # pytest's exit status where all tests of a file are run elsewhere
 PARTS = {
     "checks": "The rules of the tree: who may include whom, paths in documents, words.",
@@ -144,18 +145,23 @@ def finish(child):
         child.wait()
 
 
-def build(where, *targets, compiler="gcc", nice=0):
+def build(where, *targets, nice=0):
     """The work to configure and build, all or these targets; a build that fails counts as a failed test."""
     def work(count):
-        name = "-".join([os.path.basename(where), *targets[:1]])
-        if not os.path.exists(os.path.join(ROOT, where, "build.ninja")):
-            status, words = run(["meson", "setup", where, *SETUP[where]], f"setup-{name}.log", nice=nice, env={"CC": compiler})
-            if status:
-                count.add(False, f"meson setup {where}", words)
-                return
-        status, words = run(["ninja", "-C", where, *targets], f"build-{name}.log", nice=nice)
-        count.add(status == 0, f"build of {where}", words)
+        if set_up(where, count, nice=nice):
+            name = "-".join(["build", os.path.basename(where), *targets[:1]])
+            status, words = run(["ninja", "-C", where, *targets], name + ".log", nice=nice)
+            count.add(status == 0, f"build of {where}", words)
     return work
+
+
+def set_up(where, count, compiler="gcc", nice=0):
+    if os.path.exists(os.path.join(ROOT, where, "build.ninja")):
+        return True
+    status, words = run(["meson", "setup", where, *SETUP[where]], f"setup-{os.path.basename(where)}.log", nice=nice, env={"CC": compiler})
+    if status:
+        count.add(False, f"meson setup {where}", words)
+    return status == 0
 
 
 def checks(count):
@@ -224,7 +230,7 @@ def scenarios(programs, release):
     for path in sorted(paths, key=lambda path: order(os.path.basename(path)[:-3])):
         name = os.path.basename(path)[:-3]
         with open(path) as f:
-            needs = (programs, release) if re.search("RELEASE|fast_origin", f.read()) else (programs,)
+            needs = (programs, release) if re.search(USES_RELEASE, f.read()) else (programs,)
         yield Job("scenario", name, scenario(f"scenario-{name}", "not alone", f"tests/scenario/{name}.py"), needs, WAITS)
     yield Job("scenario", "those that want the machine for themselves", scenario("scenario-alone", "alone", "tests/scenario"),
               (programs, release), ALONE)
@@ -275,6 +281,32 @@ def counts(count):
     count.add(status == 0, "bench/run counts --check", words)
 
 
+def clang(count):
+    """All sources are read, and no code is made of them."""
+    if not set_up(CLANG, count, "clang", BEHIND):
+        return
+    status, words = run(["ninja", "-C", CLANG, "-t", "targets", "rule", "CUSTOM_COMMAND"], "clang-made.log")
+    made = re.findall(r"^\S+\.[ch]$", words, re.M)
+    if not status:
+        status, words = run(["ninja", "-C", CLANG, *made], "build-clang.log", nice=BEHIND)
+    if not status:
+        write_looks(os.path.join(ROOT, CLANG))
+        status, words = run(["ninja", "-C", CLANG, "-f", "looks.ninja", "-k", "0"], "clang.log", nice=BEHIND)
+    count.add(status == 0, "reading of all with clang", words)
+
+
+def write_looks(where):
+    """A ninja file by which each source that meson would compile there is looked at again when it, or what it includes, has changed."""
+    with open(os.path.join(where, "compile_commands.json")) as f:
+        rows = json.load(f)
+    with open(os.path.join(where, "looks.ninja"), "w") as f:
+        f.write("builddir = looks\nrule look\n  command = $words -fsyntax-only -MD -MQ $out -MF $out.d && touch $out\n"
+                "  depfile = $out.d\n  deps = gcc\n")
+        for row in rows:
+            words = re.sub(r" -(MD|(o|MQ|MF) \S+)", "", row["command"]).replace("$", "$$")
+            f.write(f"build looks/{row['output']}: look {row['file']}\n  words = {words}\n")
+
+
 def plan(names):
     """The jobs of these parts, in the order in which they begin where they may. First what scenarios need, then what works while they
     wait: compiled before it is run."""
@@ -287,7 +319,7 @@ def plan(names):
         "client": [programs, Job("client", "tests/client with node", client, (programs,), WAITS)],
         "unit": [programs, tests, Job("unit", "meson test", unit, (tests,))],
         "counts": [programs, release, Job("counts", "bench/run counts", counts, (release,))],
-        "clang": [Job("clang", CLANG, build(CLANG, compiler="clang", nice=BEHIND))],
+        "clang": [Job("clang", "reading all", clang)],
     }
     return list(dict.fromkeys(job for name in jobs if name in names for job in jobs[name]))
 
