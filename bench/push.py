@@ -29,6 +29,7 @@ from servers import Haproxy, Nginx, Ringfence
 LOADED = 100000
 FEW = 10        # rules that are others in a replacement of few
 GIVE_UP = 60
+PACE = 0.25     # seconds from one to the next where they follow each other: who sends one needs a processor too
 UNDER_WAY = 3   # seconds of requests while rules are replaced
 PAUSE = 0.001   # seconds from an answer to the next try, while all rules are replaced
 SETTLED = 2     # and before, so that what follows a replacement is over
@@ -238,7 +239,7 @@ def show_answered(name, times):
 
 
 def slowed(run):
-    """Prints what requests see while rules are replaced again and again, beside what they see without: where the worker has a CPU of
+    """Prints what requests see while rules are replaced each PACE, beside what they see without: where the worker has a CPU of
     its own, and what is done for the push runs beside the generator and the origin, which go first there; and where all threads of
     the edge share one."""
     for apart in (True, False):
@@ -257,8 +258,8 @@ def slowed_where(run, apart):
     if apart:
         for task in after:
             os.sched_setaffinity(task, {harness.SERVER_CPU if task == worker else harness.LOAD_CPU})
-    bodies = [server.rules_body(paths(i * LOADED)) for i in range(2)]
-    some = server.rules_body(few_changed(0, 0))
+    bodies = [server.rules_body(paths(i * LOADED)).encode() for i in range(2)]
+    some = server.rules_body(few_changed(0, 0)).encode()
     server.replace_rules(bodies[0])
     time.sleep(SETTLED)
     rate = LOAD / used * answer["units"]
@@ -292,7 +293,7 @@ def watched(server, worker, work):
 
 
 def one_slowed(load, server, worker, rate, pushes):
-    """(answer of the generator without, and with replacements one after the other)"""
+    """(answer of the generator without, and with a replacement each PACE)"""
     calm = watched(server, worker, lambda: load.ask(f"rate {rate:.0f} {UNDER_WAY}"))
     busy = watched(server, worker, lambda: replaced_again(load, server, rate, pushes))
     time.sleep(SETTLED)
@@ -303,9 +304,10 @@ def replaced_again(load, server, rate, pushes):
     end = time.monotonic() + UNDER_WAY
     load.begin(f"rate {rate:.0f} {UNDER_WAY}")
     turn = 1
-    while time.monotonic() < end - 0.5:
+    while (begun := time.monotonic()) < end - 0.5:
         server.replace_rules(pushes[turn % 2])
         turn += 1
+        time.sleep(max(begun + PACE - time.monotonic(), 0))
     busy = load.end()
     if turn % 2 == 0:
         server.replace_rules(pushes[0])
