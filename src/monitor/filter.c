@@ -239,8 +239,11 @@ static int attach_new(struct rf_filter *f, const char *interface, unsigned index
 static bool cookies_attached(struct rf_filter *f, unsigned index)
 {
 	struct rf_err e = { 0 };
+	char name[IF_NAMESIZE];
 	if (rf_cookies_attach(f->cookies, index, &e) == RF_OK)
 		return true;
+	if (!if_indextoname(index, name)) /* it went meanwhile */
+		return false;
 	snprintf(f->why_not, sizeof f->why_not, "%.*s", (int)sizeof f->why_not - 1, e.text);
 	rf_cookies_close(f->cookies);
 	f->cookies = NULL;
@@ -259,6 +262,8 @@ int rf_filter_attach(struct rf_filter *f, const char *interface, enum rf_gate_wa
 	int rc = renew(f, interface, index, want, e);
 	if (rc == RF_E_NOT_FOUND)
 		rc = attach_new(f, interface, index, want, e);
+	if (rc != RF_OK && if_nametoindex(interface) != index) /* it went meanwhile, which says nothing of whether it can have the filter */
+		return rf_fail(e, RF_E_NOT_FOUND, "there is no network interface %s", interface);
 	if (rc == RF_OK && (!cookies || !cookies_attached(f, index)))
 		rf_cookies_detach(index);
 	if (rc == RF_OK)
