@@ -206,7 +206,7 @@ def ours(run, samples, batches, replaces):
 
 
 def goal(run, show):
-    samples, batches, replaces = (40, 2, 2) if run.quick else (200, 5, 5)
+    samples, batches, replaces = (40, 2, 5) if run.quick else (200, 5, 5)
     one, replace, few, note = {}, {}, {}, f"p99, {LOADED} rules loaded"
     if Ringfence.available(run.lab):
         one[Ringfence.name], answers, early, every, some, late = ours(run, samples, batches, replaces)

@@ -85,13 +85,13 @@ struct scanning {
 static int make_rule(struct scanning *s, const struct rf_raw_object *o, struct rf_rule_link *ret)
 {
 	struct rf_rule *made = NULL;
-	bool plain = o->name == o->id || strcmp(o->name, o->id) == 0;
-	if (plain && rf_seeds_take(s->seeds, o->doc, rf_str_z(o->id), o->place, o->revision, ret)) {
+	struct rf_str id = rf_str_z(o->id), ref = o->name == o->id ? id : rf_str_z(o->name);
+	if (rf_seeds_take(s->seeds, o->doc, id, ref, o->place, o->revision, ret)) {
 		rf_count(RF_C_RULES_COMPILED);
 		return RF_OK;
 	}
 	int rc = compile(s->m, s->phase, o, &made);
-	if (rc == RF_OK && plain)
+	if (rc == RF_OK)
 		rf_seeds_learn(s->seeds, o->doc, made);
 	*ret = rf_link_of(made);
 	return rc;

@@ -139,7 +139,7 @@ static inline struct rf_rule_link draw_seed(struct draw *d, struct rf_seeds *see
 	rf_buf_printf(&doc, "{\"expression\":\"%s eq \\\"", PICK(d, fields));
 	rf_buf_printf(&doc, "%s\\\"\",\"action\":\"", draw(d, 6) ? PICK(d, words) : "\\\\x41");
 	rf_buf_printf(&doc, "%s\"}", PICK(d, ends));
-	if (rf_seeds_take(seeds, rf_buf_str(&doc), rf_str_z(id), order, 1, &l))
+	if (rf_seeds_take(seeds, rf_buf_str(&doc), rf_str_z(id), rf_str_z(id), order, 1, &l))
 		return l;
 	if (rf_rule_make_text(env, RF_PHASE_HTTP_REQUEST, rf_buf_str(&doc), rf_str_z(id), rf_str_z(id), "", &r, &e) != RF_OK)
 		return l;

@@ -136,7 +136,7 @@ static inline void rf_rule_hit(const struct rf_rule *r)
 		atomic_fetch_add_explicit(r->hits, 1, memory_order_relaxed);
 }
 
-/* A rule of a ruleset: made, or one that differs from others in a string alone and is made when it is first asked for (policy/seed.h).
+/* A rule of a ruleset: made, or one that differs from others in a few strings alone and is made when it is first asked for (policy/seed.h).
  * Whoever keeps one holds a reference. Zeroed: none. */
 struct rf_rule_link {
 	uintptr_t to;
@@ -149,9 +149,9 @@ static inline struct rf_rule_link rf_link_of(struct rf_rule *r)
 
 struct rf_rule_link rf_link_get(struct rf_rule_link l);
 void rf_link_put(struct rf_rule_link l);
-/* The rule, borrowed. Where there is no memory to make it, one that is like it but for its string, which does what it would. */
+/* The rule, borrowed. Where there is no memory to make it, one that is like it but for its strings, which does what it would. */
 struct rf_rule *rf_link_rule(struct rf_rule_link l);
-/* For what is the same in all that differ in a string: a rule that is like it, perhaps itself. */
+/* For what is the same in all that differ in strings: a rule that is like it, perhaps itself. */
 const struct rf_rule *rf_link_like(struct rf_rule_link l);
 struct rf_str rf_link_id(struct rf_rule_link l);
 uint64_t rf_link_revision(struct rf_rule_link l);
@@ -198,12 +198,13 @@ int rf_rule_make(const struct rf_rule_env *env, enum rf_phase phase, const json_
 /* A digest of a rule's document without its top-level members `without` (a list that NULL ends). Keyed, so the
  * same only within a process; the order of members is nothing. */
 uint64_t rf_rule_digest(const json_t *doc, const char *const *without);
-/* Of documents as the store keeps them, which say neither id nor ref: those that are like one that was compiled, but for a string, need
- * not be compiled. rf_seeds_take gives a reference, or false: then compile it, and let rf_seeds_learn see it. The environment and phase
+/* Of documents as the store keeps them, which say neither id nor ref: those that are like ones that were compiled, but for a few strings,
+ * need not be compiled. rf_seeds_take gives a reference, or false: then compile it, and let rf_seeds_learn see it. The environment and phase
  * are the same all the while. NULL without memory. */
 struct rf_seeds;
 struct rf_seeds *rf_seeds_new(void);
-bool rf_seeds_take(struct rf_seeds *v, struct rf_str doc, struct rf_str id, int64_t order, uint64_t revision, struct rf_rule_link *ret);
+bool rf_seeds_take(struct rf_seeds *v, struct rf_str doc, struct rf_str id, struct rf_str ref, int64_t order, uint64_t revision,
+	struct rf_rule_link *ret);
 void rf_seeds_learn(struct rf_seeds *v, struct rf_str doc, struct rf_rule *r);
 void rf_seeds_free(struct rf_seeds *v);
 struct rf_rule *rf_rule_get(struct rf_rule *r);

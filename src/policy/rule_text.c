@@ -407,6 +407,16 @@ static void keep(struct rf_rule_like *l, const struct reading *g)
 	}
 }
 
+void rf_rule_like_copy(struct rf_rule_like *to, const struct rf_rule_like *from)
+{
+	*to = *from;
+	to->begun = 0;
+	for (unsigned i = 0; i < to->texts; i++) {
+		struct rf_str *s = &text_of(&to->is, to->order[i])->raw;
+		s->p = to->text + (s->p - from->text);
+	}
+}
+
 static bool read_any(struct rf_js *j, bool content, struct rf_rule_like *like, struct rf_rule_text *ret)
 {
 	struct reading g = { .j = j, .content = content, .r.plain = true };

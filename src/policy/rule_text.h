@@ -47,6 +47,8 @@ struct rf_rule_like {
 	uint64_t fixed;                      /* what all strings without holes add */
 };
 
+void rf_rule_like_copy(struct rf_rule_like *to, const struct rf_rule_like *from);
+
 /* A rule that is the last plain one but for what is in the holes of that. */
 struct rf_rule_near {
 	struct rf_str all;

@@ -1,24 +1,25 @@
 /* policy/seed: see seed.h.
  *
- *	document -> front and back of a form, a plain string between -> seed, in a bed
- *	else     -> compiled by the caller -> the second that is alike, and to which one comparison with a string leads: a form
+ *	document -> that of a form, but for its blanks (policy/rule_text) -> seed, in a bed
+ *	else     -> compiled by the caller -> held against those before it: where they differ are blanks -> of strings of the condition, one of
+ *	            which leads to the rule, and of texts: a form
  *
  * Seeds stand in beds, which go with the last link to one of theirs; a form goes with the last bed that has seeds of it.
  */
 #include "policy/seed.h"
 #include <stdlib.h>
 #include "policy/access.h"
-#include "policy/rule_text.h"
 #include "policy/shape.h"
 
 enum {
 	FORMS = 8,                 /* that are tried, the last one first */
 	BED_SEEDS = 256,
-	LONGER = 8,                /* bytes by which strings are longer than the first of a bed, as room is taken for them */
+	LONGER = 8,                /* bytes by which texts are longer than the first of a bed, as room is taken for them */
 	STRING_MOST = 512,
-	EXPRESSION = 1024,         /* bytes of the longest that has a form */
+	REF_MOST = 64,
+	EXPRESSION = 1024,         /* bytes of the longest that has a form; and more for its strings */
+	ROOM = EXPRESSION + SEED_STRINGS * STRING_MOST,
 	PLAN_MEMORY = 1 << 20,
-	SEEN = 64,
 };
 
 struct bed {
@@ -35,7 +36,8 @@ struct rf_seeds {
 	struct bed *bed;           /* that is being filled, a reference; NULL: none */
 	struct seed_form *form[FORMS];
 	unsigned forms, next, last;
-	uint64_t seen[SEEN];       /* hashes of expressions without their strings, by their low bits: a form is made of the second */
+	struct rf_rule_like like;  /* documents that were compiled */
+	unsigned kept, holes;      /* of those, when a form was made last, or could not be */
 };
 
 /* --- forms --- */
@@ -44,45 +46,6 @@ static struct seed_form *form_get(struct seed_form *f)
 {
 	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
 	return f;
-}
-
-/* Is the same in JSON, in an expression and as a value: ASCII without quotes, backslashes and controls. */
-static bool plain(struct rf_str s)
-{
-	return s.n && s.n <= STRING_MOST && rf_js_plain(s.p, s.p + s.n) == s.p + s.n;
-}
-
-static bool says(struct rf_str raw, struct rf_str want)
-{
-	char room[2 * EXPRESSION];
-	const struct rf_js_text t = { .raw = raw, .escaped = true };
-	return raw.n <= sizeof room && rf_str_eq((struct rf_str){ room, rf_js_decode(&t, room) }, want);
-}
-
-/* Where the string stands in the expression as written, between quotation marks of both languages. */
-static const char *find(struct rf_str raw, const struct rf_expr *x, struct rf_str s)
-{
-	struct rf_str front = { x->text.p, (size_t)(s.p - x->text.p) }, back = { s.p + s.n, x->text.n - front.n - s.n };
-	for (const char *at = raw.p; (at = memmem(at, (size_t)(raw.p + raw.n - at), s.p, s.n)); at++) {
-		const char *end = at + s.n;
-		if (at == raw.p || at[-1] != '"') /* an escape may not be cut */
-			continue;
-		if (says((struct rf_str){ raw.p, (size_t)(at - raw.p) }, front) &&
-		    says((struct rf_str){ end, (size_t)(raw.p + raw.n - end) }, back))
-			return at;
-	}
-	return NULL;
-}
-
-/* The one comparison that leads to a rule, if it is with a string of the text. */
-static bool plan(const struct rf_expr *x, struct rf_arena *arena, struct access *ret)
-{
-	struct access_plan p = { .arena = arena };
-	if (access_plan(x, &p) != RF_OK || p.n != 1 || p.always || p.v->kind != ACCESS_STRING || !access_sure(p.v) || p.v->test->op != N_CMP)
-		return false;
-	*ret = *p.v;
-	struct rf_str s = p.v->test->lit.s;
-	return s.p > x->text.p && s.p + s.n < x->text.p + x->text.n && plain(s) && x->text.n <= EXPRESSION;
 }
 
 static void form_put(struct seed_form *f)
@@ -94,23 +57,94 @@ static void form_put(struct seed_form *f)
 	free(f);
 }
 
-/* The string stands at `at` of the document. NULL where it can be no other, or without memory. */
-static struct seed_form *form_new(struct rf_str doc, const char *at, const struct access *a, struct rf_rule *model)
+/* The one comparison that leads to a rule, if it is with a string of the text. */
+static bool plan(const struct rf_expr *x, struct access *ret)
 {
-	struct rf_str s = a->test->lit.s;
-	size_t front = (size_t)(at - doc.p), back = doc.n - front - s.n;
-	struct shape *shape = shape_new(model->phase, model->cond);
-	struct seed_form *f = shape ? malloc(sizeof *f + front + back) : NULL;
-	if (!f) {
-		shape_free(shape);
-		return NULL;
+	struct rf_arena arena;
+	struct access_plan p = { .arena = &arena };
+	rf_arena_init(&arena, PLAN_MEMORY);
+	bool one = access_plan(x, &p) == RF_OK && p.n == 1 && !p.always && p.v->kind == ACCESS_STRING && access_sure(p.v) &&
+		p.v->test->op == N_CMP;
+	if (one)
+		*ret = *p.v; /* what is kept of it is the expression's */
+	rf_arena_fini(&arena);
+	return one;
+}
+
+/* How many bytes a text says up to a place of it as it is written. */
+static size_t said(const struct rf_js_text *t, const char *to)
+{
+	char room[RF_RULE_LIKE];
+	const struct rf_js_text front = { .raw = { t->raw.p, (size_t)(to - t->raw.p) }, .escaped = true };
+	return rf_js_decode(&front, room);
+}
+
+static bool stands_in(const struct rf_js_text *t, const char *p)
+{
+	return t->raw.p && p >= t->raw.p && p <= t->raw.p + t->raw.n;
+}
+
+/* The blank that a hole of the model's document is. False where rules that differ there have no form. */
+static bool blank_of(const struct rf_rule_text *t, struct rf_str in, struct seed_blank *ret)
+{
+	const struct rf_js_text *texts[] = { [SEED_EXPRESSION] = &t->expression, [SEED_DESCRIPTION] = &t->description,
+		[SEED_VERSION] = &t->version, [SEED_NOWHERE] = &t->updated };
+	unsigned i = 0;
+	while (i <= SEED_NOWHERE && !stands_in(texts[i], in.p))
+		i++;
+	if (i > SEED_NOWHERE)
+		return false;
+	*ret = (struct seed_blank){ .in = i, .at = said(texts[i], in.p), .n = in.n };
+	return true;
+}
+
+/* Number the strings: the one that leads to the rule is the first. False where none of them does, or they are too many. */
+static bool number(struct seed_form *f, const struct access *a)
+{
+	size_t leads = (size_t)(a->test->lit.s.p - f->model->cond->text.p);
+	bool found = false;
+	f->strings = 1;
+	for (unsigned i = 0; i < f->blanks; i++) {
+		struct seed_blank *b = &f->blank[i];
+		bool first = b->in == SEED_EXPRESSION && b->at == leads && b->n == a->test->lit.s.n;
+		if (b->in == SEED_EXPRESSION && !shape_is_free(f->shape, b->at, b->n))
+			return false;
+		found |= first;
+		b->string = first || b->in == SEED_NOWHERE ? 0 : f->strings++;
 	}
-	*f = (struct seed_form){ .model = rf_rule_get(model), .shape = shape, .term = a->term, .at = (size_t)(s.p - model->cond->text.p),
-		.after = (size_t)(model->cond->text.p + model->cond->text.n - s.p - s.n), .decides = access_decides(model->cond, a), .front = front, .back = back };
+	return found && f->strings <= SEED_STRINGS;
+}
+
+static bool form_fill(struct seed_form *f, struct rf_str doc, struct rf_rule *model)
+{
+	struct rf_js j = rf_js_over(doc);
+	struct rf_rule_near near;
+	struct rf_rule_text t;
+	struct access a;
+	if (!rf_rule_text_near(&j, false, &f->like, &near) || !plan(model->cond, &a) || !(f->shape = shape_new(model->phase, model->cond)))
+		return false;
+	rf_rule_text_of(&f->like, &near, &t);
+	f->model = rf_rule_get(model);
+	f->term = a.term;
+	f->decides = access_decides(model->cond, &a);
+	for (; f->blanks < f->like.holes; f->blanks++)
+		if (!blank_of(&t, near.in[f->blanks], &f->blank[f->blanks]))
+			return false;
+	return number(f, &a);
+}
+
+/* NULL where there is none, or without memory. */
+static struct seed_form *form_new(const struct rf_rule_like *like, struct rf_str doc, struct rf_rule *model)
+{
+	struct seed_form *f = calloc(1, sizeof *f);
+	if (!f)
+		return NULL;
 	atomic_init(&f->refs, 1);
-	memcpy(f->text, doc.p, front);
-	memcpy(f->text + front, at + s.n, back);
-	return f;
+	rf_rule_like_copy(&f->like, like);
+	if (form_fill(f, doc, model))
+		return f;
+	form_put(f);
+	return NULL;
 }
 
 /* All that it does is what its action is. */
@@ -119,34 +153,8 @@ static bool bare(const struct rf_rule *r)
 	return !r->response && !r->skip && !r->redirect && !r->config && !r->algorithms && !r->limit && !r->nedits && !r->path && !r->query;
 }
 
-static struct seed_form *form_from(struct rf_str doc, struct rf_rule *r)
+static void keep_form(struct rf_seeds *v, struct seed_form *f)
 {
-	struct rf_js j = rf_js_over(doc);
-	struct rf_rule_text t;
-	struct rf_arena arena;
-	struct access a;
-	const char *at = NULL;
-	if (!bare(r) || !rf_rule_text_read(&j, false, NULL, &t) || !t.plain || t.id.raw.p || t.ref.raw.p || !rf_js_end(&j))
-		return NULL;
-	rf_arena_init(&arena, PLAN_MEMORY);
-	if (plan(r->cond, &arena, &a))
-		at = find(t.expression.raw, r->cond, a.test->lit.s);
-	struct seed_form *f = at ? form_new(doc, at, &a, r) : NULL;
-	rf_arena_fini(&arena);
-	return f;
-}
-
-void rf_seeds_learn(struct rf_seeds *v, struct rf_str doc, struct rf_rule *r)
-{
-	struct cut c;
-	shape_cut(r->cond->text, &c);
-	if (c.n > SHAPE_LITERALS || r->phase == RF_PHASE_PACKET)
-		return;
-	bool seen = v->seen[c.hash % SEEN] == c.hash;
-	v->seen[c.hash % SEEN] = c.hash;
-	struct seed_form *f = seen ? form_from(doc, r) : NULL;
-	if (!f)
-		return;
 	if (v->forms == FORMS)
 		form_put(v->form[v->next]);
 	else
@@ -156,20 +164,34 @@ void rf_seeds_learn(struct rf_seeds *v, struct rf_str doc, struct rf_rule *r)
 	v->next = (v->next + 1) % FORMS;
 }
 
-static bool has_form(const struct seed_form *f, struct rf_str doc, struct rf_str *ret)
+void rf_seeds_learn(struct rf_seeds *v, struct rf_str doc, struct rf_rule *r)
 {
-	if (doc.n < f->front + f->back || memcmp(doc.p, f->text, f->front) != 0 ||
-	    memcmp(doc.p + doc.n - f->back, f->text + f->front, f->back) != 0)
-		return false;
-	*ret = (struct rf_str){ doc.p + f->front, doc.n - f->front - f->back };
-	return plain(*ret);
+	struct rf_js j = rf_js_over(doc);
+	struct rf_rule_text t;
+	if (r->phase == RF_PHASE_PACKET || !bare(r) || r->expression.n > EXPRESSION || !rf_rule_text_read(&j, false, &v->like, &t) || !t.plain ||
+	    t.id.raw.p || t.ref.raw.p || !rf_js_end(&j) || !v->like.holes || (v->like.kept == v->kept && v->like.holes == v->holes))
+		return;
+	v->kept = v->like.kept;
+	v->holes = v->like.holes;
+	struct seed_form *f = form_new(&v->like, doc, r);
+	if (f)
+		keep_form(v, f);
 }
 
-static struct seed_form *form_of(struct rf_seeds *v, struct rf_str doc, struct rf_str *ret)
+static bool fit(const struct seed_form *f, const struct rf_rule_near *near)
+{
+	bool good = true;
+	for (unsigned i = 0; i < f->blanks; i++)
+		good &= near->in[i].n <= STRING_MOST;
+	return good;
+}
+
+static struct seed_form *form_of(struct rf_seeds *v, struct rf_str doc, struct rf_rule_near *ret)
 {
 	for (unsigned i = 0; i < v->forms; i++) {
 		unsigned at = (v->last + i) % v->forms;
-		if (!has_form(v->form[at], doc, ret))
+		struct rf_js j = rf_js_over(doc);
+		if (!rf_rule_text_near(&j, false, &v->form[at]->like, ret) || !rf_js_end(&j) || !fit(v->form[at], ret))
 			continue;
 		v->last = at;
 		return v->form[at];
@@ -227,20 +249,46 @@ static void take_form(struct bed *b, struct seed_form *f)
 	b->form[b->forms++] = form_get(f);
 }
 
-bool rf_seeds_take(struct rf_seeds *v, struct rf_str doc, struct rf_str id, int64_t order, uint64_t revision, struct rf_rule_link *ret)
+static size_t text_room(const struct seed_form *f, const struct rf_rule_near *near, size_t ref)
 {
-	struct rf_str string;
-	struct seed_form *f = id.n == SEED_ID ? form_of(v, doc, &string) : NULL;
-	if (!f || ((!v->bed || !has_room(v->bed, f, SEED_ID + string.n)) && !new_bed(v, SEED_ID + string.n)))
+	size_t n = SEED_ID + ref;
+	for (unsigned i = 0; i < f->blanks; i++)
+		n += f->blank[i].in == SEED_NOWHERE ? 0 : near->in[i].n;
+	return n;
+}
+
+static void write_text(struct rf_rule_seed *s, struct rf_str id, struct rf_str ref, const struct rf_rule_near *near, char *to)
+{
+	const struct seed_form *f = s->form;
+	s->text = to;
+	to = mempcpy(to, id.p, SEED_ID);
+	for (unsigned string = 0; string < f->strings; string++)
+		for (unsigned i = 0; i < f->blanks; i++)
+			if (f->blank[i].in != SEED_NOWHERE && f->blank[i].string == string) {
+				s->n[string] = (uint16_t)near->in[i].n;
+				to = mempcpy(to, near->in[i].p, near->in[i].n);
+			}
+	memcpy(to, ref.p, s->ref_n = (uint8_t)ref.n);
+}
+
+bool rf_seeds_take(struct rf_seeds *v, struct rf_str doc, struct rf_str id, struct rf_str ref, int64_t order, uint64_t revision,
+	struct rf_rule_link *ret)
+{
+	struct rf_rule_near near;
+	struct seed_form *f = id.n == SEED_ID && ref.n <= REF_MOST ? form_of(v, doc, &near) : NULL;
+	if (!f)
+		return false;
+	if (rf_str_eq(id, ref))
+		ref = RF_STR("");
+	size_t n = text_room(f, &near, ref.n);
+	if ((!v->bed || !has_room(v->bed, f, n)) && !new_bed(v, n))
 		return false;
 	struct bed *b = v->bed;
 	struct rf_rule_seed *s = &b->seed[b->n];
 	take_form(b, f);
-	*s = (struct rf_rule_seed){ .form = f, .text = b->text + b->used, .n = (uint32_t)string.n, .number = b->n++, .order = order,
-		.revision = revision };
-	memcpy(b->text + b->used, id.p, SEED_ID);
-	memcpy(b->text + b->used + SEED_ID, string.p, string.n);
-	b->used += SEED_ID + string.n;
+	*s = (struct rf_rule_seed){ .form = f, .number = (uint8_t)b->n++, .order = order, .revision = revision };
+	write_text(s, id, ref, &near, b->text + b->used);
+	b->used += n;
 	atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
 	*ret = (struct rf_rule_link){ (uintptr_t)s | 1 };
 	return true;
@@ -263,6 +311,26 @@ void rf_seeds_free(struct rf_seeds *v)
 
 /* --- rules --- */
 
+/* A text of the model with the seed's strings in its blanks; returns how much. */
+static size_t say(const struct rf_rule_seed *s, unsigned in, struct rf_str like, char *room)
+{
+	const struct seed_form *f = s->form;
+	const char *string[SEED_STRINGS] = { s->text + SEED_ID }, *from = like.p = like.n ? like.p : "";
+	char *to = room;
+	for (unsigned i = 1; i < SEED_STRINGS; i++)
+		string[i] = string[i - 1] + s->n[i - 1];
+	for (unsigned i = 0; i < f->blanks; i++) {
+		const struct seed_blank *b = &f->blank[i];
+		if (b->in != in)
+			continue;
+		to = mempcpy(to, from, (size_t)(like.p + b->at - from));
+		to = mempcpy(to, string[b->string], s->n[b->string]);
+		from = like.p + b->at + b->n;
+	}
+	to = mempcpy(to, from, (size_t)(like.p + like.n - from));
+	return (size_t)(to - room);
+}
+
 static struct rf_str put_text(char **at, struct rf_str s)
 {
 	struct rf_str kept = { *at, s.n };
@@ -273,27 +341,18 @@ static struct rf_str put_text(char **at, struct rf_str s)
 	return kept;
 }
 
-/* Its expression, in `room`. */
-static struct rf_str expression(const struct rf_rule_seed *s, char room[EXPRESSION + STRING_MOST])
-{
-	struct rf_str was = s->form->model->cond->text;
-	size_t front = s->form->at, back = s->form->after;
-	memcpy(room, was.p, front);
-	memcpy(room + front, s->text + SEED_ID, s->n);
-	memcpy(room + front + s->n, was.p + was.n - back, back);
-	return (struct rf_str){ room, front + s->n + back };
-}
-
 static struct rf_rule *make(const struct rf_rule_seed *s)
 {
 	enum { ALIGN = _Alignof(max_align_t) };
 	const struct rf_rule *like = s->form->model;
-	char room[EXPRESSION + STRING_MOST];
+	char expression[ROOM], description[RF_RULE_TEXT + ROOM], version[ROOM];
+	struct rf_str text = { expression, say(s, SEED_EXPRESSION, like->cond->text, expression) };
+	struct rf_str says = { description, say(s, SEED_DESCRIPTION, like->description, description) };
+	struct rf_str numbered = { version, say(s, SEED_VERSION, like->version, version) };
 	struct cut cut;
-	struct rf_str text = expression(s, room);
 	shape_cut(text, &cut);
 	size_t program = shape_room(s->form->shape, text.n), head = (sizeof *like + ALIGN - 1) / ALIGN * ALIGN;
-	size_t texts = SEED_ID + like->version.n + like->description.n + 3;
+	size_t texts = SEED_ID + s->ref_n + numbered.n + says.n + 4;
 	char *block = malloc(head + program + texts), *at = block ? block + head + program : NULL;
 	if (!block)
 		return NULL;
@@ -305,8 +364,10 @@ static struct rf_rule *make(const struct rf_rule_seed *s)
 	memcpy(r->warnings, like->warnings, sizeof r->warnings);
 	r->expression = rf_expr_text(r->cond);
 	r->id = r->ref = put_text(&at, (struct rf_str){ s->text, SEED_ID });
-	r->version = put_text(&at, like->version);
-	r->description = put_text(&at, like->description);
+	if (s->ref_n)
+		r->ref = put_text(&at, (struct rf_str){ s->text + seed_texts(s) - s->ref_n, s->ref_n });
+	r->version = put_text(&at, numbered);
+	r->description = put_text(&at, says);
 	return r;
 }
 

@@ -186,6 +186,14 @@ struct shape *shape_new(enum rf_phase phase, struct rf_expr *x)
 	return s;
 }
 
+bool shape_is_free(const struct shape *s, size_t at, size_t n)
+{
+	unsigned i = 0;
+	while (i < s->n && s->lit[i].at != at)
+		i++;
+	return i < s->n && s->lit[i].n == n && s->node[i] != UINT32_MAX;
+}
+
 void shape_free(struct shape *s)
 {
 	if (s)

@@ -32,5 +32,7 @@ struct rf_rule_like *shapes_like(struct rf_shapes *v);
 struct shape *shape_new(enum rf_phase phase, struct rf_expr *x);
 void shape_free(struct shape *s);
 bool shape_has(const struct shape *s, enum rf_phase phase, struct rf_str text, const struct cut *c);
+/* May another string stand in the place of this one, at a byte of its text? */
+bool shape_is_free(const struct shape *s, size_t at, size_t n);
 /* The program of a text that had no shape. */
 void shape_learn(struct rf_shapes *v, enum rf_phase phase, const struct cut *c, struct rf_expr *x);
