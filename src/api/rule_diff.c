@@ -375,7 +375,7 @@ static int put_one(struct diff *d, size_t i)
 	const struct wanted *w = &d->now[i];
 	json_t *doc = rf_rule_more(d->given, i).doc;
 	if (!w->changed)
-		return w->keeps ? RF_OK : rf_change_move(d->c, d->ch, old->id, old->place, w->place);
+		return w->keeps ? RF_OK : rf_change_move(d->c, d->ch, old->id, w->place);
 	int rc = doc ? RF_OK : number_tree(d, i, &doc);
 	if (rc != RF_OK)
 		return rc;
@@ -383,19 +383,7 @@ static int put_one(struct diff *d, size_t i)
 	rf_way_give();
 	snprintf(row.id, sizeof row.id, "%s", rf_json_text(doc, "id"));
 	rf_rule_named(d->given, i, row.id);
-	json_t *was = old ? tree_of(old) : NULL;
-	rc = old && !was ? no_memory(d->c) : rf_change_put(d->c, d->ch, &row, was, old ? old->place : 0);
-	json_decref(was);
-	return rc;
-}
-
-static int del_one(struct diff *d, const struct rf_rule_stored *s)
-{
-	json_t *old = tree_of(s);
-	rf_way_give();
-	int rc = old ? rf_change_del(d->c, d->ch, s->id, old, s->place) : no_memory(d->c);
-	json_decref(old);
-	return rc;
+	return rf_change_put(d->c, d->ch, &row);
 }
 
 static int write_rows(struct diff *d)
@@ -404,7 +392,7 @@ static int write_rows(struct diff *d)
 	for (size_t i = 0; i < d->match.n && rc == RF_OK; i++) {
 		rf_way_give_at(i);
 		if (!d->match.v[i].taken)
-			rc = del_one(d, &d->match.v[i]);
+			rc = rf_change_del(d->c, d->ch, d->match.v[i].id);
 	}
 	for (size_t i = 0; i < d->count && rc == RF_OK; i++) {
 		rf_way_give_at(i);
@@ -417,26 +405,28 @@ static int write_rows(struct diff *d)
 
 /* --- many rows --- */
 
-static int note_one(struct diff *d, const char *id, const struct rf_rule_stored *old, bool text)
+static void note_one(struct diff *d, const char *id, const struct rf_rule_stored *old, bool moves)
 {
-	rf_way_give();
-	json_t *doc = old && text ? tree_of(old) : NULL;
-	int rc = old && text && !doc ? no_memory(d->c) : rf_change_note(d->c, d->ch, id, old ? &old->place : NULL, doc);
-	json_decref(doc);
-	return rc;
+	struct rf_raw_object was;
+	if (old)
+		was = (struct rf_raw_object){ .name = old->ref, .doc = { old->text, old->n }, .place = old->place };
+	rf_change_note(d->ch, id, old ? &was : NULL, moves);
 }
 
 /* How to undo it, unless that is too much to keep. */
-static int note_rows(struct diff *d, const struct rf_store_child *v)
+static void note_rows(struct diff *d, const struct rf_store_child *v)
 {
-	int rc = RF_OK;
-	for (size_t i = 0; i < d->match.n && rc == RF_OK && !d->ch->unkept && !d->ch->fresh; i++)
+	bool keeps = !d->ch->unkept && !d->ch->fresh;
+	for (size_t i = 0; i < d->match.n && keeps; i++) {
+		rf_way_give_at(i);
 		if (!d->match.v[i].taken)
-			rc = note_one(d, d->match.v[i].id, &d->match.v[i], true);
-	for (size_t i = 0; i < d->count && rc == RF_OK && !d->ch->unkept && !d->ch->fresh; i++)
+			note_one(d, d->match.v[i].id, &d->match.v[i], false);
+	}
+	for (size_t i = 0; i < d->count && keeps; i++) {
+		rf_way_give_at(i);
 		if (d->now[i].changed || !d->now[i].keeps)
-			rc = note_one(d, v[i].id, rf_rule_old(&d->match, i), d->now[i].changed);
-	return rc;
+			note_one(d, v[i].id, rf_rule_old(&d->match, i), !d->now[i].changed);
+	}
 }
 
 static int write_tree(struct diff *d, const json_t *doc)
@@ -517,7 +507,7 @@ static int fill_rows(struct diff *d)
 	if (rc == RF_OK && d->texts.p != room)
 		place_texts(d, v);
 	if (rc == RF_OK)
-		rc = note_rows(d, v);
+		note_rows(d, v);
 	if (rc == RF_OK)
 		rc = rf_store_fill(d->c->store, RF_KIND_RULE, d->ch->head.id, &v, d->count, &d->texts, &d->c->err);
 	rf_way_free(v);

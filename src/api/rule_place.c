@@ -183,11 +183,11 @@ static int spread(struct rf_api_call *c, struct rf_ruleset_change *ch, const str
 	} while (rc == RF_OK && !stretch(&lo, &hi, &first, &step));
 	ch->whole |= lo.n + hi.n > RF_RULESET_EACH;
 	for (size_t i = lo.n; rc == RF_OK && i-- > 0; first += step)
-		rc = rf_change_move(c, ch, lo.v[i].id, lo.v[i].place, first);
+		rc = rf_change_move(c, ch, lo.v[i].id, first);
 	*ret = first;
 	first += step;
 	for (size_t i = 0; rc == RF_OK && i < hi.n; i++, first += step)
-		rc = rf_change_move(c, ch, hi.v[i].id, hi.v[i].place, first);
+		rc = rf_change_move(c, ch, hi.v[i].id, first);
 	free(lo.v);
 	free(hi.v);
 	return rc;

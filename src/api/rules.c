@@ -39,7 +39,7 @@ int rf_api_rules_create(struct rf_api_call *c)
 	if (rc != RF_OK)
 		return rc;
 	rf_rule_number(row.doc, row.id, NULL, ch.now);
-	rc = rf_change_put(c, &ch, &row, NULL, 0);
+	rc = rf_change_put(c, &ch, &row);
 	if (rc == RF_OK)
 		rc = rf_change_finish(c, &ch, row.id);
 	return rc == RF_OK ? rf_change_result(c, &ch, row.doc) : rc;
@@ -91,8 +91,8 @@ static int write_back(struct rf_api_call *c, struct rf_ruleset_change *ch, struc
 	if (rc != RF_OK)
 		return rc;
 	if (rf_rule_number(row->doc, row->id, old, ch->now))
-		return rf_change_put(c, ch, row, old, self.place);
-	return row->place != self.place ? rf_change_move(c, ch, row->id, self.place, row->place) : RF_OK;
+		return rf_change_put(c, ch, row);
+	return row->place != self.place ? rf_change_move(c, ch, row->id, row->place) : RF_OK;
 }
 
 int rf_api_rules_edit(struct rf_api_call *c)
@@ -119,7 +119,7 @@ int rf_api_rules_delete(struct rf_api_call *c)
 	RF_OBJECT_AUTO row = { 0 };
 	int rc = open_rule(c, &ch, &row);
 	if (rc == RF_OK)
-		rc = rf_change_del(c, &ch, row.id, row.doc, row.place);
+		rc = rf_change_del(c, &ch, row.id);
 	if (rc == RF_OK)
 		rc = rf_change_finish(c, &ch, row.id);
 	return rc == RF_OK ? rf_change_result(c, &ch, NULL) : rc;

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "api/rulesets.h"
+#include "base/jw.h"
+#include "base/way.h"
 #include "policy/rule.h"
 
 static int no_memory(struct rf_api_call *c)
@@ -16,11 +18,16 @@ static int no_memory(struct rf_api_call *c)
 	return rf_fail(&c->err, RF_E_NOMEM, "memory is exhausted");
 }
 
-int rf_change_begin(struct rf_api_call *c, struct rf_ruleset_change *ch)
+static void begin_part(struct rf_ruleset_change *ch)
 {
-	ch->undo = json_array();
+	rf_buf_add(&ch->undo, RF_STR("{\"undo\":["));
+	ch->part = ch->undo.n;
+}
+
+void rf_change_begin(struct rf_api_call *c, struct rf_ruleset_change *ch)
+{
+	begin_part(ch);
 	rf_rfc3339(c->api->conf.clock.wall(c->api->conf.clock.ctx), 1, ch->now);
-	return ch->undo ? RF_OK : no_memory(c);
 }
 
 int rf_change_open(struct rf_api_call *c, struct rf_ruleset_change *ch)
@@ -28,27 +35,52 @@ int rf_change_open(struct rf_api_call *c, struct rf_ruleset_change *ch)
 	int rc = rf_api_begin(c);
 	if (rc == RF_OK)
 		rc = rf_ruleset_load(c, c->params.id, &ch->head);
-	return rc == RF_OK ? rf_change_begin(c, ch) : rc;
+	rf_change_begin(c, ch);
+	return rc;
 }
 
 void rf_change_fini(struct rf_ruleset_change *ch)
 {
 	rf_object_fini(&ch->head);
-	json_decref(ch->undo);
+	rf_buf_fini(&ch->undo);
 }
 
-int rf_change_note(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const int64_t *place, const json_t *doc)
+void rf_change_note(struct rf_ruleset_change *ch, const char *id, const struct rf_raw_object *was, bool moves)
 {
-	ch->unkept |= json_array_size(ch->undo) >= RF_RULESET_VERSION_RULES;
+	ch->unkept |= ch->notes >= RF_RULESET_VERSION_RULES;
 	if (ch->fresh || ch->unkept)
-		return RF_OK;
-	json_t *op = json_pack("{s:s}", "id", id);
-	bool good = op && (!place || json_object_set_new(op, "place", json_integer(*place)) == 0);
-	good = good && (!doc || json_object_set(op, "rule", (json_t *)doc) == 0);
-	if (good)
-		return json_array_append_new(ch->undo, op) == 0 ? RF_OK : no_memory(c);
-	json_decref(op);
-	return no_memory(c);
+		return;
+	if (ch->undo.n - ch->part >= RF_RULESET_PART) {
+		rf_buf_add(&ch->undo, RF_STR(RF_RULESET_PART_END));
+		begin_part(ch);
+	}
+	struct rf_jw w = { &ch->undo, ch->undo.n > ch->part };
+	ch->notes++;
+	rf_way_give();
+	rf_jw_open(&w, NULL, '{');
+	rf_jw_str(&w, "id", rf_str_z(id));
+	if (was)
+		rf_jw_i64(&w, "place", was->place);
+	if (was && !moves) {
+		rf_jw_str(&w, "ref", rf_str_z(was->name));
+		rf_buf_add(w.b, RF_STR(",\"rule\":"));
+		rf_buf_add(w.b, was->doc);
+	}
+	rf_jw_close(&w, '}');
+}
+
+/* Of a rule as it is stored; whether it `is`. */
+static int note(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, bool moves, bool *is)
+{
+	struct rf_raw_object was;
+	struct rf_err e = { 0 };
+	int rc = rf_store_raw(c->store, RF_KIND_RULE, id, &was, &e);
+	*is = rc == RF_OK;
+	if (rc == RF_OK || rc == RF_E_NOT_FOUND)
+		rf_change_note(ch, id, *is ? &was : NULL, moves);
+	else
+		c->err = e;
+	return rc == RF_E_NOT_FOUND ? RF_OK : rc;
 }
 
 static int announce(struct rf_api_call *c, const struct rf_ruleset_change *ch, const char *id)
@@ -63,30 +95,32 @@ static void count(struct rf_ruleset_change *ch, int by)
 	json_object_set_new(ch->head.doc, "rule_count", json_integer(n + by));
 }
 
-int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row, const json_t *old,
-		  int64_t old_place)
+int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row)
 {
-	int rc = rf_change_note(c, ch, row->id, old ? &old_place : NULL, old);
+	bool is;
+	int rc = note(c, ch, row->id, false, &is);
 	snprintf(row->name, sizeof row->name, "%s", rf_json_text(row->doc, "ref"));
 	memcpy(row->parent, ch->head.id, sizeof row->parent);
 	if (rc == RF_OK)
 		rc = rf_store_put(c->store, RF_KIND_RULE, row, 0, &c->err);
-	if (rc == RF_OK && !old)
+	if (rc == RF_OK && !is)
 		count(ch, 1);
 	return rc == RF_OK ? announce(c, ch, row->id) : rc;
 }
 
-int rf_change_move(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, int64_t old_place, int64_t place)
+int rf_change_move(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, int64_t place)
 {
-	int rc = rf_change_note(c, ch, id, &old_place, NULL);
+	bool is;
+	int rc = note(c, ch, id, true, &is);
 	if (rc == RF_OK)
 		rc = rf_store_move(c->store, RF_KIND_RULE, id, place, &c->err);
 	return rc == RF_OK ? announce(c, ch, id) : rc;
 }
 
-int rf_change_del(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const json_t *old, int64_t old_place)
+int rf_change_del(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id)
 {
-	int rc = rf_change_note(c, ch, id, &old_place, old);
+	bool is;
+	int rc = note(c, ch, id, false, &is);
 	if (rc == RF_OK)
 		rc = rf_store_del(c->store, RF_KIND_RULE, id, 0, &c->err);
 	if (rc == RF_OK)

@@ -1,8 +1,10 @@
 /* api/ruleset_versions: earlier versions of a ruleset, kept as the way back to them.
  *
  * Each change of a ruleset leaves a record under the version that it ended: an array of {"id"} (the rule was not there),
- * {"id", "place"} (it stood there) and {"id", "place", "rule"} (and read so). A version is shown by taking the rules as
- * they are and undoing changes from the latest back to it. The head's "history" lists what is kept, oldest first.
+ * {"id", "place"} (it stood there) and {"id", "place", "ref", "rule"} (and read so: its document as it was stored, which may leave
+ * id and ref to the row). One that is long goes on in further records, each under a hidden entry of the history without a version:
+ * so none keeps workers waiting while it is written or deleted, and it goes with the one before it. A version is shown by taking the rules as they are and undoing changes
+ * from the latest back to it. The head's "history" lists what is kept, oldest first.
  *
  * Bounds: RF_RULESET_VERSIONS, and RF_RULESET_VERSION_RULES changed rules in all of them together; the oldest go first,
  * and a single change of more rules than that leaves no earlier version: what is kept is also what a later push of one
@@ -26,13 +28,14 @@ static bool hidden(const json_t *entry) { return json_is_true(json_object_get(en
 
 static bool over(const json_t *history)
 {
-	size_t n = json_array_size(history), i;
+	size_t n = 0, i;
 	json_int_t rules = 0;
 	json_t *entry;
-	json_array_foreach(history, i, entry)
+	json_array_foreach(history, i, entry) {
+		n += json_object_get(entry, "version") != NULL;
 		rules += json_integer_value(json_object_get(entry, "rules"));
-	return n > RF_RULESET_VERSIONS || rules > RF_RULESET_VERSION_RULES ||
-		(n > 0 && hidden(json_array_get(history, 0)));
+	}
+	return n > RF_RULESET_VERSIONS || rules > RF_RULESET_VERSION_RULES || hidden(json_array_get(history, 0));
 }
 
 static int trim(struct rf_api_call *c, json_t *history, bool all)
@@ -52,22 +55,41 @@ static json_t *own_history(json_t *doc)
 	return copy && json_object_set_new(doc, "history", copy) == 0 ? copy : NULL;
 }
 
+static json_t *first_entry(const struct rf_ruleset_change *ch, const json_t *head)
+{
+	return json_pack("{s:s, s:I, s:O?, s:O?, s:O?}", "version", rf_json_text(head, "version"), "rules", (json_int_t)ch->notes,
+			 "last_updated", json_object_get(head, "last_updated"), "name", json_object_get(head, "name"),
+			 "description", json_object_get(head, "description"));
+}
+
+/* A record, and its entry (taken), put at the end of the history. */
+static int keep_part(struct rf_api_call *c, struct rf_object *v, struct rf_str text, json_t *history, json_t *entry)
+{
+	int rc = rf_store_put_text(c->store, RF_KIND_RULESET_VERSION, v, text, 0, &c->err);
+	if (rc == RF_OK && json_object_set_new(entry, "id", json_string(v->id)) == 0)
+		return json_array_append_new(history, entry) == 0 ? RF_OK : no_memory(c);
+	json_decref(entry);
+	return rc == RF_OK ? no_memory(c) : rc;
+}
+
 int rf_version_keep(struct rf_api_call *c, struct rf_ruleset_change *ch, const json_t *old_head)
 {
-	RF_OBJECT_AUTO v = { 0 };
 	json_t *history = own_history(ch->head.doc);
-	const char *version = rf_json_text(old_head, "version");
 	if (history && ch->unkept)
 		return trim(c, history, true);
-	int rc = history ? rf_api_object(c, &v, ch->head.id, version, json_pack("{s:O}", "undo", ch->undo)) : no_memory(c);
-	if (rc == RF_OK)
-		rc = rf_store_put(c->store, RF_KIND_RULESET_VERSION, &v, 0, &c->err);
-	if (rc != RF_OK)
-		return rc;
-	json_t *entry = json_pack("{s:s, s:s, s:I, s:O?, s:O?, s:O?}", "version", version, "id", v.id, "rules",
-				  (json_int_t)json_array_size(ch->undo), "last_updated", json_object_get(old_head, "last_updated"),
-				  "name", json_object_get(old_head, "name"), "description", json_object_get(old_head, "description"));
-	return json_array_append_new(history, entry) == 0 ? trim(c, history, false) : no_memory(c);
+	rf_buf_add(&ch->undo, RF_STR(RF_RULESET_PART_END));
+	int rc = history && !ch->undo.bad ? RF_OK : no_memory(c), used;
+	for (size_t at = 0, part = 0; rc == RF_OK && at < ch->undo.n; part++) {
+		struct rf_object v = { 0 };
+		struct rf_str text = rf_str_z(ch->undo.p + at);
+		snprintf(v.parent, sizeof v.parent, "%s", ch->head.id);
+		used = snprintf(v.name, sizeof v.name, "%s", rf_json_text(old_head, "version"));
+		if (part)
+			snprintf(v.name + used, sizeof v.name - (size_t)used, ".%zu", part);
+		rc = keep_part(c, &v, text, history, part ? json_pack("{s:b}", "hidden", 1) : first_entry(ch, old_head));
+		at += text.n + 1;
+	}
+	return rc == RF_OK ? trim(c, history, false) : rc;
 }
 
 static size_t find(const json_t *history, const char *version)
@@ -189,6 +211,8 @@ static int undo(struct past *p, const json_t *op)
 	json_t *rule = json_object_get(op, "rule");
 	struct item *it = item(p, rf_json_text(op, "id"));
 	if (!it)
+		return no_memory(p->c);
+	if (rule && !rf_store_say(rule, it->id, rf_json_text(op, "ref")))
 		return no_memory(p->c);
 	if (rule || !place) {
 		json_decref(it->doc);

@@ -84,14 +84,13 @@ static int finish(struct rf_api_call *c, struct rf_ruleset_change *ch)
 static int create(struct rf_api_call *c, const char *name)
 {
 	RF_CHANGE_AUTO ch = { .fresh = true, .whole = true };
-	int rc = rf_change_begin(c, &ch);
+	rf_change_begin(c, &ch);
 	if (!rf_json_text(c->body, "name")[0])
 		json_object_set_new(c->body, "name", json_string("default"));
 	if (!json_object_get(c->body, "description"))
 		json_object_set_new(c->body, "description", json_string(""));
 	json_object_set_new(c->body, "zone_id", json_string(c->zone.id));
-	if (rc == RF_OK)
-		rc = take_rules(c);
+	int rc = take_rules(c);
 	if (rc == RF_OK)
 		rc = rf_api_object(c, &ch.head, c->account.id, name, json_incref(c->body));
 	if (rc == RF_OK)
@@ -191,8 +190,7 @@ int rf_api_entrypoint_put(struct rf_api_call *c)
 		rc = entry_name(c, c->params.phase, name);
 	if (rc == RF_OK)
 		rc = load_entry(c, &ch.head);
-	if (rc == RF_OK)
-		rc = rf_change_begin(c, &ch);
+	rf_change_begin(c, &ch);
 	if (rc == RF_OK)
 		return replace(c, &ch);
 	if (rc != RF_E_NOT_FOUND || c->errors || c->if_revision)

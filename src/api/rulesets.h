@@ -11,12 +11,16 @@
 enum {
 	RF_RULESET_VERSIONS = 20,         /* earlier ones that are kept */
 	RF_RULESET_VERSION_RULES = 20000, /* and rules that changed in all of them together; see ruleset_versions.c */
+	RF_RULESET_PART = 128 << 10,      /* bytes of notes after which another record begins */
 	RF_RULESET_EACH = 512,            /* rules that are announced to ctl one by one; beyond it, the ruleset */
 };
+#define RF_RULESET_PART_END "]}\0"
 
 struct rf_ruleset_change {
 	struct rf_object head;
-	json_t *undo;             /* array; see ruleset_versions.c */
+	struct rf_buf undo;       /* documents of records, one behind the other; see ruleset_versions.c */
+	size_t part;              /* where the notes of the last one begin */
+	size_t notes;             /* in all */
 	bool fresh;               /* the ruleset is being made */
 	bool whole;               /* announce the ruleset, not each rule */
 	bool unkept;              /* too much changes for a way back */
@@ -27,18 +31,18 @@ struct rf_ruleset_change {
 int rf_ruleset_load(struct rf_api_call *c, const char *id, struct rf_object *ret);
 /* Begin a transaction on it. rf_change_fini in any case. */
 int rf_change_open(struct rf_api_call *c, struct rf_ruleset_change *ch);
-int rf_change_begin(struct rf_api_call *c, struct rf_ruleset_change *ch);
+void rf_change_begin(struct rf_api_call *c, struct rf_ruleset_change *ch);
 void rf_change_fini(struct rf_ruleset_change *ch);
 #define RF_CHANGE_AUTO __attribute__((cleanup(rf_change_fini))) struct rf_ruleset_change
 
-/* Write a rule's row whose document has changed, or that is new: `old` is its document before, or NULL. */
-int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row, const json_t *old,
-		  int64_t old_place);
+/* Write a rule's row whose document has changed, or that is new. */
+int rf_change_put(struct rf_api_call *c, struct rf_ruleset_change *ch, struct rf_object *row);
 /* Give a rule another place. */
-int rf_change_move(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, int64_t old_place, int64_t place);
-int rf_change_del(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const json_t *old, int64_t old_place);
-/* Note how to undo a change of a rule, as the above do: its document before it, and its place; without them it was not there. */
-int rf_change_note(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, const int64_t *place, const json_t *doc);
+int rf_change_move(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id, int64_t place);
+int rf_change_del(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *id);
+/* Note how to undo a change of a rule, as the above do: name, document and place before it, only the place where it `moves`; NULL: it
+ * was not there. That memory is exhausted is said by rf_change_finish. */
+void rf_change_note(struct rf_ruleset_change *ch, const char *id, const struct rf_raw_object *was, bool moves);
 /* Keep what was, put the head, commit. Errors of the compiler point into the request: `one` is the id of the rule that it
  * is about; NULL: it had all rules (c->rules). */
 int rf_change_finish(struct rf_api_call *c, struct rf_ruleset_change *ch, const char *one);

@@ -112,6 +112,8 @@ bool rf_doc_write(struct rf_buf *to, const json_t *doc);
 /* Writes, in a transaction. id "" in `put` for a new object: one is drawn and set. if_revision 0: whatever
  * is there; else RF_E_STALE unless it is the present one. RF_E_EXISTS on a name that is taken, RF_E_CONFLICT on a parent that is absent. */
 int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64_t if_revision, struct rf_err *e);
+/* The same, of a document that is text already; not looked at. */
+int rf_store_put_text(struct rf_store *s, enum rf_kind k, struct rf_object *o, struct rf_str doc, uint64_t if_revision, struct rf_err *e);
 int rf_store_del(struct rf_store *s, enum rf_kind k, const char *id, uint64_t if_revision, struct rf_err *e);
 
 /* A child of a placed kind, without its document. */

@@ -309,7 +309,7 @@ int rf_books_present(struct rf_store *s, const char *id, uint64_t *ret, int64_t 
 	return rc;
 }
 
-int rf_books_put(struct rf_store *s, const struct rf_object *o, const char *doc, struct rf_err *e)
+int rf_books_put(struct rf_store *s, const struct rf_object *o, struct rf_str doc, struct rf_err *e)
 {
 	struct book *b, *from;
 	struct rf_store_child *was, *r = NULL;
@@ -317,7 +317,7 @@ int rf_books_put(struct rf_store *s, const struct rf_object *o, const char *doc,
 	if (rc != RF_OK)
 		return rc == RF_E_NOT_FOUND ? rf_fail(e, RF_E_CONFLICT, "the parent \"%s\" is not there", o->parent) : rc;
 	rc = find_row(s, o->id, &from, &was, e);
-	if (rc == RF_OK && !(r = book_row_new(rf_str_z(o->id), rf_str_z(o->name), rf_str_z(doc))))
+	if (rc == RF_OK && !(r = book_row_new(rf_str_z(o->id), rf_str_z(o->name), doc)))
 		rc = no_memory(e);
 	if (rc != RF_OK)
 		return rc;

@@ -96,7 +96,7 @@ int rf_books_count(struct rf_store *s, const char *parent, size_t *ret, struct r
 int rf_books_beside(struct rf_store *s, const char *parent, int64_t place, bool before, struct rf_placed *ret, size_t room,
 		    size_t *ret_count, struct rf_err *e);
 int rf_books_present(struct rf_store *s, const char *id, uint64_t *ret, int64_t *ret_created, struct rf_err *e);
-int rf_books_put(struct rf_store *s, const struct rf_object *o, const char *doc, struct rf_err *e);
+int rf_books_put(struct rf_store *s, const struct rf_object *o, struct rf_str doc, struct rf_err *e);
 int rf_books_del(struct rf_store *s, const char *id, struct rf_err *e);
 int rf_books_move(struct rf_store *s, const char *id, int64_t place, struct rf_err *e);
 /* Parents may have been deleted, and their children with them. */

@@ -197,7 +197,7 @@ static int take_old(struct rf_store *s, sqlite3_stmt *st, struct rf_err *e)
 	snprintf(o.id, sizeof o.id, "%s", (const char *)sqlite3_column_text(st, 0));
 	snprintf(o.parent, sizeof o.parent, "%s", (const char *)sqlite3_column_text(st, 1));
 	snprintf(o.name, sizeof o.name, "%s", (const char *)sqlite3_column_text(st, 2));
-	return rf_books_put(s, &o, doc, e);
+	return rf_books_put(s, &o, rf_str_z(doc), e);
 }
 
 int rf_store_books_migrate(struct rf_store *s, struct rf_err *e)

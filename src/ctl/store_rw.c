@@ -323,7 +323,7 @@ static int write_failed(struct rf_store *s, int rc, enum rf_kind k, const struct
 	return rf_store_failed(s, rc, "write an object", e);
 }
 
-static int write_row(struct rf_store *s, enum rf_kind k, enum store_op op, const struct rf_object *o, const char *doc,
+static int write_row(struct rf_store *s, enum rf_kind k, enum store_op op, const struct rf_object *o, struct rf_str doc,
 		     struct rf_err *e)
 {
 	if (rf_store_placed(k))
@@ -334,7 +334,7 @@ static int write_row(struct rf_store *s, enum rf_kind k, enum store_op op, const
 	bind_text(st, 1, o->id);
 	bind_text(st, 2, o->parent);
 	bind_text(st, 3, o->name);
-	bind_text(st, 4, doc);
+	sqlite3_bind_text64(st, 4, doc.p, doc.n, SQLITE_STATIC, SQLITE_UTF8);
 	sqlite3_bind_int64(st, 5, (int64_t)o->revision);
 	if (op == OP_INSERT)
 		sqlite3_bind_int64(st, 6, o->created_s);
@@ -360,7 +360,7 @@ bool rf_doc_write(struct rf_buf *to, const json_t *doc)
 	return json_dump_callback(doc, piece, to, JSON_COMPACT) == 0 && !to->bad;
 }
 
-int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64_t if_revision, struct rf_err *e)
+int rf_store_put_text(struct rf_store *s, enum rf_kind k, struct rf_object *o, struct rf_str doc, uint64_t if_revision, struct rf_err *e)
 {
 	uint64_t old = 0;
 	int64_t created = 0;
@@ -372,14 +372,11 @@ int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64
 		rc = rf_store_present(s, k, o->id, &old, &created, e);
 	if (rc == RF_OK)
 		rc = as_expected(k, next.id, old, if_revision, e);
-	RF_BUF_AUTO doc = { 0 };
-	if (rc == RF_OK && (!rf_doc_write(&doc, o->doc) || !rf_buf_z(&doc)[0]))
-		rc = rf_fail(e, RF_E_NOMEM, "could not write an object: memory is exhausted");
 	next.revision = s->revision + 1;
 	next.modified_s = s->clock.wall(s->clock.ctx) / (int64_t)RF_NS_S;
 	next.created_s = old ? created : next.modified_s;
 	if (rc == RF_OK)
-		rc = write_row(s, k, old ? OP_UPDATE : OP_INSERT, &next, rf_buf_z(&doc), e);
+		rc = write_row(s, k, old ? OP_UPDATE : OP_INSERT, &next, doc, e);
 	if (rc == RF_OK)
 		rc = rf_store_audited(s, k, next.id, old, next.revision, e);
 	if (rc != RF_OK)
@@ -387,6 +384,14 @@ int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64
 	s->revision++;
 	*o = next;
 	return RF_OK;
+}
+
+int rf_store_put(struct rf_store *s, enum rf_kind k, struct rf_object *o, uint64_t if_revision, struct rf_err *e)
+{
+	RF_BUF_AUTO doc = { 0 };
+	if (!rf_doc_write(&doc, o->doc))
+		return rf_fail(e, RF_E_NOMEM, "could not write an object: memory is exhausted");
+	return rf_store_put_text(s, k, o, rf_buf_str(&doc), if_revision, e);
 }
 
 static int delete_row(struct rf_store *s, enum rf_kind k, const char *id, struct rf_err *e)
