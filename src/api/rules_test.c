@@ -841,6 +841,7 @@ static void records_with_whole_rules_are_read(void **state)
 	json_array_foreach(json_object_get(o.doc, "undo"), i, op) {
 		json_t *rule = json_object_get(op, "rule");
 		assert_true(!rule || rf_store_say(rule, rf_json_text(op, "id"), rf_json_text(op, "ref")));
+		assert_true(!rule || rf_json_text(rule, "ref")[0]);
 		json_object_del(op, "ref");
 	}
 	GOOD(rf_store_begin(w.ctl.store, "test", &w.e));

@@ -62,7 +62,8 @@ void rf_change_note(struct rf_ruleset_change *ch, const char *id, const struct r
 	if (was)
 		rf_jw_i64(&w, "place", was->place);
 	if (was && !moves) {
-		rf_jw_str(&w, "ref", rf_str_z(was->name));
+		if (strcmp(was->name, id) != 0)
+			rf_jw_str(&w, "ref", rf_str_z(was->name));
 		rf_buf_add(w.b, RF_STR(",\"rule\":"));
 		rf_buf_add(w.b, was->doc);
 	}

@@ -1,10 +1,11 @@
 /* api/ruleset_versions: earlier versions of a ruleset, kept as the way back to them.
  *
  * Each change of a ruleset leaves a record under the version that it ended: an array of {"id"} (the rule was not there),
- * {"id", "place"} (it stood there) and {"id", "place", "ref", "rule"} (and read so: its document as it was stored, which may leave
- * id and ref to the row). One that is long goes on in further records, each under a hidden entry of the history without a version:
- * so none keeps workers waiting while it is written or deleted, and it goes with the one before it. A version is shown by taking the rules as they are and undoing changes
- * from the latest back to it. The head's "history" lists what is kept, oldest first.
+ * {"id", "place"} (it stood there) and {"id", "place", "ref", "rule"} (and read so: its document as it was stored, which may
+ * leave id and ref to the row; without "ref", this is the id). A long record goes on in further ones, each under an entry of
+ * the history that is hidden and has no version: so none keeps workers waiting while it is written or deleted, and it goes
+ * with the one before it. A version is shown by taking the rules as they are and undoing changes from the latest back to it.
+ * The head's "history" lists what is kept, oldest first.
  *
  * Bounds: RF_RULESET_VERSIONS, and RF_RULESET_VERSION_RULES changed rules in all of them together; the oldest go first,
  * and a single change of more rules than that leaves no earlier version: what is kept is also what a later push of one
@@ -212,7 +213,8 @@ static int undo(struct past *p, const json_t *op)
 	struct item *it = item(p, rf_json_text(op, "id"));
 	if (!it)
 		return no_memory(p->c);
-	if (rule && !rf_store_say(rule, it->id, rf_json_text(op, "ref")))
+	const char *ref = rf_json_text(op, "ref");
+	if (rule && !rf_store_say(rule, it->id, *ref ? ref : it->id))
 		return no_memory(p->c);
 	if (rule || !place) {
 		json_decref(it->doc);
