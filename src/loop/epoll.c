@@ -16,14 +16,23 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 #include "loop/impl.h"
 
-enum { EVENTS_A_TURN = 256 }; /* more stay in the kernel for the next turn, which does not wait */
+enum {
+	EVENTS_A_TURN = 256,   /* more stay in the kernel for the next turn, which does not wait */
+	GATHER_FEW = 16,       /* events of a turn behind which more are waited for */
+	GATHER_EVENTS = 32,    /* in each GATHER_NS, at least: then some come while they are */
+	GATHER_NS = 1000000,
+};
 
 struct epoll_loop {
 	struct rf_loop loop;
 	int fd, wake_fd;
+	unsigned last, events; /* of the last turn; since `counted` */
+	uint64_t counted;
+	bool busy;             /* they were so many in the time before */
 	struct epoll_event batch[EVENTS_A_TURN];
 };
 
@@ -93,16 +102,38 @@ static void run_batch(struct epoll_loop *l, int n)
 	}
 }
 
+/* Whether turns are to be gathered is decided anew each GATHER_NS, by what came in it. */
+static void count(struct epoll_loop *l, unsigned n)
+{
+	uint64_t now = l->loop.now, past = now - l->counted;
+	l->last = n;
+	l->events += n;
+	if (past < GATHER_NS)
+		return;
+	l->busy = l->events >= past / GATHER_NS * GATHER_EVENTS;
+	l->events = 0;
+	l->counted = now;
+}
+
+static void gather(const struct epoll_loop *l, uint64_t wait_ns)
+{
+	const struct timespec t = { .tv_nsec = (long)l->loop.gather_ns };
+	if (l->busy && t.tv_nsec && l->last && l->last < GATHER_FEW && wait_ns > l->loop.gather_ns)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
 static void wait(struct rf_loop *loop, uint64_t wait_ns)
 {
 	struct epoll_loop *l = of(loop);
 	bool tell = loop->hook && wait_ns;
 	if (tell)
 		loop->hook(loop->hook_arg, false);
+	gather(l, wait_ns);
 	int n = epoll_wait(l->fd, l->batch, EVENTS_A_TURN, timeout_ms(wait_ns)); /* a signal ends the turn: n < 0 */
 	if (tell)
 		loop->hook(loop->hook_arg, true);
 	loop->now = rf_clock_system.mono(NULL);
+	count(l, n > 0 ? (unsigned)n : 0);
 	run_batch(l, n);
 }
 

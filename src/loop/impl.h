@@ -41,6 +41,7 @@ struct rf_loop {
 	bool firing;                  /* timers are being fired: those set now wait for the next turn */
 	void (*hook)(void *arg, bool online);
 	void *hook_arg;
+	uint64_t gather_ns;           /* what passes before a wait under load; 0: nothing */
 	_Atomic(struct rf_msg *) posted; /* newest first */
 	atomic_bool stop;
 };

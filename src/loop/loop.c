@@ -166,6 +166,11 @@ void rf_loop_hook(struct rf_loop *loop, void (*hook)(void *arg, bool online), vo
 	loop->hook_arg = arg;
 }
 
+void rf_loop_gather(struct rf_loop *loop, uint64_t ns)
+{
+	loop->gather_ns = ns;
+}
+
 void rf_timer_set(struct rf_loop *loop, struct rf_timer *t, uint64_t at_ns)
 {
 	if (loop->firing && at_ns <= loop->now)

@@ -84,6 +84,11 @@ int64_t rf_loop_wall(struct rf_loop *loop);       /* wall clock, ns since 1970, 
  * with online == false, after it with true. For quiescent states. */
 void rf_loop_hook(struct rf_loop *loop, void (*hook)(void *arg, bool online), void *arg);
 
+/* Under load, let `ns` pass before each wait, so that more is there to do at once: a turn costs as much as an event, and whoever is
+ * answered one by one is woken one by one. Only where so many events come that some come meanwhile, and the last turn had few. 0: never,
+ * as it is at first. Loops that replay do not. */
+void rf_loop_gather(struct rf_loop *loop, uint64_t ns);
+
 /* Timers: setting one that is set moves it. Fires at the first turn with now >= at_ns, but never twice in
  * one turn. Equal times fire in no order. The epoll loop rounds waits up to milliseconds.
  * Memory for the heap is reserved by rf_loop_add and never fails here for one timer an io;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "loop/impl.h"
 #include "loop/replay.h"
 
@@ -324,6 +325,23 @@ static void stop_from_a_signal_handler(void **state)
 	signal(SIGUSR1, SIG_DFL);
 }
 
+enum { TURNS = 200000, GATHERED = 100000, IN_A_ROW = 5 };
+
+/* Turns of one event each follow each other by microseconds; once that is seen, the next ones are apart. */
+static void turns_are_gathered_under_load(void **state)
+{
+	struct rf_loop *loop = *state;
+	int row = 0;
+	rf_loop_gather(loop, GATHERED);
+	for (int i = 0; i < TURNS && row < IN_A_ROW; i++) {
+		uint64_t began = rf_loop_mono(loop);
+		loop->ops->wake(loop);
+		rf_loop_turn(loop, RF_NS_S);
+		row = rf_loop_mono(loop) - began >= GATHERED ? row + 1 : 0;
+	}
+	assert_int_equal(row, IN_A_ROW);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -340,6 +358,7 @@ int main(void)
 		T(closed_io_gets_no_late_event),
 		T(shared_descriptor_is_silent_after_close),
 		T(stop_from_a_signal_handler),
+		T(turns_are_gathered_under_load),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

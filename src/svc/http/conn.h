@@ -162,6 +162,7 @@ struct rf_http_edge {
 	uint32_t requests;                /* under way */
 	struct rf_map lane_sets;          /* lane.c */
 	struct rf_node free_lanes;
+	unsigned lanes;            /* that are in use */
 	unsigned free_lane_count;
 };
 

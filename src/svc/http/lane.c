@@ -30,6 +30,7 @@ enum {
 	SLOW_MOST = 8, GOOD = 1000, /* doublings; answers after which it is trusted as at first */
 	ROOM = 4096,              /* for a head, behind the answers before it */
 };
+#define GATHERED_NS (50 * RF_NS_US) /* that pass between turns under load: more heads leave at once, more answers come */
 #define HOLD_NS RF_NS_MS
 #define TURN_NS (20 * RF_NS_MS)
 #define SLOW_NS (100 * RF_NS_MS) /* and twice as long each time */
@@ -141,6 +142,8 @@ static void lane_free(struct lane *l)
 	rf_timer_stop(e->loop, &l->timer);
 	rf_inbuf_drop(&l->in, e->bufs);
 	l->set->count--;
+	if (--e->lanes == 0)
+		rf_loop_gather(e->loop, 0);
 	l->up = NULL;
 	unwanted_start(&l->unwanted);
 	if (e->free_lane_count >= FREE_LANES || l->out.cap > OUT_KEPT) {
@@ -171,6 +174,8 @@ static struct lane *lane_new(struct rf_http_edge *e, struct lane_set *s, const s
 	l->first = l->sent = l->laid = l->end = 0;
 	l->ended = l->dirty = false;
 	s->count++;
+	e->lanes++;
+	rf_loop_gather(e->loop, GATHERED_NS);
 	if (rf_pool_take(e->pool, o, false, on_event, l, &l->up)) {
 		lane_free(l);
 		return NULL;
