@@ -361,7 +361,7 @@ class Demo:
         self.screen.expect("would have stopped 1 of" in past, "over the samples that were kept: it would have stopped the attack, and nothing else")
         self.ringfence("patch", "report", name, show=True)
         counted = self.attack(LATEST)
-        self.ringfence("patch", "canary", name, "--percent", "50", show=True)
+        self.ringfence("patch", "canary", name, "--group", 'device.name eq "camera-1"', show=True)
         self.ringfence("patch", "enforce", name, show=True)
         stopped = self.attack(LATEST)
         self.screen.expect((counted, stopped) == (200, 403), f"in report it counts ({counted}), in force it bites ({stopped})")
