@@ -267,27 +267,34 @@ static struct rf_str put_text(char **at, const struct rf_js_text *t)
 	return s;
 }
 
-/* A plain rule whose expression `s` has a known shape. */
-static int make_shaped(struct rule_read *in, const struct rf_rule_text *t, const struct shape *shape, struct rf_str s, const struct cut *cut)
+struct rf_rule *rule_in_one(enum rf_phase phase, const struct shape *shape, struct rf_str expression, const struct cut *cut,
+	const struct rf_rule_text *t)
 {
 	enum { ALIGN = _Alignof(max_align_t) };
 	bool own_ref = !rf_str_eq(t->ref.raw, t->id.raw);
-	size_t program = (shape_room(shape, s.n) + ALIGN - 1) / ALIGN * ALIGN, head = (sizeof *in->rule + ALIGN - 1) / ALIGN * ALIGN;
+	size_t program = (shape_room(shape, expression.n) + ALIGN - 1) / ALIGN * ALIGN, head = (sizeof(struct rf_rule) + ALIGN - 1) / ALIGN * ALIGN;
 	size_t texts = t->id.raw.n + (own_ref ? t->ref.raw.n + 1 : 0) + t->version.raw.n + t->description.raw.n + 3;
 	char *block = malloc(head + program + texts), *at = block ? block + head + program : NULL;
 	if (!block)
-		return rf_fail_ptr(in->e, RF_E_NOMEM, in->at, "no memory for this rule");
-	struct rf_rule *r = in->rule = (struct rf_rule *)block;
-	*r = (struct rf_rule){ .phase = in->phase, .cond = shape_fill(shape, s, cut, block + head), .bytes = head + program + texts };
+		return NULL;
+	struct rf_rule *r = (struct rf_rule *)block;
+	*r = (struct rf_rule){ .phase = phase, .cond = shape_fill(shape, expression, cut, block + head), .bytes = head + program + texts };
 	atomic_init(&r->refs, 1);
 	r->expression = rf_expr_text(r->cond);
 	r->id = put_text(&at, &t->id);
 	r->ref = own_ref ? put_text(&at, &t->ref) : r->id;
 	r->version = put_text(&at, &t->version);
 	r->description = put_text(&at, &t->description);
-	int c = finish_plain(in, t);
+	return r;
+}
+
+/* A plain rule whose expression `s` has a known shape. */
+static int make_shaped(struct rule_read *in, const struct rf_rule_text *t, const struct shape *shape, struct rf_str s, const struct cut *cut)
+{
+	in->rule = rule_in_one(in->phase, shape, s, cut, t);
+	int c = in->rule ? finish_plain(in, t) : rf_fail_ptr(in->e, RF_E_NOMEM, in->at, "no memory for this rule");
 	if (c)
-		rf_rule_put(r);
+		rf_rule_put(in->rule);
 	return c;
 }
 

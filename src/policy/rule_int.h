@@ -11,6 +11,13 @@ struct rule_read {
 	struct rf_err *e;
 };
 
+/* A plain rule of a known shape in one piece of memory: its condition, and the texts of `t`, of which those that are its id and ref are
+ * there. The rest is zero. NULL without memory. */
+struct shape;
+struct cut;
+struct rf_rule_text;
+struct rf_rule *rule_in_one(enum rf_phase phase, const struct shape *shape, struct rf_str expression, const struct cut *cut,
+	const struct rf_rule_text *t);
 void *rule_alloc(struct rf_rule *r, size_t n); /* zeroed, freed with the rule */
 int rule_dup(struct rule_read *in, struct rf_str s, struct rf_str *ret);
 int rule_fail(struct rule_read *in, int code, const char *below, const char *fmt, ...)

@@ -9,6 +9,7 @@
 #include "policy/seed.h"
 #include <stdlib.h>
 #include "policy/access.h"
+#include "policy/rule_int.h"
 #include "policy/shape.h"
 
 enum {
@@ -164,12 +165,19 @@ static void keep_form(struct rf_seeds *v, struct seed_form *f)
 	v->next = (v->next + 1) % FORMS;
 }
 
-void rf_seeds_learn(struct rf_seeds *v, struct rf_str doc, struct rf_rule *r)
+/* Hold a document against those before it; false where it is none that rules with a form have. */
+static bool hold(struct rf_seeds *v, struct rf_str doc)
 {
 	struct rf_js j = rf_js_over(doc);
 	struct rf_rule_text t;
-	if (r->phase == RF_PHASE_PACKET || !bare(r) || r->expression.n > EXPRESSION || !rf_rule_text_read(&j, false, &v->like, &t) || !t.plain ||
-	    t.id.raw.p || t.ref.raw.p || !rf_js_end(&j) || !v->like.holes || (v->like.kept == v->kept && v->like.holes == v->holes))
+	return rf_rule_text_read(&j, false, &v->like, &t) && t.plain && !t.id.raw.p && !t.ref.raw.p && rf_js_end(&j);
+}
+
+void rf_seeds_learn(struct rf_seeds *v, struct rf_str doc, struct rf_rule *r)
+{
+	if (r->phase == RF_PHASE_PACKET || !bare(r) || r->expression.n > EXPRESSION || !hold(v, doc))
+		return;
+	if (!v->like.holes || (v->like.kept == v->kept && v->like.holes == v->holes))
 		return;
 	v->kept = v->like.kept;
 	v->holes = v->like.holes;
@@ -201,9 +209,9 @@ static struct seed_form *form_of(struct rf_seeds *v, struct rf_str doc, struct r
 
 /* --- beds --- */
 
-static void bed_put(struct bed *b, unsigned refs)
+static void bed_put(struct bed *b)
 {
-	if (!b || atomic_fetch_sub_explicit(&b->refs, refs, memory_order_acq_rel) != refs)
+	if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (uint32_t i = 0; i < b->n; i++)
 		rf_rule_put(atomic_load_explicit(&b->seed[i].made, memory_order_relaxed));
@@ -236,7 +244,7 @@ static bool new_bed(struct rf_seeds *v, size_t n)
 	atomic_init(&b->refs, 1);
 	b->n = b->forms = 0;
 	b->used = 0;
-	bed_put(v->bed, 1);
+	bed_put(v->bed);
 	v->bed = b;
 	return true;
 }
@@ -303,7 +311,7 @@ void rf_seeds_free(struct rf_seeds *v)
 {
 	if (!v)
 		return;
-	bed_put(v->bed, 1);
+	bed_put(v->bed);
 	for (unsigned i = 0; i < v->forms; i++)
 		form_put(v->form[i]);
 	free(v);
@@ -331,43 +339,29 @@ static size_t say(const struct rf_rule_seed *s, unsigned in, struct rf_str like,
 	return (size_t)(to - room);
 }
 
-static struct rf_str put_text(char **at, struct rf_str s)
-{
-	struct rf_str kept = { *at, s.n };
-	if (s.n)
-		memcpy(*at, s.p, s.n);
-	(*at)[s.n] = '\0';
-	*at += s.n + 1;
-	return kept;
-}
-
 static struct rf_rule *make(const struct rf_rule_seed *s)
 {
-	enum { ALIGN = _Alignof(max_align_t) };
 	const struct rf_rule *like = s->form->model;
 	char expression[ROOM], description[RF_RULE_TEXT + ROOM], version[ROOM];
 	struct rf_str text = { expression, say(s, SEED_EXPRESSION, like->cond->text, expression) };
-	struct rf_str says = { description, say(s, SEED_DESCRIPTION, like->description, description) };
-	struct rf_str numbered = { version, say(s, SEED_VERSION, like->version, version) };
+	struct rf_rule_text t = { .id.raw = { s->text, SEED_ID }, .ref.raw = { s->text + seed_texts(s) - s->ref_n, s->ref_n },
+		.description.raw = { description, say(s, SEED_DESCRIPTION, like->description, description) },
+		.version.raw = { version, say(s, SEED_VERSION, like->version, version) } };
 	struct cut cut;
 	shape_cut(text, &cut);
-	size_t program = shape_room(s->form->shape, text.n), head = (sizeof *like + ALIGN - 1) / ALIGN * ALIGN;
-	size_t texts = SEED_ID + s->ref_n + numbered.n + says.n + 4;
-	char *block = malloc(head + program + texts), *at = block ? block + head + program : NULL;
-	if (!block)
+	if (!s->ref_n)
+		t.ref = t.id;
+	struct rf_rule *r = rule_in_one(like->phase, s->form->shape, text, &cut, &t);
+	if (!r)
 		return NULL;
-	struct rf_rule *r = (struct rf_rule *)block;
-	*r = (struct rf_rule){ .phase = like->phase, .action = like->action, .enabled = like->enabled, .logging = like->logging,
-		.priority = like->priority, .cond = shape_fill(s->form->shape, text, &cut, block + head), .nwarnings = like->nwarnings,
-		.order = s->order, .revision = s->revision, .bytes = head + program + texts };
-	atomic_init(&r->refs, 1);
+	r->action = like->action;
+	r->enabled = like->enabled;
+	r->logging = like->logging;
+	r->priority = like->priority;
+	r->nwarnings = like->nwarnings;
 	memcpy(r->warnings, like->warnings, sizeof r->warnings);
-	r->expression = rf_expr_text(r->cond);
-	r->id = r->ref = put_text(&at, (struct rf_str){ s->text, SEED_ID });
-	if (s->ref_n)
-		r->ref = put_text(&at, (struct rf_str){ s->text + seed_texts(s) - s->ref_n, s->ref_n });
-	r->version = put_text(&at, numbered);
-	r->description = put_text(&at, says);
+	r->order = s->order;
+	r->revision = s->revision;
 	return r;
 }
 
@@ -408,7 +402,7 @@ void rf_link_put(struct rf_rule_link l)
 {
 	struct rf_rule_seed *s = link_seed(l);
 	if (s)
-		bed_put(bed_of(s), 1);
+		bed_put(bed_of(s));
 	else
 		rf_rule_put((struct rf_rule *)l.to);
 }

@@ -74,15 +74,8 @@ static uint32_t exact(const struct segment *s, uint32_t probe, struct rf_str byt
 	uint64_t h = hash_bytes(probe, bytes), bit = h >> s->filter_shift;
 	if (!(s->filter[bit / 64] >> bit % 64 & 1))
 		return POST_NONE;
-	uint32_t tag = (uint32_t)(h >> 32) | 1;
-	for (size_t at = h & s->mask; s->slot[at].tag; at = (at + 1) & s->mask) {
-		if (s->slot[at].tag != tag)
-			continue;
-		const struct exact_key *k = &s->key[s->slot[at].key];
-		if (k->probe == probe && rf_str_eq(k->bytes, bytes))
-			return k->post;
-	}
-	return POST_NONE;
+	const struct exact_key *k = exact_find(s, h, probe, bytes);
+	return k ? k->post : POST_NONE;
 }
 
 static void on_text(void *ctx, uint32_t key)

@@ -85,6 +85,20 @@ int segment_make(const struct rf_rule_link *rules, uint32_t count, bool frozen, 
 struct segment *segment_get(struct segment *s);
 void segment_put(struct segment *s);
 
+/* The exact key of these bytes; NULL: there is none. `hash`: hash_bytes(probe, bytes). */
+static inline const struct exact_key *exact_find(const struct segment *s, uint64_t hash, uint32_t probe, struct rf_str bytes)
+{
+	uint32_t tag = (uint32_t)(hash >> 32) | 1;
+	for (size_t at = hash & s->mask; s->slot[at].tag; at = (at + 1) & s->mask) {
+		if (s->slot[at].tag != tag)
+			continue;
+		const struct exact_key *k = &s->key[s->slot[at].key];
+		if (k->probe == probe && rf_str_eq(k->bytes, bytes))
+			return k;
+	}
+	return NULL;
+}
+
 /* The ranks of rules that may hold, rising. */
 struct candidates {
 	uint32_t near[SEGMENT_NEAR];

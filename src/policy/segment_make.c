@@ -113,18 +113,6 @@ static void keys_of_rules(struct making *m)
 
 /* --- seeds --- */
 
-/* The key that is there; s->keys where none is. */
-static uint32_t exact_find(const struct segment *s, uint64_t h, uint32_t probe, struct rf_str bytes)
-{
-	uint32_t tag = (uint32_t)(h >> 32) | 1;
-	for (size_t at = h & s->mask; s->slot[at].tag; at = (at + 1) & s->mask) {
-		const struct exact_key *k = s->slot[at].tag == tag ? &s->key[s->slot[at].key] : NULL;
-		if (k && k->probe == probe && rf_str_eq(k->bytes, bytes))
-			return s->slot[at].key;
-	}
-	return s->keys;
-}
-
 enum { AHEAD = 16 }; /* seeds that are fetched together: slots of a large table are far */
 
 struct sowing {
@@ -141,12 +129,12 @@ static void sow_all(struct sowing *g)
 	struct segment *s = m->s;
 	for (unsigned i = 0; i < g->n && !m->failed; i++) {
 		struct rf_str bytes = seed_string(g->seed[i]);
-		uint32_t there = exact_find(s, g->hash[i], g->probe[i], bytes);
+		const struct exact_key *there = exact_find(s, g->hash[i], g->probe[i], bytes);
 		has_length(&s->probe[g->probe[i]], bytes.n);
-		if (there == s->keys)
+		if (!there)
 			exact_add(s, g->hash[i], (struct exact_key){ bytes, g->probe[i], g->rank[i] | POST_ONE });
 		else if (making_grow(m, &m->more, &m->more_cap, m->mores, sizeof *m->more))
-			m->more[m->mores++] = (struct pair){ there, g->rank[i] };
+			m->more[m->mores++] = (struct pair){ (uint32_t)(there - s->key), g->rank[i] };
 	}
 	g->n = 0;
 }
